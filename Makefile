@@ -1,0 +1,59 @@
+# Two commands for a fresh machine: `make quickstart` and `make test`. Both set up .venv themselves.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+QUIET := TF_CPP_MIN_LOG_LEVEL=3
+
+# The first Python 3.11 to 3.13 that really starts (version managers leave stubs that do not).
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help setup quickstart test check cards bench ui clean
+
+help:
+	@echo "make quickstart   set up .venv, train 4 architectures x 2 seeds on real digits, compare them"
+	@echo "make test         set up .venv, run the tests"
+	@echo "make check        lint, format, types, import contracts"
+	@echo "make ui           the MLflow UI on the runs of this folder"
+	@echo "make cards        rewrite the counts in models/cards.json from built networks"
+	@echo "make bench        start-up, sweep and memory figures of this machine"
+
+$(VENV)/.ready: pyproject.toml .constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@echo "Installing into $(VENV) (about 1.5 GB, once)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready
+
+quickstart: $(VENV)/.ready
+	@$(QUIET) $(BIN)/ilsvrc sweep experiments/configs/quickstart.yaml
+	@$(QUIET) $(BIN)/ilsvrc compare quickstart --out comparison
+	@echo
+	@echo "See the runs in a browser:  $(BIN)/ilsvrc ui --open"
+
+test: $(VENV)/.ready-dev
+	@$(QUIET) $(BIN)/python -m pytest
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+cards: $(VENV)/.ready
+	@$(QUIET) $(BIN)/python -m models.cards
+
+bench: $(VENV)/.ready-dev
+	@$(QUIET) $(BIN)/python -m experiments.selfbench
+
+ui: $(VENV)/.ready
+	@$(BIN)/ilsvrc ui --open
+
+clean:
+	rm -rf $(VENV) build *.egg-info

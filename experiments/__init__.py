@@ -1,0 +1,1 @@
+"""Where it all meets: configuration, training, sweeps, tracking, comparison, command line."""

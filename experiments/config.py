@@ -1,0 +1,239 @@
+"""The configuration: typed sections, written in YAML, overridable as key.path=value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+HeldOut = Annotated[float, Field(ge=0, lt=1)]
+Size = PositiveInt | tuple[PositiveInt, PositiveInt]
+
+
+class Section(BaseModel):
+    """Unknown keys are refused, and numbers are not read from strings."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """What is trained on, and in which batches."""
+
+    source: str = Field("digits", description="digits, synthetic:..., folder:DIR")
+    image_size: Size | None = Field(
+        None, description="pixels, side or [height, width]; null: the source's, else the network's"
+    )
+    channels: Literal[1, 3] | None = None
+    batch_size: PositiveInt = 64
+    eval_batch_size: PositiveInt = 256
+    train_fraction: Fraction = Field(1.0, description="stratified part of the training data")
+    crop_fraction: Fraction | None = Field(
+        None, description="centre crop over short side in evaluation; null: 0.875 for photographs"
+    )
+    on_corrupt: Literal["error", "skip"] = "error"
+    max_corrupt_fraction: HeldOut = 0.01
+
+
+class Model(Section):
+    """An architecture of the registry and its options."""
+
+    name: str = "lenet5"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PadAndCrop(Section):
+    op: Literal["pad_and_crop"]
+    padding: PositiveInt = 4
+
+
+class RandomResizedCrop(Section):
+    op: Literal["random_resized_crop"]
+    scale: tuple[Fraction, Fraction] = (0.08, 1.0)
+    ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
+
+
+class ScaleAndCrop(Section):
+    op: Literal["scale_and_crop"]
+    short_side: tuple[PositiveInt, PositiveInt] = (256, 480)
+
+
+class HorizontalFlip(Section):
+    op: Literal["horizontal_flip"]
+    probability: Probability = 0.5
+
+
+class PcaJitter(Section):
+    op: Literal["pca_jitter"]
+    sigma: NonNegativeFloat = 0.1
+
+
+Step = Annotated[
+    PadAndCrop | RandomResizedCrop | ScaleAndCrop | HorizontalFlip | PcaJitter,
+    Field(discriminator="op"),
+]
+
+
+STEPS: dict[str, type[Section]] = {
+    "pad_and_crop": PadAndCrop,
+    "random_resized_crop": RandomResizedCrop,
+    "scale_and_crop": ScaleAndCrop,
+    "horizontal_flip": HorizontalFlip,
+    "pca_jitter": PcaJitter,
+}
+
+
+class Augment(Section):
+    """The training recipe: a preset, or steps in order."""
+
+    preset: Literal["none", "cifar", "alexnet", "inception", "resnet"] | None = "none"
+    steps: tuple[Step, ...] | None = None
+
+
+class Optimizer(Section):
+    """Update rule. weight_decay is L2 in the gradient (the papers'), decoupled for adamw."""
+
+    name: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"] = "sgd"
+    learning_rate: PositiveFloat = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd and rmsprop")
+    nesterov: bool = Field(False, description="sgd")
+    rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="rmsprop")
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="adam, adamw")
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="adam, adamw")
+    epsilon: PositiveFloat = 1e-7
+    weight_decay: NonNegativeFloat = 0.0
+    decay: Literal["kernels", "all"] = Field(
+        "kernels", description="kernels: not biases, not batch-norm scales"
+    )
+
+
+class Schedule(Section):
+    """Learning rate over the run; every kind may start with a linear warm-up."""
+
+    name: Literal["constant", "step", "cosine", "plateau"] = "constant"
+    warmup_epochs: NonNegativeFloat = 0.0
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
+    )
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
+    patience: PositiveInt = Field(5, description="plateau: epochs without a better val_loss")
+    final_fraction: Probability = Field(0.0, description="cosine: last rate over first")
+
+
+class Loss(Section):
+    name: Literal["cross_entropy", "hinge", "mean_squared_error"] = "cross_entropy"
+    label_smoothing: HeldOut = 0.0
+
+    @model_validator(mode="after")
+    def _smoothing_needs_cross_entropy(self) -> Loss:
+        if self.label_smoothing and self.name != "cross_entropy":
+            raise ValueError(
+                f"label_smoothing is for cross_entropy; set it to 0 with name: {self.name}"
+            )
+        return self
+
+
+class EarlyStopping(Section):
+    """Stops when validation gets no better, and restores the best epoch's weights."""
+
+    monitor: Literal["val_top1", "val_loss"] = "val_top1"
+    patience: PositiveInt = 10
+    min_delta: NonNegativeFloat = 0.0
+
+
+class Train(Section):
+    """How the weights are found."""
+
+    epochs: NonNegativeInt = 10
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+    schedule: Schedule = Field(default_factory=Schedule)
+    loss: Loss = Field(default_factory=Loss)
+    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
+    early_stopping: EarlyStopping | None = None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit: bool = False
+    threads: NonNegativeInt = Field(0, description="0: one a core")
+    deterministic: bool = True
+    initialize_from: str | None = Field(None, description="a run id or a .keras file")
+    freeze: tuple[str, ...] = Field((), description="layer-name patterns, such as conv*")
+
+
+class Validation(Section):
+    """Hold-out parts; official splits of the source are kept instead."""
+
+    validation_fraction: HeldOut = 0.2
+    test_fraction: HeldOut = 0.2
+    seed: int = Field(1, description="of the split, apart from the run's seed")
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Validation:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must stay below 1")
+        return self
+
+
+class Tracking(Section):
+    uri: str | None = Field(None, description="null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
+    save_model: Literal["best", "last", "none"] = "last"
+
+
+class Launch(Section):
+    executor: Literal["processes", "inline"] = "processes"
+    workers: PositiveInt = 1
+
+
+class Bench(Section):
+    """How cost is measured at the end of a run."""
+
+    latency_calls: PositiveInt = 50
+    throughput_batches: PositiveInt = 5
+
+
+class Config(Section):
+    """Everything that a run depends on."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "experiment"
+    seed: NonNegativeInt = 1
+    data: Data = Field(default_factory=Data)
+    model: Model = Field(default_factory=Model)
+    augment: Augment = Field(default_factory=Augment)
+    train: Train = Field(default_factory=Train)
+    validation: Validation = Field(default_factory=Validation)
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    tracking: Tracking = Field(default_factory=Tracking)
+    launch: Launch = Field(default_factory=Launch)
+    bench: Bench = Field(default_factory=Bench)
+
+    @field_validator("sweep")
+    @classmethod
+    def _axes_have_values(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, values in axes.items():
+            if not values:
+                raise ValueError(f"axis {key} has no values")
+            if len({repr(v) for v in values}) < len(values):
+                raise ValueError(f"axis {key} names a value twice: {values}")
+        return axes
+
+    @model_validator(mode="after")
+    def _validation_where_needed(self) -> Config:
+        if self.train.early_stopping and not self.validation.validation_fraction:
+            raise ValueError(
+                "train.early_stopping needs validation images; set validation.validation_fraction"
+            )
+        if self.train.schedule.name == "plateau" and not self.validation.validation_fraction:
+            raise ValueError(
+                "train.schedule.name plateau needs validation images; "
+                "set validation.validation_fraction"
+            )
+        return self

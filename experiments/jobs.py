@@ -1,0 +1,115 @@
+"""The seam between choosing, running and remembering: Job out, Outcome back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.config import Config
+
+Status = Literal["finished", "failed", "killed"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit, fully determined.
+
+    `path` places it, such as ("outer", 2, "trial", 7, "fold", 1). `train`, `validation` and
+    `test` are index arrays into the source, or None for a part that is not there.
+    """
+
+    path: tuple[str | int, ...]
+    config: Config
+    train: np.ndarray
+    validation: np.ndarray | None
+    test: np.ndarray | None
+    graph_key: str
+    directory: str
+    """Where the fit leaves its model and predictions."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.config.model.name} seed {self.config.seed}"
+
+
+@dataclass
+class Outcome:
+    """What a fit gave. Accuracies are fractions; a part that was not there has no score."""
+
+    path: tuple[str | int, ...]
+    status: Status
+    scores: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One dict an epoch, from epoch 1."""
+    cost: dict[str, float] = field(default_factory=dict)
+    predictions: str | None = None
+    """File of validation and test predictions."""
+    model: str | None = None
+    """File of the trained network."""
+    tags: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    """Small documents by file name, such as the statistics of the training part."""
+    error: str | None = None
+    bad_input: bool = False
+    """The error is in what the user wrote, not in the work."""
+
+
+def seed_for(root: int, *path: str | int) -> int:
+    """A seed of its own for each named draw: 31 bits, never 0, stable over versions and machines.
+
+    >>> seed_for(1, "weights") != seed_for(1, "data") != seed_for(2, "data")
+    True
+    """
+    words = json.dumps([int(root), *path])
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % (2**31 - 1) + 1
+
+
+def config_hash(config: Config) -> str:
+    """Twelve hex digits of everything that changes a result; tracking and launch do not."""
+    return _digest(_that_matters(config))
+
+
+def group_hash(config: Config) -> str:
+    """config_hash without the seed: equal for the repetitions that an error bar is made of."""
+    matters = _that_matters(config)
+    del matters["seed"]
+    return _digest(matters)
+
+
+def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -> str:
+    """Digest of what shapes the traced program.
+
+    The learning rate, its schedule, initial weights, statistics, data, batch size and the number
+    of epochs vary without a new trace; everything here does not.
+    """
+    train = config.train.model_dump(mode="json")
+    optimizer = {k: v for k, v in train["optimizer"].items() if k != "learning_rate"}
+    return _digest(
+        {
+            "model": config.model.model_dump(mode="json"),
+            "input_shape": list(input_shape),
+            "classes": classes,
+            "optimizer": optimizer,
+            "loss": train["loss"],
+            "weighted": train["class_weights"] is not None,
+            "freeze": train["freeze"],
+            "precision": train["precision"],
+            "jit": train["jit"],
+            "threads": train["threads"],
+            "deterministic": train["deterministic"],
+        }
+    )
+
+
+def _that_matters(config: Config) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"tracking", "launch", "sweep"})
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

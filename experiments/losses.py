@@ -1,0 +1,65 @@
+"""Losses on logits and integer labels; each gives one value an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from experiments.config import Loss as Settings
+
+
+def build(settings: Settings, classes: int) -> keras.losses.Loss:
+    """The loss that the config names, for a network of `classes` outputs."""
+    if settings.name == "cross_entropy":
+        return CrossEntropy(classes, settings.label_smoothing)
+    return Hinge(classes) if settings.name == "hinge" else MeanSquaredError(classes)
+
+
+class CrossEntropy(keras.losses.Loss):
+    """Softmax cross-entropy; label smoothing as in Szegedy et al. 2016, section 7.
+
+    The target is (1 - smoothing) on the label plus smoothing / classes on every class.
+    """
+
+    def __init__(self, classes: int, smoothing: float = 0.0):
+        super().__init__(name="cross_entropy")
+        self.classes, self.smoothing = classes, smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        log_p = ops.log_softmax(ops.cast(y_pred, "float32"))
+        target = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype="float32")
+        loss = -ops.sum(target * log_p, axis=-1)
+        if self.smoothing:
+            loss = (1 - self.smoothing) * loss - self.smoothing * ops.mean(log_p, axis=-1)
+        return loss
+
+
+class Hinge(keras.losses.Loss):
+    """Multi-class hinge with margin 1 (Weston and Watkins 1999), as in the CS231n notes.
+
+    The sum over the wrong classes j of max(0, score_j - score_label + 1).
+    """
+
+    def __init__(self, classes: int):
+        super().__init__(name="hinge")
+        self.classes = classes
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        scores = ops.cast(y_pred, "float32")
+        target = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype="float32")
+        right = ops.sum(target * scores, axis=-1, keepdims=True)
+        return ops.sum((1 - target) * ops.relu(scores - right + 1), axis=-1)
+
+
+class MeanSquaredError(keras.losses.Loss):
+    """Mean over the classes of (score - one-hot target) squared, on the raw outputs."""
+
+    def __init__(self, classes: int):
+        super().__init__(name="mean_squared_error")
+        self.classes = classes
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        target = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype="float32")
+        return ops.mean(ops.square(ops.cast(y_pred, "float32") - target), axis=-1)

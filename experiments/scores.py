@@ -1,0 +1,36 @@
+"""Top-k accuracy over every image of a set."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes each image's label stands behind; 0 is a top-1 hit.
+
+    Equal scores count for the lower class number, as argmax does, so that a network that gives
+    every class the same score is not credited with hits.
+
+    Args:
+        logits: float [images, classes]. labels: int [images].
+    """
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    above = (logits > own).sum(axis=1)
+    classes = np.arange(logits.shape[1])
+    level = ((logits == own) & (classes < labels[:, None])).sum(axis=1)
+    return np.asarray(above + level)
+
+
+def accuracies(logits: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
+    """{prefix_top1, prefix_top5} as fractions; top-5 is left out at five classes or fewer."""
+    rank = ranks(logits, labels)
+    scores = {f"{prefix}_top1": float((rank < 1).mean())}
+    if logits.shape[1] > 5:
+        scores[f"{prefix}_top5"] = float((rank < 5).mean())
+    return scores
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 [images, classes]."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)

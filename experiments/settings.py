@@ -1,0 +1,205 @@
+"""From YAML files and key.path=value words to a checked Config, with one line for each mistake."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from experiments.config import STEPS, Config
+from experiments.errors import BadInput
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file, apply overrides in order, and check the whole.
+
+    Raises:
+        BadInput: the file is missing or not YAML, or a key or value is wrong.
+    """
+    path = Path(path)
+    return parse(override(_read(path), overrides), where=str(path))
+
+
+def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
+    """Check a nested mapping. `where` names its origin in the errors."""
+    try:
+        # Through JSON, where strict means strict about types and still reads a list as a tuple.
+        return Config.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise BadInput(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
+    """Apply key.path=value words, values read as YAML, to a copy of a nested mapping."""
+    changed = copy.deepcopy(dict(raw))
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise BadInput(f"expected key.path=value. Received: {word}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise BadInput(f"{key}: the value is not YAML. Received: {text}") from None
+        set_key(changed, key, _number(value))
+    return changed
+
+
+def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key in place; a whole number as a part is a position in a list."""
+    *parents, last = key.split(".")
+    node: Any = raw
+    for depth, part in enumerate(parents):
+        if isinstance(node, list):
+            node = node[_position(node, part, key)]
+            continue
+        if node.get(part) is None:
+            node[part] = {}
+        node = node[part]
+        if not isinstance(node, dict | list):
+            above = ".".join(parents[: depth + 1])
+            raise BadInput(f"{key}: {above} holds {node!r}, which has no keys below it")
+    if isinstance(node, list):
+        node[_position(node, last, key)] = value
+    else:
+        node[last] = value
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping to {dotted key: leaf}; lists are leaves."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, near, n=1)
+        hint = f"; did you mean {path.parent / close[0]}?" if close else ""
+        raise BadInput(f"{path}: no such config file{hint}")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not text in UTF-8"
+        raise BadInput(f"{path}{line}: not YAML: {problem}") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: expected sections such as data: and model:. Received: {raw!r}")
+    return {key: _numbers(value) for key, value in raw.items()}
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as a string; people who write learning rates mean the number."""
+    if isinstance(value, str) and value[:1] in "+-.0123456789" and "e" in value.lower():
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _position(node: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise BadInput(f"{key}: {part} is not a position in a list of {len(node)}")
+    return int(part)
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    key = ".".join(_key(item["loc"])) or "config"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_nearest(item['loc'])}"
+    if item["type"] == "union_tag_invalid":
+        received, valid = item["ctx"]["tag"], item["ctx"]["expected_tags"]
+        return f"{key}.op: expected one of {valid}. Received: {received!r}"
+    message = item["msg"]
+    for prefix in ("Value error, ", "Assertion failed, "):
+        message = message.removeprefix(prefix)
+    if item["type"] in ("model_type", "dict_type"):
+        message = "expected a section with keys below it"
+    if item["type"] == "string_pattern_mismatch":
+        message = "letters, digits, dot, dash and underscore only, starting with a letter or digit"
+    if item["type"].startswith("value_error"):
+        return f"{key}: {message}" if key != "config" else message
+    return f"{key}: {message[:1].lower()}{message[1:]}. Received: {item['input']!r}"
+
+
+def _key(location: Sequence[Any]) -> list[str]:
+    """The config key of a pydantic location, without the names of union members."""
+    parts = []
+    for at, part in enumerate(location):
+        is_tag = isinstance(part, str) and (
+            part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
+            or part in ("int", "float", "str", "list")
+            or (at > 0 and isinstance(location[at - 1], int))  # the op of a step
+        )
+        if not is_tag:
+            parts.append(str(part))
+    return parts
+
+
+def _nearest(location: Sequence[Any]) -> str:
+    *parents, last = _key(location)
+    if parents[:2] == ["augment", "steps"]:
+        siblings = list(STEPS[location[3]].model_fields)
+        close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+        valid = ", ".join(siblings)
+        return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"
+    siblings = list(_keys_below(parents))
+    elsewhere = [key for key in _fields(Config) if key.split(".")[-1] == last]
+    close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    if close:
+        return f"did you mean {'.'.join([*parents, close[0]])}?"
+    names = {key.split(".")[-1]: key for key in reversed(list(_fields(Config)))}
+    close = difflib.get_close_matches(last, names, n=1, cutoff=0.8)
+    return f"did you mean {names[close[0]]}?" if close else f"valid: {', '.join(siblings)}"
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for section in _sections(field.annotation):
+            yield from _fields(section, f"{prefix}{name}.")
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _sections(member)
+
+
+def _keys_below(parents: list[str]) -> Iterator[str]:
+    depth = len(parents)
+    for key in _fields(Config):
+        parts = key.split(".")
+        if parts[:depth] == parents and len(parts) == depth + 1:
+            yield parts[-1]

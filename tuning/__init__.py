@@ -1,0 +1,1 @@
+"""How settings are chosen. Never sees an image, a network or MLflow."""
