@@ -42,6 +42,9 @@ class Data(Section):
     crop_fraction: Fraction | None = Field(
         None, description="centre crop over short side in evaluation; null: 0.875 for photographs"
     )
+    normalise: Literal["mean_std", "mean"] = Field(
+        "mean_std", description="of the training part; mean: as the papers, on 0..255"
+    )
     on_corrupt: Literal["error", "skip"] = "error"
     max_corrupt_fraction: HeldOut = 0.01
 
@@ -67,6 +70,9 @@ class RandomResizedCrop(Section):
 class ScaleAndCrop(Section):
     op: Literal["scale_and_crop"]
     short_side: tuple[PositiveInt, PositiveInt] = (256, 480)
+    reference: PositiveInt | None = Field(
+        None, description="network size that short_side is meant for; null: pixels as they are"
+    )
 
 
 class HorizontalFlip(Section):

@@ -1,0 +1,200 @@
+"""The command line. Heavy libraries are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.errors import BadInput, FailedWork, Stopped
+
+app = typer.Typer(
+    name="ilsvrc",
+    help="Sweeps of the historical ILSVRC architectures on your images: accuracy against cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Changed settings.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """The architectures, their size and what their papers reported."""
+    from experiments.zoo import rows, table
+
+    listing = rows()
+    _print(listing) if as_json else _show(table(listing))
+
+
+@app.command()
+def train(
+    config: ConfigFile, changes: Overrides = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Train one network, tracked; test it once at the end."""
+    from experiments import settings
+
+    checked = settings.load(config, changes or ())
+    if dry_run:
+        _dry_run(checked, 1, as_json)
+        return
+    from experiments import train as command
+
+    result = command.train(checked, quiet=as_json)
+    if as_json:
+        _print(result)
+    else:
+        print(f"run {result['run_id']} {result['status']}")
+    _fail_unless(result["status"] == "finished")
+
+
+@app.command()
+def sweep(
+    config: ConfigFile, changes: Overrides = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Train every combination of the config's sweep axes; run again to continue."""
+    from experiments import settings
+
+    checked = settings.load(config, changes or ())
+    from experiments import sweep as command
+
+    command.check_axes(checked, str(config))
+    if dry_run:
+        cells = list(command.plan_cells(checked, str(config)))
+        _dry_run(checked, len(cells), as_json, cells[0].plan)
+        return
+    result = command.sweep(checked, str(config))
+    if as_json:
+        _print(result)
+    failed = [run for run in result["runs"] if run["status"] != "finished"]
+    for run in failed:
+        print(f"failed: run {run['run_id']}: {run.get('error')}", file=sys.stderr)
+    _fail_unless(not failed)
+
+
+@app.command()
+def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
+    """What is done, failed, running and left, with an estimate."""
+    from experiments import status as command
+
+    rows = command.status(name)
+    if as_json:
+        _print(rows)
+        return
+    for row in rows:
+        left = row["seconds_left"]
+        eta = f", about {left / 60:.1f} min to go" if left else ""
+        print(
+            f"{row['name']}: {row['runs']} runs, {row['done']} done, {row['failed']} failed, "
+            f"{row['running']} running, {row['left']} left{eta}"
+        )
+    if not rows:
+        print("nothing has run in this folder yet")
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")],
+    out: Annotated[Path | None, typer.Option(help="Folder for table.csv and pareto.png.")] = None,
+    uri: Annotated[str | None, typer.Option("--uri", help="Tracking store.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Top-1, top-5 and cost of every configuration, mean and spread over seeds."""
+    from experiments import compare as command
+    from experiments import track
+
+    keys = [name for name in names if "=" in name]
+    experiments = [name for name in names if "=" not in name]
+    store = track.store_uri(uri or _tracking_uri(keys))
+    command.run(store, experiments, out, as_json=as_json)
+
+
+@app.command()
+def ui(
+    changes: Overrides = None,
+    port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    experiment: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
+) -> None:
+    """The MLflow UI on this store, on 127.0.0.1, with the link to the newest runs."""
+    from experiments import track
+    from experiments import ui as command
+
+    store = track.store_uri(_tracking_uri(changes or []))
+    sys.exit(command.serve(store, port=port, open_browser=open_browser, experiment=experiment))
+
+
+def main() -> None:
+    """Entry point: bad input is one line and exit 2, an interrupt exit 130."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        app()
+    except (BadInput, FailedWork) as error:
+        print(f"ilsvrc: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
+    except Stopped:
+        print("ilsvrc: stopped; run the same command to continue", file=sys.stderr)
+        sys.exit(130)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Stopped
+
+
+def _fail_unless(fine: bool) -> None:
+    if not fine:
+        sys.exit(1)
+
+
+def _tracking_uri(words: list[str]) -> str | None:
+    """The value of tracking.uri=... among a command's words."""
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key != "tracking.uri" or not equals:
+            raise BadInput(f"this command takes tracking.uri=... only. Received: {word}")
+        return value
+    return None
+
+
+def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:
+    from experiments.plan import prepare
+    from experiments.runs import to_yaml
+    from experiments.train import dry_run, headline
+
+    plan = plan or prepare(config)
+    document = dry_run(plan, fits)
+    if as_json:
+        _print(document)
+        return
+    cost = document["cost"]
+    print(to_yaml(plan.config))
+    print(headline(plan))
+    print(
+        f"{cost['params']:,} params, {cost['macs']:,} MACs, "
+        f"{cost['activation_bytes']:,} activation bytes an image"
+    )
+    print(f"{fits} fit{'s' if fits > 1 else ''}; nothing was trained (--dry-run)")
+
+
+def _print(document: Any) -> None:
+    print(json.dumps(document, indent=1))
+
+
+def _show(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)

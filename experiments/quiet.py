@@ -1,0 +1,26 @@
+"""TensorFlow without its start-up chatter, which no setting of its own turns off in 2.21."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and Keras with the C++ start-up lines kept off stderr.
+
+    Python errors still surface: only the file descriptor is redirected, and only for the import.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        import keras  # noqa: F401  (loaded for the side effect)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)

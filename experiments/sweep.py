@@ -1,0 +1,166 @@
+"""`ilsvrc sweep`: the product of axes. What is done stays, what fails lets the rest go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import launch, runs, settings, track
+from experiments.config import Config
+from experiments.errors import BadInput
+from experiments.jobs import Job, Outcome, config_hash
+from experiments.journal import Journal, of_sweep
+from experiments.plan import Plan, open_source, prepare
+from experiments.progress import Display
+from experiments.train import result
+from tuning.oracles import grid
+
+
+@dataclass
+class Cell:
+    """One point of the product: its axis values and the plan they give."""
+
+    axes: dict[str, Any]
+    plan: Plan
+    job: Job
+
+
+def sweep(config: Config, where: str) -> dict[str, Any]:
+    """Run every cell that is not done yet and return the command's JSON.
+
+    Args:
+        config: the base settings and the axes.
+        where: the config file, for errors.
+
+    Raises:
+        BadInput: a cell's config is wrong; nothing has started then.
+    """
+    check_axes(config, where)
+    cells = list(plan_cells(config, where))
+    book = of_sweep(config.name, sweep_hash(cells)).open()
+    experiment = runs.Experiment(config.name, config.tracking)
+    parent = _parent(config, experiment, book)
+    status = "killed"
+    try:
+        with Display(len(cells)) as display:
+            done = _kept(cells, experiment, parent.id, display)
+            todo = [cell.job for cell in cells if cell.job.path not in done]
+            display.ended = len(done)
+            display.say(_announcement(config, cells, len(done)))
+            book.append(
+                "planned",
+                cells=[{"directory": c.job.directory, "label": c.job.label} for c in cells],
+                workers=config.launch.workers,
+            )
+            if todo:
+                prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
+                for job in todo:
+                    runs.fetch_initial(job, experiment)
+                with launch.executor(config.launch) as executor:
+                    for job, outcome, run_id in runs.execute(
+                        todo, executor, experiment, prints, display, parent=parent.id
+                    ):
+                        done[job.path] = (outcome, run_id)
+        failed = any(outcome.status != "finished" for outcome, _ in done.values())
+        status = "failed" if failed else "finished"
+    finally:
+        with runs.forgiving(display.say):
+            parent.end(status)
+    rows = [
+        {**cell.axes, **result(cell.job, *done[cell.job.path])}
+        for cell in cells
+        if cell.job.path in done
+    ]
+    return {"run_id": parent.id, "status": status, "runs": rows}
+
+
+def check_axes(config: Config, where: str) -> None:
+    """Refuse a sweep without axes, or with axes that sweep nothing that changes a result."""
+    if not config.sweep:
+        raise BadInput(
+            f"{where}: sweep: no axes; add for example sweep: {{model.name: [lenet5, mlp]}}"
+        )
+    for key in config.sweep:
+        if key.split(".")[0] in ("name", "sweep", "tracking", "launch"):
+            raise BadInput(f"{where}: sweep.{key}: cannot be an axis; it changes no result")
+
+
+def plan_cells(config: Config, where: str) -> Iterator[Cell]:
+    """Every cell in order, each checked; cells that come to the same config count once."""
+    base = config.model_dump(mode="json") | {"sweep": {}}
+    sources: dict[str, Any] = {}
+    seen: set[str] = set()
+    for number, axes in enumerate(grid(config.sweep)):
+        raw = json.loads(json.dumps(base))
+        for key, value in axes.items():
+            settings.set_key(raw, key, value)
+        cell = settings.parse(raw, where=f"{where}: sweep")
+        key = cell.data.model_dump_json(
+            include={"source", "channels", "on_corrupt", "max_corrupt_fraction"}
+        )
+        if key not in sources:
+            sources[key] = open_source(cell.data)
+        plan = prepare(cell, sources[key])
+        if config_hash(plan.config) not in seen:
+            seen.add(config_hash(plan.config))
+            yield Cell(axes, plan, plan.job(("cell", number)))
+
+
+def sweep_hash(cells: list[Cell]) -> str:
+    """Digest of the set of cells, whatever their order."""
+    hashes = sorted(config_hash(cell.plan.config) for cell in cells)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
+
+
+def _parent(config: Config, experiment: runs.Experiment, book: Journal) -> track.Run:
+    """The sweep's own run: the one of an earlier start of the same sweep, or a new one."""
+    earlier = book.last("started")
+    if earlier and earlier["store"] == experiment.key:
+        run = track.reopen(experiment.client, earlier["run_id"])
+        if run:
+            return run
+    tags = experiment.origin | {"level": "sweep", "path": "sweep"}
+    params = {f"sweep.{key}": values for key, values in config.sweep.items()}
+    run = track.Run.start(experiment.client, experiment.id, f"sweep {config.name}", tags, params)
+    run.document("config.yaml", runs.to_yaml(config))
+    book.append("started", run_id=run.id, store=experiment.key)
+    return run
+
+
+def _kept(
+    cells: list[Cell], experiment: runs.Experiment, parent: str, display: Display
+) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
+    """Outcomes of cells that are done, with their runs; a run that the store lacks is replayed."""
+    kept = {}
+    for cell in cells:
+        journal = Journal(Path(cell.job.directory))
+        fingerprint = cell.plan.source.fingerprint
+        outcome = journal.outcome(fingerprint)
+        if outcome is None:
+            continue
+        ended = journal.last("ended") or {}
+        run_id = ended["run_id"]
+        if ended["store"] != experiment.key or not track.holds(experiment.client, run_id):
+            display.say(f"{cell.job.label}: done before, written to this store from the journal")
+            run_id = runs.replay(cell.job, outcome, experiment, fingerprint, parent)
+        kept[cell.job.path] = (outcome, run_id)
+    return kept
+
+
+def _announcement(config: Config, cells: list[Cell], done: int) -> str:
+    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
+    runs_word = "run" if len(cells) == 1 else "runs"
+    text = f"{config.name}: {len(cells)} {runs_word} ({product})"
+    if done:
+        text += f", {done} already done"
+    sizes = {cell.plan.input_shape[:2] for cell in cells}
+    if len(sizes) > 1 and "data.image_size" not in config.sweep:
+        shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
+        text += (
+            f"; image sizes differ ({shown}): set data.image_size to compare like with like"
+        )
+    return text

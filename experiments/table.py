@@ -1,0 +1,142 @@
+"""A comparison as a table: on the terminal, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.caption import MACS, notes, origin, part, title
+from experiments.grouping import Comparison
+from experiments.numbers import percent, si, significant
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MIB = 2**20
+Cell = Callable[[dict[str, Any]], str]
+
+
+def render(comparison: Comparison, width: int | None = None) -> Table:
+    """A table for a terminal of `width` columns (None: this one); what does not fit is left out."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(width=width)
+    columns = _columns(comparison)
+    while True:
+        table = _table(comparison, columns)
+        needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        droppable = [column for column in columns if column[1] > 0]
+        if needed <= console.width or not droppable:
+            return table
+        columns.remove(max(droppable, key=lambda column: column[1]))
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Raw numbers at full precision, one row a group; lists are joined by spaces."""
+    fields = list(comparison.rows[0])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(fields)
+        for row in comparison.rows:
+            writer.writerow([_plain(row[field]) for field in fields])
+
+
+def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
+    """Header, rank by which it goes when the terminal is narrow (0: never), and its cells."""
+
+    def mean(key: str, show: Callable[[Any], str]) -> Cell:
+        return lambda row: "" if row[key] is None else show(row[key])
+
+    def value(key: str) -> Cell:
+        return lambda row: "" if row[key] is None else str(row[key])
+
+    def accuracy(key: str) -> Cell:
+        return lambda row: _aligned(percent(row, key))
+
+    shown_part = part(comparison)
+    columns: list[tuple[str, int, Cell]] = [
+        ("", 0, lambda row: "●" if row["pareto"] else ""),
+        ("model", 0, lambda row: row["name"]),
+    ]
+    if len(comparison.experiments) > 1:
+        columns.append(("experiment", 3, value("experiment")))
+    columns += [
+        (key.split(".", 1)[-1], 20, value(key)) for key in comparison.varying if key != "model.name"
+    ]
+    columns += [
+        ("n", 0, value("n")),
+        (f"{shown_part}\ntop-1 %", 0, accuracy("top1_mean")),
+        (f"{shown_part}\ntop-5 %", 2, accuracy(f"{_prefix(comparison)}_top5")),
+    ]
+    if comparison.score == "test_top1":
+        columns.append(("val\ntop-1 %", 7, accuracy("val_top1")))
+    columns += [
+        ("train\ntop-1 %", 9, accuracy("train_top1")),
+        ("MACs", 0, mean("macs", si)),
+        ("params", 0, mean("params", si)),
+        ("activations\nMiB", 12, mean("activation_bytes", lambda v: significant(v / MIB))),
+        ("p50\nms", 4, mean("latency_ms_p50", significant)),
+        ("p95\nms", 8, mean("latency_ms_p95", significant)),
+        ("train\nimages/s", 5, mean("train_images_per_second", significant)),
+        ("infer\nimages/s", 6, mean("infer_images_per_second", significant)),
+        ("memory\nMiB", 10, mean("peak_memory_bytes", lambda v: f"{v / MIB:.0f}")),
+        ("train\ns", 11, mean("train_seconds", significant)),
+    ]
+    return [column for column in columns if any(column[2](row) for row in comparison.rows)]
+
+
+def _table(comparison: Comparison, columns: list[tuple[str, int, Cell]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(title(comparison), style="bold"),
+        caption=Text("\n".join(_legend(comparison, [column[0] for column in columns]))),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    left = {"", "model", "experiment"}
+    for header, _, _ in columns:
+        table.add_column(
+            Text(header),
+            justify="left" if header in left or header.endswith("%") else "right",
+            vertical="top",
+            overflow="fold",
+            no_wrap=header != "model",
+        )
+    for row in comparison.rows:
+        style = "bold" if row["pareto"] else None
+        table.add_row(*(Text(cell(row)) for _, _, cell in columns), style=style)
+    return table
+
+
+def _legend(comparison: Comparison, headers: list[str]) -> list[str]:
+    lines = [
+        f"● Pareto-optimal: no row is as good in both MACs and {part(comparison)} top-1 "
+        "and better in one"
+    ]
+    if any(header.startswith("p50") for header in headers):
+        lines.append("p50, p95: median and 95th percentile of latency")
+    return [*lines, MACS, origin(comparison), *notes(comparison)]
+
+
+def _prefix(comparison: Comparison) -> str:
+    return comparison.score.removesuffix("_top1")
+
+
+def _aligned(accuracy: str) -> str:
+    """Five wide before the ±, so that point stands under point with and without a spread."""
+    mean, plus_minus, spread = accuracy.partition(" ± ")
+    return f"{mean:>5}{plus_minus}{spread}" if mean else ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(item) for item in value)
+    return value

@@ -1,0 +1,257 @@
+"""MLflow: one run a fit, under one parent a command. The only writer is the coordinator."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.errors import BadInput
+from experiments.jobs import Outcome
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+
+
+def store_uri(uri: str | None) -> str:
+    """Where runs go: the given URI, else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def shown(uri: str) -> str:
+    """The URI without a password, for people and logs."""
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of a store that answers.
+
+    Raises:
+        BadInput: nobody answers at the address, or the database file cannot be opened.
+    """
+    if uri.startswith(("http://", "https://")):
+        _knock(uri)
+    elif uri.startswith("sqlite:///"):
+        _check_database(Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith("file:") or "://" not in uri:
+        raise BadInput(
+            f"tracking.uri: MLflow no longer writes to folders. Received: {uri}; "
+            "use sqlite:///mlflow.db or the address of a server"
+        )
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import logging
+
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        client.search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise BadInput(f"tracking.uri: {shown(uri)} does not work: {first}") from None
+    return client
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """The experiment of this name, made if need be; a deleted one is restored."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = None
+        if uri.startswith("sqlite:///"):
+            database = Path(uri.removeprefix("sqlite:///")).resolve()
+            location = (database.parent / "mlruns" / name).as_uri()
+        return str(client.create_experiment(name, artifact_location=location))
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+class Run:
+    """One tracked run. Metrics are buffered and sent a few times a second at most."""
+
+    def __init__(self, client: MlflowClient, run_id: str):
+        self.client = client
+        self.id = run_id
+        self._metrics: list[Any] = []
+        self._sent = time.monotonic()
+
+    @classmethod
+    def start(
+        cls,
+        client: MlflowClient,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        parent: str | None = None,
+    ) -> Run:
+        """Open a run with its tags and params, under a parent if one is named."""
+        from mlflow.entities import Param
+
+        all_tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        created = client.create_run(experiment, run_name=name, tags=all_tags)
+        run = cls(client, created.info.run_id)
+        entities = [Param(key, _text(value)) for key, value in params.items()]
+        for at in range(0, len(entities), PARAM_BATCH):
+            client.log_batch(run.id, params=entities[at : at + PARAM_BATCH])
+        return run
+
+    def metrics(self, values: Mapping[str, float], step: int = 0, *, now: bool = False) -> None:
+        """Log metrics at a step; sent at once with `now`, else with the next batch."""
+        from mlflow.entities import Metric
+
+        stamp = int(time.time() * 1000)
+        self._metrics += [Metric(k, float(v), stamp, step) for k, v in values.items()]
+        if now or time.monotonic() - self._sent > 0.5:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+        for at in range(0, len(self._metrics), METRIC_BATCH):
+            self.client.log_batch(self.id, metrics=self._metrics[at : at + METRIC_BATCH])
+        self._metrics.clear()
+        self._sent = time.monotonic()
+
+    def tag(self, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            self.client.set_tag(self.id, key, value)
+
+    def document(self, name: str, content: str) -> None:
+        """Store a small text under a file name."""
+        self.client.log_text(self.id, content, name)
+
+    def file(self, path: str | Path, folder: str | None = None) -> None:
+        self.client.log_artifact(self.id, str(path), folder)
+
+    def end(self, status: str) -> None:
+        """Close the run as finished, failed or killed."""
+        self.flush()
+        self.client.set_terminated(self.id, STATUS[status])
+
+
+def complete(run: Run, outcome: Outcome, *, replay: bool = False) -> None:
+    """Bring a run to what its outcome says and close it; with `replay`, its curves too."""
+    if replay:
+        for epoch, values in enumerate(outcome.history, start=1):
+            run.metrics(values, step=epoch)
+    last = len(outcome.history)
+    run.metrics(outcome.scores, step=last)
+    run.metrics(outcome.cost, step=last)
+    run.tag(outcome.tags | ({"error": outcome.error} if outcome.error else {}))
+    for name, content in outcome.artifacts.items():
+        run.document(name, json.dumps(content, indent=1))
+    for path in (outcome.predictions, outcome.model):
+        if path and Path(path).exists():
+            run.file(path)
+    run.end(outcome.status)
+
+
+def reopen(client: MlflowClient, run_id: str) -> Run | None:
+    """An earlier run, set running again; None if the store has it no longer."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if client.get_run(run_id).info.lifecycle_stage != "active":
+            return None
+        client.update_run(run_id, status="RUNNING")
+    except MlflowException:
+        return None
+    return Run(client, run_id)
+
+
+def holds(client: MlflowClient, run_id: str) -> bool:
+    """True if the store has this run, finished and not deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException:
+        return False
+    return bool(info.status == "FINISHED" and info.lifecycle_stage == "active")
+
+
+def surroundings() -> tuple[dict[str, str], dict[str, str]]:
+    """Tags that say where a result comes from (git commit, machine), and package versions."""
+    import subprocess
+    from importlib import metadata
+
+    def git(*words: str) -> str | None:
+        here = Path(__file__).parent
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(
+                ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10
+            )
+            return done.stdout.strip() if done.returncode == 0 else None
+        return None
+
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    tags = {
+        "git_commit": commit or "unknown",
+        "git_dirty": "unknown" if changes is None else str(bool(changes)).lower(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+    }
+    wanted = ("tensorflow", "keras", "numpy", "mlflow", "keras-tuner", "ilsvrc-suite")
+    versions = {}
+    for package in wanted:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return tags, versions
+
+
+@contextlib.contextmanager
+def hidden_output() -> Iterator[None]:
+    """Keep MLflow's own prints off stdout, which belongs to --json."""
+    with tempfile.TemporaryFile("w") as sink, contextlib.redirect_stdout(sink):
+        yield
+
+
+def store_key(uri: str) -> str:
+    """A short name of a store, safe to keep in the journal (no password in it)."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:12]
+
+
+def _knock(uri: str) -> None:
+    try:
+        with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=5):
+            return
+    except urllib.error.HTTPError:
+        return  # somebody answers; the client will say what it makes of it
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise BadInput(
+            f"tracking.uri: {shown(uri)} does not answer ({reason}); "
+            "start the server, or set tracking.uri=sqlite:///mlflow.db"
+        ) from None
+
+
+def _check_database(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise BadInput(f"tracking.uri: {folder}: no such folder for the database {path.name}")
+    writable = os.access(path if path.exists() else folder, os.W_OK)
+    if not writable:
+        raise BadInput(f"tracking.uri: {path}: cannot be written")
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:PARAM_CHARACTERS]

@@ -1,0 +1,103 @@
+"""`ilsvrc train`: one run, tracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments import launch, runs
+from experiments.config import Config
+from experiments.errors import BadInput
+from experiments.jobs import Job, Outcome
+from experiments.journal import Journal
+from experiments.plan import Plan, prepare
+from experiments.progress import Display
+from experiments.quiet import load_tensorflow
+
+
+def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
+    """Train once and return the result as the command's JSON.
+
+    Raises:
+        BadInput: the config does not suit its data or network.
+    """
+    with launch.executor(config.launch) as executor:
+        plan = prepare(config)
+        job = plan.job(("run",))
+        Journal(Path(job.directory)).open()
+        experiment = runs.Experiment(config.name, config.tracking)
+        runs.fetch_initial(job, experiment)
+        fingerprints = {job.path: plan.source.fingerprint}
+        with Display(1, every_epoch=not quiet) as display:
+            display.say(headline(plan))
+            [(job, outcome, run_id)] = runs.execute(
+                [job], executor, experiment, fingerprints, display
+            )
+    if outcome.bad_input:
+        raise BadInput(str(outcome.error))
+    return result(job, outcome, run_id)
+
+
+def result(job: Job, outcome: Outcome, run_id: str) -> dict[str, Any]:
+    """One run as JSON: identity, status, every score and cost."""
+    row: dict[str, Any] = {
+        "run_id": run_id,
+        "status": outcome.status,
+        "epochs": len(outcome.history),
+    }
+    row |= outcome.scores | outcome.cost
+    if outcome.error:
+        row["error"] = outcome.error
+    return row
+
+
+def headline(plan: Plan) -> str:
+    """What is about to be trained on what, in one line."""
+    counts = {"train": plan.split.train, "val": plan.split.validation, "test": plan.split.test}
+    parts = [f"{len(part)} {name}" for name, part in counts.items() if part is not None]
+    height, width, channels = plan.input_shape
+    text = (
+        f"{plan.config.model.name} on {plan.config.data.source}: {plan.classes} classes, "
+        f"{' + '.join(parts)} images at {height}x{width}x{channels}, "
+        f"{plan.config.train.epochs} epochs"
+    )
+    skipped = len(plan.source.corrupt)
+    return text + (f"; {skipped} corrupt images skipped" if skipped else "")
+
+
+def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
+    """What a run would do: resolved config, data found, cost of the network, number of fits."""
+    load_tensorflow()
+    import models
+
+    config = plan.config
+    try:
+        network = models.build(
+            config.model.name,
+            input_shape=plan.input_shape,
+            classes=plan.classes,
+            **config.model.options,
+        )
+    except ValueError as error:
+        raise BadInput(f"model: {error}") from None
+    profile = models.profile(network)
+    split = plan.split
+    return {
+        "config": config.model_dump(mode="json"),
+        "data": {
+            "source": plan.source.spec,
+            "images": len(plan.source),
+            "classes": plan.classes,
+            "fingerprint": plan.source.fingerprint,
+            "corrupt": [list(item) for item in plan.source.corrupt],
+            "train": len(split.train),
+            "validation": 0 if split.validation is None else len(split.validation),
+            "test": 0 if split.test is None else len(split.test),
+        },
+        "cost": {
+            "params": profile.params,
+            "macs": profile.macs,
+            "activation_bytes": profile.activation_bytes,
+        },
+        "fits": fits,
+    }

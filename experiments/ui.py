@@ -1,0 +1,243 @@
+"""`ilsvrc ui`: MLflow's own pages on this store, opened where the runs are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from experiments.compare import find_experiment
+from experiments.errors import BadInput, FailedWork, Stopped
+from experiments.track import connect, shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+VIEW = "ilsvrc"  # name of the shared view that presets the columns
+COLUMNS = [
+    "params.`model.name`",
+    "params.`seed`",
+    "metrics.`test_top1`",
+    "metrics.`test_top5`",
+    "metrics.`val_top1`",
+    "metrics.`macs`",
+    "metrics.`params`",
+    "metrics.`latency_ms_p50`",
+    "metrics.`train_images_per_second`",
+]
+
+
+class Server(NamedTuple):
+    """A running MLflow server: its process (leader of a group), address and log file."""
+
+    process: subprocess.Popen[bytes]
+    base_url: str
+    log: Path
+
+
+def serve(
+    uri: str, *, port: int | None = None, open_browser: bool = False, experiment: str | None = None
+) -> int:
+    """Run the UI until Ctrl-C or SIGTERM, and return the exit code 0.
+
+    The address of the run table goes to stdout. A store that is a server already is not served
+    again: its address is printed, and that is all.
+
+    Raises:
+        BadInput: unknown experiment, port taken, or a store that does not answer.
+        FailedWork: the server did not start, or ended by itself; the text has its last lines.
+    """
+    client = connect(uri)
+    if experiment is not None:
+        find_experiment(client, experiment)
+    if uri.startswith(("http://", "https://")):
+        _announce(run_table_url(client, uri, experiment), open_browser)
+        return 0
+    with _stoppable():
+        server = None
+        try:
+            server = start(uri, port)
+            _announce(run_table_url(client, server.base_url, experiment), open_browser)
+            print("Ctrl-C stops the server.", file=sys.stderr)
+            code = server.process.wait()
+            raise FailedWork(f"The MLflow server ended with {code}: {_tail(server.log)}")
+        except (KeyboardInterrupt, Stopped):
+            return 0
+        finally:
+            if server is not None:
+                stop(server)
+
+
+def start(uri: str, port: int | None = None) -> Server:
+    """Start an MLflow server on a database and wait until it answers (about ten seconds).
+
+    Raises:
+        BadInput: the port is taken or out of range.
+        FailedWork: the server died or did not answer.
+    """
+    port = _free_port(port)
+    base_url = f"http://{HOST}:{port}"
+    handle, name = tempfile.mkstemp(prefix="ilsvrc-ui-", suffix=".log")
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    environment = os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # helper processes for GenAI judges
+    }
+    print(f"Starting MLflow on {shown(uri)} (about 10 s)...", file=sys.stderr)
+    with os.fdopen(handle, "wb") as log:
+        # a group of its own, because the server forks workers that must go with it
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    server = Server(process, base_url, Path(name))
+    try:
+        _wait(server)
+    except BaseException:
+        stop(server)
+        raise
+    return server
+
+
+def stop(server: Server) -> None:
+    """End the server and all its workers, and remove its log."""
+    group = server.process.pid
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.process.wait(5)
+    with contextlib.suppress(ProcessLookupError):  # whoever did not listen
+        os.killpg(group, signal.SIGKILL)
+    server.process.wait()
+    server.log.unlink(missing_ok=True)
+
+
+def run_table_url(client: MlflowClient, base_url: str, experiment: str | None = None) -> str:
+    """The address of the run table of an experiment (None: the one that ran last).
+
+    MLflow's first page shows no runs, so this is a deep link. Its columns are preset by a shared
+    view, kept in a tag of the experiment. Without any run it is the plain address.
+
+    Raises:
+        BadInput: there is no experiment of this name.
+    """
+    base_url = base_url.rstrip("/")
+    found = find_experiment(client, experiment) if experiment else _newest(client)
+    if found is None:
+        return base_url
+    table = f"{base_url}/#/experiments/{found}/runs"
+    return f"{table}?viewStateShareKey={VIEW}" if _preset(client, found) else table
+
+
+def _newest(client: MlflowClient) -> str | None:
+    """The experiment of the newest run that this suite made."""
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    if not ids:
+        return None
+    runs = client.search_runs(
+        ids, "tags.level LIKE '%'", max_results=1, order_by=["attributes.start_time DESC"]
+    )
+    return str(runs[0].info.experiment_id) if runs else None
+
+
+def _preset(client: MlflowClient, experiment_id: str) -> bool:
+    """Write the view's columns and order; False where the store does not let us."""
+    from mlflow.exceptions import MlflowException
+
+    key = f"mlflow.sharedViewState.{VIEW}"
+    view: dict[str, Any] = {
+        "selectedColumns": COLUMNS,
+        # sorted by a metric the table is flat; by time it hides runs under their folded parents
+        "orderByKey": "metrics.`test_top1`",
+        "orderByAsc": False,
+    }
+    text = json.dumps(view)
+    try:
+        if client.get_experiment(experiment_id).tags.get(key) != text:
+            client.set_experiment_tag(experiment_id, key, text)
+    except MlflowException:
+        return False
+    return True
+
+
+def _announce(url: str, open_browser: bool) -> None:
+    print(url, flush=True)
+    if "/experiments/" not in url:
+        print("No runs yet: run a sweep first, ilsvrc sweep CONFIG.", file=sys.stderr)
+    if open_browser and not webbrowser.open(url):
+        print("No browser could be opened here; open the address above.", file=sys.stderr)
+
+
+def _free_port(port: int | None) -> int:
+    if port is not None and not 1 <= port <= 65535:
+        raise BadInput(f"--port: expected 1 to 65535. Received: {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+        try:
+            probe.bind((HOST, port or 0))
+        except OSError as error:
+            raise BadInput(
+                f"--port: {port} on {HOST} cannot be used ({error.strerror}); "
+                "name another, or leave out --port to take a free one"
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _wait(server: Server) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy to localhost
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (code := server.process.poll()) is not None:
+            raise FailedWork(f"The MLflow server did not start ({code}): {_tail(server.log)}")
+        with (
+            contextlib.suppress(OSError),
+            direct.open(f"{server.base_url}/health", timeout=2) as answer,
+        ):
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise FailedWork(
+        f"The MLflow server did not answer within {START_SECONDS:.0f} s: {_tail(server.log)}"
+    )
+
+
+def _tail(log: Path, lines: int = 8) -> str:
+    kept = log.read_text(errors="replace").strip().splitlines()[-lines:]
+    return "\n  ".join(["its last lines were:", *kept]) if kept else "it wrote nothing"
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and a closed terminal raise Stopped meanwhile, so that the server is ended too."""
+
+    def raise_stopped(number: int, _frame: object) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(ValueError):  # not the main thread
+            before[number] = signal.signal(number, raise_stopped)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,64 @@
+"""Network in Network.
+
+Lin, Chen, Yan: Network In Network, ICLR 2014 (arXiv:1312.4400), section 4; layer sizes from the
+authors' released CIFAR-10 network.
+
+Deviations (nin_cifar):
+- The second pooling averages, as in the released network; the paper's text says max pooling.
+- GCN and ZCA whitening of the images, behind the published 10.41 %, are not in the network.
+- No ReLU on the class maps before they are averaged; `final_relu=True` puts the paper's back.
+- One learning rate and weight decay for all layers; the released solver tunes each layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import initializers, layers
+
+from models import options
+from models.layers import CeilPooling2D
+
+# Each mlpconv layer: its spatial kernel, its channels (the 1x1 layers follow), its pooling.
+CIFAR = (
+    (5, (192, 160, 96), "max"),
+    (5, (192, 192, 192), "average"),
+)
+LAST = (3, (192, 192))
+
+
+def nin_cifar(images: Any, classes: int, *, dropout: float = 0.5, final_relu: bool = False) -> Any:
+    """images (batch, h, w, c) -> logits (batch, classes); dropout after each pooling.
+
+    With `final_relu`, as in the paper (eq. 2) and the released network, logits are never negative,
+    and without the released solver's slower last layer most soon stay at zero and stop learning.
+    """
+    rate = options.dropout_rate(dropout)
+    last = "relu" if options.flag("final_relu", final_relu) else None
+    x = images
+    for number, (kernel, channels, pooling) in enumerate(CIFAR, start=1):
+        x = _mlpconv(x, kernel, channels, name=f"mlpconv{number}")  # 32 x 32 x 96, 16 x 16 x 192
+        x = CeilPooling2D(3, 2, mode=pooling, name=f"pool{number}")(x)  # 16 x 16, 8 x 8
+        x = layers.Dropout(rate, name=f"drop{number}")(x)
+    x = _mlpconv(x, *LAST, name="mlpconv3")  # 8 x 8 x 192
+    x = _convolution(x, classes, 1, activation=last, name="mlpconv3_3_conv")  # 8 x 8 x classes
+    return layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
+
+
+def _mlpconv(x: Any, kernel: int, channels: tuple[int, ...], name: str) -> Any:
+    """A spatial convolution and 1x1 convolutions after it: a small MLP slid over the image."""
+    for i, filters in enumerate(channels, start=1):
+        size = kernel if i == 1 else 1
+        x = _convolution(x, filters, size, activation="relu", name=f"{name}_{i}_conv")
+    return x
+
+
+def _convolution(x: Any, filters: int, size: int, activation: str | None, name: str) -> Any:
+    return layers.Conv2D(
+        filters,
+        size,
+        padding="same",
+        activation=activation,
+        kernel_initializer=initializers.RandomNormal(0.0, 0.05),
+        name=name,
+    )(x)

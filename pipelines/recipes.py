@@ -1,0 +1,126 @@
+"""Augmentation recipes as data: named presets, checking, and one line of text for the records."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipelines.sources import nearest
+
+Step = Mapping[str, Any]
+
+
+def _pad_and_crop(*, padding: int = 4) -> None:
+    _demand(padding == int(padding) and padding >= 0, "padding", "a whole number from 0", padding)
+
+
+def _random_resized_crop(
+    *, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+) -> None:
+    _demand(_ordered(scale, 0.0) and scale[1] <= 1.0, "scale", "[low, high] within 0..1", scale)
+    _demand(_ordered(ratio, 0.0), "ratio", "[low, high] above 0", ratio)
+
+
+def _scale_and_crop(
+    *, short_side: Sequence[int] = (256, 480), reference: int | None = None
+) -> None:
+    """`reference`: the network size that short_side is meant for; None = pixels as they are."""
+    _demand(_ordered(short_side, 0), "short_side", "[low, high] above 0", short_side)
+    if reference is not None:
+        _demand(
+            0 < reference <= short_side[0], "reference", "a size up to short_side[0]", reference
+        )
+
+
+def _horizontal_flip(*, probability: float = 0.5) -> None:
+    _demand(0.0 <= probability <= 1.0, "probability", "a number within 0..1", probability)
+
+
+def _pca_jitter(*, sigma: float = 0.1) -> None:
+    _demand(0.0 <= sigma < math.inf, "sigma", "a number from 0", sigma)
+
+
+# The checkers' signatures are the one place where a recipe's settings and defaults are written.
+OPS: dict[str, Callable[..., None]] = {
+    "pad_and_crop": _pad_and_crop,
+    "random_resized_crop": _random_resized_crop,
+    "scale_and_crop": _scale_and_crop,
+    "horizontal_flip": _horizontal_flip,
+    "pca_jitter": _pca_jitter,
+}
+CROPS = ("pad_and_crop", "random_resized_crop", "scale_and_crop")
+
+_FLIP = {"op": "horizontal_flip", "probability": 0.5}
+_PCA = {"op": "pca_jitter", "sigma": 0.1}
+PRESETS: dict[str, tuple[Step, ...]] = {
+    "none": (),
+    # ResNet paper, section 4.2.
+    "cifar": ({"op": "pad_and_crop", "padding": 4}, _FLIP),
+    # AlexNet, section 4.1; windows of the whole image, not only of its central square.
+    "alexnet": ({"op": "scale_and_crop", "short_side": [256, 256], "reference": 224}, _FLIP, _PCA),
+    # Szegedy et al. 2015, section 6.
+    "inception": (
+        {"op": "random_resized_crop", "scale": [0.08, 1.0], "ratio": [3 / 4, 4 / 3]},
+        _FLIP,
+    ),
+    # ResNet paper, section 3.4.
+    "resnet": ({"op": "scale_and_crop", "short_side": [256, 480], "reference": 224}, _FLIP, _PCA),
+}
+
+
+def check_steps(steps: Sequence[Step]) -> tuple[dict[str, Any], ...]:
+    """The steps with every default filled in. Raises ValueError that names the nearest."""
+    checked = []
+    for number, step in enumerate(steps):
+        name = str(step.get("op"))
+        if name not in OPS:
+            raise ValueError(
+                f"augmentation step {number}: unknown op {name!r}{nearest(name, OPS)}; "
+                f"expected one of {', '.join(OPS)}"
+            )
+        settings = {key: value for key, value in step.items() if key != "op"}
+        known = inspect.signature(OPS[name]).parameters
+        for key in settings:
+            if key not in known:
+                raise ValueError(
+                    f"augmentation step {number}, {name}: unknown setting {key!r}"
+                    f"{nearest(key, known)}; expected {', '.join(known)}"
+                )
+        full = {key: parameter.default for key, parameter in known.items()} | settings
+        try:
+            OPS[name](**full)
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"augmentation step {number}, {name}: {error}") from None
+        checked.append({"op": name} | {k: v for k, v in full.items() if v is not None})
+        if sum(done["op"] in CROPS for done in checked) > 1:
+            raise ValueError(
+                f"augmentation step {number}, {name}: a recipe has one crop, received a second; "
+                "remove one"
+            )
+    return tuple(checked)
+
+
+def render(steps: Sequence[Step]) -> str:
+    """One line: "pad_and_crop(padding=4) | horizontal_flip(probability=0.5)"; "none" if empty."""
+    parts = []
+    for step in check_steps(steps):
+        settings = ", ".join(f"{k}={_text(v)}" for k, v in step.items() if k != "op")
+        parts.append(f"{step['op']}({settings})")
+    return " | ".join(parts) or "none"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(_text(item) for item in value) + "]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _ordered(pair: Sequence[float], above: float) -> bool:
+    return len(pair) == 2 and above < pair[0] <= pair[1]
+
+
+def _demand(good: bool, name: str, expected: str, received: object) -> None:
+    if not good:
+        raise ValueError(f"{name}: expected {expected}, received {received!r}")

@@ -1,0 +1,247 @@
+"""A source: labels, class names, a fingerprint and random access to images by index."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Window = Callable[[tf.Tensor], tf.Tensor]
+
+MEMORY_LIMIT_BYTES = 2 * 1024**3
+SCHEMES = {
+    "digits": "digits",
+    "synthetic": "synthetic:classes=10,size=64,examples=1000,seed=1",
+    "folder": "folder:DIR",
+}
+
+
+class SourceError(ValueError):
+    """Images or a source spec that cannot be used; the message is one line and names the fix."""
+
+
+class Source(ABC):
+    """Images in classes.
+
+    spec            canonical text that opens the same source again
+    labels          np.int64 [n]
+    class_names     one name a class, position = label
+    image_shape     (height or None, width or None, channels); None where images differ
+    default_size    what data.image_size defaults to; None when images have different sizes
+    official_splits "train" / "validation" / "test" -> np.int64 indices, or None
+    corrupt         (relative path, reason) of every file that was left out
+    fingerprint     sha256 of the contents, whatever the place they were read from
+    """
+
+    spec: str
+    labels: np.ndarray
+    class_names: list[str]
+    image_shape: tuple[int | None, int | None, int]
+    default_size: int | tuple[int, int] | None
+    official_splits: dict[str, np.ndarray] | None
+    corrupt: list[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 hex of pixels or file bytes, labels and class names."""
+
+    @property
+    def array(self) -> np.ndarray | None:
+        """All images as uint8 [n, h, w, c] when they are held in memory, else None."""
+        return None
+
+    @abstractmethod
+    def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
+        """The image at a scalar index as uint8 [h, w, c]; usable inside a tf.data map.
+
+        `window` maps the image's shape [height, width] (int32) to [y, x, height, width]; only
+        that part is then returned, and of a JPEG file only that part is decoded.
+        """
+
+    def dataset(self, indices: Iterable[int] | np.ndarray) -> tf.data.Dataset:
+        """{"image": uint8 [h, w, c], "label": int64, "index": int64} in the given order."""
+        import tensorflow as tf
+
+        chosen = np.asarray(indices, np.int64)
+        with tf.device("CPU:0"):
+            labels = tf.constant(self.labels)
+        return tf.data.Dataset.from_tensor_slices(chosen).map(
+            tf.autograph.experimental.do_not_convert(
+                lambda i: {"image": self.images(i), "label": tf.gather(labels, i), "index": i}
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+
+class ArraySource(Source):
+    """Images of one size, held as one uint8 array [n, h, w, c]."""
+
+    def __init__(
+        self,
+        spec: str,
+        labels: np.ndarray,
+        class_names: list[str],
+        image_shape: tuple[int, int, int],
+        draw: Callable[[], np.ndarray],
+        *,
+        default_size: int | tuple[int, int] | None = None,
+        official_splits: dict[str, np.ndarray] | None = None,
+        corrupt: list[tuple[str, str]] | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        """`draw` makes the array, on first use: labels alone never pay for pixels."""
+        self.spec = spec
+        self.labels = np.asarray(labels, np.int64)
+        self.class_names = class_names
+        self.image_shape = image_shape
+        height, width, _ = image_shape
+        self.default_size = default_size or (height if height == width else (height, width))
+        self.official_splits = official_splits
+        self.corrupt = corrupt or []
+        self._draw = draw
+        self._fingerprint = fingerprint
+        self._views: dict[tuple[tuple[int, int], float], tf.Tensor] = {}
+
+    @cached_property
+    def _array(self) -> np.ndarray:
+        return np.ascontiguousarray(self._draw(), np.uint8)
+
+    @property
+    def array(self) -> np.ndarray:
+        return self._array
+
+    @property
+    def fingerprint(self) -> str:
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint([self.array], self.labels, self.class_names)
+        return self._fingerprint
+
+    @cached_property
+    def tensor(self) -> tf.Tensor:
+        """The array as a tensor in host memory; the NumPy array becomes a view of it."""
+        import tensorflow as tf
+
+        # init_scope: the first use may be inside the trace of a tf.data map.
+        with tf.init_scope(), tf.device("CPU:0"):
+            tensor = tf.constant(self.array)
+        self._array = np.asarray(memoryview(tensor))  # one copy in memory, not two
+        return tensor
+
+    def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
+        import tensorflow as tf
+
+        if window is None:
+            return tf.gather(self.tensor, index)
+        height, width, channels = self.image_shape
+        y, x, h, w = tf.unstack(window(tf.constant([height, width], tf.int32)))
+        begin = tf.stack([tf.cast(index, tf.int32), y, x, 0])
+        return tf.slice(self.tensor, begin, tf.stack([1, h, w, channels]))[0]
+
+    def view(
+        self, size: tuple[int, int], crop_fraction: float, limit_bytes: int
+    ) -> tf.Tensor | None:
+        """All images through `augment.resize_centre`, kept for later fits; None when too large.
+
+        uint8 where the images already have that size, else float32 [n, height, width, c] 0..255.
+        """
+        height, width, channels = self.image_shape
+        if (height, width) == tuple(size) and crop_fraction == 1.0:
+            return self.tensor
+        if 4 * len(self) * size[0] * size[1] * channels > limit_bytes:
+            return None
+        key = ((size[0], size[1]), crop_fraction)
+        if key not in self._views:
+            import tensorflow as tf
+
+            from pipelines.augment import resize_centre
+
+            resize = resize_centre(size, crop_fraction)
+            with tf.init_scope(), tf.device("CPU:0"):
+                parts = [resize(self.tensor[i : i + 1024]) for i in range(0, len(self), 1024)]
+                self._views[key] = tf.concat(parts, axis=0)
+        return self._views[key]
+
+
+def fingerprint(blobs: Iterable[np.ndarray], labels: np.ndarray, class_names: list[str]) -> str:
+    """sha256 of arrays (shape and bytes), labels and class names."""
+    digest = hashlib.sha256()
+    for blob in blobs:
+        digest.update(repr((blob.dtype.str, blob.shape)).encode())
+        digest.update(np.ascontiguousarray(blob).data)
+    finish_fingerprint(digest, labels, class_names)
+    return digest.hexdigest()
+
+
+def finish_fingerprint(digest: hashlib._Hash, labels: np.ndarray, class_names: list[str]) -> None:
+    """Adds labels and class names to a digest of contents, the same way for every source."""
+    digest.update(np.asarray(labels, "<i8").tobytes())
+    digest.update("\0".join(class_names).encode())
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """' (did you mean X?)' or nothing, for error messages."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def open_source(
+    spec: str,
+    *,
+    on_corrupt: Literal["error", "skip"] = "error",
+    max_corrupt_fraction: float = 0.01,
+    channels: int | None = None,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+) -> Source:
+    """Open "digits", "synthetic:classes=10,size=64,examples=1000,seed=1" or "folder:DIR".
+
+    on_corrupt            what to do with files that do not decode: refuse, or leave them out
+    max_corrupt_fraction  refuse to leave out more than this share of the files
+    channels              1 or 3; None = what the source has (folders: 3)
+    memory_limit_bytes    folders of equal-sized images up to this are held in memory
+    Raises SourceError on anything that cannot be used.
+    """
+    if on_corrupt not in ("error", "skip"):
+        raise SourceError(f"data.on_corrupt: expected 'error' or 'skip', received {on_corrupt!r}")
+    if channels not in (None, 1, 3):
+        raise SourceError(f"data.channels: expected 1 or 3, received {channels!r}")
+    scheme, _, rest = spec.partition(":")
+    if scheme == "digits":
+        if rest:
+            raise SourceError(f"source 'digits' takes no settings, received {spec!r}: use 'digits'")
+        from pipelines.digits import open_digits
+
+        return open_digits(channels=channels)
+    if scheme == "synthetic":
+        from pipelines.synthetic import open_synthetic
+
+        return open_synthetic(rest, channels=channels, memory_limit_bytes=memory_limit_bytes)
+    if scheme == "folder":
+        from pipelines.folder import open_folder
+
+        return open_folder(
+            rest,
+            on_corrupt=on_corrupt,
+            max_corrupt_fraction=max_corrupt_fraction,
+            channels=channels or 3,
+            memory_limit_bytes=memory_limit_bytes,
+        )
+    if Path(spec).expanduser().is_dir():
+        hint = f" (for the images in this directory write 'folder:{spec}')"
+    else:
+        hint = nearest(scheme, SCHEMES)
+    known = ", ".join(repr(form) for form in SCHEMES.values())
+    raise SourceError(f"unknown source {spec!r}{hint}; expected one of {known}")

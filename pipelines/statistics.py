@@ -1,0 +1,119 @@
+"""Channel mean and deviation and the principal axes of the colours, of the training part only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.sources import Source
+
+CHUNK_BYTES = 32 * 1024**2
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the pixels of `images` images.
+
+    mean, std     [c], on 0..255
+    eigenvalues   [c], descending, of the covariance of pixels scaled to 0..1 (the scale at which
+                  AlexNet's sigma of 0.1 is meant, see `augment.pca_jitter`); [1] for grey images
+    eigenvectors  [c, c], columns are the axes; the largest component of each is positive
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+    images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, for JSON."""
+        return {
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "eigenvalues": self.eigenvalues.tolist(),
+            "eigenvectors": self.eigenvectors.tolist(),
+            "images": self.images,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Statistics:
+        """The inverse of `to_dict`, exact."""
+        arrays = {
+            key: np.asarray(values[key], np.float64)
+            for key in ("mean", "std", "eigenvalues", "eigenvectors")
+        }
+        return cls(**arrays, images=int(values["images"]))
+
+
+def fit(
+    source: Source,
+    indices: Iterable[int] | np.ndarray,
+    *,
+    size: tuple[int, int] | None = None,
+    crop_fraction: float = 1.0,
+    limit: int | None = None,
+) -> Statistics:
+    """Statistics of exactly the images at `indices`; hand in the training part and nothing else.
+
+    size    measure what the network sees (`augment.resize_centre`); None = pixels as stored
+    limit   at most this many images, evenly spaced over `indices`
+    Every pixel counts once, in float64. AlexNet, section 4.1 (the axes).
+    Raises ValueError for no indices.
+    """
+    chosen = np.asarray(indices, np.int64).reshape(-1)
+    if len(chosen) == 0:
+        raise ValueError("statistics: expected at least one training image, received none")
+    if limit is not None and limit < 1:
+        raise ValueError(f"statistics: expected a limit of at least 1, received {limit}")
+    if limit is not None and len(chosen) > limit:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.int64)]
+    channels = source.image_shape[2]
+    count = 0
+    total = np.zeros(channels)
+    products = np.zeros((channels, channels))
+    # Moments about mid-grey: the covariance then loses no digits to a large mean.
+    centre = 127.5
+    for pixels in _pixels(source, chosen, size, crop_fraction):
+        values = pixels.reshape(-1, channels).astype(np.float64) - centre
+        count += len(values)
+        total += values.sum(axis=0)
+        products += values.T @ values
+    shifted = total / count
+    covariance = products / count - np.outer(shifted, shifted)
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance / 255.0**2)
+    eigenvalues, eigenvectors = np.maximum(eigenvalues[::-1], 0.0), eigenvectors[:, ::-1]
+    largest = np.take_along_axis(eigenvectors, np.abs(eigenvectors).argmax(axis=0)[None, :], axis=0)
+    return Statistics(
+        mean=shifted + centre,
+        std=np.sqrt(np.maximum(np.diag(covariance), 0.0)),
+        eigenvalues=eigenvalues,
+        eigenvectors=np.ascontiguousarray(eigenvectors * np.sign(largest)),
+        images=len(chosen),
+    )
+
+
+def _pixels(
+    source: Source, indices: np.ndarray, size: tuple[int, int] | None, crop_fraction: float
+) -> Iterator[np.ndarray]:
+    stored_size = size is None or (size == source.image_shape[:2] and crop_fraction == 1.0)
+    if source.array is not None and stored_size:
+        step = max(1, CHUNK_BYTES // (8 * int(np.prod(source.array.shape[1:]))))
+        for start in range(0, len(indices), step):
+            yield source.array[indices[start : start + step]]
+        return
+    data = source.dataset(indices)
+    if size is not None:
+        import tensorflow as tf
+
+        from pipelines.augment import resize_centre
+
+        view = tf.autograph.experimental.do_not_convert(resize_centre(size, crop_fraction))
+        data = data.map(
+            lambda example: {"image": view(example["image"])}, num_parallel_calls=tf.data.AUTOTUNE
+        )
+    for example in data.prefetch(4):
+        yield example["image"].numpy()

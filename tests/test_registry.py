@@ -1,0 +1,249 @@
+"""Names, cards, options and sizes: what a request for a network may say."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import models
+from models import cards
+from models.errors import nearest
+
+CARD_FIELDS = {
+    "name", "family", "module", "task", "title", "paper", "authors", "year", "venue",
+    "input_shape", "classes", "smallest_input", "params", "params_total", "macs",
+    "activation_bytes", "published", "recipe", "preprocessing", "auxiliary_loss_weights",
+    "deviations",
+}  # fmt: skip
+
+
+def test_lists_the_networks_in_the_order_of_the_file() -> None:
+    names = models.list_models()
+
+    assert names == [entry["name"] for entry in cards.entries().values()]
+    assert {"mlp", "lenet5", "alexnet", "nin_cifar", "plain20_cifar", "resnet20_cifar"} <= set(
+        names
+    )
+
+
+def test_cards_need_neither_keras_nor_tensorflow() -> None:
+    program = (
+        "import sys, models\n"
+        "print(models.card('alexnet').year, len(models.list_models()) > 5)\n"
+        "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split("\n")[:2] == ["2012 True", "[]"]
+
+
+def test_every_public_name_resolves() -> None:
+    for name in models.__all__:
+        assert getattr(models, name) is not None
+        assert name in dir(models)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(models, "nothing")  # noqa: B009 (a plain attribute would not type-check)
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_card_is_complete(name: str) -> None:
+    card = models.card(name)
+
+    assert {field.name for field in dataclasses.fields(card)} == CARD_FIELDS
+    assert card.name == name
+    assert card.task in ("classification", "reconstruction")
+    assert len(card.input_shape) == 3
+    assert len(card.smallest_input) == 2
+    for figure in card.published:
+        assert set(figure) == {"dataset", "metric", "value", "protocol", "source", "verified"}
+        assert 0 < figure["value"] < 100
+        assert figure["metric"] in {
+            "top-1 error %", "top-5 error %", "top-1 accuracy %", "top-5 accuracy %"
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_deviations_of_the_card_are_those_of_the_module(name: str) -> None:
+    card = models.card(name)
+
+    docstring = importlib.import_module(card.module).__doc__ or ""
+
+    for deviation in card.deviations:
+        assert f"- {deviation}\n" in docstring
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_counts_of_the_card_are_those_of_the_network(name: str) -> None:
+    entry = cards.entries()[name]
+
+    assert cards.measure(entry) == entry
+
+
+def test_cards_are_frozen_and_apart() -> None:
+    card = models.card("alexnet")
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        card.params = 0  # type: ignore[misc]  # the assignment is what must fail
+    card.published.clear()
+    assert models.card("alexnet").published
+
+
+def test_rewriting_the_cards_restores_counts_and_keeps_facts(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = cards.CARDS.read_text(encoding="utf-8")
+    copy = tmp_path / "cards.json"
+    copy.write_text(original.replace('"params": 61706', '"params": 1'), encoding="utf-8")
+    monkeypatch.setattr(cards, "CARDS", copy)
+    cards.entries.cache_clear()
+    try:
+        cards.main()
+    finally:
+        cards.entries.cache_clear()
+
+    assert copy.read_text(encoding="utf-8") == original
+    assert "changed: lenet5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "suggested"),
+    [("resnet20", "resnet20_cifar"), ("alexnt", "alexnet"), ("LeNet", "lenet5")],
+)
+def test_unknown_model_names_the_nearest(asked: str, suggested: str) -> None:
+    with pytest.raises(models.UnknownModel) as error:
+        models.card(asked)
+
+    text = str(error.value)
+    assert text.startswith(f"unknown model {asked!r}; did you mean ")
+    assert suggested in text
+    assert text.endswith("(ilsvrc models lists all)")
+
+
+def test_unknown_model_far_from_all() -> None:
+    with pytest.raises(models.UnknownModel) as error:
+        models.build("zzzz")
+
+    assert str(error.value) == "unknown model 'zzzz' (ilsvrc models lists all)"
+
+
+def test_nearest_puts_names_that_contain_the_word_first() -> None:
+    assert nearest("cifar", ["mlp", "nin_cifar", "cigar"]) == ["nin_cifar", "cigar"]
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_smallest_input_builds_and_one_pixel_less_is_refused(name: str) -> None:
+    height, width = models.card(name).smallest_input
+
+    model = models.outline(name, input_shape=(height, width, 1))
+
+    assert all(0 not in layer.output.shape for layer in model.layers)
+    for less in ((height - 1, width), (height, width - 1)):
+        with pytest.raises(models.InputTooSmall) as error:
+            models.build(name, input_shape=(*less, 1))
+        assert str(error.value) == (
+            f"{name} takes images of {height}x{width} or larger. Received: {less[0]}x{less[1]}"
+        )
+
+
+def test_smallest_input_of_lenet5() -> None:
+    with pytest.raises(models.InputTooSmall) as error:
+        models.build("lenet5", input_shape=(8, 8, 1))
+
+    assert str(error.value) == "lenet5 takes images of 16x16 or larger. Received: 8x8"
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 3, 1), (32.0, 32, 3), "32x32", (32, True, 3)])
+def test_malformed_input_shape(shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"three integers, height, width, channels\. Received"):
+        models.build("mlp", input_shape=shape)
+
+
+def test_images_without_channels() -> None:
+    with pytest.raises(ValueError, match="1 channel or more"):
+        models.build("mlp", input_shape=(8, 8, 0))
+
+
+@pytest.mark.parametrize("classes", [1, 0, -3, 2.0, True, "10"])
+def test_malformed_classes(classes: Any) -> None:
+    with pytest.raises(ValueError, match=r"2 or more\. Received: classes="):
+        models.build("mlp", classes=classes)
+
+
+def test_unknown_option_names_the_valid_ones() -> None:
+    with pytest.raises(models.UnknownOption) as error:
+        models.build("mlp", activaton="tanh")
+
+    assert str(error.value) == (
+        "mlp has no option 'activaton'; did you mean activation? "
+        "(its options are hidden, activation)"
+    )
+
+
+def test_unknown_option_of_a_network_without_options() -> None:
+    with pytest.raises(models.UnknownOption, match=r"has no option 'shortcut' \(it has none\)"):
+        models.build("plain20_cifar", shortcut="A")
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "expected"),
+    [
+        ("lenet5", "activation", "softmax", "activation must be one of relu, tanh"),
+        ("lenet5", "activation", None, "Received: None"),
+        ("alexnet", "dropout", 1.0, "dropout must be a number from 0 to below 1"),
+        ("alexnet", "dropout", "0.5", "dropout must be a number"),
+        ("nin_cifar", "dropout", -0.1, "dropout must be a number"),
+        ("nin_cifar", "final_relu", "yes", "final_relu must be true or false"),
+        ("resnet20_cifar", "shortcut", "C", "shortcut must be one of A, B. Received: 'C'"),
+        ("mlp", "hidden", 100, "hidden must be a list of positive integers"),
+        ("mlp", "hidden", [100, 0], "hidden must be a list of positive integers"),
+        ("mlp", "hidden", [True], "hidden must be a list of positive integers"),
+        ("mlp", "hidden", "100", "hidden must be a list of positive integers"),
+    ],
+)
+def test_wrong_option_values(name: str, option: str, value: Any, expected: str) -> None:
+    with pytest.raises(models.InvalidOption, match=expected):
+        models.build(name, **{option: value})
+
+
+def test_outline_leaves_the_seed_sequence_alone() -> None:
+    import keras
+
+    keras.utils.set_random_seed(5)
+    expected = models.build("mlp").get_weights()
+    keras.utils.set_random_seed(5)
+    models.outline("resnet20_cifar")
+    received = models.build("mlp").get_weights()
+
+    assert all((a == b).all() for a, b in zip(expected, received, strict=True))
+
+
+def test_outline_never_draws_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even later, when Keras fills in weights made without a value."""
+    import keras
+
+    drawn = []
+    outline = models.outline("lenet5")
+    glorot = keras.initializers.GlorotUniform
+    monkeypatch.setattr(glorot, "__call__", lambda *args, **kwargs: drawn.append(args))
+    with keras.StatelessScope():
+        pass
+
+    assert outline.count_params() == 61_706
+    assert drawn == []
+
+
+def test_channels_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+
+    with pytest.raises(ValueError, match="image_data_format 'channels_last'"):
+        models.build("mlp")

@@ -1,0 +1,205 @@
+"""The compiled network: reset equals fresh, nothing is traced twice, transfer and freezing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pipelines
+from experiments import settings
+from experiments.errors import BadInput, FailedWork
+from experiments.fit import prepare_process
+from experiments.jobs import seed_for
+from experiments.plan import prepare
+from experiments.trainer import Trainer, leaves
+
+MEAN, SCALE = np.array([80.0], "float32"), np.array([60.0], "float32")
+BASE = {
+    "data": {"source": "digits", "image_size": 16, "batch_size": 100, "train_fraction": 0.2},
+    "model": {"name": "lenet5"},
+    "train": {"epochs": 2},
+}
+
+
+def plan(*words):
+    return prepare(settings.parse(settings.override(BASE, words)))
+
+
+def trainer_of(planned):
+    prepare_process(0, True)
+    return Trainer(planned.config, planned.input_shape, planned.classes)
+
+
+def dataset(planned, seed=1):
+    import pipelines.build
+
+    return pipelines.build.training_dataset(
+        planned.source,
+        planned.split.train,
+        size=planned.config.data.image_size,
+        steps=(),
+        statistics=None,
+        batch_size=planned.config.data.batch_size,
+        seed=seed_for(seed, "data"),
+        epochs=planned.config.train.epochs,
+    )
+
+
+def fit(trainer, planned, seed, weights_from=None):
+    trainer.reset(seed, MEAN, SCALE, weights_from)
+    steps = -(-len(planned.split.train) // planned.config.data.batch_size)
+    history = trainer.fit(lambda: dataset(planned, seed), planned.config, steps, None, print)
+    weights = [np.asarray(w) for w in trainer.model.get_weights()]
+    return history, weights
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["model.name=resnet20_cifar", "train.optimizer.nesterov=true"],
+        ["train.optimizer.name=adam", "train.schedule.name=cosine"],
+        ["train.optimizer.name=adagrad", "train.loss.label_smoothing=0.1"],
+        ["model.name=nin_cifar", "train.epochs=1"],  # dropout
+    ],
+    ids=["sgd", "resnet", "adam", "adagrad", "dropout"],
+)
+def test_a_reset_network_trains_as_a_fresh_one_bit_for_bit(words):
+    planned = plan(*words)
+    used = trainer_of(planned)
+    fit(used, planned, seed=5)
+    again, weights = fit(used, planned, seed=7)
+    fresh, expected = fit(trainer_of(planned), planned, seed=7)
+    for got, want in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert [e["train_loss"] for e in again.epochs] == [e["train_loss"] for e in fresh.epochs]
+
+
+def test_other_seeds_give_other_weights_in_every_drawn_layer():
+    planned = plan()
+    trainer = trainer_of(planned)
+    trainer.reset(1, MEAN, SCALE)
+    one = {x.name: np.asarray(x.kernel) for x in leaves(trainer.model) if hasattr(x, "kernel")}
+    trainer.reset(2, MEAN, SCALE)
+    for layer in leaves(trainer.model):
+        if hasattr(layer, "kernel"):
+            assert (np.asarray(layer.kernel) != one[layer.name]).mean() > 0.99
+
+
+def test_learning_rate_schedule_seed_and_batch_size_need_no_new_trace():
+    planned = plan()
+    trainer = trainer_of(planned)
+    traced = []
+    step = trainer.model.train_step
+    trainer.model.train_step = lambda data: (traced.append(1), step(data))[1]
+    fit(trainer, planned, seed=1)
+    first = len(traced)
+    assert first > 0
+    for words in (
+        ["train.optimizer.learning_rate=0.3"],
+        ["train.schedule.name=step"],
+        ["data.batch_size=64", "train.epochs=1"],
+    ):
+        fit(trainer, plan(*words), seed=2)
+    assert len(traced) == first
+
+
+def test_the_learning_rate_has_an_effect_after_the_trace():
+    planned = plan()
+    trainer = trainer_of(planned)
+    _, slow = fit(trainer, planned, seed=1)
+    _, fast = fit(trainer, plan("train.optimizer.learning_rate=0.2"), seed=1)
+    assert any((a != b).any() for a, b in zip(slow, fast, strict=True))
+
+
+def test_nan_is_said_in_words():
+    planned = plan("train.optimizer.learning_rate=1e30", "model.options.activation=relu")
+    with pytest.raises(FailedWork, match=r"loss became (NaN|infinite) in epoch \d.*learning_rate"):
+        fit(trainer_of(planned), planned, seed=1)
+
+
+def test_frozen_layers_do_not_move_and_the_rest_does():
+    planned = plan("train.freeze=[c1, c3]")
+    trainer = trainer_of(planned)
+    trainer.reset(3, MEAN, SCALE)
+    before = {
+        x.name: np.asarray(x.kernel).copy() for x in leaves(trainer.model) if hasattr(x, "kernel")
+    }
+    fit(trainer, planned, seed=3)
+    moved = {
+        x.name
+        for x in leaves(trainer.model)
+        if hasattr(x, "kernel") and (np.asarray(x.kernel) != before[x.name]).any()
+    }
+    frozen = set(before) - moved
+    assert frozen == {"c1", "c3"}
+
+
+def test_a_pattern_that_matches_nothing_is_refused():
+    with pytest.raises(BadInput, match=r"train\.freeze.*'block9\*'"):
+        trainer_of(plan("train.freeze=[block9*]"))
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(BadInput, match=r"model.*widht"):
+        trainer_of(plan("model.options.widht=3"))
+
+
+def test_transfer_copies_layers_of_equal_name_and_shape(tmp_path):
+    planned = plan()
+    donor = trainer_of(planned)
+    _, trained = fit(donor, planned, seed=1)
+    donor.save(tmp_path / "donor.keras")
+
+    fewer = plan("data.source=synthetic:classes=3,size=16,examples=60,channels=1")
+    trainer = trainer_of(fewer)
+    copied = trainer.reset(9, MEAN, SCALE, tmp_path / "donor.keras")
+    own = {x.name: x for x in leaves(trainer.model)}
+    theirs = {x.name: x for x in leaves(donor.model)}
+    same = [
+        name
+        for name, x in own.items()
+        if hasattr(x, "kernel") and x.kernel.shape == theirs[name].kernel.shape
+    ]
+    head = [name for name, x in own.items() if hasattr(x, "kernel") and name not in same]
+    assert len(head) == 1
+    assert copied == len(same) == 4
+    for name in same:
+        np.testing.assert_array_equal(own[name].get_weights()[0], theirs[name].get_weights()[0])
+    assert len(trained) > 0
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "x.keras").write_text("no")
+    planned = plan()
+    with pytest.raises(BadInput, match=r"train\.initialize_from.*x\.keras"):
+        trainer_of(planned).reset(1, MEAN, SCALE, tmp_path / "x.keras")
+
+
+def test_the_saved_network_takes_pixels_and_gives_the_same_logits(tmp_path):
+    import keras
+
+    planned = plan()
+    trainer = trainer_of(planned)
+    fit(trainer, planned, seed=1)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 1)).astype("float32")
+    trainer.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(
+        np.asarray(loaded(images)), np.asarray(trainer.infer(images)), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_gives_float32_logits(precision):
+    planned = plan(f"train.precision={precision}")
+    trainer = trainer_of(planned)
+    history, _ = fit(trainer, planned, seed=1)
+    assert history.epochs[1]["train_loss"] < history.epochs[0]["train_loss"]
+    logits, labels = trainer.logits(
+        pipelines.build.evaluation_dataset(
+            planned.source, planned.split.test, size=(16, 16), batch_size=100
+        )
+    )
+    assert logits.dtype == np.float32
+    assert len(labels) == len(planned.split.test)
