@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Segment = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
@@ -83,6 +84,18 @@ def leader(bubble: Bubble, box: Box, gap: float = 3.0) -> Segment | None:
         return None
     x, y = box.nearest(bubble.x, bubble.y)
     return bubble.x, bubble.y, x, y
+
+
+def staircase(points: Sequence[tuple[float, float]], right: float) -> list[Segment]:
+    """The steps along points ordered by x: each level holds until the next point, then `right`."""
+    corners: list[tuple[float, float]] = []
+    for x, y in points:
+        if corners:
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
+    if corners:
+        corners.append((right, corners[-1][1]))
+    return [(*a, *b) for a, b in pairwise(corners)]
 
 
 def _choose(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import pairwise
 from string import Template
 from typing import Any
 
 from experiments.caption import MACS, notes, origin, part, title
 from experiments.grouping import Comparison, front, placeable
-from experiments.labels import Box, Bubble, Segment, leader, place
+from experiments.labels import Box, Bubble, Segment, leader, place, staircase
 from experiments.numbers import percent, si, significant
 from experiments.plots import OKABE_ITO, limits, logarithmic
 
@@ -88,11 +87,10 @@ def _drawing(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> list[
     largest = max((row["params"] or 0 for row in rows), default=0)
     drawn = _axes(scale, part(comparison))
 
-    lines = _front(rows, scale)
-    if front(rows):
-        x, y = scale.at(front(rows)[0]["macs"], front(rows)[0]["top1_error"])
-        path = "".join(f"L{x1:.1f} {y1:.1f}" for _, _, x1, y1 in lines)
-        drawn.append(f'<path class="front" d="M{x:.1f} {y:.1f}{path}"/>')
+    corners = [scale.at(row["macs"], row["top1_error"]) for row in front(rows)]
+    lines = staircase(corners, FRAME.right)
+    for x0, y0, x1, y1 in lines:
+        drawn.append(f'<path class="front" d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"/>')
 
     bubbles = []
     for row in rows:
@@ -167,19 +165,6 @@ def _axes(scale: _Scale, of_part: str) -> list[str]:
         f'text-anchor="middle">Top-1 error on {of_part} (%)</text>'
     )
     return drawn
-
-
-def _front(rows: Sequence[Mapping[str, Any]], scale: _Scale) -> list[Segment]:
-    """The steps of the Pareto front, to the right edge."""
-    corners: list[tuple[float, float]] = []
-    for row in front(rows):
-        x, y = scale.at(row["macs"], row["top1_error"])
-        if corners:
-            corners.append((x, corners[-1][1]))
-        corners.append((x, y))
-    if corners:
-        corners.append((FRAME.right, corners[-1][1]))
-    return [(*a, *b) for a, b in pairwise(corners)]
 
 
 def _bar(row: Mapping[str, Any], scale: _Scale) -> Segment | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.caption import MACS, notes, origin, part, title
 from experiments.grouping import Comparison, front, placeable
-from experiments.labels import Box, Bubble, Segment, leader, place
+from experiments.labels import Box, Bubble, Segment, leader, place, staircase
 from experiments.numbers import si
 
 if TYPE_CHECKING:
@@ -192,15 +192,9 @@ def _labels(
 
 
 def _front_segments(comparison: Comparison, axes: Axes) -> list[Segment]:
-    corners: list[tuple[float, float]] = []
-    for row in front(comparison.rows):
-        x, y = axes.transData.transform((row["macs"], 100 * row["top1_error"]))
-        if corners:
-            corners.append((float(x), corners[-1][1]))
-        corners.append((float(x), float(y)))
-    if corners:
-        corners.append((float(axes.bbox.x1), corners[-1][1]))
-    return [(*a, *b) for a, b in itertools.pairwise(corners)]
+    points = [(row["macs"], 100 * row["top1_error"]) for row in front(comparison.rows)]
+    shown = [axes.transData.transform(point) for point in points]
+    return staircase([(float(x), float(y)) for x, y in shown], float(axes.bbox.x1))
 
 
 def _key(

@@ -118,8 +118,8 @@ def _table(comparison: Comparison, columns: list[tuple[str, int, Cell]]) -> Tabl
 
 def _legend(comparison: Comparison, headers: list[str]) -> list[str]:
     lines = [
-        f"● Pareto-optimal: no row is as good in both MACs and {part(comparison)} top-1 "
-        "and better in one"
+        "● Pareto-optimal: no other row is at least as good in both MACs and "
+        f"{part(comparison)} top-1, and better in one"
     ]
     if any(header.startswith("p50") for header in headers):
         lines.append("p50, p95: median and 95th percentile of latency")

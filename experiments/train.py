@@ -72,7 +72,7 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
 
     config = plan.config
     try:
-        network = models.build(
+        network = models.outline(
             config.model.name,
             input_shape=plan.input_shape,
             classes=plan.classes,

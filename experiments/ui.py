@@ -121,14 +121,16 @@ def start(uri: str, port: int | None = None) -> Server:
 def stop(server: Server) -> None:
     """End the server and all its workers, and remove its log."""
     group = server.process.pid
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        server.process.wait(5)
-    with contextlib.suppress(ProcessLookupError):  # whoever did not listen
-        os.killpg(group, signal.SIGKILL)
-    server.process.wait()
-    server.log.unlink(missing_ok=True)
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(5)
+    finally:  # whoever did not listen; at once on a second Ctrl-C
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        server.process.wait()
+        server.log.unlink(missing_ok=True)
 
 
 def run_table_url(client: MlflowClient, base_url: str, experiment: str | None = None) -> str:

@@ -30,8 +30,8 @@ LAST = (3, (192, 192))
 def nin_cifar(images: Any, classes: int, *, dropout: float = 0.5, final_relu: bool = False) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes); dropout after each pooling.
 
-    With `final_relu`, as in the paper (eq. 2) and the released network, logits are never negative,
-    and without the released solver's slower last layer most soon stay at zero and stop learning.
+    With `final_relu`, as in the paper (eq. 2) and the released network, logits are never negative;
+    under plain SGD most of them soon stay at zero and learn nothing.
     """
     rate = options.dropout_rate(dropout)
     last = "relu" if options.flag("final_relu", final_relu) else None

@@ -22,9 +22,10 @@ TINY: dict[str, Any] = {
 
 
 def write_config(folder: Path, **sections: Any) -> Path:
-    """The tiny config with some sections replaced, as a file."""
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY | sections))
+    """The tiny config with some sections replaced, as NAME.yaml."""
+    document = TINY | sections
+    path = folder / f"{document['name']}.yaml"
+    path.write_text(yaml.safe_dump(document))
     return path
 
 

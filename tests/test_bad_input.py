@@ -66,9 +66,7 @@ def test_no_answer_at_the_tracking_uri(monkeypatch, capsys, tmp_path):
     with socket.socket() as taken:  # bound and not listening: nobody will answer here
         taken.bind(("127.0.0.1", 0))
         uri = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
-        line = refused(
-            monkeypatch, capsys, "train", write_config(tmp_path), f"tracking.uri={uri}"
-        )
+        line = refused(monkeypatch, capsys, "train", write_config(tmp_path), f"tracking.uri={uri}")
     assert "does not answer" in line
     assert "secret" not in line
 
@@ -92,9 +90,7 @@ def test_folders_that_hold_no_classes(monkeypatch, capsys, tmp_path):
 def test_a_class_with_too_few_images(monkeypatch, capsys, tmp_path):
     photos(tmp_path / "few", ["cat", "dog"])
     photos(tmp_path / "few", ["emu"], each=1)
-    line = refused(
-        monkeypatch, capsys, "train", write_config(tmp_path), "data.source=folder:few"
-    )
+    line = refused(monkeypatch, capsys, "train", write_config(tmp_path), "data.source=folder:few")
     assert "emu" in line
     assert "1" in line
 

@@ -21,7 +21,8 @@ def numbered(n: int = 60, size: int = 8) -> ArraySource:
 
 
 def train(source: Source, steps: Any = (), **changes: Any) -> tf.data.Dataset:
-    settings = {"size": (8, 8), "batch_size": 10, "seed": 0, "epochs": 3} | changes
+    settings: dict[str, Any] = {"size": (8, 8), "batch_size": 10, "seed": 0, "epochs": 3}
+    settings |= changes
     indices = settings.pop("indices", INDICES)
     fitted = statistics.fit(source, indices)
     return build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
@@ -258,6 +259,5 @@ def test_recipes_without_tensorflow() -> None:
     import sys
 
     code = "import sys; from pipelines.build import PRESETS, render; render(PRESETS['resnet']);"
-    subprocess.run(
-        [sys.executable, "-c", code + "assert 'tensorflow' not in sys.modules"], check=True
-    )
+    code += "assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_different_sizes_are_read_on_access(tmp_path: Path) -> None:
         height, width, _ = whole.shape
         part = source.images(tf.constant(i), window).numpy()
         assert np.array_equal(part, whole[3 : height - 7, 5 : 5 + width // 2])
+
+
+def fixed(*window: int | np.integer) -> Callable[[tf.Tensor], tf.Tensor]:
+    return lambda shape: tf.constant(window, shape.dtype)
+
+
+def test_every_window_of_a_jpeg_equals_the_whole_decode() -> None:
+    from pipelines.decode import decode, decode_window
+
+    noise = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    contents = tf.io.encode_jpeg(noise, chroma_downsampling=True)
+    whole = decode(contents, 3).numpy()
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        h, w = rng.integers(1, 71), rng.integers(1, 91)
+        y, x = rng.integers(0, 71 - h), rng.integers(0, 91 - w)
+        part = decode_window(contents, 3, fixed(y, x, h, w)).numpy()
+        assert np.array_equal(part, whole[y : y + h, x : x + w])
 
 
 def test_memory_limit_changes_the_storage_and_nothing_else(tmp_path: Path) -> None:

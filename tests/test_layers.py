@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from models.blocks import ConvBlock
 from models.layers import CeilPooling2D, LocalResponseNormalization, Normalise, ZeroPadShortcut
 
 
@@ -135,6 +136,24 @@ def test_zero_pad_shortcut(sides: tuple[int, int], strides: int) -> None:
 def test_zero_pad_shortcut_cannot_drop_channels() -> None:
     with pytest.raises(ValueError, match=r"filters must be 3 or more\. Received: filters=2"):
         ZeroPadShortcut(2)(_images(1, 4, 4, 3))
+
+
+@pytest.mark.parametrize("side", [8, 9])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_strided_block_keeps_the_positions_of_the_shortcut(side: int, kernel_size: int) -> None:
+    """A kernel that is one at its centre picks the positions that the shortcut keeps."""
+    images = _images(1, side, side, 1)
+    inputs = keras.Input(images.shape[1:])
+    model = keras.Model(
+        inputs, ConvBlock()(inputs, 1, kernel_size, strides=2, activate=False, name="block")
+    )
+    kernel = np.zeros((kernel_size, kernel_size, 1, 1))
+    kernel[kernel_size // 2, kernel_size // 2] = 1
+    model.get_layer("block_conv").kernel.assign(kernel)
+
+    received = _apply(model, images)
+
+    np.testing.assert_allclose(received, images[:, ::2, ::2], rtol=1e-4)
 
 
 def _pooled(x: np.ndarray, size: int, stride: int, reduce: Any) -> np.ndarray:

@@ -1,0 +1,284 @@
+"""The line that people use, by the installed command: train, sweep, compare, stop, continue."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from command import answer, finished, outside, write_config
+from mlflow import MlflowClient
+
+SWEEP = {"train.optimizer.learning_rate": [0.05, 0.02], "seed": [1, 2]}
+
+
+def runs_of(folder, name, level="run"):
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name(name)
+    return client.search_runs([experiment.experiment_id], f"tags.level = '{level}'")
+
+
+def artifact(folder, run, name):
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return Path(client.download_artifacts(run.info.run_id, name, str(folder)))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A folder where a sweep of four tiny runs has ended, and what the command printed."""
+    folder = tmp_path_factory.mktemp("swept")
+    config = write_config(folder, sweep=SWEEP, train={"epochs": 2})
+    return folder, config, answer(folder, "sweep", config)
+
+
+def test_lenet5_learns_digits(tmp_path):
+    config = write_config(
+        tmp_path,
+        data={"source": "digits"},
+        train={"epochs": 8, "optimizer": {"learning_rate": 0.05}},
+    )
+    row = answer(tmp_path, "train", config)
+    assert row["status"] == "finished"
+    assert row["test_top1"] > 0.95
+    assert row["epochs"] == 8
+    for key in ("train_top1", "val_top1", "val_top5", "test_top5", "train_images_per_second"):
+        assert row[key] > 0
+
+    [run] = runs_of(tmp_path, "tiny")
+    assert run.info.status == "FINISHED"
+    losses = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_metric_history(
+        run.info.run_id, "train_loss"
+    )
+    by_epoch = [m.value for m in sorted(losses, key=lambda m: m.step) if m.step <= 8]
+    assert by_epoch[7] < by_epoch[0] / 4
+
+
+def test_a_run_holds_its_config_metrics_tags_and_files(swept):
+    folder, _, printed = swept
+    runs = runs_of(folder, "tiny")
+    [parent] = runs_of(folder, "tiny", "sweep")
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_id == printed["run_id"]
+    assert len(runs) == len(printed["runs"]) == 4
+    run = next(r for r in runs if r.info.run_id == printed["runs"][0]["run_id"])
+    params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
+    assert params["model.name"] == "lenet5"
+    assert params["train.optimizer.learning_rate"] == "0.05"
+    assert params["data.image_size"] == "[16, 16]"
+    wanted = """train_loss val_loss train_top1 train_top5 val_top1 val_top5 test_top1 test_top5
+        params macs activation_bytes train_images_per_second infer_images_per_second
+        latency_ms_p50 latency_ms_p95 peak_memory_bytes train_seconds"""
+    assert set(wanted.split()) <= set(metrics)
+    assert 0 < metrics["latency_ms_p50"] <= metrics["latency_ms_p95"]
+    assert metrics["peak_memory_bytes"] > 50e6
+    for tag in ("config_hash", "group_hash", "source_fingerprint", "device", "git_dirty"):
+        assert tags[tag]
+    assert tags["mlflow.parentRunId"] == parent.info.run_id
+    assert tags["precision"] == "float32"
+
+    table = pd.read_parquet(artifact(folder, run, "predictions.parquet"))
+    for part, metric in (("val", "val_top1"), ("test", "test_top1")):
+        rows = table[table["part"] == part]
+        assert len(rows) == int(params[f"data.{'validation' if part == 'val' else part}_images"])
+        assert rows["index"].is_unique
+        assert (rows["label"] == rows["predicted"]).mean() == pytest.approx(metrics[metric])
+    chances = np.stack(table["probabilities"])
+    assert chances.sum(axis=1) == pytest.approx(np.ones(len(table)), abs=1e-5)
+    assert (chances.argmax(axis=1) == table["predicted"]).all()
+
+    versions = json.loads(artifact(folder, run, "versions.json").read_text())
+    assert versions["keras"] == keras.__version__
+    statistics = json.loads(artifact(folder, run, "statistics.json").read_text())
+    assert 0 < statistics["mean"][0] < 255
+
+
+def test_the_logged_model_repeats_the_logged_predictions(swept):
+    import models.layers  # noqa: F401  (registers the custom layers)
+    import pipelines
+    import pipelines.build
+
+    folder, _, printed = swept
+    run = next(r for r in runs_of(folder, "tiny") if r.info.run_id == printed["runs"][0]["run_id"])
+    model = keras.saving.load_model(artifact(folder, run, "model.keras"))
+    table = pd.read_parquet(artifact(folder, run, "predictions.parquet"))
+    test = table[table["part"] == "test"]
+    images = pipelines.build.evaluation_dataset(
+        pipelines.open_source("digits"), test["index"].to_numpy(), size=(16, 16), batch_size=64
+    )
+    logits = np.concatenate([np.asarray(model(batch)) for batch, _ in images])
+    assert (logits.argmax(axis=1) == test["predicted"]).all()
+
+
+def test_seeds_differ_and_share_their_group(swept):
+    folder, _, _ = swept
+    runs = runs_of(folder, "tiny")
+    assert len({r.data.tags["config_hash"] for r in runs}) == 4
+    assert len({r.data.tags["group_hash"] for r in runs}) == 2
+    assert len({r.data.metrics["train_loss"] for r in runs}) == 4
+    assert len({r.data.tags["source_fingerprint"] for r in runs}) == 1
+
+
+def test_a_second_sweep_trains_nothing_and_says_the_same(swept):
+    folder, config, printed = swept
+    before = {r.info.run_id for r in runs_of(folder, "tiny")}
+    again = answer(folder, "sweep", config)
+    assert again == printed
+    assert {r.info.run_id for r in runs_of(folder, "tiny")} == before
+    assert answer(folder, "status", "tiny")[0] | {"seconds_left": None} == {
+        "name": "tiny", "runs": 4, "done": 4, "failed": 0, "running": 0, "left": 0,
+        "seconds_left": None,
+    }  # fmt: skip
+
+
+def test_a_store_that_was_lost_is_written_again_from_the_journal(swept):
+    folder, config, printed = swept
+    uri = f"tracking.uri=sqlite:///{folder}/other.db"
+    out, err = finished(folder, "sweep", config, uri, "--json")
+    assert "4 already done" in err
+    again = json.loads(out)
+    for old, new in zip(printed["runs"], again["runs"], strict=True):
+        assert {k: v for k, v in old.items() if k != "run_id"} == {
+            k: v for k, v in new.items() if k != "run_id"
+        }
+    client = MlflowClient(f"sqlite:///{folder}/other.db")
+    run = client.get_run(again["runs"][0]["run_id"])
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "val_loss")) >= 2
+    assert {f.path for f in client.list_artifacts(run.info.run_id)} >= {
+        "predictions.parquet", "model.keras", "config.yaml",
+    }  # fmt: skip
+
+
+def test_compare_groups_the_seeds(swept):
+    folder, _, printed = swept
+    rows = answer(folder, "compare", "tiny", "--out", "made")["rows"]
+    assert len(rows) == 2
+    assert {row["n"] for row in rows} == {2}
+    for row in rows:
+        mine = [
+            run["test_top1"]
+            for run in printed["runs"]
+            if str(run["train.optimizer.learning_rate"])
+            == str(row["train.optimizer.learning_rate"])
+        ]
+        assert row["test_top1"] == pytest.approx(np.mean(mine))
+        assert row["test_top1_std"] == pytest.approx(np.std(mine, ddof=1))
+    assert (folder / "made" / "table.csv").exists()
+    assert (folder / "made" / "pareto.png").stat().st_size > 10_000
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    logged = {f.path for f in client.list_artifacts(printed["run_id"], "comparison")}
+    assert {"comparison/table.csv", "comparison/pareto.png"} <= logged
+
+
+def test_a_failed_run_leaves_the_rest_going_and_is_tried_again(tmp_path):
+    config = write_config(
+        tmp_path,
+        name="faulty",
+        sweep={"train.optimizer.learning_rate": [0.05, 1e30, 0.02]},
+        train={"epochs": 1, "loss": {"name": "mean_squared_error"}},
+    )
+    printed = answer(tmp_path, "sweep", config, code=1)
+    assert [run["status"] for run in printed["runs"]] == ["finished", "failed", "finished"]
+    assert "learning_rate" in printed["runs"][1]["error"]
+    states = sorted(r.info.status for r in runs_of(tmp_path, "faulty"))
+    assert states == ["FAILED", "FINISHED", "FINISHED"]
+    [row] = answer(tmp_path, "status", "faulty")
+    assert (row["done"], row["failed"]) == (2, 1)
+    _, err = finished(tmp_path, "sweep", config, code=1)
+    assert "3 runs (3 train.optimizer.learning_rate), 2 already done" in err
+    assert len(runs_of(tmp_path, "faulty")) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_keeps_what_it_has_and_continues(tmp_path, number):
+    long = {"epochs": 400, "optimizer": {"learning_rate": 0.01}}
+    config = write_config(
+        tmp_path, name="cut", sweep={"train.epochs": [1, 400], "seed": [1]}, train=long
+    )
+    process = outside(tmp_path, "sweep", config)
+    wait_until(lambda: epochs_logged(tmp_path) >= 3)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "run the same command to continue" in err
+    assert "Traceback" not in err
+    states = {r.data.params["train.epochs"]: r for r in runs_of(tmp_path, "cut")}
+    assert states["1"].info.status == "FINISHED"
+    assert states["400"].info.status == "KILLED"
+    assert states["400"].data.metrics["val_loss"] > 0
+    [parent] = runs_of(tmp_path, "cut", "sweep")
+    assert parent.info.status == "KILLED"
+    [row] = answer(tmp_path, "status", "cut")
+    assert (row["done"], row["left"], row["running"]) == (1, 1, 0)
+
+    long["epochs"] = 1
+    config = write_config(tmp_path, name="cut", sweep={"train.epochs": [1, 2]}, train=long)
+    printed = answer(tmp_path, "sweep", config)
+    assert [run["status"] for run in printed["runs"]] == ["finished", "finished"]
+    assert printed["runs"][0]["run_id"] == states["1"].info.run_id
+
+
+def epochs_logged(folder):
+    """Epochs that have reached the store for the run of many epochs."""
+    try:
+        with sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True) as database:
+            query = "select max(step) from metrics where key = 'val_loss'"
+            return database.execute(query).fetchone()[0] or 0
+    except sqlite3.Error:
+        return 0
+
+
+def wait_until(condition, seconds=120):
+    """Poll until it holds; the bound only keeps a broken program from hanging the tests."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.2)
+
+
+def test_a_deeper_network_starts_from_a_run(swept):
+    folder, _, printed = swept
+    donor = printed["runs"][0]["run_id"]
+    config = write_config(folder, name="child", train={"epochs": 0, "initialize_from": donor})
+    row = answer(folder, "train", config)
+    assert row["status"] == "finished"
+    assert row["test_top1"] == printed["runs"][0]["test_top1"]
+    assert row["epochs"] == 0
+
+
+def test_early_stopping_restores_and_scores_the_best_epoch(tmp_path):
+    config = write_config(
+        tmp_path,
+        name="early",
+        train={
+            "epochs": 30,
+            "optimizer": {"learning_rate": 0.1},
+            "early_stopping": {"monitor": "val_loss", "patience": 2},
+        },
+    )
+    row = answer(tmp_path, "train", config)
+    [run] = runs_of(tmp_path, "early")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    history = client.get_metric_history(run.info.run_id, "val_loss")
+    curve = {m.step: m.value for m in reversed(history)}
+    assert row["epochs"] < 30
+    assert row["val_loss"] == pytest.approx(min(curve.values()), rel=1e-6)
+    assert run.data.tags["stopped_early"] == "true"
+
+
+def test_dry_run_tells_data_cost_and_fits_and_writes_nothing(swept, tmp_path):
+    _, config, _ = swept
+    told = answer(tmp_path, "sweep", config, "--dry-run")
+    assert told["fits"] == 4
+    assert told["data"]["images"] == 1797
+    assert told["data"]["classes"] == 10
+    assert told["cost"]["params"] > 0
+    assert told["cost"]["macs"] > 0
+    assert told["config"]["data"]["image_size"] == [16, 16]
+    assert list(tmp_path.iterdir()) == []

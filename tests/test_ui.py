@@ -1,0 +1,166 @@
+"""The launcher: a real server on a real store, and its page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_store import FakeStore
+
+from experiments import ui
+from experiments.errors import BadInput, FailedWork
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+METRICS = {"test_top1": 0.971, "val_top1": 0.962, "macs": 40_551_552.0, "params": 269_722.0}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = FakeStore(tmp_path_factory.mktemp("store"))
+    store.experiment("without-runs")
+    store.run("older", "vgg16", 1, METRICS)
+    store.sweep("quickstart")
+    store.run("quickstart", "resnet20", 1, METRICS)
+    store.run("quickstart", "lenet5", 2, METRICS | {"test_top1": 0.943})
+    return store
+
+
+@pytest.fixture(scope="module")
+def server(store):
+    server = ui.start(store.uri)
+    yield server
+    ui.stop(server)
+
+
+def test_browser_shows_runs_and_metrics_at_the_link(store, server, tmp_path):
+    page = rendered(ui.run_table_url(store.client, server.base_url), tmp_path)
+    for text in ("resnet20 seed 1", "lenet5 seed 2", "test_top1", "val_top1", "macs", "0.971"):
+        assert text in page, f"{text} is not on the page"
+    assert "vgg16" not in page
+
+
+def test_stop_ends_the_server_and_its_workers(store):
+    server = ui.start(store.uri)
+    assert members(server.process.pid)
+    ui.stop(server)
+    assert not members(server.process.pid)
+    assert not server.log.exists()
+
+
+def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
+    port = ui._free_port(None)
+    words = f"from experiments.ui import serve; raise SystemExit(serve({store.uri!r}, port={port}))"
+    root = Path(ui.__file__).parents[1]
+    command = subprocess.Popen(
+        [sys.executable, "-c", words], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        link = command.stdout.readline().strip()
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(30) == 0
+    finally:
+        command.kill()
+        command.stdout.close()
+    assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/")
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        pass
+
+
+def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
+    def link(name=None):
+        return ui.run_table_url(store.client, "http://127.0.0.1:5000", name)
+
+    def table(name):
+        found = store.client.get_experiment_by_name(name).experiment_id
+        return f"http://127.0.0.1:5000/#/experiments/{found}/runs"
+
+    assert link().split("?")[0] == table("quickstart")
+    assert link("older").split("?")[0] == table("older")
+    with pytest.raises(BadInput, match="nearest: quickstart"):
+        link("quickstat")
+
+
+def test_without_runs_the_link_is_plain_and_says_what_to_do(tmp_path, capsys, monkeypatch):
+    store = FakeStore(tmp_path)
+    store.experiment("without-runs")
+    url = ui.run_table_url(store.client, "http://127.0.0.1:5000/")
+    assert url == "http://127.0.0.1:5000"
+    ui._announce(url, open_browser=False)
+    printed = capsys.readouterr()
+    assert printed.out == f"{url}\n"
+    assert "ilsvrc sweep" in printed.err
+
+
+def test_a_remote_store_is_not_served_again(server, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr(ui.webbrowser, "open", lambda url: opened.append(url) or True)
+    monkeypatch.setattr(ui, "start", None)  # a call would raise
+
+    assert ui.serve(server.base_url, open_browser=True, experiment="older") == 0
+
+    link = capsys.readouterr().out.strip()
+    assert link.startswith(f"{server.base_url}/#/experiments/")
+    assert opened == [link]
+
+
+def test_a_taken_port_is_named(store):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInput, match=f"--port: {port} .*name another"):
+            ui.start(store.uri, port)
+    with pytest.raises(BadInput, match="1 to 65535"):
+        ui.start(store.uri, 70_000)
+
+
+def test_a_server_that_dies_shows_its_last_words(tmp_path):
+    broken = tmp_path / "mlflow.db"
+    broken.write_text("no database at all, but long enough to be looked at as one" * 20)
+    with pytest.raises(FailedWork, match="file is not a database"):
+        ui.start(f"sqlite:///{broken}")
+
+
+def rendered(url: str, folder: Path) -> str:
+    """The page after its scripts ran."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        reason = f"no browser to look at the page with: install one of {', '.join(BROWSERS)}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags += [f"--user-data-dir={folder / 'profile'}", "--window-size=2400,900"]
+    flags += ["--virtual-time-budget=30000", "--dump-dom"]
+    done = subprocess.run([browser, *flags, url], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def members(group: int) -> list[int]:
+    """Living processes of a group; the kernel may take a moment to bury the dead."""
+    import psutil
+
+    def living() -> list[int]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group:
+                    found.append(process.pid)
+            except (psutil.Error, ProcessLookupError):
+                continue
+        return found
+
+    for _ in range(20):
+        if not (found := living()):
+            break
+        time.sleep(0.05)
+    return found
