@@ -49,8 +49,8 @@ check: $(VENV)/.ready-dev
 cards: $(VENV)/.ready
 	@$(QUIET) $(BIN)/python -m models.cards
 
-bench: $(VENV)/.ready-dev
-	@$(QUIET) $(BIN)/python -m experiments.selfbench
+bench: $(VENV)/.ready
+	@$(BIN)/ilsvrc bench suite --quickstart
 
 ui: $(VENV)/.ready
 	@$(BIN)/ilsvrc ui --open

@@ -107,7 +107,9 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
 @app.command()
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")],
-    out: Annotated[Path | None, typer.Option(help="Folder for table.csv and pareto.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table.csv, pareto.png, pareto.html.")
+    ] = None,
     uri: Annotated[str | None, typer.Option("--uri", help="Tracking store.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,6 +136,33 @@ def ui(
 
     store = track.store_uri(_tracking_uri(changes or []))
     sys.exit(command.serve(store, port=port, open_browser=open_browser, experiment=experiment))
+
+
+bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+
+@bench_app.command()
+def suite(
+    quickstart: Annotated[
+        bool, typer.Option("--quickstart", help="Time the quickstart sweep too (minutes).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What this tool itself costs: start-up, memory over a sweep."""
+    from experiments import bench
+
+    rows, peaks = bench.startup(), bench.memory()
+    document: dict[str, Any] = {"rows": rows, "memory": peaks}
+    if quickstart:
+        document["quickstart"] = bench.quickstart()
+    if as_json:
+        _print(document)
+        return
+    print(bench.report(rows, peaks))
+    if quickstart:
+        timed = document["quickstart"]
+        print(f"quickstart: {timed['runs']} runs in {timed['seconds']:.0f} s")
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def run(job: Job, emit: Any) -> Outcome:
 
     memory = measure.PeakMemory().start()
     source = _open(config)
-    size, crop_fraction = config.data.image_size, config.data.crop_fraction
+    size, crop_fraction = view(config)
     statistics = pipelines.statistics.fit(source, job.train, size=size, crop_fraction=crop_fraction)
     trainer = _compiled(job, source)
     initial = Path(job.directory) / "initial.keras"
@@ -145,6 +145,14 @@ def _scale(config: Config, statistics: Any) -> np.ndarray:
     return np.maximum(statistics.std, 1.0)  # a channel that never changes is left as it is
 
 
+def view(config: Config) -> tuple[tuple[int, int], float]:
+    """Size [height, width] and crop fraction of a resolved config."""
+    size, crop_fraction = config.data.image_size, config.data.crop_fraction
+    if not isinstance(size, tuple) or crop_fraction is None:
+        raise FailedWork("the config of a job must be resolved first (experiments.plan.prepare)")
+    return size, crop_fraction
+
+
 def _open(config: Config) -> Any:
     """The source, kept for the next job: one decode serves all of a sweep's runs."""
     global _source
@@ -163,7 +171,7 @@ def _compiled(job: Job, source: Any) -> Any:
         from experiments.trainer import Trainer
 
         _trainer = (None, None)  # let go of the old network before the new one is built
-        height, width = job.config.data.image_size  # type: ignore[misc]  # a pair when resolved
+        height, width = view(job.config)[0]
         shape = (height, width, source.image_shape[2])
         _trainer = (job.graph_key, Trainer(job.config, shape, len(source.class_names)))
     return _trainer[1]
@@ -173,16 +181,17 @@ def _training(job: Job, source: Any, statistics: Any) -> Any:
     import pipelines.build
 
     config = job.config
+    size, crop_fraction = view(config)
     dataset = pipelines.build.training_dataset(
         source,
         job.train,
-        size=config.data.image_size,
+        size=size,
         steps=_steps(config),
         statistics=statistics,
         batch_size=config.data.batch_size,
         seed=seed_for(config.seed, "data"),
         epochs=config.train.epochs,
-        crop_fraction=config.data.crop_fraction,
+        crop_fraction=crop_fraction,
     )
     weights = class_weights(config, source, job.train)
     if weights is None:

@@ -67,7 +67,7 @@ class Processes:
                     worker.give(job)
             busy = {worker.connection: worker for worker in self.workers if worker.job}
             for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index]  # wait returns what it was given
+                worker = busy[connection]
                 job, message = worker.hear()
                 if isinstance(message, Outcome):
                     yield job, message

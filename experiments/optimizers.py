@@ -54,7 +54,7 @@ RULES = {
 def with_l2(rule: type) -> type:
     """The rule, with weight_decay * w added to the gradient of the penalised variables."""
 
-    class WithL2(rule):  # type: ignore[misc]  # the base is chosen at run time
+    class WithL2(rule):
         def penalise(self, variables: list[Any], weight_decay: float) -> None:
             self._penalised = {id(v) for v in variables} if weight_decay else set()
             self._l2 = weight_decay

@@ -10,7 +10,7 @@ import numpy as np
 
 import models
 import pipelines
-from experiments.config import STEPS, Config, Data
+from experiments.config import Augment, Config, Data
 from experiments.errors import BadInput
 from experiments.jobs import Job, config_hash, graph_key
 from experiments.journal import of_run
@@ -155,7 +155,7 @@ def _steps(config: Config, source: Any) -> tuple[Any, ...]:
         steps = config.augment.steps
     else:
         preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
-        steps = tuple(STEPS[step["op"]].model_validate_json(json.dumps(step)) for step in preset)
+        steps = Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
     if source.image_shape[2] != 3 and any(step.op == "pca_jitter" for step in steps):
         raise BadInput(
             f"augment: pca_jitter needs RGB images; {source.spec} has "

@@ -71,25 +71,27 @@ def execute(
 
     On an interrupt the open runs are journaled and closed as killed, and it is raised again.
     """
-    running: dict[tuple[str | int, ...], tuple[Job, track.Run]] = {}
+    running: dict[tuple[str | int, ...], tuple[Job, track.Run | None]] = {}
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
         if event["kind"] == "begin":
-            run = experiment.start(job, fingerprints[job.path], parent=parent)
-            running[job.path] = (job, run)
-            record = _journal(job)
-            record.append("started", run_id=run.id, store=experiment.key, pid=os.getpid())
-        elif event["kind"] == "epoch":
+            run = None
             with forgiving(display.say):
-                running[job.path][1].metrics(event["values"], step=event["epoch"])
+                run = experiment.start(job, fingerprints[job.path], parent=parent)
+            running[job.path] = (job, run)
+            _journal(job).append("started", run_id=_id(run), store=experiment.key, pid=os.getpid())
+        elif event["kind"] == "epoch" and (run := running[job.path][1]):
+            with forgiving(display.say):
+                run.metrics(event["values"], step=event["epoch"])
         display.event(job, event)
 
     def close(job: Job, outcome: Outcome) -> str:
         run = running.pop(job.path)[1]
-        _journal(job).ended(outcome, fingerprints[job.path], run.id, experiment.key)
+        _journal(job).ended(outcome, fingerprints[job.path], _id(run), experiment.key)
         with forgiving(display.say):
-            track.complete(run, outcome)
-        return run.id
+            if run:
+                track.complete(run, outcome)
+        return _id(run)
 
     try:
         for job, outcome in executor.run(jobs, on_event):
@@ -166,6 +168,11 @@ def forgiving(say: Callable[[str], None]) -> Iterator[None]:
     except (MlflowException, OSError) as error:
         first = str(error).splitlines()[0]
         say(f"tracking failed ({first}); the journal has the result, run the command again to send")
+
+
+def _id(run: track.Run | None) -> str:
+    """The run's id; empty for a fit that no store has heard of."""
+    return run.id if run else ""
 
 
 def _journal(job: Job) -> journal.Journal:

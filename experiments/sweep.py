@@ -160,7 +160,5 @@ def _announcement(config: Config, cells: list[Cell], done: int) -> str:
     sizes = {cell.plan.input_shape[:2] for cell in cells}
     if len(sizes) > 1 and "data.image_size" not in config.sweep:
         shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
-        text += (
-            f"; image sizes differ ({shown}): set data.image_size to compare like with like"
-        )
+        text += f"; image sizes differ ({shown}): set data.image_size to compare like with like"
     return text

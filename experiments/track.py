@@ -181,6 +181,8 @@ def holds(client: MlflowClient, run_id: str) -> bool:
     """True if the store has this run, finished and not deleted."""
     from mlflow.exceptions import MlflowException
 
+    if not run_id:
+        return False
     try:
         info = client.get_run(run_id).info
     except MlflowException:

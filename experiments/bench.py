@@ -1,0 +1,97 @@
+"""`ilsvrc bench`: what this tool itself costs, measured on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from experiments.errors import FailedWork
+
+COMMANDS = {"python -c pass": None, "ilsvrc --help": ["--help"], "ilsvrc models": ["models"]}
+
+
+def startup(rounds: int = 11) -> list[dict[str, Any]]:
+    """Seconds from start to exit of the light commands, interleaved with a bare Python.
+
+    Columns: name, median, low, high in seconds over `rounds`; the first round warms the disk cache.
+    """
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(rounds + 1):
+        for name, words in COMMANDS.items():
+            command = [sys.executable, "-c", "pass"] if words is None else [_ilsvrc(), *words]
+            start = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            times[name].append(time.perf_counter() - start)
+    return [
+        {"name": name, "median": median(row[1:]), "low": min(row[1:]), "high": max(row[1:])}
+        for name, row in times.items()
+    ]
+
+
+def memory(model: str = "lenet5", runs: int = 10) -> dict[str, Any]:
+    """Peak resident memory of each run in a sweep over seeds of one network, in run order."""
+    config = {
+        "name": "memory",
+        "data": {"source": "digits"},
+        "model": {"name": model},
+        "train": {"epochs": 2},
+        "sweep": {"seed": list(range(1, runs + 1))},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory.yaml"
+        path.write_text(yaml.safe_dump(config))
+        peaks = [run["peak_memory_bytes"] for run in _sweep(path, folder)["runs"]]
+    return {"model": model, "peaks": peaks, "last_over_second": peaks[-1] / peaks[1]}
+
+
+def quickstart() -> dict[str, Any]:
+    """Wall time of the quickstart sweep in an empty folder, packages installed."""
+    from importlib.resources import as_file, files
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        as_file(files("experiments.configs") / "quickstart.yaml") as path,
+    ):
+        start = time.perf_counter()
+        done = _sweep(path, folder)
+        return {"seconds": time.perf_counter() - start, "runs": len(done["runs"])}
+
+
+def report(rows: Sequence[dict[str, Any]], peaks: dict[str, Any]) -> str:
+    """The figures for people."""
+    lines = [
+        f"{row['name']:16} {row['median']:.3f} s  ({row['low']:.3f} to {row['high']:.3f})"
+        for row in rows
+    ]
+    mib = [f"{peak / 2**20:.0f}" for peak in peaks["peaks"]]
+    lines.append(f"peak memory over a sweep of {peaks['model']}, MiB: {' '.join(mib)}")
+    lines.append(f"last over second: {peaks['last_over_second']:.3f}")
+    return "\n".join(lines)
+
+
+def _sweep(config: Path, folder: str) -> dict[str, Any]:
+    import json
+
+    done = subprocess.run(
+        [_ilsvrc(), "sweep", str(config), "--json"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise FailedWork(f"the sweep of {config.name} ended with exit code {done.returncode}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _ilsvrc() -> str:
+    return str(Path(sys.executable).with_name("ilsvrc"))
