@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import models
+from experiments.numbers import si
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,18 +36,21 @@ def table(listing: list[dict[str, Any]]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = Table(box=SIMPLE_HEAD)
+    shown = Table(
+        box=SIMPLE_HEAD,
+        caption="top-1, top-5: published single-model error on ILSVRC-2012 validation",
+    )
     for title in ("name", "family", "year"):
-        shown.add_column(title)
-    for title in ("params", "MACs", "input", "top-1 error %", "top-5 error %"):
-        shown.add_column(title, justify="right")
+        shown.add_column(title, no_wrap=True)
+    for title in ("params", "MACs", "input", "top-1 %", "top-5 %"):
+        shown.add_column(title, justify="right", no_wrap=True)
     for row in listing:
         shown.add_row(
             row["name"],
             row["family"],
             str(row["year"] or ""),
-            f"{row['params']:,}",
-            f"{row['macs']:,}",
+            si(row["params"]),
+            si(row["macs"]),
             "x".join(map(str, row["input_shape"])),
             _figure(row["published_top1_error"]),
             _figure(row["published_top5_error"]),

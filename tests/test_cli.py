@@ -44,7 +44,7 @@ def test_models_lists_what_the_registry_holds(monkeypatch, capsys):
         "published_top5_error": 18.2,
     }
     assert inside(monkeypatch, "models") == 0
-    assert "60,965,224" in capsys.readouterr().out
+    assert "61.0 M" in capsys.readouterr().out
 
 
 def test_the_installed_command_answers(tmp_path):
