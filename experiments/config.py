@@ -103,8 +103,17 @@ STEPS: dict[str, type[Section]] = {
 class Augment(Section):
     """The training recipe: a preset, or steps in order."""
 
-    preset: Literal["none", "cifar", "alexnet", "inception", "resnet"] | None = "none"
+    preset: Literal["none", "cifar", "alexnet", "inception", "resnet"] | None = None
     steps: tuple[Step, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Augment:
+        if self.preset is not None and self.steps is not None:
+            raise ValueError(
+                f"preset {self.preset} and steps exclude each other; leave one out, or replace "
+                f"the section: augment={{preset: {self.preset}}}"
+            )
+        return self
 
 
 class Optimizer(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -54,11 +55,13 @@ class PeakMemory:
     """Peak resident memory of this process since `start`, in bytes; device memory on a GPU."""
 
     def start(self) -> PeakMemory:
-        # Linux can forget the old peak, so that each run reports its own.
-        try:
+        """Forget the old peak, so that each run reports its own; macOS cannot."""
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return self
+        if _has_gpu():
+            import tensorflow as tf
+
+            tf.config.experimental.reset_memory_stats("GPU:0")
         return self
 
     def bytes(self) -> float:
@@ -116,9 +119,14 @@ def _times(infer: Callable[[Any], Any], images: np.ndarray, calls: int) -> np.nd
     return np.array(seconds)
 
 
+def _has_gpu() -> bool:
+    tf = sys.modules.get("tensorflow")  # not loaded means that nothing has run on a device
+    return bool(tf and tf.config.list_logical_devices("GPU"))
+
+
 def _gpu_peak() -> float | None:
+    if not _has_gpu():
+        return None
     import tensorflow as tf
 
-    if not tf.config.list_logical_devices("GPU"):
-        return None
     return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])

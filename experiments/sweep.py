@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,9 @@ def _announcement(config: Config, cells: list[Cell], done: int) -> str:
     product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
     runs_word = "run" if len(cells) == 1 else "runs"
     text = f"{config.name}: {len(cells)} {runs_word} ({product})"
+    same = prod(len(values) for values in config.sweep.values()) - len(cells)
+    if same:
+        text += f", {same} left out that come to the same settings"
     if done:
         text += f", {done} already done"
     sizes = {cell.plan.input_shape[:2] for cell in cells}

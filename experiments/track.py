@@ -8,11 +8,10 @@ import json
 import os
 import platform
 import re
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,13 +216,6 @@ def surroundings() -> tuple[dict[str, str], dict[str, str]]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return tags, versions
-
-
-@contextlib.contextmanager
-def hidden_output() -> Iterator[None]:
-    """Keep MLflow's own prints off stdout, which belongs to --json."""
-    with tempfile.TemporaryFile("w") as sink, contextlib.redirect_stdout(sink):
-        yield
 
 
 def store_key(uri: str) -> str:

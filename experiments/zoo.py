@@ -38,11 +38,12 @@ def table(listing: list[dict[str, Any]]) -> Table:
 
     shown = Table(
         box=SIMPLE_HEAD,
-        caption="top-1, top-5: published single-model error on ILSVRC-2012 validation",
+        collapse_padding=True,
+        caption="top-1, top-5: published single-model error on ILSVRC-2012 validation, %",
     )
     for title in ("name", "family", "year"):
         shown.add_column(title, no_wrap=True)
-    for title in ("params", "MACs", "input", "top-1 %", "top-5 %"):
+    for title in ("params", "MACs", "input", "top-1", "top-5"):
         shown.add_column(title, justify="right", no_wrap=True)
     for row in listing:
         shown.add_row(

@@ -70,6 +70,11 @@ def test_overrides_are_read_as_yaml_in_order(tmp_path):
         ("", ["sweep={seed: [1, 1]}"], ["sweep", "seed", "twice"]),
         ("", ["name=a b"], ["name", "letters"]),
         ("", ["train.early_stopping={}", "validation.validation_fraction=0"], ["early_stopping"]),
+        (
+            "augment: {steps: [{op: horizontal_flip}]}",
+            ["augment.preset=cifar"],
+            ["augment", "preset cifar and steps exclude each other"],
+        ),
         ("x: [", [], ["not YAML", "line"]),
         ("- 1", [], ["expected sections"]),
     ],

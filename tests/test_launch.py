@@ -1,0 +1,84 @@
+"""Executors: the same results in this process and in workers, and a dead worker fails one job."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from experiments import launch, settings
+from experiments.config import Launch
+from experiments.plan import prepare
+
+TINY = {
+    "data": {"source": "digits", "image_size": 16, "train_fraction": 0.2},
+    "train": {"epochs": 2},
+    "bench": {"latency_calls": 2, "throughput_batches": 1},
+    "tracking": {"save_model": "none"},
+}
+
+
+def jobs(*changes):
+    for number, words in enumerate(changes):
+        config = settings.parse(settings.override(TINY, words))
+        yield prepare(config).job(("cell", number))
+
+
+def outcomes(executor, work, on_event=lambda job, event: None):
+    with executor:
+        return {job.path: outcome for job, outcome in executor.run(work, on_event)}
+
+
+def test_inline_and_two_workers_give_the_same_scores():
+    changes = (["seed=1"], ["seed=2"], ["model.name=mlp"])
+    inline = outcomes(launch.executor(Launch(executor="inline")), list(jobs(*changes)))
+    spread = outcomes(launch.executor(Launch(workers=2)), list(jobs(*changes)))
+    assert set(inline) == set(spread) == {("cell", i) for i in range(3)}
+    for path, outcome in inline.items():
+        assert outcome.status == "finished", outcome.error
+        assert spread[path].scores == outcome.scores
+        assert [e["val_loss"] for e in spread[path].history] == [
+            e["val_loss"] for e in outcome.history
+        ]
+
+
+def test_a_worker_keeps_its_network_and_is_replaced_for_another():
+    executor = launch.Processes(1)
+    seen = []
+
+    def watch(job, event):
+        if event["kind"] == "epoch":
+            seen.append((job.config.model.name, executor.workers[0].process.pid))
+
+    # In the order given, the third job would need the first network again.
+    work = list(jobs(["seed=1"], ["model.name=mlp"], ["seed=2"]))
+    done = outcomes(executor, work, watch)
+    assert all(outcome.status == "finished" for outcome in done.values())
+    assert [name for name, _ in seen] == ["lenet5"] * 4 + ["mlp"] * 2
+    workers = {name: {pid for n, pid in seen if n == name} for name, _ in seen}
+    assert len(workers["lenet5"]) == 1
+    assert workers["lenet5"].isdisjoint(workers["mlp"])
+
+
+def test_a_worker_that_is_killed_fails_its_job_only():
+    executor = launch.Processes(1)
+
+    def kill_the_first(job, event):
+        if job.path == ("cell", 0) and event["kind"] == "epoch":
+            os.kill(executor.workers[0].process.pid, signal.SIGKILL)
+
+    done = outcomes(executor, list(jobs(["train.epochs=500"], ["seed=2"])), kill_the_first)
+    assert done["cell", 0].status == "failed"
+    assert "SIGKILL" in done["cell", 0].error
+    assert done["cell", 1].status == "finished"
+
+
+@pytest.mark.parametrize("name", ["inline", "processes"])
+def test_an_error_inside_fails_the_job_with_its_reason(name):
+    work = list(jobs(["model.options={widht: 3}"], ["seed=2"]))
+    done = outcomes(launch.executor(Launch(executor=name)), work)
+    assert done["cell", 0].status == "failed"
+    assert done["cell", 0].bad_input
+    assert "widht" in done["cell", 0].error
+    assert done["cell", 1].status == "finished"
