@@ -9,10 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -28,11 +26,9 @@ class Display:
         self.every_epoch = every_epoch
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=16),
             TextColumn("ETA"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}"),
             console=self.console,
             transient=True,
@@ -60,14 +56,13 @@ class Display:
             self._began[job.path] = time.perf_counter()
             self._tasks[job.path] = self._bars.add_task(job.label, total=None, note="loading")
         elif kind == "progress":
-            self._bars.update(
-                self._tasks[job.path], completed=event["step"], total=event["steps"], note=None
-            )
+            self._bars.update(self._tasks[job.path], completed=event["step"], total=event["steps"])
         elif kind == "epoch":
-            words = _words(event["values"])
-            self._bars.update(self._tasks[job.path], note=words)
+            values, at = event["values"], f"epoch {event['epoch']}/{job.config.train.epochs}"
+            short = f"{at}  val top-1 {values['val_top1']:.1%}" if "val_top1" in values else at
+            self._bars.update(self._tasks[job.path], note=short)
             if self.every_epoch:
-                self.say(f"epoch {event['epoch']}/{job.config.train.epochs}  {words}")
+                self.say(f"{at}  {_words(values)}")
         elif kind == "note":
             self.say(f"{job.label}: {event['text']}")
 

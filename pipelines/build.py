@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.recipes import PRESETS, Step, check_steps, render
 from pipelines.sources import ArraySource, Source
+from pipelines.threads import PREFETCHED, fixed, workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -236,15 +237,12 @@ def _finish(
 ) -> tf.data.Dataset:
     import tensorflow as tf
 
-    options = tf.data.Options()
-    options.deterministic = True
-    return (
+    return fixed(
         indices.map(
             tf.autograph.experimental.do_not_convert(load),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=workers(),
             deterministic=True,
         )
         .apply(tf.data.experimental.assert_cardinality(batches))
-        .prefetch(tf.data.AUTOTUNE)
-        .with_options(options)
+        .prefetch(PREFETCHED)
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.layout import list_directory
 from pipelines.sources import ArraySource, Source, SourceError, finish_fingerprint
+from pipelines.threads import fixed, workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -231,11 +232,8 @@ def _decoded(
 
     data = tf.data.Dataset.from_tensor_slices(paths).batch(BATCH)
     load_batch = tf.autograph.experimental.do_not_convert(load_batch)
-    return (
-        data.map(load_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(2)
-        .as_numpy_iterator()
-    )
+    loaded = data.map(load_batch, num_parallel_calls=workers(), deterministic=True)
+    return fixed(loaded.prefetch(2)).as_numpy_iterator()
 
 
 def _decode_one(path: str, channels: int) -> tuple[np.ndarray | None, bytes, str]:

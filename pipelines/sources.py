@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pipelines.threads import fixed, workers
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -78,13 +80,14 @@ class Source(ABC):
         chosen = np.asarray(indices, np.int64)
         with tf.device("CPU:0"):
             labels = tf.constant(self.labels)
-        return tf.data.Dataset.from_tensor_slices(chosen).map(
+        examples = tf.data.Dataset.from_tensor_slices(chosen).map(
             tf.autograph.experimental.do_not_convert(
                 lambda i: {"image": self.images(i), "label": tf.gather(labels, i), "index": i}
             ),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=workers(),
             deterministic=True,
         )
+        return fixed(examples)
 
 
 class ArraySource(Source):

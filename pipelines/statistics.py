@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.sources import Source
+from pipelines.threads import PREFETCHED, fixed, workers
 
 CHUNK_BYTES = 32 * 1024**2
 
@@ -113,7 +114,7 @@ def _pixels(
 
         view = tf.autograph.experimental.do_not_convert(resize_centre(size, crop_fraction))
         data = data.map(
-            lambda example: {"image": view(example["image"])}, num_parallel_calls=tf.data.AUTOTUNE
+            lambda example: {"image": view(example["image"])}, num_parallel_calls=workers()
         )
-    for example in data.prefetch(4):
+    for example in fixed(data.prefetch(PREFETCHED)):
         yield example["image"].numpy()

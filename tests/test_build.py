@@ -261,3 +261,26 @@ def test_recipes_without_tensorflow() -> None:
     code = "import sys; from pipelines.build import PRESETS, render; render(PRESETS['resnet']);"
     code += "assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_autotuner_is_off():
+    """Its thread can hold up the closing of an iterator for many seconds (pipelines/threads.py)."""
+    import pipelines
+    from pipelines import build, statistics
+
+    source = pipelines.open_source("digits")
+    for data in (
+        source.dataset([0, 1]),
+        build.evaluation_dataset(source, [0, 1], size=(32, 32), batch_size=2),
+        build.training_dataset(
+            source,
+            [0, 1],
+            size=(32, 32),
+            steps=({"op": "pad_and_crop", "padding": 2},),
+            statistics=statistics.fit(source, [0, 1]),
+            batch_size=2,
+            seed=1,
+            epochs=1,
+        ),
+    ):
+        assert data.options().autotune.enabled is False
