@@ -118,6 +118,9 @@ def run(job: Job, emit: Any) -> Outcome:
         latency_calls=config.bench.latency_calls,
         throughput_batches=config.bench.throughput_batches,
     )
+    artifacts: dict[str, Any] = {"statistics.json": statistics.to_dict()}
+    if source.corrupt:
+        artifacts["corrupt_images.json"] = source.corrupt
     directory = Path(job.directory)
     directory.mkdir(parents=True, exist_ok=True)
     return Outcome(
@@ -133,8 +136,9 @@ def run(job: Job, emit: Any) -> Outcome:
             "augment": pipelines.recipes.render(_steps(config)),
             "epochs_trained": str(len(history.epochs)),
             "stopped_early": str(history.stopped_early).lower(),
+            "corrupt_images": str(len(source.corrupt)),
         },
-        artifacts={"statistics.json": statistics.to_dict()},
+        artifacts=artifacts,
     )
 
 
