@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
+EVERY_SECONDS, REST_SECONDS = 0.5, 60.0  # between sendings of metrics; after a failed one
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
@@ -53,6 +54,7 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json has stdout
     import logging
 
     from mlflow import MlflowClient
@@ -90,7 +92,7 @@ class Run:
         self.client = client
         self.id = run_id
         self._metrics: list[Any] = []
-        self._sent = time.monotonic()
+        self._next = time.monotonic() + EVERY_SECONDS
 
     @classmethod
     def start(
@@ -119,15 +121,16 @@ class Run:
 
         stamp = int(time.time() * 1000)
         self._metrics += [Metric(k, float(v), stamp, step) for k, v in values.items()]
-        if now or time.monotonic() - self._sent > 0.5:
+        if now or time.monotonic() > self._next:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is buffered."""
-        for at in range(0, len(self._metrics), METRIC_BATCH):
-            self.client.log_batch(self.id, metrics=self._metrics[at : at + METRIC_BATCH])
-        self._metrics.clear()
-        self._sent = time.monotonic()
+        """Send what is buffered; what a server did not take stays for the next time."""
+        self._next = time.monotonic() + REST_SECONDS  # each failure costs retries: not every epoch
+        while self._metrics:
+            self.client.log_batch(self.id, metrics=self._metrics[:METRIC_BATCH])
+            del self._metrics[:METRIC_BATCH]
+        self._next = time.monotonic() + EVERY_SECONDS
 
     def tag(self, values: Mapping[str, str]) -> None:
         for key, value in values.items():
