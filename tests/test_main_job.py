@@ -282,3 +282,48 @@ def test_dry_run_tells_data_cost_and_fits_and_writes_nothing(swept, tmp_path):
     assert told["cost"]["macs"] > 0
     assert told["config"]["data"]["image_size"] == [16, 16]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_held_out_parts_reports_training_accuracy_only(tmp_path):
+    config = write_config(
+        tmp_path,
+        name="all",
+        validation={"validation_fraction": 0, "test_fraction": 0},
+        train={"epochs": 2, "class_weights": "balanced", "loss": {"name": "hinge"}},
+        launch={"executor": "inline"},
+    )
+    row = answer(tmp_path, "train", config)
+    assert row["status"] == "finished"
+    assert row["train_top1"] > 0.3
+    assert not [key for key in row if key.startswith(("val_", "test_"))]
+    [run] = runs_of(tmp_path, "all")
+    assert int(run.data.params["data.train_images"]) == pytest.approx(1797 * 0.25, abs=10)
+    assert run.data.params["data.test_images"] == "0"
+
+
+def test_photographs_of_many_sizes_train_through_a_crop_recipe(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(20):
+            height, width = rng.integers(40, 90, 2)
+            pixels = np.clip(rng.normal(colour, 30, (height, width, 3)), 0, 255).astype(np.uint8)
+            suffix = ("jpg", "JPEG", "png")[number % 3]
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.{suffix}")
+    config = write_config(
+        tmp_path,
+        name="photos",
+        data={"source": "folder:photos", "image_size": 32, "batch_size": 8},
+        augment={"preset": "alexnet"},
+        train={"epochs": 6, "precision": "mixed_bfloat16", "optimizer": {"learning_rate": 0.02}},
+    )
+    row = answer(tmp_path, "train", config)
+    assert row["test_top1"] == 1.0
+    assert "test_top5" not in row
+    [run] = runs_of(tmp_path, "photos")
+    assert "pca_jitter(sigma=0.1)" in run.data.tags["augment"]
+    statistics = json.loads(artifact(tmp_path, run, "statistics.json").read_text())
+    assert len(statistics["eigenvalues"]) == 3
+    assert statistics["eigenvalues"][0] > statistics["eigenvalues"][2] > 0
