@@ -11,7 +11,8 @@ from experiments.errors import BadInput, FailedWork
 from experiments.fit import prepare_process
 from experiments.jobs import seed_for
 from experiments.plan import prepare
-from experiments.trainer import Trainer, leaves
+from experiments.trainer import Trainer
+from experiments.weights import leaves
 
 MEAN, SCALE = np.array([80.0], "float32"), np.array([60.0], "float32")
 BASE = {

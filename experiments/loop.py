@@ -1,0 +1,120 @@
+"""What happens between the updates: learning rate, validation, early stopping, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from experiments.config import Config
+from experiments.errors import FailedWork
+from experiments.schedules import Plateau, learning_rate
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class History:
+    """What a fit went through."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    """Time of each epoch's updates, without validation."""
+    best_epoch: int | None = None
+    best_weights: list[np.ndarray] | None = None
+    stopped_early: bool = False
+
+
+class Loop(keras.callbacks.Callback):
+    """A Keras callback that drives one fit; `finish` gives its History."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        config: Config,
+        steps_per_epoch: int,
+        validate: Callable[[], dict[str, float]] | None,
+        emit: Emit,
+    ):
+        super().__init__()
+        self.network, self.config, self.emit = model, config, emit
+        self.steps_per_epoch, self.validate = steps_per_epoch, validate
+        self.history = History()
+        self.plateau = Plateau(config.train.schedule)
+        self.step = 0
+        self._rate = float("nan")
+        self._best = float("-inf")
+        self._ticked = 0.0
+        self._started = 0.0
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch, self._started = epoch, time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        train = self.config.train
+        rate = self.plateau.scale * learning_rate(
+            train.schedule,
+            train.optimizer.learning_rate,
+            self.step,
+            self.steps_per_epoch,
+            train.epochs,
+        )
+        if rate != self._rate:
+            self.network.optimizer.learning_rate = rate
+            self._rate = rate
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.step += 1
+        now = time.perf_counter()
+        if now - self._ticked > 0.2:
+            self._ticked = now
+            self._check(float((logs or {}).get("loss", 0.0)))
+            total = self.steps_per_epoch * self.config.train.epochs
+            self.emit({"kind": "progress", "step": self.step, "steps": total})
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        loss = float((logs or {})["loss"])
+        self.history.seconds.append(time.perf_counter() - self._started)
+        self._check(loss)
+        values = {"train_loss": loss, "learning_rate": self._rate}
+        if self.validate:
+            values |= self.validate()
+            self._check(values["val_loss"])
+            self.plateau.update(values["val_loss"])
+            self._keep_best(values)
+        self.history.epochs.append(values)
+        self.emit({"kind": "epoch", "epoch": epoch + 1, "values": values})
+
+    def finish(self) -> History:
+        """Restore the best epoch's weights where early stopping is on."""
+        if self.config.train.early_stopping and self.history.best_weights is not None:
+            self.network.set_weights(self.history.best_weights)
+        return self.history
+
+    def _keep_best(self, values: Mapping[str, float]) -> None:
+        stopping = self.config.train.early_stopping
+        if not stopping and self.config.tracking.save_model != "best":
+            return
+        monitor = stopping.monitor if stopping else "val_top1"
+        score = -values[monitor] if monitor == "val_loss" else values[monitor]
+        if score > self._best + (stopping.min_delta if stopping else 0.0):
+            self._best = score
+            self.history.best_epoch = self._epoch + 1
+            self.history.best_weights = self.network.get_weights()
+        elif stopping and self._epoch + 1 - (self.history.best_epoch or 0) >= stopping.patience:
+            self.history.stopped_early = True
+            self.network.stop_training = True
+
+    def _check(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            rate = self.config.train.optimizer.learning_rate
+            word = "NaN" if np.isnan(loss) else "infinite"
+            raise FailedWork(
+                f"the loss became {word} in epoch {self._epoch + 1}, by update {self.step}; "
+                f"lower train.optimizer.learning_rate ({rate:g}) or warm up longer"
+            )
