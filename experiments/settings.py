@@ -54,6 +54,9 @@ def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in place; a whole number as a part is a position in a list."""
+    if key.startswith("sweep."):  # an axis is a dotted key itself
+        raw["sweep"] = (raw.get("sweep") or {}) | {key.removeprefix("sweep."): value}
+        return
     *parents, last = key.split(".")
     node: Any = raw
     for depth, part in enumerate(parents):

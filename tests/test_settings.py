@@ -90,6 +90,12 @@ def test_a_mistake_is_one_line_with_file_key_and_fix(tmp_path, text, overrides, 
         assert "c.yaml" in message
 
 
+def test_an_axis_can_be_set_by_its_dotted_key(tmp_path):
+    text = "sweep: {model.name: [mlp], seed: [1, 2]}"
+    config = load(tmp_path, text, "sweep.model.name=[lenet5]", "sweep.train.epochs=[1, 3]")
+    assert config.sweep == {"model.name": ["lenet5"], "seed": [1, 2], "train.epochs": [1, 3]}
+
+
 def test_all_mistakes_are_named_at_once(tmp_path):
     with pytest.raises(BadInput, match=r"train\.epochs.*train\.optimizer\.learning_rate"):
         load(tmp_path, "train: {epochs: -1, optimizer: {learning_rate: 0}}")
