@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from keras import initializers, layers
+from keras import layers
 
-from models import options
-from models.layers import LocalResponseNormalization
+from models.blocks import Blocks
+from models.choices import PAPER, Choices
+from models.initializers import normal
 
 
 class Convolution(NamedTuple):
@@ -43,41 +44,28 @@ CONVOLUTIONS = (
 UNITS = 4096
 
 
-def alexnet(images: Any, classes: int, *, dropout: float = 0.5) -> Any:
+def alexnet(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes); dropout after fc6 and fc7."""
-    rate = options.dropout_rate(dropout)
+    net = Blocks(choices, initializer=normal(0.01), dropout=0.5, multiple=2)
     x = images
     for row in CONVOLUTIONS:  # 55 x 55 x 96, 27 x 27 x 256, 13 x 13 x 384, x 384, x 256
-        x = layers.Conv2D(
+        x = net.conv(
+            x,
             row.kernels,
             row.size,
             strides=row.stride,
             padding=row.padding,
             groups=row.groups,
-            activation="relu",
-            kernel_initializer=_weights(),
-            bias_initializer=initializers.Constant(row.bias),
+            bias=row.bias,
             name=row.name,
-        )(x)
+        )
         number = row.name.removeprefix("conv")
         if row.normalised:  # before the pooling; CaffeNet has it after
-            x = LocalResponseNormalization(
-                depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75, name=f"norm{number}"
-            )(x)
+            x = net.response_norm(x, name=f"norm{number}")
         if row.pooled:  # 27 x 27 x 96, 13 x 13 x 256, 6 x 6 x 256
-            x = layers.MaxPooling2D(3, strides=2, name=f"pool{number}")(x)
+            x = net.pool(x, 3, 2, name=f"pool{number}")
     x = layers.Flatten(name="flatten")(x)  # 9216
     for number in ("6", "7"):
-        x = layers.Dense(
-            UNITS,
-            activation="relu",
-            kernel_initializer=_weights(),
-            bias_initializer=initializers.Constant(1.0),
-            name=f"fc{number}",
-        )(x)
-        x = layers.Dropout(rate, name=f"drop{number}")(x)
-    return layers.Dense(classes, kernel_initializer=_weights(), dtype="float32", name="fc8")(x)
-
-
-def _weights() -> initializers.Initializer:
-    return initializers.RandomNormal(0.0, 0.01)
+        x = net.dense(x, UNITS, bias=1.0, name=f"fc{number}")  # 4096
+        x = net.drop(x, name=f"drop{number}")
+    return net.logits(x, classes, name="fc8")

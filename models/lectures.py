@@ -13,14 +13,18 @@ from typing import Any
 from keras import layers
 
 from models import options
+from models.blocks import Blocks
+from models.choices import PAPER, Choices
+from models.initializers import glorot_uniform
 
 
 def mlp(
-    images: Any, classes: int, *, hidden: Sequence[int] = (100,), activation: str = "relu"
+    images: Any, classes: int, *, choices: Choices = PAPER, hidden: Sequence[int] = (100,)
 ) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes); hidden=[] is softmax regression."""
-    act = options.activation(activation)
+    net = Blocks(choices, initializer=glorot_uniform)
     x = layers.Flatten(name="flatten")(images)  # 784
     for number, units in enumerate(options.widths("hidden", hidden), start=1):
-        x = layers.Dense(units, activation=act, name=f"fc{number}")(x)  # 100
-    return layers.Dense(classes, dtype="float32", name="output")(x)
+        x = net.dense(x, units, normalise=True, name=f"fc{number}")  # 100
+    x = net.drop(x, name="drop")
+    return net.logits(x, classes, name="output")

@@ -17,20 +17,23 @@ from typing import Any
 
 from keras import layers
 
-from models import options
+from models.blocks import Blocks
+from models.choices import PAPER, Choices
+from models.initializers import glorot_uniform
 
 KERNEL = 5
 MAPS_C1, MAPS_C3, UNITS_C5, UNITS_F6 = 6, 16, 120, 84
 
 
-def lenet5(images: Any, classes: int, *, activation: str = "tanh") -> Any:
+def lenet5(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes). Figure 2 of the paper, simplified."""
-    act = options.activation(activation)
-    x = layers.Conv2D(MAPS_C1, KERNEL, activation=act, name="c1")(images)  # 28 x 28 x 6
-    x = layers.AveragePooling2D(2, name="s2")(x)  # 14 x 14 x 6
-    x = layers.Conv2D(MAPS_C3, KERNEL, activation=act, name="c3")(x)  # 10 x 10 x 16
-    x = layers.AveragePooling2D(2, name="s4")(x)  # 5 x 5 x 16
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(UNITS_C5, activation=act, name="c5")(x)  # 120
-    x = layers.Dense(UNITS_F6, activation=act, name="f6")(x)  # 84
-    return layers.Dense(classes, dtype="float32", name="output")(x)
+    net = Blocks(choices, activation="tanh", initializer=glorot_uniform)
+    x = net.conv(images, MAPS_C1, KERNEL, padding="valid", name="c1")  # 28 x 28 x 6
+    x = net.pool(x, 2, mode="average", name="s2")  # 14 x 14 x 6
+    x = net.conv(x, MAPS_C3, KERNEL, padding="valid", name="c3")  # 10 x 10 x 16
+    x = net.pool(x, 2, mode="average", name="s4")  # 5 x 5 x 16
+    x = layers.Flatten(name="flatten")(x)  # 400
+    x = net.dense(x, UNITS_C5, name="c5")  # 120
+    x = net.dense(x, UNITS_F6, name="f6")  # 84
+    x = net.drop(x, name="drop")
+    return net.logits(x, classes, name="output")

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import initializers, layers
+from keras import layers
 
 from models import options
-from models.layers import CeilPooling2D
+from models.blocks import Blocks
+from models.choices import PAPER, Choices
+from models.initializers import normal
 
 # Each mlpconv layer: its spatial kernel, its channels (the 1x1 layers follow), its pooling.
 CIFAR = (
@@ -27,38 +29,32 @@ CIFAR = (
 LAST = (3, (192, 192))
 
 
-def nin_cifar(images: Any, classes: int, *, dropout: float = 0.5, final_relu: bool = False) -> Any:
+def nin_cifar(
+    images: Any, classes: int, *, choices: Choices = PAPER, final_relu: bool = False
+) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes); dropout after each pooling.
 
     With `final_relu`, as in the paper (eq. 2) and the released network, logits are never negative;
     under plain SGD most of them soon stay at zero and learn nothing.
     """
-    rate = options.dropout_rate(dropout)
-    last = "relu" if options.flag("final_relu", final_relu) else None
+    net = Blocks(choices, initializer=normal(0.05), dropout=0.5)
+    rectify = options.flag("final_relu", final_relu)
     x = images
     for number, (kernel, channels, pooling) in enumerate(CIFAR, start=1):
-        x = _mlpconv(x, kernel, channels, name=f"mlpconv{number}")  # 32 x 32 x 96, 16 x 16 x 192
-        x = CeilPooling2D(3, 2, mode=pooling, name=f"pool{number}")(x)  # 16 x 16, 8 x 8
-        x = layers.Dropout(rate, name=f"drop{number}")(x)
-    x = _mlpconv(x, *LAST, name="mlpconv3")  # 8 x 8 x 192
-    x = _convolution(x, classes, 1, activation=last, name="mlpconv3_3_conv")  # 8 x 8 x classes
+        x = _mlpconv(
+            net, x, kernel, channels, name=f"mlpconv{number}"
+        )  # 32 x 32 x 96, 16 x 16 x 192
+        x = net.pool(x, 3, 2, mode=pooling, ceil=True, name=f"pool{number}")  # 16 x 16, 8 x 8
+        x = net.drop(x, name=f"drop{number}")
+    x = _mlpconv(net, x, *LAST, name="mlpconv3")  # 8 x 8 x 192
+    x = net.conv(
+        x, classes, 1, exact=True, normalise=False, activate=rectify, name="mlpconv3_3_conv"
+    )  # 8 x 8 x classes
     return layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
 
 
-def _mlpconv(x: Any, kernel: int, channels: tuple[int, ...], name: str) -> Any:
+def _mlpconv(net: Blocks, x: Any, kernel: int, channels: tuple[int, ...], name: str) -> Any:
     """A spatial convolution and 1x1 convolutions after it: a small MLP slid over the image."""
     for i, filters in enumerate(channels, start=1):
-        size = kernel if i == 1 else 1
-        x = _convolution(x, filters, size, activation="relu", name=f"{name}_{i}_conv")
+        x = net.conv(x, filters, kernel if i == 1 else 1, name=f"{name}_{i}_conv")
     return x
-
-
-def _convolution(x: Any, filters: int, size: int, activation: str | None, name: str) -> Any:
-    return layers.Conv2D(
-        filters,
-        size,
-        padding="same",
-        activation=activation,
-        kernel_initializer=initializers.RandomNormal(0.0, 0.05),
-        name=name,
-    )(x)

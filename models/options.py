@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 
 from models.errors import InvalidOption
-
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "gelu", "silu", "mish")
 
 
 def choice(option: str, value: object, choices: Sequence[str]) -> str:
@@ -15,11 +14,6 @@ def choice(option: str, value: object, choices: Sequence[str]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     raise InvalidOption(f"{option} must be one of {', '.join(choices)}. Received: {value!r}")
-
-
-def activation(value: object) -> str:
-    """The name of an elementwise activation, checked; raises InvalidOption."""
-    return choice("activation", value, ACTIVATIONS)
 
 
 def dropout_rate(value: object) -> float:
@@ -34,6 +28,13 @@ def flag(option: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise InvalidOption(f"{option} must be true or false. Received: {value!r}")
+
+
+def positive(option: str, value: object) -> float:
+    """A finite number above 0, checked; raises InvalidOption."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise InvalidOption(f"{option} must be a number above 0. Received: {value!r}")
 
 
 def widths(option: str, value: object) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """The list of networks: names, cards, and how a name becomes a Keras model.
 
-A network is a function `NAME(images, classes, *, option=default, ...)` from a symbolic batch of
-images to logits, in the module that its card names. To add one, write the function and its card.
+A network is a function `NAME(images, classes, *, choices=PAPER, option=default, ...)` from a
+symbolic batch of images to logits, in the module that its card names. To add one, write the
+function and its card.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from models import cards
+from models import cards, choices
 from models.cards import ModelCard
 from models.errors import InputTooSmall, UnknownModel, UnknownOption, nearest
 
@@ -50,7 +51,8 @@ def build(
         name: a name from `list_models()`; also the model's name.
         input_shape: (height, width, channels); the card's if None.
         classes: number of logits, 2 or more; the card's if None.
-        **options: the network's own, see its function.
+        **options: `models.choices.Choices`, taken by every network, and the network's own, see its
+            function.
 
     Returns:
         A model from float images (batch, height, width, channels) to float32 logits
@@ -93,6 +95,7 @@ def assemble(
     """The network `name` of `module` as a model, without asking its card about sizes."""
     network: Callable[..., Any] = getattr(importlib.import_module(module), name)
     _check_options(name, network, options)
+    chosen, own = choices.split(options)
 
     import keras
 
@@ -104,7 +107,7 @@ def assemble(
 
     def assembled() -> keras.Model:
         images = keras.Input(input_shape, dtype="float32", name="images")
-        return keras.Model(images, network(images, classes, **options), name=name)
+        return keras.Model(images, network(images, classes, choices=chosen, **own), name=name)
 
     return assembled() if draw_weights else _without_weights(assembled)
 
@@ -171,10 +174,12 @@ def _integer(value: Any) -> int | None:
 
 def _check_options(name: str, network: Callable[..., Any], options: Mapping[str, Any]) -> None:
     parameters = inspect.signature(network).parameters.values()
-    valid = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    own = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    valid = [*(option for option in own if option != "choices"), *choices.NAMES]
     for option in options:
         if option not in valid:
             near = nearest(option, valid)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
-            has = f"its options are {', '.join(valid)}" if valid else "it has none"
-            raise UnknownOption(f"{name} has no option {option!r}{hint} ({has})")
+            raise UnknownOption(
+                f"{name} has no option {option!r}{hint} (its options are {', '.join(valid)})"
+            )

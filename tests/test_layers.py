@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from models.blocks import ConvBlock
-from models.layers import CeilPooling2D, LocalResponseNormalization, Normalise, ZeroPadShortcut
+from models.blocks import Blocks
+from models.choices import PAPER
+from models.layers import LocalResponseNormalization, Normalise, Pooling2D, ZeroPadShortcut
 
 
 def _images(*shape: int, low: float = -3, high: float = 3) -> np.ndarray:
@@ -145,7 +146,8 @@ def test_strided_block_keeps_the_positions_of_the_shortcut(side: int, kernel_siz
     images = _images(1, side, side, 1)
     inputs = keras.Input(images.shape[1:])
     model = keras.Model(
-        inputs, ConvBlock()(inputs, 1, kernel_size, strides=2, activate=False, name="block")
+        inputs,
+        Blocks(PAPER).conv(inputs, 1, kernel_size, strides=2, activate=False, name="block_conv"),
     )
     kernel = np.zeros((kernel_size, kernel_size, 1, 1))
     kernel[kernel_size // 2, kernel_size // 2] = 1
@@ -176,10 +178,10 @@ def _pooled(x: np.ndarray, size: int, stride: int, reduce: Any) -> np.ndarray:
 def test_ceil_pooling(mode: str, sides: tuple[int, int], size: int, stride: int) -> None:
     if min(math.ceil((n - size) / stride) + 1 for n in sides) < 1:
         with pytest.raises(ValueError, match="too small to pool"):
-            CeilPooling2D(size, stride, mode)(_images(2, *sides, 4))
+            Pooling2D(size, stride, mode, ceil=True)(_images(2, *sides, 4))
         return
     images = _images(2, *sides, 4, low=-9, high=-1)  # a padding of zeros would be the maximum
-    layer = CeilPooling2D(size, stride, mode)
+    layer = Pooling2D(size, stride, mode, ceil=True)
 
     received = _apply(layer, images)
 
@@ -191,7 +193,7 @@ def test_ceil_pooling(mode: str, sides: tuple[int, int], size: int, stride: int)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"mode": "median"}, "'max' or 'average'. Received: 'median'"),
+        ({"mode": "median"}, "one of max, average, l2. Received: 'median'"),
         ({"pool_size": 2, "strides": 3}, "windows outside the image"),
         ({"pool_size": 0}, "positive integers. Received: 0"),
         ({"pool_size": (2, 2, 2)}, "positive integers"),
@@ -199,12 +201,12 @@ def test_ceil_pooling(mode: str, sides: tuple[int, int], size: int, stride: int)
 )
 def test_ceil_pooling_refuses(arguments: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        CeilPooling2D(**arguments)
+        Pooling2D(**arguments)
 
 
 def test_ceil_pooling_needs_fixed_sides() -> None:
     with pytest.raises(ValueError, match="fixed sides"):
-        CeilPooling2D()(keras.Input((None, None, 3)))
+        Pooling2D()(keras.Input((None, None, 3)))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_ceil_pooling_needs_fixed_sides() -> None:
         LocalResponseNormalization(1, 1.5, 0.1, 0.6, name="layer"),
         Normalise(keras.initializers.Constant(7.0), keras.initializers.Constant(3.0), name="layer"),
         ZeroPadShortcut(6, (2, 1), name="layer"),
-        CeilPooling2D((3, 2), (2, 1), "average", name="layer"),
+        Pooling2D((3, 2), (2, 1), "average", ceil=True, name="layer"),
     ],
     ids=lambda layer: type(layer).__name__,
 )

@@ -183,20 +183,27 @@ def test_unknown_option_names_the_valid_ones() -> None:
 
     assert str(error.value) == (
         "mlp has no option 'activaton'; did you mean activation? "
-        "(its options are hidden, activation)"
+        "(its options are hidden, activation, normalization, initializer, dropout, monte_carlo, "
+        "kernel_regularizer, max_norm, width, pooling)"
     )
 
 
-def test_unknown_option_of_a_network_without_options() -> None:
-    with pytest.raises(models.UnknownOption, match=r"has no option 'shortcut' \(it has none\)"):
+def test_option_of_another_network() -> None:
+    with pytest.raises(models.UnknownOption, match=r"has no option 'shortcut' \(its options are"):
         models.build("plain20_cifar", shortcut="A")
 
 
 @pytest.mark.parametrize(
     ("name", "option", "value", "expected"),
     [
-        ("lenet5", "activation", "softmax", "activation must be one of relu, tanh"),
-        ("lenet5", "activation", None, "Received: None"),
+        ("lenet5", "activation", "softmax", "activation must be one of relu, leaky_relu"),
+        ("lenet5", "normalization", "bacth", "normalization must be one of none, batch, layer"),
+        ("lenet5", "width", 0, "width must be a number above 0. Received: 0"),
+        ("lenet5", "max_norm", "3", "max_norm must be a number above 0"),
+        ("lenet5", "monte_carlo", 1, "monte_carlo must be true or false"),
+        ("lenet5", "kernel_regularizer", {"l3": 1.0}, "one of l1, l2, elastic, or strengths"),
+        ("lenet5", "kernel_regularizer", {"l1": -1.0}, "kernel_regularizer.l1 must be a number"),
+        ("mlp", "normalization", "instance", "dense layers have none"),
         ("alexnet", "dropout", 1.0, "dropout must be a number from 0 to below 1"),
         ("alexnet", "dropout", "0.5", "dropout must be a number"),
         ("nin_cifar", "dropout", -0.1, "dropout must be a number"),
