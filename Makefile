@@ -21,7 +21,7 @@ help:
 $(VENV)/.ready: pyproject.toml .constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
-	@echo "Installing into $(VENV) (about 1.5 GB, once)..."
+	@echo "Installing into $(VENV) (about 3 GB, once)..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .constraints.txt -e .
 	@touch $@
 
