@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models import weights
     from models.cards import ModelCard
     from models.cost import LayerProfile, Profile, profile
     from models.errors import InputTooSmall, InvalidOption, UnknownModel, UnknownOption
@@ -27,6 +28,7 @@ __all__ = [
     "list_models",
     "outline",
     "profile",
+    "weights",
 ]
 
 _HOME = {
@@ -46,6 +48,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "weights":
+        return importlib.import_module("models.weights")
     if name not in _HOME:
         raise AttributeError(f"module 'models' has no attribute {name!r}")
     return getattr(importlib.import_module(f"models.{_HOME[name]}"), name)

@@ -62,7 +62,9 @@ class Blocks:
         normalise: bool = True,
         exact: bool = False,
         bias: float | None = None,
+        use_bias: bool = True,
         initializer: Maker | None = None,
+        layer: Any = layers.Conv2D,
         name: str,
     ) -> Any:
         """Convolution, normalisation if any, activation: (b, h, w, c) -> (b, h', w', filters).
@@ -70,7 +72,8 @@ class Blocks:
         padding "same" keeps the centres of a strided window where the papers' equal padding puts
         them (h' = ceil(h / strides), odd kernels); an integer pads so many zeros on each edge.
         `exact` keeps `filters` whatever the width, as for class maps. The bias starts at `bias`; it
-        is left out (None) before a normalisation, and starts at 0 otherwise.
+        is left out (None) before a normalisation, and starts at 0 otherwise; never any without
+        `use_bias`. `layer` is called as Conv2D is.
 
         Layers are called `name`, and `name` without a last "_conv" plus "_pad", "_bn" (or "_norm")
         and "_act".
@@ -86,17 +89,53 @@ class Blocks:
                 x = layers.ZeroPadding2D(padding, name=f"{stem}_pad")(x)
             padding = "valid"
         fused = self._fused(activate and norm in ("none", "local_response"))
-        x = layers.Conv2D(
+        x = layer(
             filters if exact else self.width(filters),
             kernel_size,
             strides=strides,
             padding=padding,
             groups=groups,
             activation=fused,
-            use_bias=bias is not None or norm in ("none", "local_response"),
+            use_bias=use_bias and (bias is not None or norm in ("none", "local_response")),
             bias_initializer=initializers.Constant(bias or 0.0),
             name=name,
             **self._kernel(initializer, axes=(0, 1, 2)),
+        )(x)
+        if norm != "local_response":
+            x = self._normalised(x, norm, stem)
+        if activate and fused is None:
+            x = self.activate(x, name=f"{stem}_act")
+        return self._normalised(x, norm, stem) if norm == "local_response" else x
+
+    def conv_transpose(
+        self,
+        x: Any,
+        filters: int,
+        kernel_size: int,
+        *,
+        strides: int,
+        activate: bool = True,
+        normalise: bool = True,
+        exact: bool = False,
+        name: str,
+    ) -> Any:
+        """Transposed convolution, then as `conv`; its windows reach over all four edges.
+
+        (b, h, w, c) -> (b, strides * (h - 1) + kernel_size, ..., filters), kernel_size >= strides.
+        Initializers take the window times `filters` for fan_in, as Keras does for this layer.
+        """
+        stem = name.removesuffix("_conv")
+        norm = self._normalization() if normalise else "none"
+        fused = self._fused(activate and norm in ("none", "local_response"))
+        x = layers.Conv2DTranspose(
+            filters if exact else self.width(filters),
+            kernel_size,
+            strides=strides,
+            padding="valid",
+            activation=fused,
+            use_bias=norm in ("none", "local_response"),
+            name=name,
+            **self._kernel(None, axes=(0, 1, 3)),  # (h, w, filters, channels)
         )(x)
         if norm != "local_response":
             x = self._normalised(x, norm, stem)
@@ -234,9 +273,12 @@ class Blocks:
             return LocalResponseNormalization(name=name)(x)
         # Layer and instance norm are its two ends; 32 groups, or what divides the channels.
         groups = {"layer": 1, "instance": channels, "group": math.gcd(32, channels)}[kind]
-        if kind == "instance" and len(x.shape) < 4:
+        positions = math.prod(x.shape[1:-1])
+        if kind == "instance" and positions == 1:  # less its own mean, every value would be 0
             raise InvalidOption(
-                "normalization instance is over the positions of a map, and dense layers have "
-                "none; choose another for this network"
+                f"normalization instance is over the positions of a map, and {stem} has only one; "
+                "choose another for this network, or larger images"
             )
+        while kind == "group" and groups > 1 and positions * channels // groups < 16:
+            groups //= 2  # the fewest channels a group in the paper, for maps of one position
         return layers.GroupNormalization(groups, epsilon=epsilon, name=name)(x)

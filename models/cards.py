@@ -1,16 +1,23 @@
 """Model cards: what is known of each network, readable without loading Keras.
 
-cards.json holds facts typed by hand (paper, published figures, recipe) and counts measured on the
-built network (parameters, multiply-accumulates, smallest input). `python -m models.cards` measures
-the counts again and keeps the rest.
+cards.json holds facts typed by hand (paper, published figures, recipe), counts measured on the
+built network (parameters, multiply-accumulates, smallest input), and the deviations that its
+module's docstring lists. `python -m models.cards [NAME...]` takes counts and deviations anew and
+keeps the rest.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +28,21 @@ CARDS = Path(__file__).with_name("cards.json")
 class ModelCard:
     """The facts about one network at its own input size and number of classes.
 
-    Shapes are (height, width, channels). Counts are for one image. `published` errors are in per
-    cent, each with its protocol and source; `recipe` is the training as published.
+    Shapes are (height, width, channels). Counts are for one image.
+
+    Attributes:
+        task: "classification" or "reconstruction" (images in, images out; `classes` unused).
+        smallest_input: (height, width) of the smallest square image the network takes.
+        params: what training moves; `params_total` adds moving statistics and other fixed weights.
+        macs, activation_bytes: as `models.cost.Profile` counts them.
+        published: figures in per cent. Their protocol reads "N network(s), VIEWS; details", their
+            source "WHO, WHERE", WHO being "paper" or "authors" if it is the network's own; where
+            not `verified`, the source was not read again.
+        recipe: the training as published.
+        preprocessing: by whose weights expect it: pixels of `value_range` in this order of
+            channels, less `centre`, divided by `scale` (None: not divided).
+        auxiliary_loss_weights: of the outputs that auxiliary=True adds.
+        deviations: from the paper, taken from the module's docstring.
     """
 
     name: str
@@ -64,38 +84,62 @@ def entries() -> dict[str, dict[str, Any]]:
 
 
 def measure(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry with its counts taken from the network as built now."""
-    from models import registry
+    """The entry with counts of the network as built now, and its module's deviations."""
+    side = smallest_side(
+        lambda side: fits(entry, side),
+        guess=entry["smallest_input"][0],
+        works=max(entry["input_shape"][:2]),
+    )
+    measured = {
+        "smallest_input": [side, side],
+        **counts(entry),
+        "deviations": deviations(
+            entry["name"], importlib.import_module(entry["module"]).__doc__ or ""
+        ),
+    }
+    return {**entry, **measured}
+
+
+def counts(entry: dict[str, Any]) -> dict[str, int]:
+    """What the network costs at its own input size and number of classes."""
     from models.cost import profile
 
-    def outline(height: int, width: int) -> Any:
-        shape = (height, width, entry["input_shape"][2])
-        return registry.assemble(
-            entry["name"], entry["module"], shape, entry["classes"], {}, draw_weights=False
-        )
-
-    cost = profile(outline(*entry["input_shape"][:2]))
-    counts = {
-        "smallest_input": [_smallest_side(outline, max(entry["input_shape"][:2]))] * 2,
+    cost = profile(_outline(entry, *entry["input_shape"][:2]))
+    return {
         "params": cost.params,
         "params_total": cost.params_total,
         "macs": cost.macs,
         "activation_bytes": cost.activation_bytes,
     }
-    return {**entry, **counts}
 
 
-def _smallest_side(outline: Any, works: int) -> int:
-    """The side of the smallest square image the network takes; `works` is one that it does."""
+def fits(entry: dict[str, Any], side: int) -> bool:
+    """Whether the network can be built on square images of this side."""
+    try:
+        _outline(entry, side, side)
+    except ValueError:  # how Keras refuses a window larger than its image
+        return False
+    return True
 
-    def takes(side: int) -> bool:
-        try:
-            outline(side, side)
-        except ValueError:  # how Keras refuses a window larger than its image
-            return False
-        return True
 
+def _outline(entry: dict[str, Any], height: int, width: int) -> Any:
+    from models import registry
+
+    shape = (height, width, entry["input_shape"][2])
+    name, module = entry["name"], entry["module"]
+    return registry.assemble(name, module, shape, entry["classes"], {}, draw_weights=False)
+
+
+def smallest_side(takes: Callable[[int], bool], guess: int, works: int) -> int:
+    """The smallest side that `takes` accepts, 1 to `works`, which it does; two calls if `guess`."""
     fails = 0
+    if 0 < guess < works:
+        if takes(guess):
+            works = guess
+            if guess > 1 and not takes(guess - 1):
+                fails = guess - 1
+        else:
+            fails = guess
     while works - fails > 1:
         middle = (works + fails) // 2
         if takes(middle):
@@ -105,14 +149,47 @@ def _smallest_side(outline: Any, works: int) -> int:
     return works
 
 
-def main() -> None:
-    """Rewrite the counts in cards.json."""
+def deviations(name: str, docstring: str) -> list[str]:
+    """What the docstring of a module lists for one network, one line each, in its order.
+
+    Lists begin "Deviations:", for all of the module, or "Deviations (NAME, PATTERN):"; a blank line
+    ends them, and lines that do not begin with "- " continue the one before.
+    """
+    found: list[str] = []
+    listing = False
+    for line in (*docstring.splitlines(), ""):
+        heading = re.fullmatch(r"Deviations(?: \((.+)\))?:", line.strip())
+        if heading:
+            patterns = (heading[1] or "*").split(",")
+            listing = any(fnmatchcase(name, pattern.strip()) for pattern in patterns)
+        elif not line.strip():
+            listing = False
+        elif listing and line.strip().startswith("- "):
+            found.append(line.strip().removeprefix("- "))
+        elif listing and found:
+            found[-1] += f" {line.strip()}"
+    return found
+
+
+def main(names: Sequence[str] = ()) -> None:
+    """Rewrite the counts and deviations in cards.json, of all networks or of these."""
+    unknown = sorted(set(names) - set(entries()))
+    if unknown:
+        sys.exit(f"cards.json has no {', '.join(unknown)}")
     before = list(entries().values())
-    after = [measure(entry) for entry in before]
+    after = []
+    for number, entry in enumerate(before, start=1):
+        if names and entry["name"] not in names:
+            after.append(entry)
+            continue
+        started = time.perf_counter()
+        after.append(measure(entry))
+        seconds = time.perf_counter() - started
+        print(f"{number}/{len(before)} {entry['name']} {seconds:.1f} s", file=sys.stderr)
     CARDS.write_text(json.dumps(after, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     changed = [new["name"] for old, new in zip(before, after, strict=True) if old != new]
     print(f"{len(after)} cards; changed: {', '.join(changed) or 'none'}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

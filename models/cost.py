@@ -1,7 +1,9 @@
 """What one image costs a network, layer by layer, read from the built graph.
 
 Conventions: a MAC is one multiply-accumulate of a convolution or dense layer (half of what others
-call FLOPs); biases, normalisation, pooling and activations count none. Bytes are float32.
+call FLOPs); biases, normalisation, pooling, interpolation and activations count none. Every weight
+of a kernel works once a position of the output, or of the input where the convolution is
+transposed. Bytes are float32.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any
 
 import keras
 
-FLOAT32_BYTES = 4
+from models.receptive_field import TRANSPOSED, Field, Shape, field_after, sides, widest
 
-Shape = tuple[int, ...]
+FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,18 @@ class LayerProfile:
     `receptive_field` is the side in pixels of the input window that one output position sees, and
     `jump` the pixels between neighbouring positions: r += (k - 1) * j, then j *= stride, the larger
     of two branches and of height and width. Padding counts, so it may exceed the image. A layer
-    that gathers all positions (flatten, global pooling) has k = the side of its input.
+    that gathers all positions (flatten, global pooling) has k = the side of its input. One that
+    enlarges by `stride` has k = the most input positions that one of its outputs sees, and then
+    j /= stride: ceil(kernel / stride) of a transposed convolution, 1 of an upsampling that repeats,
+    2 of a bilinear one. Behind two of them it is a bound: their widest outputs need not coincide.
+    `kernel_params` are those of convolution and dense kernels: no biases, no normalisation.
     """
 
     name: str
     kind: str
     output_shape: Shape
     params: int
+    kernel_params: int
     macs: int
     activation_bytes: int
     receptive_field: int
@@ -43,8 +50,9 @@ class Profile:
     """Totals for one image, and the layers in order of computation.
 
     `params` counts what training moves, also where it is frozen for now; `params_total` adds moving
-    statistics and other fixed weights. `activation_bytes` sums the output of every layer, the input
-    included: what training keeps for the backward pass, not the peak of inference.
+    statistics and other fixed weights. `activation_bytes` sums what the layers hand on, the input
+    included, as the lectures' tables do: what a backward pass needs, not the peak of inference.
+    Views of the layer before count none: flattening, reshaping, and dropout as at inference.
     """
 
     params: int
@@ -68,10 +76,6 @@ def profile(model: keras.Model) -> Profile:
         activation_bytes=sum(row.activation_bytes for row in rows),
         layers=rows,
     )
-
-
-Field = tuple[tuple[int, int], ...]
-"""(receptive field, jump) along each spatial axis."""
 
 
 class _Walk:
@@ -102,17 +106,19 @@ class _Walk:
             inputs = [_shape(t, name) for t in node.input_tensors]
             outputs = [_shape(t, name) for t in node.outputs]
             if not node.is_input:
-                before = _widest([known[id(t)] for t in node.input_tensors])
+                before = widest([known[id(t)] for t in node.input_tensors])
                 for tensor, shape in zip(node.outputs, outputs, strict=True):
-                    known[id(tensor)] = _field(operation, before, inputs[0], shape)
-            field = _widest([known[id(t)] for t in node.outputs])
+                    known[id(tensor)] = field_after(operation, before, inputs[0], shape)
+            field = widest([known[id(t)] for t in node.outputs])
+            params, kernel_params = self._params(operation)
             yield LayerProfile(
                 name=name,
                 kind=type(operation).__name__,
                 output_shape=outputs[0],
-                params=self._params(operation),
+                params=params,
+                kernel_params=kernel_params,
                 macs=0 if node.is_input else _macs(operation, name, inputs[0], outputs[0]),
-                activation_bytes=FLOAT32_BYTES * sum(math.prod(s) for s in outputs),
+                activation_bytes=_activation_bytes(operation, outputs),
                 receptive_field=max(size for size, _ in field),
                 jump=max(jump for _, jump in field),
             )
@@ -129,17 +135,22 @@ class _Walk:
             fields = [((1, 1),) * max(1, len(tensor.shape) - 2) for tensor in inputs]
         return {id(tensor): field for tensor, field in zip(inputs, fields, strict=True)}
 
-    def _params(self, operation: Any) -> int:
-        """Weights that training moves, by what they are: freezing a layer does not change them."""
+    def _params(self, operation: Any) -> tuple[int, int]:
+        """Weights that training moves, and of those the kernels' own.
+
+        By what they are: freezing a layer does not change them.
+        """
         fixed = {"moving_mean", "moving_variance", *getattr(operation, "fixed_weights", ())}
-        total = 0
+        total = kernels = 0
         for weight in getattr(operation, "weights", ()):
             made_fixed = operation.trainable and not weight.trainable
             if id(weight) in self._counted or weight.name in fixed or made_fixed:
                 continue
             self._counted.add(id(weight))
-            total += math.prod(weight.shape)
-        return total
+            size = math.prod(weight.shape)
+            total += size
+            kernels += size if weight.name.endswith("kernel") else 0
+        return total, kernels
 
 
 def _nodes_in_order(model: keras.Model) -> list[Any]:
@@ -177,7 +188,12 @@ def _shape(tensor: Any, name: str) -> Shape:
     return shape
 
 
-# ------------------------------------------------------------------------------------------ MACs
+def _activation_bytes(operation: Any, outputs: list[Shape]) -> int:
+    views = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+    if isinstance(operation, views):
+        return 0
+    return FLOAT32_BYTES * sum(math.prod(shape) for shape in outputs)
+
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -194,18 +210,19 @@ _ELEMENTWISE = (
     keras.layers.Normalization,
     keras.layers.PReLU,
 )
-_ENLARGING = (keras.layers.UpSampling1D, keras.layers.UpSampling2D, keras.layers.Resizing)
 _PRODUCTS = {"Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv"} | {
     "Attention", "Dot", "Einsum", "Inner", "Matmul", "Outer", "Tensordot", "Vdot",
 }  # fmt: skip
 
 
 def _macs(operation: Any, name: str, before: Shape, after: Shape) -> int:
-    """Multiply-accumulates of one application; every kernel weight works once a position."""
+    """Multiply-accumulates of one application."""
     if isinstance(operation, keras.layers.Dense):
         return math.prod(operation.kernel.shape) * math.prod(after[:-1])
     if isinstance(operation, _CONVOLUTIONS):
         return math.prod(operation.kernel.shape) * _positions(operation, after)
+    if isinstance(operation, TRANSPOSED):  # also those that fall off a cropped edge
+        return math.prod(operation.kernel.shape) * _positions(operation, before)
     if isinstance(operation, _SEPARABLE):
         kernels = (operation.depthwise_kernel, operation.pointwise_kernel)
         return sum(math.prod(k.shape) for k in kernels) * _positions(operation, after)
@@ -222,50 +239,4 @@ def _macs(operation: Any, name: str, before: Shape, after: Shape) -> int:
 
 
 def _positions(operation: Any, shape: Shape) -> int:
-    return math.prod(_sides(operation, shape))
-
-
-def _sides(operation: Any, shape: Shape) -> Shape:
-    """Height and width (or length, or three sides) of a shape without batch."""
-    first = getattr(operation, "data_format", None) == "channels_first"
-    return shape[1:] if first else shape[:-1]
-
-
-# ------------------------------------------------------------------------------- receptive field
-
-
-def _widest(fields: list[Field]) -> Field:
-    """The larger of all branches, axis by axis."""
-    axes = max(len(field) for field in fields)
-    full = [field if len(field) == axes else field[:1] * axes for field in fields]
-    return tuple(
-        (max(size for size, _ in axis), max(jump for _, jump in axis))
-        for axis in zip(*full, strict=True)
-    )
-
-
-def _field(operation: Any, field: Field, before: Shape, after: Shape) -> Field:
-    axes = len(field)
-    sides = _sides(operation, before)
-    gathers = len(before) == axes + 1 and (
-        len(after) == 1 or type(operation).__name__.startswith("Global")
-    )
-    if gathers:
-        return tuple((r + (n - 1) * j, j) for (r, j), n in zip(field, sides, strict=True))
-    if isinstance(operation, _ENLARGING):
-        raise ValueError(
-            "profile follows convolutions that keep or shrink the image. "
-            f"Received: {type(operation).__name__} (layer {operation.name!r})"
-        )
-    window = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", 1)
-    windows = _each_axis(window, axes)
-    strides = _each_axis(getattr(operation, "strides", 1), axes)
-    dilations = _each_axis(getattr(operation, "dilation_rate", 1), axes)
-    return tuple(
-        (r + (k - 1) * d * j, j * s)
-        for (r, j), k, s, d in zip(field, windows, strides, dilations, strict=True)
-    )
-
-
-def _each_axis(value: Any, axes: int) -> tuple[int, ...]:
-    return (value,) * axes if isinstance(value, int) else tuple(value)
+    return math.prod(sides(operation, shape))

@@ -1,4 +1,7 @@
-"""What can be wrong with a request for a network. All are ValueErrors: the input, not the work."""
+"""What can be wrong with a request for a network.
+
+All are ValueErrors, the input and not the work, but for what could not be fetched.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ class InvalidOption(ValueError):
 
 class InputTooSmall(ValueError):
     """The network's strides and windows use up an image of this size."""
+
+
+class WeightsUnavailable(OSError):
+    """Published weights could not be fetched: no connection, or a damaged file."""
 
 
 def nearest(word: str, words: Iterable[str], count: int = 5) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
-Initializer = keras.initializers.Initializer
+Initializer: TypeAlias = keras.initializers.Initializer
 Maker = Callable[[], Initializer]
 
 

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from models.activations import Dice, MonteCarloDropout, scaled_tanh
+from models.lenet_layers import Codes, PartialConv2D, RadialBasisOutput, Subsampling2D
 from models.normalizations import (
     DecorrelatedBatchNormalization,
     IdentityMatrices,
@@ -22,13 +23,17 @@ from models.normalizations import (
 from models.pooling import Pooling2D, pair
 
 __all__ = [
+    "Codes",
     "DecorrelatedBatchNormalization",
     "Dice",
     "IdentityMatrices",
     "LocalResponseNormalization",
     "MonteCarloDropout",
     "Normalise",
+    "PartialConv2D",
     "Pooling2D",
+    "RadialBasisOutput",
+    "Subsampling2D",
     "ZeroPadShortcut",
     "scaled_tanh",
 ]

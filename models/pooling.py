@@ -88,11 +88,12 @@ class Pooling2D(keras.layers.Layer):
         if self.mode == "max":
             x = ops.pad(inputs, edges, constant_values=float("-inf"))
             return ops.max_pool(x, self.pool_size, self.strides, padding="valid")
-        x = ops.square(inputs) if self.mode == "l2" else inputs
+        # float16 has no squares above 65504, and rounds the 1e-12 below to 0.
+        x = ops.square(ops.cast(inputs, "float32")) if self.mode == "l2" else inputs
         x = ops.average_pool(ops.pad(x, edges), self.pool_size, self.strides, padding="valid")
-        x = x * ops.cast(self._full_over_inside(sides, pooled), inputs.dtype)
+        x = x * ops.cast(self._full_over_inside(sides, pooled), x.dtype)
         # The slope of a square root at 0 is infinite: dead windows would train to NaN.
-        return ops.sqrt(x + 1e-12) if self.mode == "l2" else x
+        return ops.cast(ops.sqrt(x + 1e-12), inputs.dtype) if self.mode == "l2" else x
 
     def _full_over_inside(self, sides: Any, pooled: Any) -> np.ndarray:
         """Cells of a window over its cells inside the image, (1, height, width, 1)."""

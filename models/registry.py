@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import operator
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,14 +44,17 @@ def build(
     *,
     input_shape: Sequence[int] | None = None,
     classes: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> keras.Model:
-    """A functional model of a registered network, with freshly drawn weights.
+    """A functional model of a registered network.
 
     Args:
         name: a name from `list_models()`; also the model's name.
         input_shape: (height, width, channels); the card's if None.
         classes: number of logits, 2 or more; the card's if None.
+        weights: drawn if None; "imagenet", those of `keras.applications`; or the path of a file of
+            torchvision or timm, see `models.weights.load_checkpoint`.
         **options: `models.choices.Choices`, taken by every network, and the network's own, see its
             function.
 
@@ -59,11 +63,16 @@ def build(
         (batch, classes), under every dtype policy.
 
     Raises:
-        UnknownModel, UnknownOption, InvalidOption, InputTooSmall: all ValueErrors.
+        UnknownModel, UnknownOption, InvalidOption, InputTooSmall, CheckpointError: all ValueErrors.
     """
     entry = card(name)
     shape, count = _checked(entry, input_shape, classes)
-    return assemble(name, entry.module, shape, count, options)
+    model = assemble(name, entry.module, shape, count, options)
+    if weights is not None:
+        from models.weights import load  # it loads Keras
+
+        load(weights, model)
+    return model
 
 
 def outline(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -26,6 +27,8 @@ def _model(*stack: Any, shape: tuple[int, ...] = (16, 16, 4)) -> keras.Model:
         (layers.Conv2D(8, (1, 7), use_bias=False), 7 * 4 * 8, 16 * 10 * 7 * 4 * 8),
         (layers.DepthwiseConv2D(3, depth_multiplier=2), 8 * (9 + 1), 14 * 14 * 9 * 8),
         (layers.SeparableConv2D(6, 3), 36 + 4 * 6 + 6, 14 * 14 * (36 + 4 * 6)),
+        # transposed: every weight works once a position of the input
+        (layers.Conv2DTranspose(8, 3), 8 * 9 * 4 + 8, 16 * 16 * 9 * 4 * 8),
         (layers.Dense(5), 4 * 5 + 5, 16 * 16 * 4 * 5),  # on the last axis, at every position
         (layers.BatchNormalization(), 8, 0),
         (layers.PReLU(), 16 * 16 * 4, 0),
@@ -50,8 +53,8 @@ def test_totals_are_the_sums_of_the_rows() -> None:
 def test_activation_bytes_are_float32_and_include_the_input() -> None:
     cost = models.profile(models.outline("mlp"))
 
-    assert [row.activation_bytes for row in cost.layers] == [3136, 3136, 400, 40]
-    assert cost.activation_bytes == 4 * (784 + 784 + 100 + 10)
+    assert [row.activation_bytes for row in cost.layers] == [3136, 0, 400, 40]
+    assert cost.activation_bytes == 4 * (784 + 100 + 10)
 
 
 def test_counts_do_not_depend_on_the_dtype_policy() -> None:
@@ -121,6 +124,46 @@ def test_receptive_field_of_dilated_and_oblong_windows() -> None:
     assert [row.receptive_field for row in cost.layers[-3:]] == [5, 11, 13]
 
 
+@pytest.mark.parametrize(
+    ("layer", "field", "macs"),
+    [
+        (layers.UpSampling2D(2), 5, 0),  # repeats what it saw
+        (layers.UpSampling2D(2, interpolation="bilinear"), 5 + 4, 0),
+        (layers.Conv2DTranspose(5, 2, strides=2, padding="same"), 5, 4 * 4 * 4 * 4 * 5),
+        (layers.Conv2DTranspose(5, 3, strides=2, padding="same"), 5 + 4, 4 * 4 * 9 * 4 * 5),
+        (layers.Conv2DTranspose(5, 4, strides=2), 5 + 4, 4 * 4 * 16 * 4 * 5),
+        (layers.Conv2DTranspose(5, 5, strides=2), 5 + 8, 4 * 4 * 25 * 4 * 5),
+        (layers.Conv2DTranspose(5, 3), 5 + 8, 4 * 4 * 9 * 4 * 5),
+    ],
+)
+def test_enlarging_layers(layer: Any, field: int, macs: int) -> None:
+    """Behind windows of 5 pixels every 4: the rule, and the pixels that gradients reach."""
+    stem = (layers.Conv2D(4, 3, strides=2, padding="same"), layers.Conv2D(4, 2, strides=2))
+    model = _model(*stem, layer, shape=(16, 16, 1))
+
+    row = models.profile(model).layers[-1]
+
+    assert (row.receptive_field, row.macs) == (field, macs)
+    assert row.jump == (4 if getattr(layer, "strides", None) == (1, 1) else 2)
+    assert _widest_reach(model) == field
+
+
+def _widest_reach(model: keras.Model) -> int:
+    """The most rows of the image that one output of a linear network depends on."""
+    import tensorflow as tf
+
+    for weight in model.weights:
+        weight.assign(np.ones(weight.shape))  # nothing cancels
+    images = tf.Variable(np.ones((1, *model.input_shape[1:]), "float32"))
+    reaches = []
+    for position in range(model.output_shape[1]):
+        with tf.GradientTape() as tape:
+            out = model(images)[0, position, 4, 0]
+        rows = np.flatnonzero(np.asarray(tape.gradient(out, images))[0].any(axis=(1, 2)))
+        reaches.append(int(rows[-1] - rows[0] + 1))
+    return max(reaches)
+
+
 def test_branches_join_at_the_larger_field() -> None:
     images = keras.Input((16, 16, 3))
     branches = [layers.Conv2D(4, size, padding="same")(images) for size in (1, 3, 5)]
@@ -181,7 +224,16 @@ def test_a_layer_may_bring_its_own_rule() -> None:
             "no MAC rule for Einsum",
         ),
         (lambda: _model(layers.TimeDistributed(layers.Dense(2))), "no MAC rule for TimeDistrib"),
-        (lambda: _model(layers.UpSampling2D(2)), "keep or shrink the image"),
+        (lambda: _model(layers.UpSampling2D(2)), "whole pixels apart"),
+        (
+            lambda: _model(layers.Conv2D(2, 3, strides=2), layers.Conv2DTranspose(2, 3, strides=3)),
+            "positions 2 apart by 3",
+        ),
+        (
+            lambda: _model(layers.MaxPooling2D(2), layers.UpSampling2D(2, interpolation="bicubic")),
+            "repeats or is bilinear",
+        ),
+        (lambda: _model(layers.Resizing(8, 8)), "resized by any ratio"),
         (lambda: _model(layers.ReLU(), shape=(None, None, 3)), "fixed input shape"),
         (lambda: keras.Sequential([layers.Dense(2)], name="open"), "functional model"),
     ],

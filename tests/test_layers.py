@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -156,57 +155,6 @@ def test_strided_block_keeps_the_positions_of_the_shortcut(side: int, kernel_siz
     received = _apply(model, images)
 
     np.testing.assert_allclose(received, images[:, ::2, ::2], rtol=1e-4)
-
-
-def _pooled(x: np.ndarray, size: int, stride: int, reduce: Any) -> np.ndarray:
-    """Windows cut off at the edge, one by one."""
-    height, width = (math.ceil((n - size) / stride) + 1 for n in x.shape[1:3])
-    out = np.empty((x.shape[0], height, width, x.shape[3]))
-    for i in range(height):
-        for j in range(width):
-            rows, columns = (
-                slice(i * stride, i * stride + size),
-                slice(j * stride, j * stride + size),
-            )
-            out[:, i, j] = reduce(x[:, rows, columns].astype("float64"), axis=(1, 2))
-    return out
-
-
-@pytest.mark.parametrize("mode", ["max", "average"])
-@pytest.mark.parametrize("sides", [(32, 32), (7, 8), (9, 6), (2, 3)])
-@pytest.mark.parametrize(("size", "stride"), [(3, 2), (2, 2), (3, 1)])
-def test_ceil_pooling(mode: str, sides: tuple[int, int], size: int, stride: int) -> None:
-    if min(math.ceil((n - size) / stride) + 1 for n in sides) < 1:
-        with pytest.raises(ValueError, match="too small to pool"):
-            Pooling2D(size, stride, mode, ceil=True)(_images(2, *sides, 4))
-        return
-    images = _images(2, *sides, 4, low=-9, high=-1)  # a padding of zeros would be the maximum
-    layer = Pooling2D(size, stride, mode, ceil=True)
-
-    received = _apply(layer, images)
-
-    reduce = {"max": np.max, "average": np.mean}[mode]
-    np.testing.assert_allclose(received, _pooled(images, size, stride, reduce), rtol=1e-5)
-    assert received.shape == layer.compute_output_shape(images.shape)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ({"mode": "median"}, "one of max, average, l2. Received: 'median'"),
-        ({"pool_size": 2, "strides": 3}, "windows outside the image"),
-        ({"pool_size": 0}, "positive integers. Received: 0"),
-        ({"pool_size": (2, 2, 2)}, "positive integers"),
-    ],
-)
-def test_ceil_pooling_refuses(arguments: dict[str, Any], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        Pooling2D(**arguments)
-
-
-def test_ceil_pooling_needs_fixed_sides() -> None:
-    with pytest.raises(ValueError, match="fixed sides"):
-        Pooling2D()(keras.Input((None, None, 3)))
 
 
 @pytest.mark.parametrize(
