@@ -15,7 +15,7 @@ help:
 	@echo "make test         set up .venv, run the tests"
 	@echo "make check        lint, format, types, import contracts"
 	@echo "make ui           the MLflow UI on the runs of this folder"
-	@echo "make cards        rewrite the counts in models/cards.json from built networks"
+	@echo "make cards        rewrite counts and deviations in models/cards.json from the networks"
 	@echo "make bench        start-up, sweep and memory figures of this machine"
 
 $(VENV)/.ready: pyproject.toml .constraints.txt

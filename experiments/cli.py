@@ -31,12 +31,31 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 
 
 @app.command()
-def models(as_json: AsJson = False) -> None:
+def models(
+    containing: Annotated[str, typer.Argument(metavar="[WORD]", help="Part of a name.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """The architectures, their size and what their papers reported."""
     from experiments.zoo import rows, table
 
-    listing = rows()
+    listing = rows(containing)
     _print(listing) if as_json else _show(table(listing))
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="One of `ilsvrc models`.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="classes, input_shape, its options."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """An architecture layer by layer, and what is known of it."""
+    from experiments import describe as command
+
+    document = command.describe(name, changes or ())
+    _print(document) if as_json else _show(*command.parts(document))
 
 
 @app.command()
@@ -223,7 +242,12 @@ def _print(document: Any) -> None:
     print(json.dumps(document, indent=1))
 
 
-def _show(table: Any) -> None:
+def _show(*parts: Any) -> None:
     from rich.console import Console
 
-    Console().print(table)
+    # A file or a pipe has no width; rich would take 80 and cut the longest table.
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    for part in parts:
+        console.print(part)
