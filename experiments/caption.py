@@ -12,8 +12,8 @@ def title(comparison: Comparison) -> str:
 
 
 def part(comparison: Comparison) -> str:
-    """The part of the data that top-1 was measured on: test or validation."""
-    return "test" if comparison.score == "test_top1" else "validation"
+    """The part of the data that the score was measured on: test or validation."""
+    return "test" if comparison.score.startswith("test") else "validation"
 
 
 def origin(comparison: Comparison) -> str:

@@ -31,7 +31,7 @@ class Section(BaseModel):
 class Data(Section):
     """What is trained on, and in which batches."""
 
-    source: str = Field("digits", description="digits, synthetic:..., folder:DIR")
+    source: str = Field("digits", description="digits, directions, synthetic:..., folder:DIR")
     image_size: Size | None = Field(
         None, description="pixels, side or [height, width]; null: the source's, else the network's"
     )
@@ -42,8 +42,10 @@ class Data(Section):
     crop_fraction: Fraction | None = Field(
         None, description="centre crop over short side in evaluation; null: 0.875 for photographs"
     )
-    normalise: Literal["mean_std", "mean"] = Field(
-        "mean_std", description="of the training part; mean: as the papers, on 0..255"
+    normalise: Literal["mean_std", "mean", "unit", "published"] | None = Field(
+        None,
+        description="mean_std, mean (as the papers, on 0..255): of the training part; unit: pixels "
+        "/ 255; published: as model.weights expect; null: mean_std, unit for a reconstruction",
     )
     on_corrupt: Literal["error", "skip"] = "error"
     max_corrupt_fraction: HeldOut = 0.01
@@ -54,6 +56,11 @@ class Model(Section):
 
     name: str = "lenet5"
     options: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = Field(
+        None,
+        description="start from published weights: imagenet (Keras's), or a torchvision or timm "
+        "file FILE.safetensors or FILE.pth; set data.normalise=published with them",
+    )
 
 
 class PadAndCrop(Section):
@@ -147,7 +154,7 @@ class Schedule(Section):
 
 
 class Loss(Section):
-    name: Literal["cross_entropy", "hinge", "mean_squared_error"] = "cross_entropy"
+    name: Literal["cross_entropy", "hinge", "mean_squared_error", "map_criterion"] = "cross_entropy"
     label_smoothing: HeldOut = 0.0
 
     @model_validator(mode="after")
@@ -162,9 +169,26 @@ class Loss(Section):
 class EarlyStopping(Section):
     """Stops when validation gets no better, and restores the best epoch's weights."""
 
-    monitor: Literal["val_top1", "val_loss"] = "val_top1"
+    monitor: Literal["val_top1", "val_loss"] = Field(
+        "val_top1", description="a reconstruction has val_loss only"
+    )
     patience: PositiveInt = 10
     min_delta: NonNegativeFloat = 0.0
+
+
+class StageModel(Section):
+    """The network of a stage."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Stage(Section):
+    """A network trained before the run itself; what has its layers' names and shapes goes on."""
+
+    model: StageModel
+    epochs: PositiveInt
+    freeze: tuple[str, ...] = Field((), description="layer-name patterns, within this stage")
 
 
 class Train(Section):
@@ -182,6 +206,16 @@ class Train(Section):
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
     freeze: tuple[str, ...] = Field((), description="layer-name patterns, such as conv*")
+    stages: tuple[Stage, ...] = Field(
+        (),
+        description="networks trained one after another before the run; layers of equal name and "
+        "shape are carried on; as train otherwise, without early stopping",
+    )
+    layer_statistics: bool = Field(
+        False,
+        description="activations and gradients of every layer at the start and after each epoch, "
+        "as layers.csv and layers.png",
+    )
 
 
 class Validation(Section):
@@ -196,6 +230,16 @@ class Validation(Section):
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction + test_fraction must stay below 1")
         return self
+
+
+class Evaluate(Section):
+    """How the trained network is scored."""
+
+    dropout_samples: PositiveInt = Field(
+        1,
+        description="stochastic passes whose probabilities the final validation and test scores "
+        "average; above 1 it needs model.options.monte_carlo",
+    )
 
 
 class Tracking(Section):
@@ -226,6 +270,7 @@ class Config(Section):
     train: Train = Field(default_factory=Train)
     validation: Validation = Field(default_factory=Validation)
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
     tracking: Tracking = Field(default_factory=Tracking)
     launch: Launch = Field(default_factory=Launch)
     bench: Bench = Field(default_factory=Bench)

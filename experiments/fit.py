@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import measure
+from experiments import measure, pretrained
+from experiments.batches import Batches, steps_of, view
 from experiments.config import Config
-from experiments.errors import FailedWork
+from experiments.errors import BadInput, FailedWork
+from experiments.evaluation import evaluate, write_predictions
 from experiments.jobs import Job, Outcome, seed_for
-from experiments.plan import class_weights, open_source
+from experiments.plan import open_source
 from experiments.quiet import load_tensorflow
-from experiments.scores import accuracies, softmax
+
+if TYPE_CHECKING:
+    from experiments.loop import History
+    from experiments.trainer import Trainer
 
 _source: tuple[Any, Any] = (None, None)
-_trainer: tuple[Any, Any] = (None, None)
+_trainers: tuple[str | None, dict[int, Trainer]] = (None, {})
 
 
 def prepare_process(threads: int, deterministic: bool) -> None:
@@ -50,63 +56,61 @@ def run(job: Job, emit: Any) -> Outcome:
     """
     config = job.config
     prepare_process(config.train.threads, config.train.deterministic)
-    import pipelines.build
+    import pipelines
+    from experiments import stages
+    from experiments.layer_statistics import LayerStatistics
 
     memory = measure.PeakMemory().start()
     source = _open(config)
     size, crop_fraction = view(config)
     statistics = pipelines.statistics.fit(source, job.train, size=size, crop_fraction=crop_fraction)
-    trainer = _compiled(job, source)
-    initial = Path(job.directory) / "initial.keras"
-    copied = trainer.reset(
-        seed_for(config.seed, "weights"),
-        mean=statistics.mean,
-        scale=_scale(config, statistics),
-        weights_from=initial if config.train.initialize_from else None,
-    )
-    if copied:
-        emit({"kind": "note", "text": f"{copied} layers copied from the initial network"})
+    batches = Batches(source, job.train, statistics)
+    artifacts: dict[str, Any] = {"statistics.json": statistics.to_dict()}
+    if source.corrupt:
+        artifacts["corrupt_images.json"] = source.corrupt
 
-    def evaluation(indices: np.ndarray) -> Any:
-        return pipelines.build.evaluation_dataset(
-            source,
-            indices,
-            size=size,
-            batch_size=config.data.eval_batch_size,
-            crop_fraction=crop_fraction,
+    def validation(trainer: Trainer) -> Callable[[], dict[str, float]] | None:
+        if job.validation is None:
+            return None
+        held_out = batches.evaluation(config, job.validation)
+
+        def validate() -> dict[str, float]:
+            result = evaluate(trainer, held_out, "val")
+            return {"val_loss": result.loss, **result.scores}
+
+        return validate
+
+    initial: Any = None
+    if config.train.initialize_from:
+        initial = Path(job.directory) / "initial.keras"
+    if config.train.stages:
+        initial, artifacts["stages.json"] = stages.train_stages(
+            config, batches, lambda at, own: _compiled(job, source, own, at), validation, emit
         )
-
-    def validate() -> dict[str, float]:
-        logits, labels = trainer.logits(held_out)
-        loss = trainer.mean_loss(logits, labels)
-        return {"val_loss": loss, **accuracies(logits, labels, "val")}
-
-    held_out = evaluation(job.validation) if job.validation is not None else None
-    history = trainer.fit(
-        lambda: _training(job, source, statistics),
-        config,
-        steps_per_epoch=-(-len(job.train) // config.data.batch_size),
-        validate=validate if held_out is not None else None,
-        emit=emit,
+        memory.start()  # what the stages took is not this network's
+    trainer = _compiled(job, source, config, len(config.train.stages))
+    _check_samples(config, trainer)
+    mean, scale = batches.normalisation(config)
+    copied = trainer.reset(
+        seed_for(config.seed, "weights"), mean, scale, initial, config.model.weights
     )
+    if copied and not config.train.stages:
+        emit({"kind": "note", "text": f"{copied} layers copied from the initial network"})
+    if advice := pretrained.advice(config):
+        emit({"kind": "note", "text": advice})
 
-    scores = {}
-    if history.epochs:
-        reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
-        scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
-    kept = []
-    for part, indices in (("train", job.train), ("val", job.validation), ("test", job.test)):
-        if indices is None:
-            continue
-        dataset = held_out if part == "val" else evaluation(indices)
-        logits, labels = trainer.logits(dataset)
-        if not np.isfinite(logits).all():
-            raise FailedWork(f"the network gives scores that are not finite on the {part} images")
-        scores |= accuracies(logits, labels, part)
-        if part == "val":
-            scores["val_loss"] = trainer.mean_loss(logits, labels)
-        if part != "train":
-            kept.append((part, indices, labels, softmax(logits)))
+    probe = LayerStatistics(trainer, batches, config) if config.train.layer_statistics else None
+    if probe:
+        probe.measure(0)
+    history = trainer.fit(
+        lambda: batches.training(config, seed_for(config.seed, "data")),
+        config,
+        steps_per_epoch=batches.steps(config),
+        validate=validation(trainer),
+        emit=stages.shifted(emit, config, batches, len(config.train.stages)),
+        after_epoch=probe.measure if probe else None,
+    )
+    scores, kept = _scores(job, trainer, batches, history)
 
     cost = _network_cost(trainer)
     cost |= measure.training_speed(len(job.train), history.seconds)
@@ -118,43 +122,61 @@ def run(job: Job, emit: Any) -> Outcome:
         latency_calls=config.bench.latency_calls,
         throughput_batches=config.bench.throughput_batches,
     )
-    artifacts: dict[str, Any] = {"statistics.json": statistics.to_dict()}
-    if source.corrupt:
-        artifacts["corrupt_images.json"] = source.corrupt
     directory = Path(job.directory)
     directory.mkdir(parents=True, exist_ok=True)
+    files = probe.write(directory) if probe else []
+    if trainer.reconstructs:
+        files.append(_picture(directory / "reconstructions.png", job, trainer, batches))
     return Outcome(
         path=job.path,
         status="finished",
         scores=scores,
         history=history.epochs,
         cost=cost,
-        predictions=_write_predictions(directory / "predictions.parquet", kept),
+        predictions=write_predictions(directory / "predictions.parquet", kept),
         model=_write_model(directory / "model.keras", trainer, history, config),
         tags={
             "device": measure.device(config.train.threads),
-            "augment": pipelines.recipes.render(_steps(config)),
+            "augment": pipelines.recipes.render(steps_of(config)),
             "epochs_trained": str(len(history.epochs)),
             "stopped_early": str(history.stopped_early).lower(),
             "corrupt_images": str(len(source.corrupt)),
         },
         artifacts=artifacts,
+        files=files,
     )
 
 
-def _scale(config: Config, statistics: Any) -> np.ndarray:
-    """What each channel is divided by after the mean is subtracted."""
-    if config.data.normalise == "mean":
-        return np.ones_like(statistics.mean)
-    return np.maximum(statistics.std, 1.0)  # a channel that never changes is left as it is
+def _scores(
+    job: Job, trainer: Trainer, batches: Batches, history: History
+) -> tuple[dict[str, float], list[Any]]:
+    """Every score of the run, and what was said of each validation and test image."""
+    config = job.config
+    scores: dict[str, float] = {}
+    if history.epochs:
+        reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
+        scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
+    trainer.seed_samples(seed_for(config.seed, "dropout_samples"))
+    kept = []
+    for part, indices in (("train", job.train), ("val", job.validation), ("test", job.test)):
+        if indices is None:
+            continue
+        samples = 1 if part == "train" else config.evaluate.dropout_samples
+        result = evaluate(trainer, batches.evaluation(config, indices), part, samples)
+        scores |= result.scores
+        if part == "val":
+            scores["val_loss"] = result.loss
+        if part != "train":
+            kept.append((part, indices, result))
+    return scores, kept
 
 
-def view(config: Config) -> tuple[tuple[int, int], float]:
-    """Size [height, width] and crop fraction of a resolved config."""
-    size, crop_fraction = config.data.image_size, config.data.crop_fraction
-    if not isinstance(size, tuple) or crop_fraction is None:
-        raise FailedWork("the config of a job must be resolved first (experiments.plan.prepare)")
-    return size, crop_fraction
+def _check_samples(config: Config, trainer: Trainer) -> None:
+    if config.evaluate.dropout_samples > 1 and not trainer.samples:
+        raise BadInput(
+            f"evaluate.dropout_samples: {config.model.name} drops nothing, so every pass would be "
+            "the same; set model.options.dropout, such as 0.5"
+        )
 
 
 def _open(config: Config) -> Any:
@@ -168,49 +190,22 @@ def _open(config: Config) -> Any:
     return _source[1]
 
 
-def _compiled(job: Job, source: Any) -> Any:
-    """The Trainer of this graph, kept for the next job."""
-    global _trainer
-    if _trainer[0] != job.graph_key:
-        from experiments.trainer import Trainer
+def _compiled(job: Job, source: Any, config: Config, position: int) -> Trainer:
+    """The Trainer of one of the job's networks (its stages, then its own), kept for the next job
+    of this graph."""
+    global _trainers
+    from experiments.trainer import Trainer
 
-        _trainer = (None, None)  # let go of the old network before the new one is built
-        height, width = view(job.config)[0]
+    if _trainers[0] != job.graph_key:
+        _trainers = (job.graph_key, {})  # let go of the old networks before a new one is built
+    if position not in _trainers[1]:
+        height, width = view(config)[0]
         shape = (height, width, source.image_shape[2])
-        _trainer = (job.graph_key, Trainer(job.config, shape, len(source.class_names)))
-    return _trainer[1]
+        _trainers[1][position] = Trainer(config, shape, len(source.class_names))
+    return _trainers[1][position]
 
 
-def _training(job: Job, source: Any, statistics: Any) -> Any:
-    import pipelines.build
-
-    config = job.config
-    size, crop_fraction = view(config)
-    dataset = pipelines.build.training_dataset(
-        source,
-        job.train,
-        size=size,
-        steps=_steps(config),
-        statistics=statistics,
-        batch_size=config.data.batch_size,
-        seed=seed_for(config.seed, "data"),
-        epochs=config.train.epochs,
-        crop_fraction=crop_fraction,
-    )
-    weights = class_weights(config, source, job.train)
-    if weights is None:
-        return dataset
-    import tensorflow as tf
-
-    table = tf.constant(weights)
-    return dataset.map(lambda images, labels: (images, labels, tf.gather(table, labels)))
-
-
-def _steps(config: Config) -> tuple[dict[str, Any], ...]:
-    return tuple(step.model_dump() for step in config.augment.steps or ())
-
-
-def _network_cost(trainer: Any) -> dict[str, float]:
+def _network_cost(trainer: Trainer) -> dict[str, float]:
     import models
 
     profile = models.profile(trainer.network)
@@ -221,36 +216,24 @@ def _network_cost(trainer: Any) -> dict[str, float]:
     }
 
 
-def _write_predictions(path: Path, parts: list[tuple[str, Any, Any, np.ndarray]]) -> str | None:
-    """Columns: part, index (into the source), label, predicted, probabilities."""
-    if not parts:
-        return None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _picture(path: Path, job: Job, trainer: Trainer, batches: Batches) -> str:
+    from experiments import reconstruction_plot as plot
 
-    tables = []
-    for part, indices, labels, probabilities in parts:
-        flat = pa.array(probabilities.ravel())
-        tables.append(
-            pa.table(
-                {
-                    "part": pa.array([part] * len(labels)),
-                    "index": pa.array(np.asarray(indices, np.int64)),
-                    "label": pa.array(np.asarray(labels, np.int32)),
-                    "predicted": pa.array(probabilities.argmax(axis=1).astype(np.int32)),
-                    "probabilities": pa.FixedSizeListArray.from_arrays(
-                        flat, probabilities.shape[1]
-                    ),
-                }
-            )
+    part, indices = next(
+        (name, found)
+        for name, found in (
+            ("test", job.test), ("validation", job.validation), ("training", job.train)
         )
-    whole = path.with_suffix(".writing")
-    pq.write_table(pa.concat_tables(tables), whole)
-    os.replace(whole, path)
+        if found is not None
+    )  # fmt: skip
+    # spread over the part: neighbours in a source are often of one class
+    chosen = indices[np.linspace(0, len(indices) - 1, min(plot.IMAGES, len(indices))).astype(int)]
+    [(images, _)] = batches.evaluation(job.config, chosen, batch_size=len(chosen))
+    plot.draw(np.asarray(images) / 255.0, np.asarray(trainer.infer(images)), part, path)
     return str(path)
 
 
-def _write_model(path: Path, trainer: Any, history: Any, config: Config) -> str | None:
+def _write_model(path: Path, trainer: Trainer, history: History, config: Config) -> str | None:
     if config.tracking.save_model == "none":
         return None
     whole = path.with_name("writing.keras")

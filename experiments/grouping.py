@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ACCURACIES = ("test_top1", "test_top5", "val_top1", "val_top5", "train_top1")
+ERRORS = ("test_mse", "val_mse", "train_mse")  # of reconstructions
 COUNTS = ("params", "macs", "activation_bytes")
 COSTS = (
     "latency_ms_p50",
@@ -27,7 +28,7 @@ COSTS = (
 )
 NOT_A_SETTING = {"seed", "name", "tracking", "launch", "sweep"}  # first parts of config keys
 
-Score = Literal["test_top1", "val_top1"]
+Score = Literal["test_top1", "val_top1", "test_mse", "val_mse"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Comparison:
     """Rows sorted by top-1, best first, and what a reader must know about them.
 
     A row holds `name experiment model n seeds top1_mean top1_std top1_error pareto`, the varying
-    settings under their config keys, means (accuracies as fractions also with `_std`, the sample
-    standard deviation over seeds, None with one seed) and `device precision source run_ids`.
+    settings under their config keys, means (accuracies as fractions and squared errors also with
+    `_std`, the sample standard deviation over seeds, None with one seed) and `device precision
+    source run_ids`. Reconstructions have `test_mse val_mse train_mse` and no top-1.
     """
 
     experiments: list[str]
@@ -58,14 +60,14 @@ def grouped(runs: Sequence[tuple[str, Run]], experiments: Sequence[str]) -> Comp
     """Rows of finished runs, given as (experiment name, run); `left_out` stays empty.
 
     Raises:
-        BadInput: no run has a top-1.
+        BadInput: no run has a top-1 or a squared error of reconstructions.
     """
     kept = _newest_of_each(runs)
     score = _score([run for _, run in kept], experiments)
     groups = _groups(kept)
     varying = _varying([members[0] for members in groups.values()])
     rows = [_row(key[0], members, varying, score) for key, members in groups.items()]
-    rows.sort(key=lambda row: (-_or(row["top1_mean"], -1.0), _or(row["macs"], math.inf)))
+    rows.sort(key=_best_first)
     _name(rows, varying)
     _mark_pareto(rows)
     return Comparison(
@@ -79,6 +81,12 @@ def grouped(runs: Sequence[tuple[str, Run]], experiments: Sequence[str]) -> Comp
         precisions=_all(rows, "precision"),
         warnings=_warnings(rows, score),
     )
+
+
+def _best_first(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """By top-1, then reconstructions by squared error, then by cost."""
+    mse = row["val_mse"] if row["test_mse"] is None else row["test_mse"]
+    return (-_or(row["top1_mean"], -1.0), _or(mse, math.inf), _or(row["macs"], math.inf))
 
 
 def front(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -103,13 +111,13 @@ def _newest_of_each(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
 
 
 def _score(runs: Sequence[Run], names: Sequence[str]) -> Score:
-    scores: tuple[Score, ...] = ("test_top1", "val_top1")
+    scores: tuple[Score, ...] = ("test_top1", "val_top1", "test_mse", "val_mse")
     for score in scores:
         if any(_number(run, score) is not None for run in runs):
             return score
     raise BadInput(
-        f"{', '.join(names)}: no finished run has test_top1 or val_top1; compare ranks "
-        "classification runs, with a test or validation part"
+        f"{', '.join(names)}: no finished run has test_top1, val_top1, test_mse or val_mse; "
+        "compare ranks runs with a test or validation part"
     )
 
 
@@ -137,7 +145,7 @@ def _row(
 ) -> dict[str, Any]:
     first = runs[0].data
     means: dict[str, Any] = {}
-    for metric in ACCURACIES:
+    for metric in (*ACCURACIES, *ERRORS):
         values = _numbers(runs, metric)
         means[metric] = fmean(values) if values else None
         means[f"{metric}_std"] = stdev(values) if len(values) > 1 else None
@@ -146,7 +154,7 @@ def _row(
         mean = fmean(values) if values else None
         whole = metric in COUNTS and mean is not None and mean.is_integer()
         means[metric] = int(mean) if whole and mean is not None else mean
-    top1 = means[score]
+    top1 = means[score] if score in ACCURACIES else None
     return {
         "name": first.params.get("model.name", runs[0].info.run_name),
         "experiment": experiment,
@@ -155,7 +163,7 @@ def _row(
         "n": len(runs),
         "seeds": sorted(int(run.data.params["seed"]) for run in runs if "seed" in run.data.params),
         "top1_mean": top1,
-        "top1_std": means[f"{score}_std"],
+        "top1_std": means[f"{score}_std"] if score in ACCURACIES else None,
         "top1_error": None if top1 is None else 1 - top1,
         **means,
         "pareto": False,
@@ -175,7 +183,7 @@ def _name(rows: Sequence[dict[str, Any]], varying: Sequence[str]) -> None:
     for shared in _clashes(rows):
         keys = [key for key in varying if len({str(row[key]) for row in shared}) > 1]
         for row in shared:
-            parts = [f"{short[key]}={_shown(row[key])}" for key in keys]
+            parts = [f"{short[key]}={shown(row[key])}" for key in keys]
             row["name"] = " ".join([row["name"], *parts])
     for extra in ("experiment", "source_fingerprint", "group_hash"):
         for shared in _clashes(rows):
@@ -216,14 +224,17 @@ def _warnings(rows: Sequence[dict[str, Any]], score: Score) -> list[str]:
     found = []
     fingerprints = {row["source_fingerprint"] for row in rows}
     if len(fingerprints) > 1:
-        shown = ", ".join(sorted(str(f)[:12] for f in fingerprints))
-        found.append(f"Not comparable: the rows were trained on different data (sources {shown})")
+        sources = ", ".join(sorted(str(f)[:12] for f in fingerprints))
+        found.append(f"Not comparable: the rows were trained on different data (sources {sources})")
     for row in rows:
         missing = row.pop("without_score")
-        if missing:
+        if missing and not (score in ACCURACIES and _is_error(row)):
             found.append(f"{row['name']}: {missing} of {row['n']} runs have no {score}")
-    if score == "val_top1":
-        found.append("No run has a test part: top-1 here is that of the validation part")
+    if score.startswith("val"):
+        what = "top-1" if score in ACCURACIES else "squared error"
+        found.append(f"No run has a test part: {what} here is that of the validation part")
+    if score in ACCURACIES and any(row["top1_mean"] is None and _is_error(row) for row in rows):
+        found.append("Reconstructions have no top-1; their squared error stands beside it")
     if len(_all(rows, "device")) > 1:
         found.append("Times, rates and memory come from different devices")
     if len(_all(rows, "precision")) > 1:
@@ -257,8 +268,35 @@ def _value(text: str | None) -> Any:
         return text
 
 
-def _shown(value: Any) -> str:
+def _is_error(row: Mapping[str, Any]) -> bool:
+    return any(row[metric] is not None for metric in ERRORS)
+
+
+def shown(value: Any) -> str:
+    """A setting for a label or a cell."""
+    if _is_stages(value):
+        return stages_in_words(value)
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def stages_in_words(value: list[dict[str, Any]]) -> str:
+    """The stages of a run (`train.stages`) for a label: vgg_a:5+vgg_b:3, epochs after the colon;
+    options and frozen layers are told apart, too."""
+    words = []
+    for stage in value:
+        options = [f"{k}={shown(v)}" for k, v in stage["model"].get("options", {}).items()]
+        options += [f"freeze={shown(stage['freeze'])}"] if stage.get("freeze") else []
+        inside = f"({', '.join(options)})" if options else ""
+        words.append(f"{stage['model']['name']}{inside}:{stage['epochs']}")
+    return "+".join(words)
+
+
+def _is_stages(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(x, dict) and {"model", "epochs"} <= set(x) for x in value)
+    )
 
 
 def _or(value: Any, instead: Any) -> Any:

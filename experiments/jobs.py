@@ -54,6 +54,8 @@ class Outcome:
     tags: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, Any] = field(default_factory=dict)
     """Small documents by file name, such as the statistics of the training part."""
+    files: list[str] = field(default_factory=list)
+    """Other files to keep with the run, such as pictures."""
     error: str | None = None
     bad_input: bool = False
     """The error is in what the user wrote, not in the work."""
@@ -84,14 +86,17 @@ def group_hash(config: Config) -> str:
 def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -> str:
     """Digest of what shapes the traced program.
 
-    The learning rate, its schedule, initial weights, statistics, data, batch size and the number
-    of epochs vary without a new trace; everything here does not.
+    The learning rate, its schedule, initial weights, statistics, data, batch size, the number of
+    epochs and how the result is scored vary without a new trace; everything here does not.
     """
     train = config.train.model_dump(mode="json")
     optimizer = {k: v for k, v in train["optimizer"].items() if k != "learning_rate"}
     return _digest(
         {
-            "model": config.model.model_dump(mode="json"),
+            "model": config.model.model_dump(mode="json", exclude={"weights"}),
+            "stages": [
+                {key: stage[key] for key in ("model", "freeze")} for stage in train["stages"]
+            ],
             "input_shape": list(input_shape),
             "classes": classes,
             "optimizer": optimizer,

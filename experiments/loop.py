@@ -15,6 +15,7 @@ from experiments.errors import FailedWork
 from experiments.schedules import Plateau, learning_rate
 
 Emit = Callable[[dict[str, Any]], None]
+AfterEpoch = Callable[[int], None]
 
 
 @dataclass
@@ -39,10 +40,12 @@ class Loop(keras.callbacks.Callback):
         steps_per_epoch: int,
         validate: Callable[[], dict[str, float]] | None,
         emit: Emit,
+        after_epoch: AfterEpoch | None = None,
     ):
         super().__init__()
         self.network, self.config, self.emit = model, config, emit
         self.steps_per_epoch, self.validate = steps_per_epoch, validate
+        self.after_epoch = after_epoch
         self.history = History()
         self.plateau = Plateau(config.train.schedule)
         self.step = 0
@@ -88,6 +91,8 @@ class Loop(keras.callbacks.Callback):
             self.plateau.update(values["val_loss"])
             self._keep_best(values)
         self.history.epochs.append(values)
+        if self.after_epoch:
+            self.after_epoch(epoch + 1)
         self.emit({"kind": "epoch", "epoch": epoch + 1, "values": values})
 
     def finish(self) -> History:
@@ -101,6 +106,8 @@ class Loop(keras.callbacks.Callback):
         if not stopping and self.config.tracking.save_model != "best":
             return
         monitor = stopping.monitor if stopping else "val_top1"
+        if monitor not in values:  # a reconstruction has no labels to hit
+            monitor = "val_loss"
         score = -values[monitor] if monitor == "val_loss" else values[monitor]
         if score > self._best + (stopping.min_delta if stopping else 0.0):
             self._best = score

@@ -14,6 +14,8 @@ def build(settings: Settings, classes: int) -> keras.losses.Loss:
     """The loss that the config names, for a network of `classes` outputs."""
     if settings.name == "cross_entropy":
         return CrossEntropy(classes, settings.label_smoothing)
+    if settings.name == "map_criterion":
+        return MapCriterion(classes)
     return Hinge(classes) if settings.name == "hinge" else MeanSquaredError(classes)
 
 
@@ -63,3 +65,22 @@ class MeanSquaredError(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         target = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype="float32")
         return ops.mean(ops.square(ops.cast(y_pred, "float32") - target), axis=-1)
+
+
+class MapCriterion(keras.losses.Loss):
+    """Maximum a posteriori over the classes and a rubbish class: LeCun et al. 1998, equation 9.
+
+    y_label + log(exp(-j) + sum over the classes of exp(-y_i)), the y being distances, that is minus
+    the scores; wrong classes farther away than about j are left where they are.
+    """
+
+    def __init__(self, classes: int, j: float = 0.1):
+        super().__init__(name="map_criterion")
+        self.classes, self.j = classes, j
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        scores = ops.cast(y_pred, "float32")
+        target = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype="float32")
+        rubbish = ops.full_like(scores[:, :1], -self.j)
+        everything = ops.logsumexp(ops.concatenate([scores, rubbish], axis=-1), axis=-1)
+        return everything - ops.sum(target * scores, axis=-1)

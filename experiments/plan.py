@@ -10,12 +10,18 @@ import numpy as np
 
 import models
 import pipelines
-from experiments.config import Augment, Config, Data
+from experiments import pretrained
+from experiments.config import Augment, Config, Data, Loss, Train
 from experiments.errors import BadInput
 from experiments.jobs import Job, config_hash, graph_key
 from experiments.journal import of_run
 from experiments.quiet import load_tensorflow
 
+RESERVED = {
+    "weights": "model.weights",
+    "input_shape": "data.image_size",
+    "classes": "data.source to images of so many classes",
+}  # what models.build takes beside options
 PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
 
 
@@ -80,6 +86,7 @@ def prepare(config: Config, source: Any = None) -> Plan:
         card = models.card(config.model.name)
     except ValueError as error:
         raise BadInput(f"model.name: {error}") from None
+    config = settled(config, card)
     source = source or open_source(config.data)
     size = image_size(config, source, card)
     _check_size(config, size, card)
@@ -113,7 +120,82 @@ def prepare(config: Config, source: Any = None) -> Plan:
     except ValueError as error:
         raise BadInput(f"validation: {error}") from None
     _check_class_weights(config, source)
+    _check_stages(config, size, card)
+    pretrained.check(resolved)
     return Plan(resolved, source, split, (*size, source.image_shape[2]))
+
+
+def settled(config: Config, card: Any) -> Config:
+    """The config with what depends on the network's task filled in, and what clashes refused.
+
+    A reconstruction learns from the squared error of pixels of 0..1, and by default sees them so.
+
+    Raises:
+        BadInput: settings that exclude each other, or that the task has no use for.
+    """
+    train, model, samples = config.train, config.model, config.evaluate.dropout_samples
+    for key, value in (("train.stages", train.stages), ("model.weights", model.weights)):
+        if value and train.initialize_from:
+            raise BadInput(f"{key} and train.initialize_from exclude each other; leave one out")
+    if train.stages and model.weights:
+        raise BadInput("train.stages and model.weights exclude each other; leave one out")
+    for where, options in (
+        ("model", model.options),
+        *((f"train.stages.{i}.model", x.model.options) for i, x in enumerate(train.stages)),
+    ):
+        for name, instead in RESERVED.items():
+            if name in options:
+                raise BadInput(f"{where}.options.{name}: no option of a network; set {instead}")
+    reconstructs = card.task == "reconstruction"
+    if reconstructs:
+        train = _of_reconstruction(train, card.name)
+    if samples > 1 and not model.options.get("monte_carlo"):
+        raise BadInput(
+            f"evaluate.dropout_samples: {samples} passes differ only with dropout at inference; "
+            "set model.options.monte_carlo=true"
+        )
+    if samples > 1 and train.loss.name != "cross_entropy":
+        raise BadInput(
+            "evaluate.dropout_samples averages probabilities, which train.loss.name="
+            f"{train.loss.name} does not train; set cross_entropy"
+        )
+    normalise = config.data.normalise or ("unit" if reconstructs else "mean_std")
+    data = config.data.model_copy(update={"normalise": normalise})
+    return config.model_copy(update={"data": data, "train": train})
+
+
+def _of_reconstruction(train: Train, name: str) -> Train:
+    if train.early_stopping and train.early_stopping.monitor == "val_top1":
+        raise BadInput(
+            f"train.early_stopping.monitor: {name} is a reconstruction and has no val_top1; "
+            "set train.early_stopping.monitor=val_loss"
+        )
+    if train.class_weights is not None:
+        raise BadInput(
+            f"train.class_weights: {name} is a reconstruction and uses no classes; leave it out"
+        )
+    loss = train.loss
+    if loss.name not in ("cross_entropy", "mean_squared_error") or loss.label_smoothing:
+        raise BadInput(
+            f"train.loss: {name} is a reconstruction and is trained on the squared error of "
+            f"pixels. Received: {loss.name}, label_smoothing {loss.label_smoothing:g}; "
+            "leave the section out"
+        )
+    return train.model_copy(update={"loss": Loss(name="mean_squared_error")})
+
+
+def _check_stages(config: Config, size: tuple[int, int], card: Any) -> None:
+    for position, stage in enumerate(config.train.stages):
+        try:
+            own = models.card(stage.model.name)
+        except ValueError as error:
+            raise BadInput(f"train.stages.{position}.model.name: {error}") from None
+        if own.task != card.task:
+            raise BadInput(
+                f"train.stages.{position}.model.name: {own.name} is a {own.task}, "
+                f"{card.name} a {card.task}; a stage shares the run's loss"
+            )
+        _check_size(config, size, own)
 
 
 def image_size(config: Config, source: Any, card: Any) -> tuple[int, int]:

@@ -84,6 +84,8 @@ SHOWN = (
     ("val_top1", "val top-1 {:.2f}%", 100),
     ("test_top1", "test top-1 {:.2f}%", 100),
     ("test_top5", "test top-5 {:.2f}%", 100),
+    ("val_mse", "val mse {:.4g}", 1),
+    ("test_mse", "test mse {:.4g}", 1),
 )
 
 

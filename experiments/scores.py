@@ -34,3 +34,19 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities, float32 [images, classes]."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def log_mean_probabilities(passes: list[np.ndarray]) -> np.ndarray:
+    """Logarithm of the probabilities averaged over passes, float32 [images, classes].
+
+    Its softmax is the average (Gal and Ghahramani 2016, section 4), so it stands for logits.
+
+    Args:
+        passes: logits [images, classes], one array a stochastic pass.
+    """
+    total = np.zeros(passes[0].shape)
+    for logits in passes:
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+        total += shifted / shifted.sum(axis=1, keepdims=True)
+    smallest = np.finfo(np.float64).tiny  # a class that no pass gives anything must stay finite
+    return np.log(np.maximum(total / len(passes), smallest)).astype(np.float32)

@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from experiments.config import STEPS, Config
+from experiments.config import STEPS, Config, Stage, StageModel
 from experiments.errors import BadInput
 
 
@@ -159,7 +159,7 @@ def _key(location: Sequence[Any]) -> list[str]:
         is_tag = isinstance(part, str) and (
             part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
             or part in ("int", "float", "str", "list")
-            or (at > 0 and isinstance(location[at - 1], int))  # the op of a step
+            or (at == 3 and location[:2] == ("augment", "steps"))  # the op of a step
         )
         if not is_tag:
             parts.append(str(part))
@@ -173,6 +173,8 @@ def _nearest(location: Sequence[Any]) -> str:
         close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
         valid = ", ".join(siblings)
         return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"
+    if parents[:2] == ["train", "stages"]:
+        return _in_stage(parents, last)
     siblings = list(_keys_below(parents))
     elsewhere = [key for key in _fields(Config) if key.split(".")[-1] == last]
     close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
@@ -183,6 +185,13 @@ def _nearest(location: Sequence[Any]) -> str:
     names = {key.split(".")[-1]: key for key in reversed(list(_fields(Config)))}
     close = difflib.get_close_matches(last, names, n=1, cutoff=0.8)
     return f"did you mean {names[close[0]]}?" if close else f"valid: {', '.join(siblings)}"
+
+
+def _in_stage(parents: list[str], last: str) -> str:
+    siblings = list((StageModel if parents[-1] == "model" else Stage).model_fields)
+    close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+    valid = ", ".join(siblings)
+    return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

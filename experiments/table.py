@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.caption import MACS, notes, origin, part, title
-from experiments.grouping import Comparison
+from experiments.grouping import Comparison, shown
 from experiments.numbers import percent, si, significant
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
     def value(key: str) -> Cell:
         return lambda row: "" if row[key] is None else str(row[key])
 
+    def setting(key: str) -> Cell:
+        return lambda row: "" if row[key] is None else _setting(row[key])
+
+    def squared(key: str) -> Cell:
+        return lambda row: "" if row.get(key) is None else _error(row, key)
+
     def accuracy(key: str) -> Cell:
         return lambda row: _aligned(percent(row, key))
 
@@ -64,7 +70,9 @@ def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
     if len(comparison.experiments) > 1:
         columns.append(("experiment", 3, value("experiment")))
     columns += [
-        (key.split(".", 1)[-1], 20, value(key)) for key in comparison.varying if key != "model.name"
+        (key.split(".", 1)[-1], 20, setting(key))
+        for key in comparison.varying
+        if key != "model.name"
     ]
     columns += [
         ("n", 0, value("n")),
@@ -74,6 +82,9 @@ def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
     if comparison.score == "test_top1":
         columns.append(("val\ntop-1 %", 7, accuracy("val_top1")))
     columns += [
+        ("test\nMSE", 0, squared("test_mse")),
+        ("val\nMSE", 7, squared("val_mse")),
+        ("train\nMSE", 9, squared("train_mse")),
         ("train\ntop-1 %", 9, accuracy("train_top1")),
         ("MACs", 0, mean("macs", si)),
         ("params", 0, mean("params", si)),
@@ -117,17 +128,32 @@ def _table(comparison: Comparison, columns: list[tuple[str, int, Cell]]) -> Tabl
 
 
 def _legend(comparison: Comparison, headers: list[str]) -> list[str]:
-    lines = [
-        "● Pareto-optimal: no other row is at least as good in both MACs and "
-        f"{part(comparison)} top-1, and better in one"
-    ]
+    lines = []
+    if any(row["pareto"] for row in comparison.rows):
+        lines.append(
+            "● Pareto-optimal: no other row is at least as good in both MACs and "
+            f"{part(comparison)} top-1, and better in one"
+        )
+    if any(header.endswith("MSE") for header in headers):
+        lines.append("MSE: mean squared error of reconstructions, pixels on 0..1")
     if any(header.startswith("p50") for header in headers):
         lines.append("p50, p95: median and 95th percentile of latency")
     return [*lines, MACS, origin(comparison), *notes(comparison)]
 
 
 def _prefix(comparison: Comparison) -> str:
-    return comparison.score.removesuffix("_top1")
+    return comparison.score.partition("_")[0]
+
+
+def _setting(value: Any) -> str:
+    """Lists of sections, such as stages, in words; the rest as it is."""
+    return shown(value) if isinstance(value, list) else str(value)
+
+
+def _error(row: dict[str, Any], key: str) -> str:
+    spread = row.get(f"{key}_std")
+    mean = significant(row[key])
+    return mean if spread is None else f"{mean} ± {significant(spread)}"
 
 
 def _aligned(accuracy: str) -> str:

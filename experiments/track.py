@@ -160,7 +160,7 @@ def complete(run: Run, outcome: Outcome, *, replay: bool = False) -> None:
     run.tag(outcome.tags | ({"error": outcome.error} if outcome.error else {}))
     for name, content in outcome.artifacts.items():
         run.document(name, json.dumps(content, indent=1))
-    for path in (outcome.predictions, outcome.model):
+    for path in (outcome.predictions, outcome.model, *outcome.files):
         if path and Path(path).exists():
             run.file(path)
     run.end(outcome.status)

@@ -61,6 +61,8 @@ def headline(plan: Plan) -> str:
         f"{' + '.join(parts)} images at {height}x{width}x{channels}, "
         f"{plan.config.train.epochs} epochs"
     )
+    if stages := plan.config.train.stages:
+        text += f" after {sum(stage.epochs for stage in stages)} in stages"
     skipped = len(plan.source.corrupt)
     return text + (f"; {skipped} corrupt images skipped" if skipped else "")
 
@@ -69,6 +71,7 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
     """What a run would do: resolved config, data found, cost of the network, number of fits."""
     load_tensorflow()
     import models
+    from experiments.objective import deployable
 
     config = plan.config
     try:
@@ -80,7 +83,7 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
         )
     except ValueError as error:
         raise BadInput(f"model: {error}") from None
-    profile = models.profile(network)
+    profile = models.profile(deployable(network))
     split = plan.split
     return {
         "config": config.model_dump(mode="json"),

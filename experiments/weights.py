@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,9 @@ def leaves(layer: Any) -> Iterator[Any]:
 
 def draw(leaf: Any, seed: int) -> None:
     """Give a layer's weights and random states the values that `seed` and its name determine."""
-    weights = {id(w) for w in leaf.weights}
-    for variable in leaf.variables:
+    reseed(leaf, seed)
+    for variable in leaf.weights:
         own = seed_for(seed, leaf.name, variable.name)
-        if id(variable) not in weights:
-            variable.assign(np.array([own, 0], dtype="uint32"))  # the state of a SeedGenerator
-            continue
         initializer = getattr(leaf, f"{variable.name}_initializer", None)
         if initializer is None:
             raise FailedWork(
@@ -41,6 +38,16 @@ def draw(leaf: Any, seed: int) -> None:
         if hasattr(initializer, "seed"):
             initializer.seed = own
         variable.assign(initializer(variable.shape, variable.dtype))
+
+
+def reseed(leaf: Any, seed: int) -> None:
+    """Give a layer's random states alone, those of its SeedGenerators, the values that `seed` and
+    its name determine."""
+    weights = {id(w) for w in leaf.weights}
+    for variable in leaf.variables:
+        if id(variable) not in weights:
+            own = seed_for(seed, leaf.name, variable.name)
+            variable.assign(np.array([own, 0], dtype="uint32"))
 
 
 def freeze(network: keras.Model, patterns: tuple[str, ...]) -> None:
@@ -58,27 +65,40 @@ def freeze(network: keras.Model, patterns: tuple[str, ...]) -> None:
             layer.trainable = False
 
 
-def copy_weights(path: Path, into: list[Any]) -> int:
-    """Copy layers of equal name and equal shapes from a .keras file; the rest keep their draw.
+Donors = Mapping[str, list[np.ndarray]]
+"""Weights of layers by the layer's name, in the order of `layer.weights`."""
+
+
+def donors(layers: Iterable[Any]) -> Donors:
+    """A copy of the weights of layers, to be carried into another network.
+
+    Not the Normalise layer's: the statistics of the training part are each run's own.
+    """
+    return {x.name: x.get_weights() for x in layers if x.weights and not isinstance(x, Normalise)}
+
+
+def saved_donors(path: Path) -> Donors:
+    """The weights of the layers of a .keras file.
 
     Raises:
-        BadInput: the file is no Keras model, or no layer fits.
+        BadInput: the file is no Keras model.
     """
     try:
         saved = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"train.initialize_from: {path}: no Keras model ({reason})") from None
-    donors = {layer.name: layer for layer in leaves(saved)}
+    return donors(leaves(saved))
+
+
+def copy_weights(given: Donors, into: Iterable[Any]) -> int:
+    """Copy layers of equal name and equal shapes; the rest keep their draw. Gives their number."""
     copied = 0
     for layer in into:
-        donor = donors.get(layer.name)
-        # The statistics of the training part are this run's own.
-        if donor is None or isinstance(layer, Normalise) or not layer.weights:
+        weights = given.get(layer.name)
+        if weights is None or isinstance(layer, Normalise):
             continue
-        if [w.shape for w in donor.weights] == [w.shape for w in layer.weights]:
-            layer.set_weights(donor.get_weights())
+        if [w.shape for w in weights] == [tuple(w.shape) for w in layer.weights]:
+            layer.set_weights(weights)
             copied += 1
-    if not copied:
-        raise BadInput(f"train.initialize_from: no layer of {path} has the name and shape of ours")
     return copied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 SCHEMES = {
     "digits": "digits",
+    "directions": "directions:examples=1000,seed=1",
     "synthetic": "synthetic:classes=10,size=64,examples=1000,seed=1",
     "folder": "folder:DIR",
 }
@@ -201,6 +202,31 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def parse_settings(scheme: str, text: str, lowest: Mapping[str, int]) -> dict[str, int]:
+    """The settings "key=value,..." of a spec, each a whole number from `lowest`[key] up.
+
+    Raises SourceError for other keys and values, for keys given twice and seeds of 2**63 and more.
+    """
+    values: dict[str, int] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if key not in lowest:
+            raise SourceError(
+                f"{scheme}: unknown setting {key!r}{nearest(key, lowest)}; "
+                f"expected {', '.join(lowest)}"
+            )
+        if key in values:
+            raise SourceError(f"{scheme}: {key} is given twice: remove one")
+        if not equals or not value.isdecimal() or int(value) < lowest[key]:
+            raise SourceError(
+                f"{scheme}: {key}: expected a whole number from {lowest[key]}, received {value!r}"
+            )
+        values[key] = int(value)
+    if values.get("seed", 0) >= 2**63:
+        raise SourceError(f"{scheme}: seed: expected a number below 2**63")
+    return values
+
+
 def open_source(
     spec: str,
     *,
@@ -209,7 +235,7 @@ def open_source(
     channels: int | None = None,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
 ) -> Source:
-    """Open "digits", "synthetic:classes=10,size=64,examples=1000,seed=1" or "folder:DIR".
+    """Open a source by its spec, one of the forms in SCHEMES; settings may be left out.
 
     on_corrupt            what to do with files that do not decode: refuse, or leave them out
     max_corrupt_fraction  refuse to leave out more than this share of the files
@@ -228,6 +254,10 @@ def open_source(
         from pipelines.digits import open_digits
 
         return open_digits(channels=channels)
+    if scheme == "directions":
+        from pipelines.directions import open_directions
+
+        return open_directions(rest, channels=channels)
     if scheme == "synthetic":
         from pipelines.synthetic import open_synthetic
 

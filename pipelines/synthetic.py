@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipelines.sources import ArraySource, SourceError, nearest
+from pipelines.counters import noise, uniform
+from pipelines.sources import ArraySource, SourceError, parse_settings
 
 DEFAULTS = {"classes": 10, "size": 64, "examples": 1000, "seed": 1, "channels": 3}
 LOWEST = {"classes": 2, "size": 8, "examples": 2, "seed": 0, "channels": 1}
@@ -20,7 +21,6 @@ COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 HUES = np.array([0.0, 0.07, 0.15, 0.33, 0.5, 0.63, 0.76, 0.89])
 TEXTURES = ("plain", "striped", "checked", "dotted")
 CHUNK_PIXELS = 2**20
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -81,25 +81,9 @@ def open_synthetic(
 
 
 def _parse(text: str) -> dict[str, int]:
-    values: dict[str, int] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if key not in DEFAULTS:
-            raise SourceError(
-                f"synthetic: unknown setting {key!r}{nearest(key, DEFAULTS)}; "
-                f"expected {', '.join(DEFAULTS)}"
-            )
-        if key in values:
-            raise SourceError(f"synthetic: {key} is given twice: remove one")
-        if not equals or not value.isdecimal() or int(value) < LOWEST[key]:
-            raise SourceError(
-                f"synthetic: {key}: expected a whole number from {LOWEST[key]}, received {value!r}"
-            )
-        values[key] = int(value)
+    values = parse_settings("synthetic", text, LOWEST)
     if values.get("channels", 3) not in (1, 3):
         raise SourceError(f"synthetic: channels: expected 1 or 3, received {values['channels']}")
-    if values.get("seed", 0) >= 2**63:
-        raise SourceError("synthetic: seed: expected a number below 2**63")
     return values
 
 
@@ -139,7 +123,7 @@ def _draw_chunk(
     index: np.ndarray, label: np.ndarray, field: Field, size: int, seed: int, channels: int
 ) -> np.ndarray:
     _, colour, texture, variation = _parts(label)
-    r = _uniform(seed, index, 14).astype(np.float32).T[..., None, None]  # [14, n, 1, 1]
+    r = uniform(seed, index, 14).astype(np.float32).T[..., None, None]  # [14, n, 1, 1]
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size * 2.0 - 1.0
     radius = 0.4 + 0.35 * r[0]
     x = grid[None, None, :] - (2.0 * r[1] - 1.0) * (1.0 - radius)
@@ -163,9 +147,9 @@ def _draw_chunk(
     image = np.where(mask[..., None], object_, image)
     if channels == 1:
         image = image @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    noise = _noise(seed, index, size * size * channels).reshape(image.shape)
+    grain = noise(seed, index, size * size * channels).reshape(image.shape)
     strength = 0.05 + 0.15 * r[13][..., None]
-    image = image + strength * (noise.astype(np.float32) / 127.5 - 1.0)
+    image = image + strength * (grain.astype(np.float32) / 127.5 - 1.0)
     return np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)
 
 
@@ -185,27 +169,3 @@ def _pattern(
 def _rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
     triples = zip(*np.broadcast_arrays(hue % 1.0, saturation, value), strict=True)
     return np.array([colorsys.hsv_to_rgb(*triple) for triple in triples], np.float32)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """SplitMix64 (Steele et al. 2014): counters to 64 random bits, the same on every machine."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _bits(seed: int, index: np.ndarray, count: int, stream: int) -> np.ndarray:
-    """uint64 [n, count] from (seed, stream, index, position)."""
-    root = _mix(np.array([seed], np.uint64) * GOLDEN + np.uint64(stream))
-    start = _mix(root + (index.astype(np.uint64) + np.uint64(1)) * GOLDEN)
-    return _mix(start[:, None] + np.arange(1, count + 1, dtype=np.uint64) * GOLDEN)
-
-
-def _uniform(seed: int, index: np.ndarray, count: int) -> np.ndarray:
-    return (_bits(seed, index, count, 1) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _noise(seed: int, index: np.ndarray, count: int) -> np.ndarray:
-    """uint8 [n, count]: each 64 random bits give eight values."""
-    bits = _bits(seed, index, -(-count // 8), 2).astype("<u8")
-    return np.ascontiguousarray(bits).view(np.uint8)[:, :count]

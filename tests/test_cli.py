@@ -12,7 +12,9 @@ from command import finished, inside
 HEAVY = ("tensorflow", "keras", "mlflow", "pandas", "sklearn", "matplotlib")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["models"], ["models", "--json"], ["status"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["models"], ["models", "resnet", "--json"], ["status"]]
+)
 def test_light_commands_import_nothing_heavy(words, tmp_path):
     script = (
         "import sys\n"
@@ -26,30 +28,9 @@ def test_light_commands_import_nothing_heavy(words, tmp_path):
     assert done.stderr.strip().splitlines()[-1] == "[]"
 
 
-def test_models_lists_what_the_registry_holds(monkeypatch, capsys):
-    import models
-
-    assert inside(monkeypatch, "models", "--json") == 0
-    listing = json.loads(capsys.readouterr().out)
-    assert {row["name"] for row in listing} == set(models.list_models())
-    [alexnet] = [row for row in listing if row["name"] == "alexnet"]
-    assert alexnet == {
-        "name": "alexnet",
-        "family": "alexnet",
-        "year": 2012,
-        "params": 60_965_224,
-        "macs": 724_406_816,
-        "input_shape": [227, 227, 3],
-        "published_top1_error": 40.7,
-        "published_top5_error": 18.2,
-    }
-    assert inside(monkeypatch, "models") == 0
-    assert "61.0 M" in capsys.readouterr().out
-
-
 def test_the_installed_command_answers(tmp_path):
     out, _ = finished(tmp_path, "--help")
-    for command in ("train", "sweep", "compare", "status", "ui", "models"):
+    for command in ("train", "sweep", "compare", "status", "ui", "models", "describe"):
         assert command in out
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,6 +113,65 @@ def test_synthetic_classes_beyond_the_combinations_differ() -> None:
     assert np.abs(swapped[1].astype(int) - plain[1]).mean() > 1
 
 
+def test_directions() -> None:
+    source = open_source("directions")
+    assert source.spec == "directions:examples=1000,seed=1"
+    assert (len(source), source.image_shape, source.default_size) == (1000, (4, 4, 1), 4)
+    assert source.class_names == ["none", "vertical", "horizontal", "diagonal"]
+    assert np.bincount(source.labels).tolist() == [250] * 4
+    assert source.array is not None
+    assert source.array.dtype == np.uint8
+    short, other = open_source("directions:examples=40"), open_source("directions:seed=2")
+    assert np.array_equal(short.array, source.array[:40])  # type: ignore[arg-type]  # in memory
+    assert not (source.array == other.array).all(axis=(1, 2, 3)).any()  # type: ignore[union-attr]
+    three = open_source("directions", channels=3)
+    assert three.image_shape == (4, 4, 3)
+    assert np.array_equal(three.array, source.array.repeat(3, axis=-1))  # type: ignore[arg-type]
+
+
+def test_directions_hold_lines_of_every_place_on_a_grey_ground() -> None:
+    source = open_source("directions:examples=4000")
+    assert source.array is not None
+    pixels = source.array[..., 0] / 255.0
+    none, vertical, horizontal, diagonal = (pixels[source.labels == label] for label in range(4))
+
+    def places(images: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How often each candidate mask is the brightest, and by how much it is brighter."""
+        on = np.einsum("nij,kij->nk", images, candidates) / 4
+        off = (images.sum(axis=(1, 2))[:, None] - 4 * on) / (16 - 4)
+        contrast = (on - off).max(axis=1)
+        return np.bincount((on - off).argmax(axis=1), minlength=len(candidates)), contrast
+
+    eye = np.eye(4)
+    columns = np.stack([np.tile(e, (4, 1)) for e in eye])
+    rows = columns.transpose(0, 2, 1)
+    diagonals = np.stack([eye, eye[::-1]])
+    for images, candidates in ((vertical, columns), (horizontal, rows), (diagonal, diagonals)):
+        counts, contrast = places(images, candidates)
+        assert counts.min() > 0.8 * 1000 / len(candidates)
+        assert contrast.mean() == pytest.approx(0.5, abs=0.02)  # 0.3 to 0.7 brighter
+    assert none.mean() == pytest.approx(0.2, abs=0.01)  # ground 0.1 to 0.3
+    assert none.std(axis=(1, 2)).mean() == pytest.approx(0.2 / 3**0.5, abs=0.015)  # uniform +-0.2
+
+
+def test_directions_are_a_task_beyond_brightness_and_beyond_single_pixels() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    source = open_source("directions:examples=2000")
+    assert source.array is not None
+    pixels = source.array.reshape(2000, -1) / 255.0
+    train, test = slice(0, 1500), slice(1500, 2000)
+
+    def accuracy(model: Any, values: np.ndarray) -> float:
+        model.fit(values[train], source.labels[train])
+        return float(model.score(values[test], source.labels[test]))
+
+    assert accuracy(KNeighborsClassifier(5), pixels) > 0.9
+    assert 0.4 < accuracy(LogisticRegression(max_iter=1000), pixels) < 0.75
+    assert accuracy(KNeighborsClassifier(15), pixels.mean(axis=1, keepdims=True)) < 0.5
+
+
 def test_fingerprint_covers_pixels_labels_and_names() -> None:
     from pipelines.sources import fingerprint
 
@@ -134,7 +194,12 @@ def test_fingerprint_covers_pixels_labels_and_names() -> None:
     ("spec", "message"),
     [
         ("digit", "did you mean 'digits'"),
-        ("imagenet", "expected one of 'digits', 'synthetic:"),
+        ("imagenet", "expected one of 'digits', 'directions:.*', 'synthetic:"),
+        ("direction", "did you mean 'directions'"),
+        ("directions:classes=3", "directions: unknown setting 'classes'; expected examples, seed"),
+        ("directions:examples=3", "examples: expected a whole number from 4, received '3'"),
+        ("directions:examples=99999999", "examples: expected 10000000 or fewer"),
+        ("directions:seed=9223372036854775808", r"seed: expected a number below 2\*\*63"),
         ("digits:size=3", "takes no settings"),
         ("synthetic:class=3", "unknown setting 'class' .did you mean 'classes'"),
         ("synthetic:classes=1", "classes: expected a whole number from 2, received '1'"),

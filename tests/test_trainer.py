@@ -191,6 +191,58 @@ def test_the_saved_network_takes_pixels_and_gives_the_same_logits(tmp_path):
     )
 
 
+def kernels(trainer):
+    return [np.asarray(x.kernel) for x in leaves(trainer.model) if hasattr(x, "kernel")]
+
+
+def longest(trainer):
+    """Largest length of the weights into one unit, of all kernels."""
+    return max(np.sqrt((k**2).sum(axis=tuple(range(k.ndim - 1)))).max() for k in kernels(trainer))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_max_norm_bounds_every_kernel_after_every_update(optimizer):
+    words = ["train.optimizer.weight_decay=0.001", f"train.optimizer.name={optimizer}"]
+    bounded = trainer_of(plan("model.options.max_norm=0.5", *words))
+    planned = plan(*words)
+    fit(bounded, planned, seed=1)
+    assert longest(bounded) <= 0.5 + 1e-5
+    free = trainer_of(planned)
+    fit(free, planned, seed=1)
+    assert longest(free) > 0.6
+
+
+def test_a_kernel_regularizer_acts_and_is_part_of_the_training_loss_only():
+    still = ["train.epochs=1", "train.optimizer.learning_rate=1e-9"]
+    planned = plan(*still)
+    plain = trainer_of(planned)
+    penalised = trainer_of(plan("model.options.kernel_regularizer={l1: 0.001, l2: 0.02}"))
+    free, _ = fit(plain, planned, seed=1)
+    held, _ = fit(penalised, planned, seed=1)
+    penalty = sum(0.001 * np.abs(k).sum() + 0.02 * (k**2).sum() for k in kernels(penalised))
+    added = held.epochs[0]["train_loss"] - free.epochs[0]["train_loss"]
+    assert added == pytest.approx(penalty, rel=1e-3)
+    logits, labels = np.zeros((4, 10), "float32"), np.arange(4)
+    assert penalised.mean_loss(logits, labels) == pytest.approx(np.log(10))
+
+    moving = plan("train.epochs=3", "train.optimizer.learning_rate=0.05")
+    fit(plain, moving, seed=1)
+    fit(penalised, moving, seed=1)
+    assert sum((k**2).sum() for k in kernels(penalised)) < 0.9 * sum(
+        (k**2).sum() for k in kernels(plain)
+    )
+
+
+def test_penalties_and_constraints_leave_reset_equal_to_fresh():
+    planned = plan("model.options={max_norm: 1.0, kernel_regularizer: l2}", "train.epochs=1")
+    used = trainer_of(planned)
+    fit(used, planned, seed=5)
+    _, weights = fit(used, planned, seed=7)
+    _, expected = fit(trainer_of(planned), planned, seed=7)
+    for got, want in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_gives_float32_logits(precision):
     planned = plan(f"train.precision={precision}")

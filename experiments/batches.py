@@ -1,0 +1,88 @@
+"""The images of one job as batches: what training sees, and what scoring sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments import pretrained
+from experiments.config import Config
+from experiments.errors import FailedWork
+from experiments.plan import class_weights
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A source, the training part in it, and the statistics of that part."""
+
+    source: Any
+    train: np.ndarray
+    statistics: Any
+
+    def steps(self, config: Config) -> int:
+        """Updates in an epoch; the last batch is what is left over."""
+        return -(-len(self.train) // config.data.batch_size)
+
+    def training(self, config: Config, seed: int) -> Any:
+        """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order."""
+        import pipelines.build
+
+        size, crop_fraction = view(config)
+        dataset = pipelines.build.training_dataset(
+            self.source,
+            self.train,
+            size=size,
+            steps=steps_of(config),
+            statistics=self.statistics,
+            batch_size=config.data.batch_size,
+            seed=seed,
+            epochs=config.train.epochs,
+            crop_fraction=crop_fraction,
+        )
+        weights = class_weights(config, self.source, self.train)
+        if weights is None:
+            return dataset
+        import tensorflow as tf
+
+        table = tf.constant(weights)
+        return dataset.map(lambda images, labels: (images, labels, tf.gather(table, labels)))
+
+    def evaluation(self, config: Config, indices: np.ndarray, batch_size: int = 0) -> Any:
+        """Batches (images, labels) of `indices` in order, as they are scored."""
+        import pipelines.build
+
+        size, crop_fraction = view(config)
+        return pipelines.build.evaluation_dataset(
+            self.source,
+            indices,
+            size=size,
+            batch_size=batch_size or config.data.eval_batch_size,
+            crop_fraction=crop_fraction,
+        )
+
+    def normalisation(self, config: Config) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and scale per channel, float [channels], that `data.normalise` names."""
+        mean = self.statistics.mean
+        if config.data.normalise == "published":
+            return pretrained.preprocessing(config)[1:]
+        if config.data.normalise == "unit":
+            return np.zeros_like(mean), np.full_like(mean, 255.0)
+        if config.data.normalise == "mean":
+            return mean, np.ones_like(mean)
+        # a channel that never changes is left as it is
+        return mean, np.maximum(self.statistics.std, 1.0)
+
+
+def view(config: Config) -> tuple[tuple[int, int], float]:
+    """Size [height, width] and crop fraction of a resolved config."""
+    size, crop_fraction = config.data.image_size, config.data.crop_fraction
+    if not isinstance(size, tuple) or crop_fraction is None:
+        raise FailedWork("the config of a job must be resolved first (experiments.plan.prepare)")
+    return size, crop_fraction
+
+
+def steps_of(config: Config) -> tuple[dict[str, Any], ...]:
+    """The recipe's steps as the pipeline takes them."""
+    return tuple(step.model_dump() for step in config.augment.steps or ())
