@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FLOAT32_BYTES = 4
 
 CONVENTIONS = """\
-memory   floats of one image that a layer hands on; flatten and dropout hand on their input
+memory   floats of one image that a layer hands on; flattening, dropout and padding count none
 weights  of kernels alone; params adds biases and trained normalisation
 MACs     multiply-accumulates of convolutions and dense layers; some call two of them FLOPs
 field    pixels that one output position sees, jump: pixels between neighbouring positions"""

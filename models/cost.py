@@ -52,7 +52,8 @@ class Profile:
     `params` counts what training moves, also where it is frozen for now; `params_total` adds moving
     statistics and other fixed weights. `activation_bytes` sums what the layers hand on, the input
     included, as the lectures' tables do: what a backward pass needs, not the peak of inference.
-    Views of the layer before count none: flattening, reshaping, and dropout as at inference.
+    None for flattening and reshaping, for dropout as at inference, and for padding, which papers
+    count as part of the convolution.
     """
 
     params: int
@@ -188,9 +189,16 @@ def _shape(tensor: Any, name: str) -> Shape:
     return shape
 
 
+_UNCOUNTED = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Dropout,
+    keras.layers.ZeroPadding2D,
+)
+
+
 def _activation_bytes(operation: Any, outputs: list[Shape]) -> int:
-    views = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
-    if isinstance(operation, views):
+    if isinstance(operation, _UNCOUNTED):
         return 0
     return FLOAT32_BYTES * sum(math.prod(shape) for shape in outputs)
 

@@ -266,6 +266,9 @@ REFUSED = {
     ("lenet5_1998", "width", 0.5),
     ("direction", "width", 0.5),
     ("mlp", "normalization", "instance"),  # it has no maps
+    ("fully_connected", "normalization", "instance"),
+    ("lenet5_1998", "normalization", "instance"),  # C5 has one position
+    *(("lenet5_1998", "pooling", value) for value in choices.POOLINGS),
 }
 
 
@@ -276,7 +279,11 @@ def _id(options: dict[str, Any]) -> str:
 def _try(name: str, options: dict[str, Any]) -> None:
     """Forward and one training step under a choice; or the network says why it cannot take it."""
     keras.utils.set_random_seed(5)
-    arguments = {"input_shape": _shape(name), "classes": 3, **WIDTHS[name], **options}
+    height, width, channels = _shape(name)
+    if options.get("normalization") == "instance":  # one position has no variance
+        height, width = height + 32, width + 32
+    shape = (height, width, channels)
+    arguments = {"input_shape": shape, "classes": 3, **WIDTHS[name], **options}
     if any((name, option, value) in REFUSED for option, value in options.items()):
         with pytest.raises(models.InvalidOption, match=next(iter(options))):
             models.build(name, **arguments)
