@@ -33,7 +33,10 @@ def plan(*words):
 def trained(tmp_path_factory):
     """A folder where `ilsvrc train` has trained one, and the row that it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    config = write_config(folder, name="made", **BASE)
+    # By its whole path: MLflow keeps a store open by its address, for other tests' folders too.
+    config = write_config(
+        folder, name="made", tracking={"uri": f"sqlite:///{folder}/mlflow.db"}, **BASE
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
