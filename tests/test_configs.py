@@ -1,4 +1,4 @@
-"""Every shipped config runs as it is: each cell of its sweep can be planned and its network built."""
+"""Every shipped config runs as it is: each cell of its sweep can be planned and built."""
 
 from __future__ import annotations
 
