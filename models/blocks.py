@@ -101,11 +101,7 @@ class Blocks:
             name=name,
             **self._kernel(initializer, axes=(0, 1, 2)),
         )(x)
-        if norm != "local_response":
-            x = self._normalised(x, norm, stem)
-        if activate and fused is None:
-            x = self.activate(x, name=f"{stem}_act")
-        return self._normalised(x, norm, stem) if norm == "local_response" else x
+        return self._finish(x, norm, stem, activate and fused is None)
 
     def conv_transpose(
         self,
@@ -137,11 +133,7 @@ class Blocks:
             name=name,
             **self._kernel(None, axes=(0, 1, 3)),  # (h, w, filters, channels)
         )(x)
-        if norm != "local_response":
-            x = self._normalised(x, norm, stem)
-        if activate and fused is None:
-            x = self.activate(x, name=f"{stem}_act")
-        return self._normalised(x, norm, stem) if norm == "local_response" else x
+        return self._finish(x, norm, stem, activate and fused is None)
 
     def dense(
         self,
@@ -166,11 +158,7 @@ class Blocks:
             name=name,
             **self._kernel(initializer, axes=(0,)),
         )(x)
-        if norm != "local_response":
-            x = self._normalised(x, norm, name)
-        if activate and fused is None:
-            x = self.activate(x, name=f"{name}_act")
-        return self._normalised(x, norm, name) if norm == "local_response" else x
+        return self._finish(x, norm, name, activate and fused is None)
 
     def logits(self, x: Any, classes: int, *, initializer: Maker | None = None, name: str) -> Any:
         """The last layer, linear, in float32 under every dtype policy: (b, n) -> (b, classes)."""
@@ -246,6 +234,14 @@ class Blocks:
 
     def _fused(self, wanted: bool) -> Any:
         return _FUSED.get(self.choices.activation or self.activation) if wanted else None
+
+    def _finish(self, x: Any, norm: str, stem: str, activate: bool) -> Any:
+        """Normalisation, then the activation if it is still due; responses are normalised last."""
+        if norm != "local_response":
+            x = self._normalised(x, norm, stem)
+        if activate:
+            x = self.activate(x, name=f"{stem}_act")
+        return self._normalised(x, norm, stem) if norm == "local_response" else x
 
     def _kernel(self, initializer: Maker | None, axes: tuple[int, ...]) -> dict[str, Any]:
         """The arguments that draw, penalise and bound a kernel; `axes` are those of one unit."""
