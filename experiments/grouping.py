@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.errors import BadInput
+from experiments.wording import in_words
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -183,7 +184,7 @@ def _name(rows: Sequence[dict[str, Any]], varying: Sequence[str]) -> None:
     for shared in _clashes(rows):
         keys = [key for key in varying if len({str(row[key]) for row in shared}) > 1]
         for row in shared:
-            parts = [f"{short[key]}={shown(row[key])}" for key in keys]
+            parts = [f"{short[key]}={in_words(row[key])}" for key in keys]
             row["name"] = " ".join([row["name"], *parts])
     for extra in ("experiment", "source_fingerprint", "group_hash"):
         for shared in _clashes(rows):
@@ -270,33 +271,6 @@ def _value(text: str | None) -> Any:
 
 def _is_error(row: Mapping[str, Any]) -> bool:
     return any(row[metric] is not None for metric in ERRORS)
-
-
-def shown(value: Any) -> str:
-    """A setting for a label or a cell."""
-    if _is_stages(value):
-        return stages_in_words(value)
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def stages_in_words(value: list[dict[str, Any]]) -> str:
-    """The stages of a run (`train.stages`) for a label: vgg_a:5+vgg_b:3, epochs after the colon;
-    options and frozen layers are told apart, too."""
-    words = []
-    for stage in value:
-        options = [f"{k}={shown(v)}" for k, v in stage["model"].get("options", {}).items()]
-        options += [f"freeze={shown(stage['freeze'])}"] if stage.get("freeze") else []
-        inside = f"({', '.join(options)})" if options else ""
-        words.append(f"{stage['model']['name']}{inside}:{stage['epochs']}")
-    return "+".join(words)
-
-
-def _is_stages(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(x, dict) and {"model", "epochs"} <= set(x) for x in value)
-    )
 
 
 def _or(value: Any, instead: Any) -> Any:

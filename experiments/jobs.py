@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.config import Config
+from experiments.wording import run_title
 
 Status = Literal["finished", "failed", "killed"]
 
@@ -31,10 +32,12 @@ class Job:
     graph_key: str
     directory: str
     """Where the fit leaves its model and predictions."""
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    """What its sweep varies, by key."""
 
     @property
     def label(self) -> str:
-        return f"{self.config.model.name} seed {self.config.seed}"
+        return run_title(self.config.model.name, self.config.seed, self.axes)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class Plan:
     def classes(self) -> int:
         return len(self.source.class_names)
 
-    def job(self, path: tuple[str | int, ...]) -> Job:
+    def job(self, path: tuple[str | int, ...], axes: Mapping[str, Any] | None = None) -> Job:
         """The fit that the plan describes."""
         journal = of_run(self.config.name, config_hash(self.config))
         return Job(
@@ -49,6 +50,7 @@ class Plan:
             test=self.split.test,
             graph_key=graph_key(self.config, self.input_shape, self.classes),
             directory=str(journal.directory),
+            axes=axes or {},
         )
 
 

@@ -108,7 +108,7 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
         plan = prepare(cell, sources[key])
         if config_hash(plan.config) not in seen:
             seen.add(config_hash(plan.config))
-            yield Cell(axes, plan, plan.job(("cell", number)))
+            yield Cell(axes, plan, plan.job(("cell", number), axes))
 
 
 def sweep_hash(cells: list[Cell]) -> str:

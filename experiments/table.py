@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.caption import MACS, notes, origin, part, title
-from experiments.grouping import Comparison, shown
+from experiments.grouping import Comparison
 from experiments.numbers import percent, si, significant
+from experiments.wording import in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,7 +148,7 @@ def _prefix(comparison: Comparison) -> str:
 
 def _setting(value: Any) -> str:
     """Lists of sections, such as stages, in words; the rest as it is."""
-    return shown(value) if isinstance(value, list) else str(value)
+    return in_words(value) if isinstance(value, (list, dict)) else str(value)
 
 
 def _error(row: dict[str, Any], key: str) -> str:

@@ -275,6 +275,7 @@ class Blocks:
                 f"normalization instance is over the positions of a map, and {stem} has only one; "
                 "choose another for this network, or larger images"
             )
-        while kind == "group" and groups > 1 and positions * channels // groups < 16:
-            groups //= 2  # the fewest channels a group in the paper, for maps of one position
+        # Wu and He 2018 (arXiv:1803.08494) have 2 channels a group at least, and 16 numbers.
+        while kind == "group" and groups > 1 and channels // groups < max(2, 16 / positions):
+            groups //= 2
         return layers.GroupNormalization(groups, epsilon=epsilon, name=name)(x)

@@ -134,9 +134,9 @@ def test_normalization_on_dense_layers(normalization: str) -> None:
     assert (np.array(model(images)).std(axis=0) > 1e-3).all()
 
 
-def test_group_normalization_has_32_groups_or_what_divides_the_channels() -> None:
+def test_group_normalization_has_32_groups_or_of_two_channels() -> None:
     wide = models.outline("resnet20_cifar", normalization="group")
-    assert wide.get_layer("conv1_norm").groups == 16
+    assert wide.get_layer("conv1_norm").groups == 8  # of 2 channels
     assert wide.get_layer("conv4_block1_1_norm").groups == 32
     mlp = models.outline("mlp", normalization="group", hidden=(100, 32, 7))
     groups = [mlp.get_layer(f"fc{i}_norm").groups for i in (1, 2, 3)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command import write_config
 
-from experiments import fit, grouping, runs, settings
+from experiments import fit, grouping, wording, runs, settings
 from experiments.errors import BadInput
 from experiments.jobs import graph_key
 from experiments.plan import prepare
@@ -147,7 +147,7 @@ def test_stages_can_be_an_axis_and_read_well_in_a_comparison(tmp_path):
     assert [len(cell.plan.config.train.stages) for cell in cells] == [0, 1]
     # as a tracking store gives params back: as text
     texts = [grouping._value(str_of(cell.plan.config)) for cell in cells]
-    assert [grouping.shown(text) for text in texts] == ["[]", "mlp(hidden=[24]):2"]
+    assert [wording.in_words(text) for text in texts] == ["[]", "mlp(hidden=[24]):2"]
 
 
 def str_of(config):
