@@ -10,11 +10,15 @@ from typing import Any
 def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
     """The name of a run: what its sweep varies, and the seed."""
     varied = [
-        f"{key.rpartition('.')[2]}={in_words(value)}"
+        f"{key.rpartition('.')[2]}={_cut(in_words(value))}"
         for key, value in axes.items()
         if key not in ("model.name", "seed")
     ]
     return " ".join([model, *varied, f"seed {seed}"])
+
+
+def _cut(text: str, length: int = 40) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def in_words(value: Any) -> str:
