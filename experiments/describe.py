@@ -12,6 +12,7 @@ import models
 from experiments.errors import BadInput
 from experiments.numbers import si
 from experiments.published import figures
+from experiments.quiet import load_tensorflow
 from experiments.settings import override
 from models.published_tables import PRINTED_COSTS
 
@@ -47,6 +48,7 @@ def describe(name: str, changes: Iterable[str] = ()) -> dict[str, Any]:
     options = override({}, changes)
     try:
         card = models.card(name)
+        load_tensorflow()
         cost = models.profile(models.outline(name, **options))
     except ValueError as error:
         raise BadInput(str(error)) from None

@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from command import inside
+from command import finished, inside
 from rich.console import Console
 
 import models
@@ -182,3 +182,10 @@ def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, words, messa
     assert said.err.startswith(f"ilsvrc: {message}")
     assert said.err.count("\n") == 1
     assert said.out == ""
+
+
+def test_a_user_sees_the_tables_and_none_of_tensorflows_chatter(tmp_path):
+    out, err = finished(tmp_path, "describe", "lenet5")
+
+    assert "416,520" in out
+    assert err == ""
