@@ -1,4 +1,9 @@
-"""File bytes to pixels: whole images, or only the window that an augmentation has sampled."""
+"""File bytes to pixels: whole images, or only the window that an augmentation has sampled.
+
+JPEG: baseline and progressive, grey, colour, CMYK and YCCK (through RGB as Adobe stores them).
+PNG: 1 to 16 bits (the upper 8 are kept), grey, colour, palette; transparency is dropped, the stored
+colours stay. One channel is ITU-R BT.601 luma, whatever the format.
+"""
 
 from __future__ import annotations
 
@@ -11,39 +16,125 @@ DCT = "INTEGER_ACCURATE"
 # Fancy upsampling looks one chroma sample past the window: without it, edge columns are off by up
 # to 25 grey levels, and a set would train differently in memory than from files.
 MARGIN = 2
+CMYK_CHANNELS = 4
+# EXIF orientations 1..8: first transposed, then mirrored left and right, then top and bottom.
+TRANSPOSED = (False, False, False, False, True, True, True, True)
+MIRRORED = (False, True, True, False, False, True, True, False)
+UPSIDE_DOWN = (False, False, True, True, False, False, True, True)
+
+Window = Callable[[tf.Tensor], tf.Tensor]
 
 
-def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
+def decode(
+    contents: tf.Tensor, channels: int, orientation: tf.Tensor | int | None = None
+) -> tf.Tensor:
     """JPEG or PNG bytes to uint8 [height, width, channels] 0..255; raises on truncated data.
 
-    Pixels equal libjpeg's defaults (accurate DCT, fancy upsampling). EXIF rotation is not applied.
+    Pixels equal libjpeg's defaults (accurate DCT, fancy upsampling). `orientation` 1..8, as EXIF
+    has it, turns the image upright; None leaves it as stored.
     """
-    return tf.io.decode_jpeg(contents, channels=channels, dct_method=DCT)  # reads PNG as well
+    if channels == 1:
+        # libjpeg gives the luma of a colour JPEG, but of CMYK nothing; libpng weighs otherwise.
+        direct = tf.io.is_jpeg(contents) & ~_is_cmyk(contents)
+        image = tf.cond(
+            direct,
+            lambda: tf.io.decode_jpeg(contents, channels=1, dct_method=DCT),
+            lambda: _luma(tf.io.decode_jpeg(contents, channels=3, dct_method=DCT)),
+        )
+        image = tf.ensure_shape(image, [None, None, 1])
+    else:
+        image = tf.io.decode_jpeg(contents, channels=channels, dct_method=DCT)  # reads PNG as well
+    return image if orientation is None else _turned(image, orientation)
 
 
 def decode_window(
-    contents: tf.Tensor, channels: int, window: Callable[[tf.Tensor], tf.Tensor]
+    contents: tf.Tensor,
+    channels: int,
+    window: Window,
+    orientation: tf.Tensor | int | None = None,
 ) -> tf.Tensor:
     """Only the window [y, x, height, width] that `window(shape [2] int32)` asks for, uint8.
 
     Pixels equal those of `decode`. A JPEG is entropy-decoded but hardly transformed outside the
-    window; a PNG is decoded whole.
+    window; a PNG is decoded whole. `orientation`: as in `decode`; the window is of the upright
+    image.
     """
+    if orientation is None:
+        return _finished(window, *_stored_window(contents, channels, window))
+    transposed, mirrored, upside_down = _moves(orientation)
 
-    def jpeg() -> tf.Tensor:
+    def stored(shape: tf.Tensor) -> tf.Tensor:
+        """The window of the upright image, as one of the stored image."""
+        upright = tf.where(transposed, shape[::-1], shape)
+        y, x, h, w = tf.unstack(window(upright))
+        x = tf.where(mirrored, upright[1] - x - w, x)
+        y = tf.where(upside_down, upright[0] - y - h, y)
+        return tf.where(transposed, tf.stack([x, y, w, h]), tf.stack([y, x, h, w]))
+
+    image, shape = _stored_window(contents, channels, stored)
+    upright = tf.where(transposed, shape[::-1], shape)
+    return _finished(window, _turned(image, orientation), upright)
+
+
+def _finished(window: Window, image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """A window may bring its own finish(image, shape of the whole): see crops.CentreWindow."""
+    finish = getattr(window, "finish", None)
+    return image if finish is None else finish(image, shape)
+
+
+def _stored_window(
+    contents: tf.Tensor, channels: int, window: Window
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The window's pixels and the shape [2] of the whole image."""
+
+    def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.io.extract_jpeg_shape(contents)[:2]
         yx, hw = tf.split(window(shape), 2)
         first = tf.maximum(yx - MARGIN, 0)
         last = tf.minimum(yx + hw + MARGIN, shape)
         around = tf.concat([first, last - first], 0)
         part = tf.image.decode_and_crop_jpeg(contents, around, channels=channels, dct_method=DCT)
-        return tf.slice(part, tf.concat([yx - first, [0]], 0), tf.concat([hw, [channels]], 0))
+        at, kept = tf.concat([yx - first, [0]], 0), tf.concat([hw, [channels]], 0)
+        return tf.slice(part, at, kept), shape
 
-    def other() -> tf.Tensor:
+    def other() -> tuple[tf.Tensor, tf.Tensor]:
         image = decode(contents, channels)
-        y, x, h, w = tf.unstack(window(tf.shape(image)[:2]))
-        return tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, channels]))
+        shape = tf.shape(image)[:2]
+        y, x, h, w = tf.unstack(window(shape))
+        return tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, channels])), shape
 
-    image = tf.cond(tf.io.is_jpeg(contents), jpeg, other)
+    direct = tf.io.is_jpeg(contents)
+    if channels == 1:
+        direct &= ~_is_cmyk(contents)
+    image, shape = tf.cond(direct, jpeg, other)
     image.set_shape([None, None, channels])
-    return image
+    return image, shape
+
+
+def _is_cmyk(contents: tf.Tensor) -> tf.Tensor:
+    def components() -> tf.Tensor:
+        return tf.equal(tf.io.extract_jpeg_shape(contents)[2], CMYK_CHANNELS)
+
+    return tf.cond(tf.io.is_jpeg(contents), components, lambda: tf.constant(False))
+
+
+def _luma(image: tf.Tensor) -> tf.Tensor:
+    """uint8 [h, w, 3] to [h, w, 1]; grey stays exactly as it is."""
+    # libjpeg's own fixed-point weights, 16 bits: they sum to 65,536.
+    weighed = tf.cast(image, tf.int32) * tf.constant([19595, 38470, 7471])
+    total = tf.reduce_sum(weighed, axis=-1, keepdims=True) + 32768
+    return tf.cast(tf.bitwise.right_shift(total, 16), tf.uint8)
+
+
+def _moves(orientation: tf.Tensor | int) -> list[tf.Tensor]:
+    row = tf.cast(orientation, tf.int32) - 1
+    return [tf.gather(tf.constant(table), row) for table in (TRANSPOSED, MIRRORED, UPSIDE_DOWN)]
+
+
+def _turned(image: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
+    transposed, mirrored, upside_down = _moves(orientation)
+    channels = image.shape[-1]
+    image = tf.cond(transposed, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+    image = tf.cond(upside_down, lambda: tf.reverse(image, [0]), lambda: image)
+    return tf.ensure_shape(image, [None, None, channels])

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     Window = Callable[[tf.Tensor], tf.Tensor]
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
+MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
 SCHEMES = {
     "digits": "digits",
     "directions": "directions:examples=1000,seed=1",
     "synthetic": "synthetic:classes=10,size=64,examples=1000,seed=1",
     "folder": "folder:DIR",
+    "ilsvrc": "ilsvrc:DIR",
+    "prepared": "prepared:DIR",
+    "tfds": "tfds:NAME[:VERSION]",
 }
 
 
@@ -42,6 +46,7 @@ class Source(ABC):
     default_size    what data.image_size defaults to; None when images have different sizes
     official_splits "train" / "validation" / "test" -> np.int64 indices, or None
     corrupt         (relative path, reason) of every file that was left out
+    digests         uint8 [n, 16], equal for identical images; None where they were not made
     fingerprint     sha256 of the contents, whatever the place they were read from
     """
 
@@ -52,6 +57,7 @@ class Source(ABC):
     default_size: int | tuple[int, int] | None
     official_splits: dict[str, np.ndarray] | None
     corrupt: list[tuple[str, str]]
+    digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -234,6 +240,7 @@ def open_source(
     max_corrupt_fraction: float = 0.01,
     channels: int | None = None,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """Open a source by its spec, one of the forms in SCHEMES; settings may be left out.
 
@@ -241,12 +248,15 @@ def open_source(
     max_corrupt_fraction  refuse to leave out more than this share of the files
     channels              1 or 3; None = what the source has (folders: 3)
     memory_limit_bytes    folders of equal-sized images up to this are held in memory
+    max_pixels            height x width above which an image file counts as corrupt, undecoded
     Raises SourceError on anything that cannot be used.
     """
     if on_corrupt not in ("error", "skip"):
         raise SourceError(f"data.on_corrupt: expected 'error' or 'skip', received {on_corrupt!r}")
     if channels not in (None, 1, 3):
         raise SourceError(f"data.channels: expected 1 or 3, received {channels!r}")
+    if max_pixels < 1:
+        raise SourceError(f"data.max_pixels: expected a number from 1, received {max_pixels!r}")
     scheme, _, rest = spec.partition(":")
     if scheme == "digits":
         if rest:
@@ -271,7 +281,27 @@ def open_source(
             max_corrupt_fraction=max_corrupt_fraction,
             channels=channels or 3,
             memory_limit_bytes=memory_limit_bytes,
+            max_pixels=max_pixels,
         )
+    if scheme == "ilsvrc":
+        from pipelines.ilsvrc import open_ilsvrc
+
+        return open_ilsvrc(
+            rest,
+            on_corrupt=on_corrupt,
+            max_corrupt_fraction=max_corrupt_fraction,
+            channels=channels or 3,
+            memory_limit_bytes=memory_limit_bytes,
+            max_pixels=max_pixels,
+        )
+    if scheme == "prepared":
+        from pipelines.prepared import open_prepared
+
+        return open_prepared(rest, channels=channels, memory_limit_bytes=memory_limit_bytes)
+    if scheme == "tfds":
+        from pipelines.tfds_source import open_tfds
+
+        return open_tfds(rest, channels=channels, memory_limit_bytes=memory_limit_bytes)
     if Path(spec).expanduser().is_dir():
         hint = f" (for the images in this directory write 'folder:{spec}')"
     else:

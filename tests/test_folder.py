@@ -241,3 +241,167 @@ def test_a_class_without_one_good_file(tmp_path: Path) -> None:
     (tmp_path / "cat" / "0.jpg").write_bytes(b"")
     with pytest.raises(SourceError, match=r"class 'cat'.*none of its files"):
         open_source(f"folder:{tmp_path}", on_corrupt="skip", max_corrupt_fraction=0.9)
+
+
+def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read and decoded from now on."""
+    import pipelines.verify
+
+    names: list[str] = []
+    whole = pipelines.verify.examine
+
+    def examine(path: str, *rest: int) -> pipelines.verify.Found:
+        names.append(Path(path).name)
+        return whole(path, *rest)
+
+    monkeypatch.setattr(pipelines.verify, "examine", examine)
+    # Files of a moment ago are trusted here: the tests change other files than they keep.
+    monkeypatch.setattr(pipelines.verify, "SETTLED_NS", 0)
+    return names
+
+
+def test_what_was_checked_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = examined(monkeypatch)
+    root = make(tmp_path / "set")
+    first = open_source(f"folder:{root}")
+    assert sorted(names) == ["0.jpg", "0.jpg", "1.jpg", "1.jpg", "2.jpg", "2.jpg"]
+    names.clear()
+    again = open_source(f"folder:{root}")
+    grey = open_source(f"folder:{root}", channels=1)
+    assert names == []
+    assert again.fingerprint == first.fingerprint
+    assert np.array_equal(again.array, first.array)  # type: ignore[arg-type]  # held in memory
+    assert grey.image_shape == (20, 24, 1)
+    write(root / "cat" / "new.jpg", photo(60, (8, 9)))
+    (root / "ant" / "0.jpg").unlink()
+    (root / "ant" / "1.jpg").write_bytes((root / "ant" / "1.jpg").read_bytes()[:100])
+    with pytest.raises(SourceError, match=r"ant/1\.jpg is a truncated"):
+        open_source(f"folder:{root}")
+    assert sorted(names) == ["1.jpg", "new.jpg"]
+    names.clear()
+    write(root / "ant" / "1.jpg", photo(1))
+    changed = open_source(f"folder:{root}")
+    assert names == ["1.jpg"]
+    assert changed.image_shape == (None, None, 3)
+    assert [int(label) for label in changed.labels] == [0, 0, 1, 1, 1, 1]
+    monkeypatch.setattr("pipelines.verify.load_index", lambda path: None)
+    assert open_source(f"folder:{root}").fingerprint == changed.fingerprint
+    assert len(names) == 7
+
+
+def test_equal_size_and_time_do_not_hide_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    names = examined(monkeypatch)
+    root = make(tmp_path / "set")
+    first = open_source(f"folder:{root}")
+    names.clear()
+    path = root / "cat" / "1.jpg"
+    before, contents = path.stat(), bytearray(path.read_bytes())
+    contents[-30] ^= 1
+    path.write_bytes(contents)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert open_source(f"folder:{root}").fingerprint != first.fingerprint
+    assert names == ["1.jpg"]
+
+
+def test_a_file_written_just_now_is_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = examined(monkeypatch)
+    root = make(tmp_path / "set")
+    monkeypatch.setattr("pipelines.verify.SETTLED_NS", 10**15)
+    for _ in range(2):
+        names.clear()
+        open_source(f"folder:{root}")
+        assert len(names) == 6
+
+
+def test_a_damaged_or_forbidden_cache_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = examined(monkeypatch)
+    root = make(tmp_path / "set")
+    wanted = open_source(f"folder:{root}").fingerprint
+    (cache,) = (tmp_path / ".ilsvrc" / ".cache").iterdir()  # nothing beside the images
+    whole = cache.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"cat/1.jpg")] ^= 1
+    for contents in (bytes(flipped), whole[: len(whole) // 2], b""):
+        cache.write_bytes(contents)
+        names.clear()
+        assert open_source(f"folder:{root}").fingerprint == wanted
+        assert len(names) == 6
+    shutil.rmtree(tmp_path / ".ilsvrc")
+    (tmp_path / ".ilsvrc").write_text("a file where the folder should be")
+    assert open_source(f"folder:{root}").fingerprint == wanted
+
+
+def test_a_stopped_check_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipelines.verify
+
+    names = examined(monkeypatch)
+    root = make(tmp_path / "set", each=50)
+    monkeypatch.setattr(pipelines.verify, "CHUNK", 5)
+    monkeypatch.setattr(pipelines.verify, "SAVE_EVERY", 10)
+    examine = pipelines.verify.examine
+
+    def stop(path: str, *rest: int) -> pipelines.verify.Found:
+        if path.endswith("cat/30.jpg"):
+            raise KeyboardInterrupt
+        return examine(path, *rest)
+
+    monkeypatch.setattr(pipelines.verify, "examine", stop)
+    with pytest.raises(KeyboardInterrupt):
+        open_source(f"folder:{root}")
+    monkeypatch.setattr(pipelines.verify, "examine", examine)
+    names.clear()
+    assert len(open_source(f"folder:{root}")) == 100
+    assert 0 < len(names) <= 100 - 40
+
+
+def test_files_are_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    names = examined(monkeypatch)
+    root = make(tmp_path / "set", each=20)
+    open_source(f"folder:{root}")
+    names.clear()
+    looked: list[str] = []
+    real = os.stat
+
+    def counted(path: str, *args: object, **options: object) -> os.stat_result:
+        looked.append(str(path))
+        return real(path, *args, **options)  # type: ignore[arg-type]  # handed through
+
+    monkeypatch.setattr(os, "stat", counted)
+    opened = open_source(f"folder:{root}")
+    monkeypatch.undo()
+    assert len(opened) == 40
+    assert names == []
+    # The listing brings the files' times with it: nothing but folders is looked up by name.
+    assert not [path for path in looked if path.endswith(".jpg")]
+
+
+def test_digests_tell_equal_files(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    shutil.copy(root / "cat" / "0.jpg", root / "ant" / "copy.jpg")
+    digests = open_source(f"folder:{root}").digests
+    assert digests is not None
+    assert digests.shape == (7, 16)
+    assert len({row.tobytes() for row in digests}) == 6
+    assert np.array_equal(digests[3], digests[4])  # ant/copy.jpg and cat/0.jpg
+
+
+def test_a_file_that_changes_after_the_check_is_an_error(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    source = open_source(f"folder:{root}")
+    write(root / "cat" / "1.jpg", photo(60, (8, 9)))
+    with pytest.raises(SourceError, match="files have changed since they were checked"):
+        source.dataset([0])
