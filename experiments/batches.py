@@ -26,7 +26,10 @@ class Batches:
         return -(-len(self.train) // config.data.batch_size)
 
     def training(self, config: Config, seed: int) -> Any:
-        """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order."""
+        """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order.
+
+        Labels are int64 [b], or float32 [b, classes] where the recipe mixes images.
+        """
         import pipelines.build
 
         size, crop_fraction = view(config)
@@ -40,6 +43,9 @@ class Batches:
             seed=seed,
             epochs=config.train.epochs,
             crop_fraction=crop_fraction,
+            transfer=config.data.transfer,
+            antialias=config.data.antialias,
+            threads=config.data.threads,
         )
         weights = class_weights(config, self.source, self.train)
         if weights is None:
@@ -47,7 +53,7 @@ class Batches:
         import tensorflow as tf
 
         table = tf.constant(weights)
-        return dataset.map(lambda images, labels: (images, labels, tf.gather(table, labels)))
+        return dataset.map(lambda images, labels: (images, *weighted(labels, table)))
 
     def evaluation(self, config: Config, indices: np.ndarray, batch_size: int = 0) -> Any:
         """Batches (images, labels) of `indices` in order, as they are scored."""
@@ -60,6 +66,7 @@ class Batches:
             size=size,
             batch_size=batch_size or config.data.eval_batch_size,
             crop_fraction=crop_fraction,
+            threads=config.data.threads,
         )
 
     def normalisation(self, config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +82,22 @@ class Batches:
         return mean, np.maximum(self.statistics.std, 1.0)
 
 
+def weighted(labels: Any, table: Any) -> tuple[Any, Any]:
+    """Labels and the weight of each image in the loss, of class weights float32 [classes].
+
+    A soft label is the sum of its classes' losses, each by its share times its class's weight:
+    that is the label share * weight scaled to sum one, and an image weight of that sum. So a rare
+    class keeps its weight whoever it is mixed with; with whole labels both come out as ever.
+    """
+    import tensorflow as tf
+
+    if labels.shape.rank == 1:
+        return labels, tf.gather(table, labels)
+    shares = labels * table
+    total = tf.reduce_sum(shares, axis=-1)
+    return shares / total[:, None], total
+
+
 def view(config: Config) -> tuple[tuple[int, int], float]:
     """Size [height, width] and crop fraction of a resolved config."""
     size, crop_fraction = config.data.image_size, config.data.crop_fraction
@@ -85,4 +108,4 @@ def view(config: Config) -> tuple[tuple[int, int], float]:
 
 def steps_of(config: Config) -> tuple[dict[str, Any], ...]:
     """The recipe's steps as the pipeline takes them."""
-    return tuple(step.model_dump() for step in config.augment.steps or ())
+    return config.augment.as_data()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.data_cli import data_app
 from experiments.errors import BadInput, FailedWork, Stopped
 
 app = typer.Typer(
@@ -182,6 +183,21 @@ def suite(
     if quickstart:
         timed = document["quickstart"]
         print(f"quickstart: {timed['runs']} runs in {timed['seconds']:.0f} s")
+
+
+app.add_typer(data_app, name="data")
+
+
+@bench_app.command()
+def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
+    """The input pipeline beside the plain alternatives, interleaved: images a second."""
+    from experiments import bench_pipeline, settings
+
+    config = settings.parse(settings.override({}, changes or ()), where="bench pipeline")
+    document = bench_pipeline.run(
+        config.bench, config.data.threads, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    _print(document) if as_json else print(bench_pipeline.text(document))
 
 
 def main() -> None:

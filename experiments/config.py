@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -16,22 +14,21 @@ from pydantic import (
     model_validator,
 )
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+from experiments.sections import Fraction, Probability, Section
+from experiments.steps import STEPS as STEPS
+from experiments.steps import Augment
+
 HeldOut = Annotated[float, Field(ge=0, lt=1)]
 Size = PositiveInt | tuple[PositiveInt, PositiveInt]
-
-
-class Section(BaseModel):
-    """Unknown keys are refused, and numbers are not read from strings."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Data(Section):
     """What is trained on, and in which batches."""
 
-    source: str = Field("digits", description="digits, directions, synthetic:..., folder:DIR")
+    source: str = Field(
+        "digits",
+        description="digits, directions, synthetic:..., {folder,ilsvrc,prepared}:DIR, tfds:NAME",
+    )
     image_size: Size | None = Field(
         None, description="pixels, side or [height, width]; null: the source's, else the network's"
     )
@@ -49,6 +46,22 @@ class Data(Section):
     )
     on_corrupt: Literal["error", "skip"] = "error"
     max_corrupt_fraction: HeldOut = 0.01
+    max_pixels: PositiveInt = Field(
+        178_956_970, description="height x width above which an image file counts as corrupt"
+    )
+    transfer: Literal["float32", "uint8"] = Field(
+        "float32",
+        description="training images as they go to the device; uint8: rounded to whole grey levels",
+    )
+    antialias: bool = Field(
+        True, description="of training windows that shrink to less than half; false: faster"
+    )
+    threads: NonNegativeInt = Field(
+        0, description="of the input pipeline alone; 0: TensorFlow's, shared with the network"
+    )
+    group_duplicates: bool = Field(
+        True, description="identical images (same bytes) stay on one side of every split"
+    )
 
 
 class Model(Section):
@@ -61,66 +74,6 @@ class Model(Section):
         description="start from published weights: imagenet (Keras's), or a torchvision or timm "
         "file FILE.safetensors or FILE.pth; set data.normalise=published with them",
     )
-
-
-class PadAndCrop(Section):
-    op: Literal["pad_and_crop"]
-    padding: PositiveInt = 4
-
-
-class RandomResizedCrop(Section):
-    op: Literal["random_resized_crop"]
-    scale: tuple[Fraction, Fraction] = (0.08, 1.0)
-    ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
-
-
-class ScaleAndCrop(Section):
-    op: Literal["scale_and_crop"]
-    short_side: tuple[PositiveInt, PositiveInt] = (256, 480)
-    reference: PositiveInt | None = Field(
-        None, description="network size that short_side is meant for; null: pixels as they are"
-    )
-
-
-class HorizontalFlip(Section):
-    op: Literal["horizontal_flip"]
-    probability: Probability = 0.5
-
-
-class PcaJitter(Section):
-    op: Literal["pca_jitter"]
-    sigma: NonNegativeFloat = 0.1
-
-
-Step = Annotated[
-    PadAndCrop | RandomResizedCrop | ScaleAndCrop | HorizontalFlip | PcaJitter,
-    Field(discriminator="op"),
-]
-
-
-STEPS: dict[str, type[Section]] = {
-    "pad_and_crop": PadAndCrop,
-    "random_resized_crop": RandomResizedCrop,
-    "scale_and_crop": ScaleAndCrop,
-    "horizontal_flip": HorizontalFlip,
-    "pca_jitter": PcaJitter,
-}
-
-
-class Augment(Section):
-    """The training recipe: a preset, or steps in order."""
-
-    preset: Literal["none", "cifar", "alexnet", "inception", "resnet"] | None = None
-    steps: tuple[Step, ...] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_the_two(self) -> Augment:
-        if self.preset is not None and self.steps is not None:
-            raise ValueError(
-                f"preset {self.preset} and steps exclude each other; leave one out, or replace "
-                f"the section: augment={{preset: {self.preset}}}"
-            )
-        return self
 
 
 class Optimizer(Section):
@@ -164,6 +117,9 @@ class Loss(Section):
                 f"label_smoothing is for cross_entropy; set it to 0 with name: {self.name}"
             )
         return self
+
+
+SOFT_LOSSES = ("cross_entropy", "mean_squared_error")  # linear in the label, or nearly
 
 
 class EarlyStopping(Section):
@@ -253,10 +209,25 @@ class Launch(Section):
 
 
 class Bench(Section):
-    """How cost is measured at the end of a run."""
+    """How cost is measured: at the end of a run, and by `ilsvrc bench`."""
 
     latency_calls: PositiveInt = 50
     throughput_batches: PositiveInt = 5
+    images: str | None = Field(
+        None,
+        description="pipeline: a folder of JPEG files, for all rows, or another source, for ours; "
+        "null: drawn ones, which say little about photographs",
+    )
+    count: PositiveInt = Field(640, description="pipeline: images at most")
+    rounds: PositiveInt = Field(5, description="pipeline: of every row, interleaved")
+    passes: PositiveInt = Field(3, description="pipeline: over the images, in each process")
+    cores: tuple[PositiveInt, ...] = Field((1, 2), description="pipeline: numbers of cores")
+    size: PositiveInt = 224
+    batch_size: PositiveInt = 64
+    only: tuple[str, ...] = Field((), description="names of rows; empty: all that can run")
+    limit: str | None = Field(
+        None, description="pipeline: C source of the decoder's limits, compiled where possible"
+    )
 
 
 class Config(Section):
@@ -284,6 +255,15 @@ class Config(Section):
             if len({repr(v) for v in values}) < len(values):
                 raise ValueError(f"axis {key} names a value twice: {values}")
         return axes
+
+    @model_validator(mode="after")
+    def _soft_labels_where_possible(self) -> Config:
+        if self.augment.mixes and self.train.loss.name not in SOFT_LOSSES:
+            raise ValueError(
+                f"train.loss.name: {self.train.loss.name} has one right class an image, and mixup "
+                f"and cutmix give two; set {' or '.join(SOFT_LOSSES)}, or take the step out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _validation_where_needed(self) -> Config:

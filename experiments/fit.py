@@ -15,7 +15,7 @@ from experiments.config import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.evaluation import evaluate, write_predictions
 from experiments.jobs import Job, Outcome, seed_for
-from experiments.plan import open_source
+from experiments.plan import open_source, source_key
 from experiments.quiet import load_tensorflow
 
 if TYPE_CHECKING:
@@ -182,9 +182,7 @@ def _check_samples(config: Config, trainer: Trainer) -> None:
 def _open(config: Config) -> Any:
     """The source, kept for the next job: one decode serves all of a sweep's runs."""
     global _source
-    key = config.data.model_dump_json(
-        include={"source", "on_corrupt", "max_corrupt_fraction", "channels"}
-    )
+    key = source_key(config.data)
     if _source[0] != key:
         _source = (key, open_source(config.data))
     return _source[1]

@@ -105,6 +105,8 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
             "optimizer": optimizer,
             "loss": train["loss"],
             "weighted": train["class_weights"] is not None,
+            "soft_labels": config.augment.mixes,
+            "transfer": config.data.transfer,
             "freeze": train["freeze"],
             "precision": train["precision"],
             "jit": train["jit"],

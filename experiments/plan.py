@@ -60,7 +60,7 @@ def open_source(data: Data) -> Any:
     Raises:
         BadInput: it cannot be opened, or holds bad images.
     """
-    if data.source.startswith("folder:"):
+    if data.source.partition(":")[0] not in ("digits", "directions", "synthetic"):
         load_tensorflow()  # it decodes the files
     try:
         return pipelines.open_source(
@@ -68,9 +68,16 @@ def open_source(data: Data) -> Any:
             on_corrupt=data.on_corrupt,
             max_corrupt_fraction=data.max_corrupt_fraction,
             channels=data.channels,
+            max_pixels=data.max_pixels,
         )
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
+
+
+def source_key(data: Data) -> str:
+    """Equal for data sections that open the same source."""
+    keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
+    return data.model_dump_json(include=keys)
 
 
 def prepare(config: Config, source: Any = None) -> Plan:
@@ -118,6 +125,7 @@ def prepare(config: Config, source: Any = None) -> Plan:
             config.data.train_fraction,
             config.validation.seed,
             source.class_names,
+            duplicate_groups(config, source),
         )
     except ValueError as error:
         raise BadInput(f"validation: {error}") from None
@@ -200,6 +208,18 @@ def _check_stages(config: Config, size: tuple[int, int], card: Any) -> None:
         _check_size(config, size, own)
 
 
+def duplicate_groups(config: Config, source: Any) -> np.ndarray | None:
+    """A number an image, equal for identical images; None where there are none, or if not asked.
+
+    Sources that know no digests are read for them, once; generated images have no copies.
+    """
+    if not config.data.group_duplicates:
+        return None
+    from pipelines import duplicates
+
+    return duplicates.groups(duplicates.content_digests(source))
+
+
 def image_size(config: Config, source: Any, card: Any) -> tuple[int, int]:
     """[height, width] that the network sees: as set, else the source's, else the network's own."""
     wanted = config.data.image_size or source.default_size or card.input_shape[:2]
@@ -240,9 +260,15 @@ def _steps(config: Config, source: Any) -> tuple[Any, ...]:
     else:
         preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
         steps = Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
-    if source.image_shape[2] != 3 and any(step.op == "pca_jitter" for step in steps):
+    if config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps):
         raise BadInput(
-            f"augment: pca_jitter needs RGB images; {source.spec} has "
+            "data.transfer: uint8 has no room for the offsets of pca_jitter; take the step out, "
+            "or set data.transfer=float32"
+        )
+    coloured = [step.op for step in steps if step.op in pipelines.recipes.COLOUR_OPS]
+    if source.image_shape[2] != 3 and coloured:
+        raise BadInput(
+            f"augment: {coloured[0]} needs RGB images; {source.spec} has "
             f"{source.image_shape[2]} channel; take the step out"
         )
     return steps

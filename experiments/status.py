@@ -18,7 +18,8 @@ def status(name: str | None = None) -> list[dict[str, Any]]:
     Raises:
         BadInput: there is no such experiment here.
     """
-    known = sorted(path.name for path in ROOT.iterdir() if path.is_dir()) if ROOT.is_dir() else []
+    folders = ROOT.iterdir() if ROOT.is_dir() else []
+    known = sorted(path.name for path in folders if path.is_dir() and path.name[0] != ".")
     if name is not None and name not in known:
         have = f"; here are: {', '.join(known)}" if known else "; nothing has run here yet"
         raise BadInput(f"status: no experiment {name} in {ROOT.absolute()}{have}")

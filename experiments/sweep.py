@@ -15,7 +15,7 @@ from experiments.config import Config
 from experiments.errors import BadInput
 from experiments.jobs import Job, Outcome, config_hash
 from experiments.journal import Journal, of_sweep
-from experiments.plan import Plan, open_source, prepare
+from experiments.plan import Plan, open_source, prepare, source_key
 from experiments.progress import Display
 from experiments.train import result
 from tuning.oracles import grid
@@ -100,9 +100,7 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
         for key, value in axes.items():
             settings.set_key(raw, key, value)
         cell = settings.parse(raw, where=f"{where}: sweep")
-        key = cell.data.model_dump_json(
-            include={"source", "channels", "on_corrupt", "max_corrupt_fraction"}
-        )
+        key = source_key(cell.data)
         if key not in sources:
             sources[key] = open_source(cell.data)
         plan = prepare(cell, sources[key])

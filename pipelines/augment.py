@@ -1,4 +1,4 @@
-"""Augmentations: small factories of op(image, key) -> image, and the evaluation view.
+"""Crops, flips and the colour jitter of AlexNet as op(image, key) -> image; the evaluation view.
 
 Images are uint8 or float32 [height, width, c] on 0..255. `key` is an int64 [2] tensor; the same
 key gives the same result, eagerly and in a graph, whatever the number of threads. Two ops of one
@@ -13,21 +13,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-Op = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+from pipelines.draws import Op, position, uniform
+
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ATTEMPTS = 10  # draws of a random resized crop before it falls back to the centre
-
-
-def _uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
-    # Philox by name: "auto_select" may pick another generator on another device.
-    return tf.random.stateless_uniform(shape, key, alg="philox")
-
-
-def _position(u: tf.Tensor, free: tf.Tensor) -> tf.Tensor:
-    """u in [0, 1) to a whole position 0..free, each as likely."""
-    free = tf.cast(free, tf.int32)
-    at = tf.cast(tf.floor(u * tf.cast(free + 1, tf.float32)), tf.int32)
-    return tf.minimum(at, free)
 
 
 def pad_and_crop(size: tuple[int, int], padding: int, fill: Sequence[float] | np.ndarray) -> Op:
@@ -53,7 +42,7 @@ def pad_and_crop(size: tuple[int, int], padding: int, fill: Sequence[float] | np
         # Adding a frame that is zero inside is exact, and one pad serves every channel's colour.
         padded = tf.pad(image, around) + frame
         free = tf.stack([tall + 2 * padding - height, wide + 2 * padding - width])
-        yx = _position(_uniform([2], key), free)
+        yx = position(uniform([2], key), free)
         window = tf.slice(padded, tf.concat([yx, [0]], 0), [height, width, len(colour)])
         return tf.ensure_shape(window, [height, width, len(colour)])
 
@@ -72,7 +61,7 @@ def inception_window(
 
     def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         tall, wide = tf.unstack(tf.cast(shape, tf.float32))
-        u = _uniform([2 * ATTEMPTS + 2], key)
+        u = uniform([2 * ATTEMPTS + 2], key)
         area = (scale[0] + u[:ATTEMPTS] * (scale[1] - scale[0])) * tall * wide
         low, high = math.log(ratio[0]), math.log(ratio[1])
         aspect = tf.exp(low + u[ATTEMPTS : 2 * ATTEMPTS] * (high - low))
@@ -85,7 +74,7 @@ def inception_window(
         chosen = tf.argmax(tf.concat([fits, [True]], 0))
         hw = tf.cast(tf.stack([h[chosen], w[chosen]]), tf.int32)
         free = tf.cast(shape, tf.int32) - hw
-        drawn = _position(u[2 * ATTEMPTS :], free)
+        drawn = position(u[2 * ATTEMPTS :], free)
         return tf.concat([tf.where(chosen < ATTEMPTS, drawn, free // 2), hw], 0)
 
     return window
@@ -108,11 +97,11 @@ def scale_window(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) 
 
     def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         whole = tf.cast(shape, tf.float32)
-        u = _uniform([3], key)
-        side = tf.cast(low + _position(u[0], tf.constant(high - low)), tf.float32)
+        u = uniform([3], key)
+        side = tf.cast(low + position(u[0], tf.constant(high - low)), tf.float32)
         hw = tf.round(tf.constant(size, tf.float32) * tf.reduce_min(whole) / side)
         hw = tf.cast(tf.clip_by_value(hw, 1.0, whole), tf.int32)
-        yx = _position(u[1:], tf.cast(shape, tf.int32) - hw)
+        yx = position(u[1:], tf.cast(shape, tf.int32) - hw)
         return tf.concat([yx, hw], 0)
 
     return window
@@ -152,10 +141,18 @@ def scale_and_crop(size: tuple[int, int], short_side: Sequence[int] = (256, 480)
 
 def horizontal_flip(probability: float = 0.5) -> Op:
     """Mirror left and right with this probability. Shape, range and dtype stay as they are."""
+    return _mirror(1, probability)
 
+
+def vertical_flip(probability: float = 0.5) -> Op:
+    """Mirror top and bottom with this probability. Shape, range and dtype stay as they are."""
+    return _mirror(0, probability)
+
+
+def _mirror(axis: int, probability: float) -> Op:
     def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        mirror = _uniform([], key) < probability
-        flipped = tf.cond(mirror, lambda: tf.reverse(image, [1]), lambda: tf.identity(image))
+        mirror = uniform([], key) < probability
+        flipped = tf.cond(mirror, lambda: tf.reverse(image, [axis]), lambda: tf.identity(image))
         return tf.ensure_shape(flipped, image.shape)
 
     return op

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.recipes import PRESETS, Step, check_steps, render
+from pipelines.recipes import BATCH_OPS, PRESETS, Step, check_steps, render
 from pipelines.sources import ArraySource, Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
@@ -25,6 +25,8 @@ __all__ = ["PRESETS", "Step", "evaluation_dataset", "render", "training_dataset"
 
 # key = (seed, epoch << 40 | index << 8 | position of the op in its recipe)
 EPOCH_BITS, INDEX_BITS, OP_BITS = 23, 32, 8
+FLIPS = ("horizontal_flip", "vertical_flip")
+KEEP_RANGE = ("pad_and_crop", *FLIPS)  # 0..255 in, 0..255 out
 VIEW_LIMIT_BYTES = 512 * 1024**2  # for images of an in-memory source, resized once for all epochs
 
 
@@ -40,9 +42,19 @@ def training_dataset(
     epochs: int,
     first_epoch: int = 0,
     crop_fraction: float = 1.0,
+    transfer: str = "float32",
+    antialias: bool = True,
+    threads: int = 0,
 ) -> tf.data.Dataset:
     """(images float32 [b, *size, c] 0..255, labels int64 [b]) of all epochs in order.
 
+    transfer   what crosses to the device: float32, or uint8: whole grey levels, a quarter of the
+               bytes. pca_jitter, then the last step of the recipe, is left to the device and the
+               images are a pair (uint8 [b, *size, c], float32 [b, c] to be added to them)
+    antialias  training windows of more than twice `size`; off, all are plain bilinear
+    threads    0: TensorFlow's own pool; n: a private one (`threads.fixed`)
+
+    With mixup or cutmix among the steps labels are float32 [b, classes], each row of sum one.
     Each epoch is a fresh permutation of `indices`; its last batch is what is left over, and never
     holds images of the next epoch. Starting at first_epoch = e gives exactly what a run from 0
     gives from epoch e on. The mean is subtracted by the network (Normalise), not here.
@@ -50,11 +62,14 @@ def training_dataset(
     """
     import tensorflow as tf
 
+    from pipelines.mixing import mixer
+
     chosen = _checked(source, indices, batch_size)
     _within("epochs", epochs, 1, 2**EPOCH_BITS - 1 - first_epoch)
     _within("first_epoch", first_epoch, 0, 2**EPOCH_BITS - 2)
     _within("seed", seed, 0, 2**63 - 1)
     steps = check_steps(steps)
+    _check_transfer(transfer, steps)
     n = len(chosen)
     with tf.device("CPU:0"):
         rows = tf.constant(chosen)
@@ -68,26 +83,50 @@ def training_dataset(
         )
         return tf.gather(rows, tf.argsort(draws, stable=True))
 
-    batches = tf.data.Dataset.range(first_epoch, first_epoch + epochs).flat_map(
-        lambda epoch: tf.data.Dataset.zip(
-            tf.data.Dataset.from_tensors(epoch).repeat(),
-            tf.data.Dataset.from_tensor_slices(order(epoch)).batch(batch_size),
+    mix = mixer(steps, len(source.class_names))
+    of_images = [step for step in steps if step["op"] not in BATCH_OPS]
+    views = _whole_views(source, size, crop_fraction, transfer) if not of_images else None
+    one = _loader(
+        source, size, steps, statistics, seed, crop_fraction, transfer, antialias=antialias
+    )
+
+    kinds: Any = tf.float32 if transfer == "float32" else tf.uint8
+    if transfer == "uint8" and any(step["op"] == "pca_jitter" for step in steps):
+        kinds = tf.uint8, tf.float32
+
+    def mixed(epoch: tf.Tensor, batch: tf.Tensor, images: Any) -> tuple[Any, tf.Tensor]:
+        hard = tf.gather(labels, batch)
+        if mix is None:
+            return images, hard
+        return mix(images, hard, lambda position: _key(seed, epoch, batch[0], position))
+
+    def decoded(epoch: tf.Tensor) -> tf.data.Dataset:
+        # A call for each image: batches made whole would each wait for their slowest image.
+        indices = tf.data.Dataset.from_tensor_slices(order(epoch))
+        images = _map(indices, lambda index: (index, one(epoch, index)), threads)
+        return images.batch(batch_size).map(
+            tf.autograph.experimental.do_not_convert(
+                lambda batch, images: mixed(epoch, batch, images)
+            )
         )
-    )
-    views = _whole_views(source, size, crop_fraction) if not steps else None
-    if views is not None:
-        load = views
+
+    def whole(epoch: tf.Tensor, batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        if views is not None:
+            return mixed(epoch, batch, views(batch))
+        return mixed(epoch, batch, _each(lambda index: one(epoch, index), batch, kinds))
+
+    every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
+    if source.array is None:
+        data = every.flat_map(tf.autograph.experimental.do_not_convert(decoded))
     else:
-        one = _loader(source, size, steps, statistics, seed, crop_fraction)
-
-        def load(batch: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-            return _each(lambda index: one(epoch, index), batch)
-
-    return _finish(
-        batches,
-        lambda epoch, batch: (load(batch, epoch), tf.gather(labels, batch)),
-        epochs * math.ceil(n / batch_size),
-    )
+        data = every.flat_map(
+            lambda epoch: tf.data.Dataset.zip(
+                tf.data.Dataset.from_tensors(epoch).repeat(),
+                tf.data.Dataset.from_tensor_slices(order(epoch)).batch(batch_size),
+            )
+        )
+        data = _map(data, whole, threads)
+    return _finish(data, epochs * math.ceil(n / batch_size), threads)
 
 
 def evaluation_dataset(
@@ -97,30 +136,44 @@ def evaluation_dataset(
     size: tuple[int, int],
     batch_size: int,
     crop_fraction: float = 1.0,
+    threads: int = 0,
 ) -> tf.data.Dataset:
     """(images float32 [b, *size, c] 0..255, labels int64 [b]), in order, every image once.
 
-    The view is `augment.resize_centre`. Raises ValueError for no images or a bad batch size.
+    The view is `augment.resize_centre`; of a file only what it needs is decoded (`crops.exact`).
+    threads as in `training_dataset`. Raises ValueError for no images or a bad batch size.
     """
     import tensorflow as tf
 
-    from pipelines.augment import resize_centre
+    from pipelines.crops import exact
 
     chosen = _checked(source, indices, batch_size)
     with tf.device("CPU:0"):
         labels = tf.constant(source.labels)
-    views = _whole_views(source, size, crop_fraction)
-    view = resize_centre(size, crop_fraction)
+    views = _whole_views(source, size, crop_fraction, "float32")
+    view = exact(source, size, crop_fraction)
+    data = tf.data.Dataset.from_tensor_slices(chosen)
+    if source.array is None:
+        data = _map(data, lambda index: (view(index), tf.gather(labels, index)), threads)
+        data = data.batch(batch_size)
+    else:
+        data = _map(
+            data.batch(batch_size),
+            lambda batch: (
+                views(batch) if views is not None else _each(view, batch, tf.float32),
+                tf.gather(labels, batch),
+            ),
+            threads,
+        )
+    return _finish(data, math.ceil(len(chosen) / batch_size), threads)
 
-    def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if views is not None:
-            images = views(batch)
-        else:
-            images = _each(lambda index: view(source.images(index)), batch)
-        return images, tf.gather(labels, batch)
 
-    batches = tf.data.Dataset.from_tensor_slices(chosen).batch(batch_size)
-    return _finish(batches, load, math.ceil(len(chosen) / batch_size))
+def _key(seed: int, epoch: tf.Tensor, index: tf.Tensor, position: int) -> tf.Tensor:
+    import tensorflow as tf
+
+    base = tf.bitwise.left_shift(epoch, np.int64(INDEX_BITS + OP_BITS))
+    base += tf.bitwise.left_shift(index, np.int64(OP_BITS))
+    return tf.stack([np.int64(seed), base + position])
 
 
 def _checked(source: Source, indices: Iterable[int] | np.ndarray, batch_size: int) -> np.ndarray:
@@ -142,10 +195,21 @@ def _within(name: str, value: int, low: int, high: int) -> None:
         raise ValueError(f"{name}: expected from {low} to {high}, received {value!r}")
 
 
+def _check_transfer(transfer: str, steps: Sequence[Step]) -> None:
+    if transfer not in ("float32", "uint8"):
+        raise ValueError(f"data.transfer: expected float32 or uint8, received {transfer!r}")
+    names = [step["op"] for step in steps]
+    if transfer == "uint8" and "pca_jitter" in names[:-1]:
+        raise ValueError(
+            "data.transfer: uint8 leaves pca_jitter to the device, which comes after all else: "
+            f"make it the last step of augment, received {', '.join(names)}"
+        )
+
+
 def _whole_views(
-    source: Source, size: tuple[int, int], crop_fraction: float
-) -> Callable[..., tf.Tensor] | None:
-    """indices [b] -> float32 [b, *size, c] by one gather, where the views are held in memory."""
+    source: Source, size: tuple[int, int], crop_fraction: float, transfer: str
+) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """indices [b] -> [b, *size, c] by one gather, where the views are held in memory."""
     import tensorflow as tf
 
     views = None
@@ -153,17 +217,34 @@ def _whole_views(
         views = source.view(size, crop_fraction, VIEW_LIMIT_BYTES)
     if views is None:
         return None
-    return lambda batch, *_: tf.cast(tf.gather(views, batch), tf.float32)
+    out = _whole_levels if transfer == "uint8" else _float
+    return lambda batch: out(tf.gather(views, batch))
 
 
-def _each(load: Callable[[tf.Tensor], tf.Tensor], batch: tf.Tensor) -> tf.Tensor:
+def _float(images: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.cast(images, tf.float32)
+
+
+def _whole_levels(images: tf.Tensor, *, clip: bool = False) -> tf.Tensor:
+    """uint8, rounded half up; `clip` where an op may have left 0..255, which would wrap around."""
+    import tensorflow as tf
+
+    if images.dtype == tf.uint8:
+        return images
+    rounded = images + 0.5
+    return tf.cast(tf.clip_by_value(rounded, 0.0, 255.0) if clip else rounded, tf.uint8)
+
+
+def _each(load: Callable[[tf.Tensor], Any], batch: tf.Tensor, kinds: Any) -> Any:
     """Batches are made whole, one map call each: a call for each image costs more than cropping it.
 
     It also ends a batch with its epoch, without any draining of the parallel map in between.
     """
     import tensorflow as tf
 
-    return tf.map_fn(load, batch, fn_output_signature=tf.float32)
+    return tf.map_fn(load, batch, fn_output_signature=kinds)
 
 
 def _loader(
@@ -173,76 +254,93 @@ def _loader(
     statistics: Statistics,
     seed: int,
     crop_fraction: float,
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """(epoch, index) -> one augmented image, float32 [*size, c]."""
+    transfer: str,
+    *,
+    antialias: bool,
+) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+    """(epoch, index) -> one augmented image [*size, c], or (image, offset [c]) for the device."""
     import tensorflow as tf
 
     from pipelines import augment
+    from pipelines.crops import exact
+    from pipelines.ops import OPS, WINDOWS, make, make_window
 
-    windows: dict[int, augment.Window] = {}
-    ops: list[tuple[int, augment.Op]] = []
-    for position, step in enumerate(steps):
-        if step["op"] == "random_resized_crop":
-            windows[position] = augment.inception_window(step["scale"], step["ratio"])
-        elif step["op"] == "scale_and_crop":
-            short_side = _short_side(step, size)
-            windows[position] = augment.scale_window(size, short_side)
-        elif step["op"] == "pad_and_crop":
-            ops.append((position, augment.pad_and_crop(size, step["padding"], statistics.mean)))
-        elif step["op"] == "horizontal_flip":
-            ops.append((position, augment.horizontal_flip(step["probability"])))
-        else:
-            axes = statistics.eigenvalues, statistics.eigenvectors
-            ops.append((position, augment.pca_jitter(step["sigma"], *axes)))
-
+    of_images = [(at, step) for at, step in enumerate(steps) if step["op"] in OPS]
+    offset = None
+    if transfer == "uint8" and of_images and of_images[-1][1]["op"] == "pca_jitter":
+        at, step = of_images.pop()
+        offset = at, make(step, size, statistics)
+    window: tuple[int, augment.Window] | None = None
+    flips: list[tuple[int, augment.Op]] = []
+    for at, step in enumerate(steps):
+        if step["op"] in WINDOWS:
+            window = at, make_window(step, size)
+    if window is not None:
+        # Mirrored before the resize: an uint8 window is smaller than a float32 image.
+        while of_images and of_images[0][1]["op"] in FLIPS:
+            at, step = of_images.pop(0)
+            flips.append((at, make(step, size, statistics)))
+    ops = [(at, make(step, size, statistics)) for at, step in of_images]
+    clip = any(step["op"] not in KEEP_RANGE for _, step in of_images)
     views = None
-    if not windows and isinstance(source, ArraySource):
+    if window is None and isinstance(source, ArraySource):
         views = source.view(size, crop_fraction, VIEW_LIMIT_BYTES)
-    centre = augment.resize_centre(size, crop_fraction)
-    resize = augment.resize_window(size)
-    word = np.int64(seed)
+    view = exact(source, size, crop_fraction)
+    resize = augment.resize_window(size) if antialias else _plain_resize(size)
+    shape = [*size, source.image_shape[2]]
 
-    def load(epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        base = tf.bitwise.left_shift(epoch, np.int64(INDEX_BITS + OP_BITS))
-        base += tf.bitwise.left_shift(index, np.int64(OP_BITS))
-
+    def load(epoch: tf.Tensor, index: tf.Tensor) -> Any:
         def key(position: int) -> tf.Tensor:
-            return tf.stack([word, base + position])
+            return _key(seed, epoch, index, position)
 
-        if windows:
+        if window is not None:
             # Sampled before decoding: of a file only this window is decoded.
-            ((position, window),) = windows.items()
-            image = resize(source.images(index, lambda shape: window(shape, key(position))))
+            image = source.images(index, lambda stored: window[1](stored, key(window[0])))
+            for position, op in flips:
+                image = op(image, key(position))
+            image = resize(image)
         elif views is not None:
             image = tf.gather(views, index)
         else:
-            image = centre(source.images(index))
+            image = view(index)
         for position, op in ops:
             image = op(image, key(position))
-        return tf.ensure_shape(tf.cast(image, tf.float32), [*size, source.image_shape[2]])
+        if transfer == "float32":
+            return tf.ensure_shape(_float(image), shape)
+        image = tf.ensure_shape(_whole_levels(image, clip=clip), shape)
+        if offset is None:
+            return image
+        position, op = offset
+        return image, op(tf.zeros([1, 1, 3]), key(position))[0, 0]  # black with it added
 
     return load
 
 
-def _short_side(step: Step, size: tuple[int, int]) -> list[int]:
-    """In pixels of this network: a recipe for a 224 network keeps its proportions at 32."""
-    reference = step.get("reference")
-    if reference is None:
-        return list(step["short_side"])
-    return [round(side * max(size) / reference) for side in step["short_side"]]
-
-
-def _finish(
-    indices: tf.data.Dataset, load: Callable[..., tuple[tf.Tensor, tf.Tensor]], batches: int
-) -> tf.data.Dataset:
+def _plain_resize(size: tuple[int, int]) -> Callable[[tf.Tensor], tf.Tensor]:
     import tensorflow as tf
 
-    return fixed(
-        indices.map(
-            tf.autograph.experimental.do_not_convert(load),
-            num_parallel_calls=workers(),
-            deterministic=True,
+    def resize(part: tf.Tensor) -> tf.Tensor:
+        # In float32 beforehand: the op is slower on uint8.
+        resized = tf.raw_ops.ResizeBilinear(
+            images=tf.cast(part, tf.float32)[None], size=size, half_pixel_centers=True
         )
-        .apply(tf.data.experimental.assert_cardinality(batches))
-        .prefetch(PREFETCHED)
+        return tf.reshape(resized, [*size, part.shape[-1]])
+
+    return resize
+
+
+def _map(data: tf.data.Dataset, load: Callable[..., Any], threads: int) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    return data.map(
+        tf.autograph.experimental.do_not_convert(load),
+        num_parallel_calls=threads or workers(),
+        deterministic=True,
     )
+
+
+def _finish(data: tf.data.Dataset, batches: int, threads: int) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    counted = data.apply(tf.data.experimental.assert_cardinality(batches))
+    return fixed(counted.prefetch(PREFETCHED), threads)

@@ -12,6 +12,9 @@ from pipelines.sources import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
 CHUNK_BYTES = 32 * 1024**2
+# Of files, that must be decoded for it. The mean over 20,000 photographs is that over 1.28 million
+# within about 0.3 grey levels: the colour of a whole photograph varies by 40 or so.
+DECODED_LIMIT = 20_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def fit(
     """Statistics of exactly the images at `indices`; hand in the training part and nothing else.
 
     size    measure what the network sees (`augment.resize_centre`); None = pixels as stored
-    limit   at most this many images, evenly spaced over `indices`
+    limit   at most this many images, evenly spaced over `indices`; None = all of a set that is
+            held in memory, else DECODED_LIMIT. `Statistics.images` says how many it was
     Every pixel counts once, in float64. AlexNet, section 4.1 (the axes).
     Raises ValueError for no indices.
     """
@@ -70,7 +74,9 @@ def fit(
         raise ValueError("statistics: expected at least one training image, received none")
     if limit is not None and limit < 1:
         raise ValueError(f"statistics: expected a limit of at least 1, received {limit}")
-    if limit is not None and len(chosen) > limit:
+    if limit is None:
+        limit = len(chosen) if source.array is not None else DECODED_LIMIT
+    if len(chosen) > limit:
         chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.int64)]
     channels = source.image_shape[2]
     count = 0
@@ -106,15 +112,18 @@ def _pixels(
         for start in range(0, len(indices), step):
             yield source.array[indices[start : start + step]]
         return
-    data = source.dataset(indices)
-    if size is not None:
-        import tensorflow as tf
+    if size is None:
+        for example in fixed(source.dataset(indices).prefetch(PREFETCHED)):
+            yield example["image"].numpy()
+        return
+    import tensorflow as tf
 
-        from pipelines.augment import resize_centre
+    from pipelines.crops import exact
 
-        view = tf.autograph.experimental.do_not_convert(resize_centre(size, crop_fraction))
-        data = data.map(
-            lambda example: {"image": view(example["image"])}, num_parallel_calls=workers()
-        )
-    for example in fixed(data.prefetch(PREFETCHED)):
-        yield example["image"].numpy()
+    # What an evaluation sees, decoding no more of a file than that.
+    view = tf.autograph.experimental.do_not_convert(exact(source, size, crop_fraction))
+    data = tf.data.Dataset.from_tensor_slices(indices).map(
+        view, num_parallel_calls=workers(), deterministic=True
+    )
+    for image in fixed(data.prefetch(PREFETCHED)):
+        yield image.numpy()

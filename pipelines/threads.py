@@ -23,11 +23,21 @@ def workers() -> int:
     return os.cpu_count() or 1
 
 
-def fixed(data: tf.data.Dataset) -> tf.data.Dataset:
-    """The same elements in the same order, without the autotuner."""
+def fixed(data: tf.data.Dataset, threads: int = 0) -> tf.data.Dataset:
+    """The same elements in the same order, without the autotuner.
+
+    threads   0: on TensorFlow's own pool, shared with the network; n: on a pool of n threads that
+              belongs to this pipeline, each op on one of them
+    Raises ValueError for a negative number.
+    """
     import tensorflow as tf
 
+    if threads < 0:
+        raise ValueError(f"data.threads: expected 0 (shared) or more, received {threads}")
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
+    if threads:
+        options.threading.private_threadpool_size = threads
+        options.threading.max_intra_op_parallelism = 1
     return data.with_options(options)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ OPS = {
     "random_resized_crop": augment.random_resized_crop((8, 8)),
     "scale_and_crop": augment.scale_and_crop((8, 8), (9, 14)),
     "horizontal_flip": augment.horizontal_flip(),
+    "vertical_flip": augment.vertical_flip(),
     "pca_jitter": augment.pca_jitter(0.1, SPREAD, AXES),
 }
 
@@ -175,18 +177,34 @@ def test_scale_and_crop_at_scale_one_is_a_crop() -> None:
         assert result.astype(np.uint8).tobytes() in crops
 
 
-def test_flip_frequency_and_pixels() -> None:
-    image = picture()
-    results = many(
-        lambda im, k: tf.cast(augment.horizontal_flip(0.25)(im, k), tf.float32), image, 2000
+@pytest.mark.parametrize("name", OPS)
+def test_same_in_tf_data_on_several_threads(name: str) -> None:
+    op, image = OPS[name], tf.constant(picture())
+    data = tf.data.Dataset.range(12).map(
+        lambda i: op(image, tf.stack([tf.constant(1, tf.int64), i])), num_parallel_calls=2
     )
-    flipped = np.array([np.array_equal(result, image[:, ::-1]) for result in results])
+    for i, result in enumerate(data):
+        np.testing.assert_allclose(result, op(image, key(i)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flip", "mirror"),
+    [
+        (augment.horizontal_flip, lambda image: image[:, ::-1]),
+        (augment.vertical_flip, lambda image: image[::-1]),
+    ],
+    ids=["horizontal", "vertical"],
+)
+def test_flip_frequency_and_pixels(flip: Any, mirror: Any) -> None:
+    image = picture()
+    results = many(lambda im, k: tf.cast(flip(0.25)(im, k), tf.float32), image, 2000)
+    flipped = np.array([np.array_equal(result, mirror(image)) for result in results])
     kept = np.array([np.array_equal(result, image) for result in results])
     assert np.all(flipped ^ kept)
     assert abs(flipped.mean() - 0.25) < 6 * math.sqrt(0.25 * 0.75 / 2000)
-    assert augment.horizontal_flip()(tf.constant(image), key(0)).dtype == tf.uint8
-    for probability, expected in ((0.0, image), (1.0, image[:, ::-1])):
-        result = augment.horizontal_flip(probability)(tf.constant(image), key(3))
+    assert flip()(tf.constant(image), key(0)).dtype == tf.uint8
+    for probability, expected in ((0.0, image), (1.0, mirror(image))):
+        result = flip(probability)(tf.constant(image), key(3))
         assert np.array_equal(result, expected)
 
 

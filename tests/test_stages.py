@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command import write_config
 
-from experiments import fit, grouping, wording, runs, settings
+from experiments import fit, grouping, runs, settings, wording
 from experiments.errors import BadInput
 from experiments.jobs import graph_key
 from experiments.plan import prepare

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import open_source, statistics
+from pipelines import open_source, splits, statistics
 from pipelines.sources import ArraySource, Source
 
 
@@ -76,8 +77,8 @@ def test_at_the_size_of_the_network() -> None:
     )
 
 
-def test_sources_that_are_not_in_memory() -> None:
-    held = coloured()
+def reading(held: ArraySource) -> Source:
+    """The same images, not held in memory."""
 
     class Reading(ArraySource):
         array = None  # type: ignore[assignment]  # as a folder of many sizes has it
@@ -85,8 +86,50 @@ def test_sources_that_are_not_in_memory() -> None:
         def images(self, index: tf.Tensor, window: object = None) -> tf.Tensor:
             return tf.gather(held.array, index)
 
-    source: Source = Reading("test", held.labels, ["a", "b"], (12, 10, 3), lambda: held.array)
-    check(statistics.fit(source, [3, 4, 9]), held.array[[3, 4, 9]])
+    return Reading("test", held.labels, ["a", "b"], (12, 10, 3), lambda: held.array)
+
+
+def test_sources_that_are_not_in_memory() -> None:
+    held = coloured()
+    check(statistics.fit(reading(held), [3, 4, 9]), held.array[[3, 4, 9]])
+
+
+def test_huge_sets_are_sampled_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "DECODED_LIMIT", 4)
+    held = coloured()
+    sampled = statistics.fit(reading(held), range(40))
+    assert sampled.images == 4
+    check(sampled, held.array[[0, 13, 26, 39]])
+    assert statistics.fit(reading(held), range(40), limit=40).images == 40
+    assert statistics.fit(held, range(40)).images == 40  # in memory every image costs nothing
+
+
+def test_nothing_held_out_enters_from_files_at_the_networks_size(tmp_path: Path) -> None:
+    """Marked held-out files, decoded and resized: by a split, and none of the colour is found."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            grey = rng.integers(90, 110, (30 + i % 3, 26, 1), dtype=np.uint8)
+            Image.fromarray(grey.repeat(3, 2)).save(tmp_path / name / f"{i:02d}.png")
+    source = open_source(f"folder:{tmp_path}")
+    split = splits.resolve(source.labels, None, 0.2, 0.2, 1.0, 1, source.class_names)
+    assert split.validation is not None
+    assert split.test is not None
+    files = sorted(tmp_path.glob("*/*.png"))
+    for index in (*split.validation, *split.test):
+        with Image.open(files[index]) as image:
+            Image.new("RGB", image.size, (255, 0, 255)).save(files[index])
+    source = open_source(f"folder:{tmp_path}")
+    fitted = statistics.fit(source, split.train, size=(16, 16), crop_fraction=0.875)
+    # All that is trained on is grey; the marker is the only colour there is.
+    assert np.ptp(fitted.mean) < 1e-3
+    assert fitted.eigenvalues[1] < 1e-9
+    assert 95 < fitted.mean[0] < 105
+    leaked = statistics.fit(source, [*split.train, split.test[0]], size=(16, 16))
+    assert np.ptp(leaked.mean) > 1
 
 
 def test_limit_is_spread_over_the_indices() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 import pipelines
 from experiments import settings
+from experiments.batches import Batches
 from experiments.errors import BadInput, FailedWork
 from experiments.fit import prepare_process
 from experiments.jobs import seed_for
@@ -256,3 +257,40 @@ def test_mixed_precision_trains_and_gives_float32_logits(precision):
     )
     assert logits.dtype == np.float32
     assert len(labels) == len(planned.split.test)
+
+
+def test_uint8_batches_train_as_float32_ones_of_whole_grey_levels():
+    """Digits at their own size are whole numbers: nothing is lost on the way to the device."""
+    weights, keys, kinds = [], set(), []
+    for transfer in ("float32", "uint8"):
+        planned = plan(
+            "data.image_size=8",
+            "model.name=mlp",
+            "augment={steps: [{op: horizontal_flip}]}",
+            f"data.transfer={transfer}",
+        )
+        batches = Batches(planned.source, planned.split.train, statistics=None)
+        trainer = trainer_of(planned)
+        trainer.reset(5, MEAN, SCALE)
+        data = batches.training(planned.config, seed=7)
+        trainer.fit(
+            lambda data=data: data, planned.config, batches.steps(planned.config), None, print
+        )
+        weights.append(trainer.model.get_weights())
+        keys.add(planned.job(("run",)).graph_key)
+        kinds.append(data.element_spec[0].dtype.name)
+
+    assert kinds == ["float32", "uint8"]
+    assert len(keys) == 2  # another trace
+    for of_floats, of_bytes in zip(*weights, strict=True):
+        np.testing.assert_array_equal(of_floats, of_bytes)
+
+
+def test_uint8_batches_have_no_room_for_pca_jitter():
+    with pytest.raises(BadInput, match=r"data\.transfer: uint8 has no room for the offsets"):
+        plan(
+            "data.source=synthetic:classes=2,size=32,examples=40",
+            "augment.preset=alexnet",
+            "data.transfer=uint8",
+            "model.name=resnet20_cifar",
+        )
