@@ -2,7 +2,10 @@
 
     python -m experiments.bench_workers '{"row": ..., "recipe": ..., "files": ..., ...}'
 
-It makes the pipeline, runs it once, prints `ready`, waits for a line and prints seconds as JSON.
+It makes one endless stream of batches, takes a pass from it, prints `ready`, waits for a line, and
+prints the seconds of each further pass as JSON. The stream goes on from pass to pass: what a
+library spends on starting an iterator is no part of the figures. Batches made ahead while the
+process waited are taken before the clock starts.
 All rows make the same batches: size x size x 3, of a window at a random scale and place ("resnet")
 or of random area and aspect ("inception"), mirrored half the time, bilinear without antialiasing
 (but see PIL), with a colour offset along the principal axes; the mean is part of that offset.
@@ -19,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +36,12 @@ EIGENVALUES = np.array([0.2175, 0.0188, 0.0045], np.float32)
 AXES = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], np.float32
 )
-Epoch = Callable[[], Iterator[Any]]
+Batches = Iterator[Any]
+ENDLESS = 10_000  # passes
+MADE_AHEAD = 8  # batches, at most, in any of the rows
 
 
-def ours(job: dict[str, Any]) -> Epoch:
+def ours(job: dict[str, Any]) -> Batches:
     """pipelines.build, as training runs it."""
     from pipelines import build, open_source, recipes
     from pipelines.statistics import Statistics
@@ -53,15 +59,15 @@ def ours(job: dict[str, Any]) -> Epoch:
         statistics=Statistics(MEAN, np.ones(3), EIGENVALUES, AXES, 1),
         batch_size=job["batch_size"],
         seed=1,
-        epochs=1,
+        epochs=ENDLESS,
         transfer=job["dtype"],
         antialias=False,
         threads=job["threads"],
     )
-    return lambda: iter(data)
+    return iter(data)
 
 
-def usual(job: dict[str, Any], keras_layers: bool = False) -> Epoch:
+def usual(job: dict[str, Any], keras_layers: bool = False) -> Batches:
     """tf.data as usually written: decode all, tf.image.resize, crop; jitter on the batch."""
     import tensorflow as tf
 
@@ -90,6 +96,7 @@ def usual(job: dict[str, Any], keras_layers: bool = False) -> Epoch:
         begin, part, _ = tf.image.sample_distorted_bounding_box(
             tf.shape(image),
             tf.zeros([1, 0, 4]),
+            seed=1,
             area_range=AREA,
             aspect_ratio_range=ASPECT,
             use_image_if_no_bounding_boxes=True,
@@ -107,13 +114,13 @@ def usual(job: dict[str, Any], keras_layers: bool = False) -> Epoch:
         offset = 255.0 * tf.matmul(alpha * EIGENVALUES, AXES, transpose_b=True) - MEAN
         return batch + offset[:, None, None, :]
 
-    data = tf.data.Dataset.from_tensor_slices(job["files"]).shuffle(len(job["files"]))
+    data = tf.data.Dataset.from_tensor_slices(job["files"]).shuffle(len(job["files"])).repeat()
     data = data.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(job["batch_size"])
     data = data.map(jitter, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    return lambda: iter(data)
+    return iter(data)
 
 
-def pil(job: dict[str, Any]) -> Epoch:
+def pil(job: dict[str, Any]) -> Batches:
     """As torchvision does it on PIL images; PIL's bilinear always antialiases."""
     from PIL import Image
 
@@ -138,7 +145,7 @@ def pil(job: dict[str, Any]) -> Epoch:
     return _batches(job, load)
 
 
-def opencv(job: dict[str, Any]) -> Epoch:
+def opencv(job: dict[str, Any]) -> Batches:
     """Decode all, cut the window out of the stored pixels, resize it."""
     cv2 = import_module("cv2")
     cv2.setNumThreads(1)
@@ -162,7 +169,7 @@ def opencv(job: dict[str, Any]) -> Epoch:
     return _batches(job, load)
 
 
-def dali(job: dict[str, Any]) -> Epoch:
+def dali(job: dict[str, Any]) -> Batches:
     """NVIDIA DALI's CPU operators, window decoded where the recipe lets it."""
     fn, math, types = (import_module(f"nvidia.dali.{name}") for name in ("fn", "math", "types"))
     pipeline_def = import_module("nvidia.dali").pipeline_def
@@ -196,15 +203,10 @@ def dali(job: dict[str, Any]) -> Epoch:
 
     made = pipe()
     made.build()
-    batches = -(-len(job["files"]) // job["batch_size"])
-
-    def epoch() -> Iterator[Any]:
-        return (made.run() for _ in range(batches))  # the last one is filled up
-
-    return epoch
+    return (made.run() for _ in count())
 
 
-ROWS: dict[str, Callable[[dict[str, Any]], Epoch]] = {
+ROWS: dict[str, Callable[[dict[str, Any]], Batches]] = {
     "ours": ours,
     "tf.data usual": usual,
     "tf.data, Keras layers": lambda job: usual(job, keras_layers=True),
@@ -235,14 +237,9 @@ def _offset(rng: np.random.Generator) -> np.ndarray:
     return np.float32(255.0) * (AXES @ (alpha * EIGENVALUES)) - MEAN
 
 
-def _batches(job: dict[str, Any], load: Callable[[str], np.ndarray]) -> Epoch:
-    def epoch() -> Iterator[Any]:
-        files, step = job["files"], job["batch_size"]
-        return (
-            np.stack([load(p) for p in files[i : i + step]]) for i in range(0, len(files), step)
-        )
-
-    return epoch
+def _batches(job: dict[str, Any], load: Callable[[str], np.ndarray]) -> Batches:
+    files = cycle(job["files"])
+    return (np.stack([load(path) for path in islice(files, job["batch_size"])]) for _ in count())
 
 
 def main() -> None:
@@ -257,17 +254,21 @@ def main() -> None:
         tf.config.set_visible_devices([], "GPU")  # the figures are of the host alone
         tf.config.threading.set_inter_op_parallelism_threads(len(job["cores"]))
         tf.config.threading.set_intra_op_parallelism_threads(len(job["cores"]))
-    epoch = ROWS[job["row"]](job)
-    images = sum(_length(batch) for batch in epoch())
+    batches, images = ROWS[job["row"]](job), len(job["files"])
+    _seconds_an_image(batches, images)
     print("ready", flush=True)
     sys.stdin.readline()
-    seconds = []
-    for _ in range(job["passes"]):
-        start = time.perf_counter()
-        for _batch in epoch():
-            pass
-        seconds.append(time.perf_counter() - start)
+    _seconds_an_image(batches, MADE_AHEAD * job["batch_size"])
+    seconds = [images * _seconds_an_image(batches, images) for _ in range(job["passes"])]
     print(json.dumps({"images": images, "seconds": seconds}), flush=True)
+
+
+def _seconds_an_image(batches: Batches, images: int) -> float:
+    """Of the next whole batches, until they hold so many images."""
+    start, taken = time.perf_counter(), 0
+    while taken < images:
+        taken += _length(next(batches))
+    return (time.perf_counter() - start) / taken
 
 
 def _length(batch: Any) -> int:
