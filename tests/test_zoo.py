@@ -264,10 +264,8 @@ CHOICES = [
 
 REFUSED = {
     ("lenet5_1998", "width", 0.5),
-    ("direction", "width", 0.5),
     ("mlp", "normalization", "instance"),  # it has no maps
     ("fully_connected", "normalization", "instance"),
-    ("lenet5_1998", "normalization", "instance"),  # C5 has one position
     *(("lenet5_1998", "pooling", value) for value in choices.POOLINGS),
 }
 
