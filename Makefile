@@ -3,6 +3,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
+WORKERS ?= 2 # of the tests; each takes up to 3 GB of memory
 
 # The first Python 3.11 to 3.13 that really starts (version managers leave stubs that do not).
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
@@ -38,7 +39,7 @@ quickstart: $(VENV)/.ready
 	@echo "See the runs in a browser:  $(BIN)/ilsvrc ui --open"
 
 test: $(VENV)/.ready-dev
-	@$(QUIET) $(BIN)/python -m pytest
+	@$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -101,6 +101,7 @@ def test_the_picture_shows_originals_over_reconstructions(trained):
 def test_compare_shows_the_squared_error(trained, monkeypatch, capsys):
     folder, row = trained
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     assert inside(monkeypatch, "compare", "made", "--out", "files", "--json") == 0
     [found] = json.loads(capsys.readouterr().out)["rows"]
     assert found["n"] == 2

@@ -58,7 +58,7 @@ def stop_when_streaming(client, server):
     for _ in range(600):
         found = client.search_experiments(filter_string="name = 'remote'")
         runs = client.search_runs([e.experiment_id for e in found], "tags.level = 'run'")
-        if any(r.data.params["train.epochs"] == "60" and r.data.metrics for r in runs):
+        if any(r.data.params.get("train.epochs") == "60" and r.data.metrics for r in runs):
             break
         time.sleep(0.1)
     else:
