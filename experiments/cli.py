@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.data_cli import data_app
-from experiments.errors import BadInput, FailedWork, Stopped
+from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop
 
 app = typer.Typer(
     name="ilsvrc",
@@ -216,6 +216,7 @@ def main() -> None:
 
 
 def _stop(number: int, frame: Any) -> None:
+    ask_to_stop()
     raise Stopped
 
 

@@ -13,3 +13,19 @@ class FailedWork(RuntimeError):
 
 class Stopped(BaseException):
     """Ctrl-C or SIGTERM. Not an Exception, so that no handler takes it for a failed run."""
+
+
+_asked = False
+
+
+def ask_to_stop() -> None:
+    """Remember that a signal asked for the end: an exception that a handler raises inside a
+    finaliser or a weak reference's callback is printed and lost by Python."""
+    global _asked
+    _asked = True
+
+
+def stop_if_asked() -> None:
+    """Raise Stopped if a signal has asked for it. Called between updates and between fits."""
+    if _asked:
+        raise Stopped

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from experiments.config import Launch
-from experiments.errors import BadInput, FailedWork
+from experiments.errors import BadInput, FailedWork, stop_if_asked
 from experiments.jobs import Job, Outcome
 
 Event = dict[str, Any]
@@ -32,6 +32,7 @@ class Inline:
 
     def run(self, jobs: Iterable[Job], on_event: OnEvent) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
+            stop_if_asked()
             on_event(job, {"kind": "begin"})
             yield job, attempt(job, lambda event, job=job: on_event(job, event))  # type: ignore[misc]
 
@@ -66,7 +67,9 @@ class Processes:
                     on_event(job, {"kind": "begin"})
                     worker.give(job)
             busy = {worker.connection: worker for worker in self.workers if worker.job}
-            for connection in wait(list(busy)):
+            ready = wait(list(busy), timeout=1)
+            stop_if_asked()
+            for connection in ready:
                 worker = busy[connection]
                 job, message = worker.hear()
                 if isinstance(message, Outcome):

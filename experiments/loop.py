@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from experiments.config import Config
-from experiments.errors import FailedWork
+from experiments.errors import FailedWork, stop_if_asked
 from experiments.schedules import Plateau, learning_rate
 
 Emit = Callable[[dict[str, Any]], None]
@@ -73,6 +73,7 @@ class Loop(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.step += 1
+        stop_if_asked()
         now = time.perf_counter()
         if now - self._ticked > 0.2:
             self._ticked = now

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from experiments import launch, settings
+from experiments import errors, launch, settings
 from experiments.config import Launch
 from experiments.plan import prepare
 
@@ -82,3 +82,15 @@ def test_an_error_inside_fails_the_job_with_its_reason(name):
     assert done["cell", 0].bad_input
     assert "widht" in done["cell", 0].error
     assert done["cell", 1].status == "finished"
+
+
+def test_a_stop_that_python_swallowed_is_still_heard(monkeypatch):
+    # A signal's exception raised inside a finaliser or weak-reference callback is printed and lost.
+    monkeypatch.setattr(errors, "_asked", True)
+    with pytest.raises(errors.Stopped):
+        outcomes(launch.executor(Launch(executor="inline")), list(jobs(["seed=1"])))
+    seen = []
+    with pytest.raises(errors.Stopped), launch.executor(Launch(workers=1)) as processes:
+        for _ in processes.run(list(jobs(["seed=1"])), lambda job, event: seen.append(event)):
+            pass
+    assert seen == [{"kind": "begin"}]
