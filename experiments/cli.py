@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+ROOMS = ("models", "pipelines", "tuning", "experiments")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
 Overrides = Annotated[
@@ -203,16 +206,35 @@ def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
 def main() -> None:
     """Entry point: bad input is one line and exit 2, an interrupt exit 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _one_line_warnings()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except (BadInput, FailedWork) as error:
-        print(f"ilsvrc: {error}", file=sys.stderr)
+        _complain(error)
         sys.exit(2 if isinstance(error, BadInput) else 1)
     except Stopped:
         print("ilsvrc: stopped; run the same command to continue", file=sys.stderr)
         sys.exit(130)
+
+
+def _complain(message: object) -> None:
+    """One line, begun with the program's name once: messages on `ilsvrc:DIR` bring it along."""
+    print(f"ilsvrc: {str(message).removeprefix('ilsvrc: ')}", file=sys.stderr)
+
+
+def _one_line_warnings() -> None:
+    """What the suite itself warns of is one line; other libraries' warnings stay as they are."""
+    before = warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, *rest: Any) -> None:
+        if category is UserWarning and Path(filename).parent.name in ROOMS:
+            _complain(message)
+        else:
+            before(message, category, filename, *rest)
+
+    warnings.showwarning = show
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -248,7 +248,8 @@ def open_source(
     max_corrupt_fraction  refuse to leave out more than this share of the files
     channels              1 or 3; None = what the source has (folders: 3)
     memory_limit_bytes    folders of equal-sized images up to this are held in memory
-    max_pixels            height x width above which an image file counts as corrupt, undecoded
+    max_pixels            height x width above which an image file counts as corrupt, undecoded;
+                          TFDS sets with such an image are refused
     Raises SourceError on anything that cannot be used.
     """
     if on_corrupt not in ("error", "skip"):
@@ -301,7 +302,12 @@ def open_source(
     if scheme == "tfds":
         from pipelines.tfds_source import open_tfds
 
-        return open_tfds(rest, channels=channels, memory_limit_bytes=memory_limit_bytes)
+        return open_tfds(
+            rest,
+            channels=channels,
+            memory_limit_bytes=memory_limit_bytes,
+            max_pixels=max_pixels,
+        )
     if Path(spec).expanduser().is_dir():
         hint = f" (for the images in this directory write 'folder:{spec}')"
     else:

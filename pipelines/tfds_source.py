@@ -19,8 +19,15 @@ from pipelines.index_cache import FOLDER, cache_file, load_columns, save_columns
 from pipelines.layout import SPLIT_NAMES
 from pipelines.prepared import MANIFEST, held_in_memory, open_prepared
 from pipelines.shards import DIGEST_BYTES, Record, digest
-from pipelines.sources import MEMORY_LIMIT_BYTES, Source, SourceError, finish_fingerprint
+from pipelines.sources import (
+    MAX_PIXELS,
+    MEMORY_LIMIT_BYTES,
+    Source,
+    SourceError,
+    finish_fingerprint,
+)
 from pipelines.tfds_builder import prepared_builder, say
+from pipelines.verify import too_large
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -96,9 +103,16 @@ class TfdsSource(Source):
 
 
 def open_tfds(
-    rest: str, *, channels: int | None = None, memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    rest: str,
+    *,
+    channels: int | None = None,
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """The set `NAME[:VERSION]`, official splits kept; a split without labels is left out, aloud.
+
+    Every image's header is read once: what is no JPEG or PNG, or has more than max_pixels, is
+    refused by its split and number before anything decodes it.
 
     TFDS_DATA_DIR names the folder of prepared sets, ~/tensorflow_datasets otherwise.
     Raises SourceError for unknown sets, sets that are no classification of images, sets that are
@@ -118,13 +132,15 @@ def open_tfds(
     stored = channels or (1 if depth == 1 else 3)
     spec = f"tfds:{rest}"
     if info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
-        folder = _converted(tfds, spec, builder, parts, class_names, 1 if depth == 1 else 3)
+        folder = _converted(
+            tfds, spec, builder, parts, class_names, 1 if depth == 1 else 3, max_pixels
+        )
         return open_prepared(
             str(folder), channels=stored, memory_limit_bytes=memory_limit_bytes, spec=spec
         )
     decoders = {parts.image: tfds.decode.SkipDecoding()}
     readers = [builder.as_data_source(split, decoders=decoders) for split in parts.splits]
-    found = [_scan(builder, parts, i, reader) for i, reader in enumerate(readers)]
+    found = [_scan(spec, builder, parts, i, reader, max_pixels) for i, reader in enumerate(readers)]
     kept = _labelled(spec, parts, [labels for labels, _ in found], class_names)
     source = TfdsSource(
         spec,
@@ -215,25 +231,37 @@ def _identity(builder: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _scan(builder: Any, parts: Parts, which: int, reader: Any) -> tuple[np.ndarray, np.ndarray]:
+def _scan(
+    spec: str, builder: Any, parts: Parts, which: int, reader: Any, max_pixels: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(labels [n], digests [n, 16]) of a split: one reading without decoding, then from cache."""
     split = parts.splits[which]
     cache = cache_file("tfds", _identity(builder), split)
-    columns = load_columns(cache, ["labels", "digests"])
-    if columns is not None and len(columns["labels"]) == len(columns["digests"]) == len(reader):
-        return np.asarray(columns["labels"]), np.asarray(columns["digests"])
-    labels = np.empty(len(reader), np.int64)
-    digests = np.empty((len(reader), DIGEST_BYTES), np.uint8)
-    for i in range(len(reader)):
-        example = reader[i]
-        labels[i] = example[parts.label]
-        digests[i] = np.frombuffer(digest(example[parts.image]), np.uint8)
-    save_columns(cache, {"labels": labels, "digests": digests})
-    return labels, digests
+    columns = load_columns(cache, ["labels", "digests", "shapes"])
+    if columns is None or any(len(column) != len(reader) for column in columns.values()):
+        labels = np.empty(len(reader), np.int64)
+        digests = np.empty((len(reader), DIGEST_BYTES), np.uint8)
+        shapes = np.empty((len(reader), 2), np.int64)
+        for i in range(len(reader)):
+            example = reader[i]
+            labels[i] = example[parts.label]
+            digests[i] = np.frombuffer(digest(example[parts.image]), np.uint8)
+            shapes[i] = _shape(f"{spec}: split {split}: image {i}", example[parts.image])
+        columns = {"labels": labels, "digests": digests, "shapes": shapes}
+        save_columns(cache, columns)
+    for i, (height, width) in enumerate(np.asarray(columns["shapes"]).tolist()):
+        _check_pixels(f"{spec}: split {split}: image {i}", height, width, max_pixels)
+    return np.asarray(columns["labels"]), np.asarray(columns["digests"])
 
 
 def _converted(
-    tfds: Any, spec: str, builder: Any, parts: Parts, class_names: list[str], channels: int
+    tfds: Any,
+    spec: str,
+    builder: Any,
+    parts: Parts,
+    class_names: list[str],
+    channels: int,
+    max_pixels: int,
 ) -> Path:
     """The `prepared:` folder of a TFRecord set, its images' bytes as they were; made once."""
     from pipelines.prepare import IMAGES_PER_SHARD, write
@@ -265,9 +293,13 @@ def _converted(
     def records(start: int) -> Iterator[Record]:
         for i in kept:
             if start < len(labels[i]):
-                for example in examples(parts.splits[i], {parts.image}, start):
+                pictures = examples(parts.splits[i], {parts.image}, start)
+                for number, example in enumerate(pictures, start):
                     contents = bytes(example[parts.image])
-                    yield Record(contents, digest(contents), _shape(contents))
+                    where = f"{spec}: split {parts.splits[i]}: image {number}"
+                    shape = _shape(where, contents)
+                    _check_pixels(where, *shape, max_pixels)
+                    yield Record(contents, digest(contents), shape)
             start = max(0, start - len(labels[i]))
 
     header = {
@@ -283,11 +315,16 @@ def _converted(
     return out
 
 
-def _shape(contents: bytes) -> tuple[int, int]:
+def _shape(where: str, contents: bytes) -> tuple[int, int]:
     from pipelines.image_header import HeaderError, read_header
 
     try:
         header = read_header(contents)
     except HeaderError as error:
-        raise SourceError(f"tfds: an image {error}: prepare the set again") from None
+        raise SourceError(f"{where} {error}: prepare the set again, or choose another") from None
     return header.height, header.width
+
+
+def _check_pixels(where: str, height: int, width: int, max_pixels: int) -> None:
+    if height * width > max_pixels:
+        raise SourceError(f"{where} {too_large(height, width, max_pixels)}")

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from command import finished, inside
+from PIL import Image
 
 HEAVY = ("tensorflow", "keras", "mlflow", "pandas", "sklearn", "matplotlib")
 
@@ -45,3 +47,20 @@ def test_usage_errors_exit_with_2_and_no_traceback(monkeypatch, capsys, words):
 def test_status_of_an_empty_folder(monkeypatch, capsys):
     assert inside(monkeypatch, "status", "--json") == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_what_the_suite_warns_of_is_one_line(tmp_path):
+    for part, classes in (
+        ("train", ("n00000001", "n00000002")),
+        ("val", ("n00000001", "n00000002", "n00000003")),
+    ):
+        for name in classes:
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for k in range(2):
+                pixels = np.full((8, 8, 3), 9 * k + len(name + part), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{name}_{k}.JPEG")
+    _, err = finished(tmp_path, "data", "check", f"ilsvrc:{tmp_path}")
+    [line] = [line for line in err.splitlines() if "n00000003" in line]
+    assert line.startswith("ilsvrc: 1 of 3 classes")
+    assert "validation part only" in line

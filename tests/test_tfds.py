@@ -237,3 +237,19 @@ def test_images_are_files(prepared, place):
     first = np.asarray(Image.open(io.BytesIO(source.blob(0))))
     np.testing.assert_array_equal(first, source.images(tf.constant(0, tf.int64)).numpy())
     assert os.path.isdir(prepared / "array_record" / "tiny" / "1.2.0")
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_max_pixels_is_held_against_the_headers(prepared, place, file_format, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # without a cache from before
+    place(prepared / file_format)
+    refusal = r"split \w+: image \d has \d+ x 20 pixels where data\.max_pixels allows 700"
+    for _ in range(2):  # read, and from the cache
+        with pytest.raises(SourceError, match=refusal):
+            open_source("tfds:tiny", max_pixels=700)
+    assert len(open_source("tfds:tiny", max_pixels=36 * 20)) == 16
+
+
+def test_a_record_that_is_no_jpeg_or_png_is_named():
+    with pytest.raises(SourceError, match="split test: image 4 is a GIF image, not JPEG or PNG"):
+        tfds_source._shape("tfds:x: split test: image 4", b"GIF89a")
