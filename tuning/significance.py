@@ -1,0 +1,280 @@
+"""Is a difference more than luck? Tests and intervals for folds and for paired predictions.
+
+SciPy has the distributions and the binomial test; the corrected t, McNemar and Holm are a few
+lines each and are written here (statsmodels, which has two of them, is no dependency).
+
+The bootstrap here draws nothing. A resample of n images gives a sum of n values that are each
++1, 0 or -1 with the observed frequencies: for the hits of one model that sum is Binomial(n, top-1),
+for the difference of two models its terms are multinomial. The exact distribution of the sum is
+what infinitely many resamples would give, and it costs one Fourier transform: no seed, no
+simulation error, milliseconds for 50,000 images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+Alternative = Literal["two-sided", "greater", "less"]
+FEW_PAIRS = 25  # discordant pairs below which the chi-square is not to be trusted (Conover 1999)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval in the unit of what it is of; infinite where one-sided."""
+
+    low: float
+    high: float
+    confidence: float
+    method: str
+
+
+@dataclass(frozen=True)
+class TTest:
+    """Of a mean difference: t, its degrees of freedom, p, and the interval of the mean."""
+
+    mean: float
+    statistic: float
+    degrees: int
+    p_value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Images that only the first (only the second) model had right, and how likely that is.
+
+    `statistic` is chi-square with one degree of freedom, or the smaller count of the exact test.
+    """
+
+    only_first: int
+    only_second: int
+    statistic: float
+    p_value: float
+    method: Literal["exact", "chi-square", "chi-square with continuity correction"]
+
+
+def corrected_resampled_t(
+    differences: Sequence[float] | np.ndarray,
+    train_size: float | Sequence[int],
+    test_size: float | Sequence[int],
+    *,
+    alternative: Alternative = "two-sided",
+    confidence: float = 0.95,
+) -> TTest:
+    """Corrected resampled t-test of the mean score difference over folds.
+
+    t = mean / sqrt((1/n + n_test/n_train) s^2), with n - 1 degrees of freedom; s^2 is the sample
+    variance of the n differences. The plain t has 1/n alone and takes folds whose training parts
+    overlap for independent, so that it finds differences where there are none.
+
+    Args:
+        differences: score of one model minus score of the other, one a fold (and repeat).
+        train_size, test_size: images of a fold's parts; of unequal folds the list, averaged.
+        alternative: greater tests for a mean above 0; the interval is then a lower bound.
+
+    Raises:
+        ValueError: fewer than two differences, one that is not finite, a size that is not
+            positive, or differences all equal and not zero, which have no spread to test against.
+
+    Source: Nadeau and Bengio (2003), Inference for the Generalization Error, Machine Learning 52,
+    section 4; for repeated k-fold Bouckaert and Frank (2004).
+    """
+    values = np.asarray(differences, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"differences: expected two finite numbers or more. Received: {values}")
+    train, test = float(np.mean(train_size)), float(np.mean(test_size))
+    if not (np.min(train_size) > 0 and np.min(test_size) > 0):
+        raise ValueError(f"fold sizes: expected above 0. Received: train {train:g}, test {test:g}")
+    n, mean = len(values), float(values.mean())
+    if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):  # equal but for rounding
+        if abs(mean) > 1e-12:
+            raise ValueError(f"differences: all {n} are {mean:g}; a t-test needs some that differ")
+        return TTest(0.0, 0.0, n - 1, 1.0, Interval(0.0, 0.0, confidence, "corrected t"))
+    spread = float(values.std(ddof=1)) * math.sqrt(1 / n + test / train)
+    t = mean / spread
+    tail = stats.t.sf(abs(t) if alternative == "two-sided" else t, n - 1)
+    p = {"two-sided": 2 * tail, "greater": tail, "less": 1 - tail}[alternative]
+    outside = (1 - confidence) / (2 if alternative == "two-sided" else 1)
+    reach = spread * float(stats.t.isf(outside, n - 1))
+    interval = Interval(
+        -math.inf if alternative == "less" else mean - reach,
+        math.inf if alternative == "greater" else mean + reach,
+        confidence,
+        "corrected t",
+    )
+    return TTest(mean, t, n - 1, float(p), interval)
+
+
+def mcnemar(first: Any, second: Any, *, exact: bool | None = None) -> McNemar:
+    """McNemar's test that two models are right equally often on the same images.
+
+    Args:
+        first, second: bool [images], whether each model is right (top-1 or top-5), paired.
+        exact: as `mcnemar_counts`.
+
+    Raises:
+        ValueError: arrays of different lengths, or not bool.
+
+    Source: McNemar (1947), Psychometrika 12; for classifiers Dietterich (1998), section 3.1.
+    """
+    first, second = _paired(first, second)
+    return mcnemar_counts(int((first & ~second).sum()), int((second & ~first).sum()), exact=exact)
+
+
+def mcnemar_counts(
+    only_first: int, only_second: int, *, exact: bool | None = None, correction: bool = True
+) -> McNemar:
+    """McNemar's test of the two counts of discordant pairs, b and c, two-sided.
+
+    Exact: min(b, c) of Binomial(b + c, 1/2). Otherwise (|b - c| - 1)^2 / (b + c) against
+    chi-square with one degree of freedom (Edwards 1948), without the 1 if not `correction`.
+
+    Args:
+        exact: None: exact below 25 discordant pairs, else chi-square.
+
+    Raises:
+        ValueError: a negative count.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"expected counts of pairs. Received: {only_first}, {only_second}")
+    pairs, fewer = only_first + only_second, min(only_first, only_second)
+    if exact or (exact is None and pairs < FEW_PAIRS) or not pairs:
+        p = stats.binomtest(fewer, pairs).pvalue if pairs else 1.0
+        return McNemar(only_first, only_second, float(fewer), float(p), "exact")
+    excess = max(abs(only_first - only_second) - correction, 0)
+    statistic = excess**2 / pairs
+    p = float(stats.chi2.sf(statistic, 1))
+    method: Any = "chi-square with continuity correction" if correction else "chi-square"
+    return McNemar(only_first, only_second, statistic, p, method)
+
+
+def accuracy_interval(
+    hits: int,
+    images: int,
+    *,
+    confidence: float = 0.95,
+    method: Literal["bca", "percentile"] = "bca",
+) -> Interval:
+    """Bootstrap interval over images of an accuracy (top-1 or top-5), as fractions.
+
+    With no hit or no miss every resample is the same and the bootstrap knows no spread; the
+    interval is then Clopper and Pearson's, and says so.
+
+    Args:
+        hits: images whose label the model had right, of `images`.
+        method: bca corrects bias and skewness (Efron 1987); percentile does not.
+
+    Raises:
+        ValueError: no images, or hits beyond 0..images.
+
+    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 14.
+    """
+    if not 0 <= hits <= images or images < 1:
+        raise ValueError(f"expected hits within 0..images, images >= 1. Received: {hits}, {images}")
+    if hits in (0, images):
+        reach = 1 - ((1 - confidence) / 2) ** (1 / images)
+        low, high = (1 - reach, 1.0) if hits else (0.0, reach)
+        return Interval(low, high, confidence, "clopper-pearson")
+    low, high = _bootstrap(0, images - hits, hits, confidence, method)
+    return Interval(low, high, confidence, f"bootstrap {method}")
+
+
+def difference_interval(
+    first: Any,
+    second: Any,
+    *,
+    confidence: float = 0.95,
+    method: Literal["bca", "percentile"] = "bca",
+) -> Interval:
+    """Paired bootstrap interval of accuracy(first) - accuracy(second) on the same images.
+
+    Each resample draws images, with both models' answers to them. Where the models are right on
+    the same images, resamples are all alike; the interval is then what Clopper and Pearson's says
+    of a share of discordant images seen 0 times.
+
+    Args:
+        first, second: bool [images], whether each model is right, paired.
+
+    Raises:
+        ValueError: arrays of different lengths, or not bool, or empty.
+    """
+    first, second = _paired(first, second)
+    plus, minus = int((first & ~second).sum()), int((second & ~first).sum())
+    n = len(first)
+    if max(plus, minus, n - plus - minus) == n:
+        unseen = 1 - ((1 - confidence) / 2) ** (1 / n)
+        value = (plus - minus) / n
+        reach = unseen * (1 + abs(value))
+        low, high = max(-1.0, value - reach), min(1.0, value + reach)
+        return Interval(low, high, confidence, "clopper-pearson")
+    low, high = _bootstrap(minus, n - plus - minus, plus, confidence, method)
+    return Interval(low, high, confidence, f"bootstrap {method}")
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjusted p-values of m tests, in the order given: reject those at or below the level.
+
+    The i-th smallest becomes the largest of (m - j + 1) p_(j) over j <= i, at most 1. Holds the
+    chance of any false rejection at the level, whatever the tests' dependence.
+
+    Raises:
+        ValueError: a p-value outside 0..1.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6.
+    """
+    values = np.asarray(p_values, np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"expected p-values within 0..1. Received: {values}")
+    order = np.argsort(values, kind="stable")
+    steps = np.arange(len(values), 0, -1) * values[order]
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def _paired(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.asarray(first), np.asarray(second)
+    if first.dtype != bool or second.dtype != bool or first.shape != second.shape or not first.size:
+        raise ValueError(
+            "expected two bool arrays of one length, right or wrong for each image. "
+            f"Received: {first.dtype} {first.shape}, {second.dtype} {second.shape}"
+        )
+    return first, second
+
+
+def _bootstrap(
+    minus: int, zero: int, plus: int, confidence: float, method: str
+) -> tuple[float, float]:
+    """Interval of the mean of so many values -1, 0 and 1, from its exact bootstrap distribution."""
+    n = minus + zero + plus
+    counts, values = np.array([minus, zero, plus]), np.array([-1.0, 0.0, 1.0])
+    chances = _resampled_sums(counts / n, n)
+    up_to = np.cumsum(chances)
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    if method == "bca":
+        at = n + plus - minus  # position of the observed sum
+        bias = stats.norm.ppf(up_to[at] - chances[at] / 2)
+        centred = values - (plus - minus) / n
+        # jackknife acceleration; for a mean the left-out values are the centred ones, scaled
+        skew = (counts @ centred**3) / (6 * (counts @ centred**2) ** 1.5)
+        shifted = bias + stats.norm.ppf(tails)
+        tails = stats.norm.cdf(bias + shifted / (1 - skew * shifted))
+    low, high = np.searchsorted(up_to, tails) - n
+    return float(low / n), float(min(high, n) / n)
+
+
+def _resampled_sums(shares: np.ndarray, n: int) -> np.ndarray:
+    """Chance of each sum -n..n of n draws of -1, 0 or 1 with these shares, float64 [2n + 1].
+
+    The characteristic function of one draw, to the power n, transformed back.
+    """
+    # draws counted as 0, 1, 2, so that the sums 0..2n fill the transform exactly
+    turn = np.exp(-2j * np.pi * np.arange(2 * n + 1) / (2 * n + 1))
+    one = shares[0] + shares[1] * turn + shares[2] * turn**2
+    return np.maximum(np.fft.ifft(one**n).real, 0.0)
