@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +13,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from experiments import learning_curves, pictures, predictions, selection
+from experiments.against_best import Answers, checked, with_significance
 from experiments.errors import BadInput
-from experiments.grouping import Comparison, grouped
-from experiments.table import render, write_csv
+from experiments.grouping import Comparison, grouped, value_of
+from experiments.learning_curves import Curves
+from experiments.scores import ranks
+from experiments.table import render, write_csv, write_markdown
 from experiments.track import connect
 
 if TYPE_CHECKING:
@@ -23,17 +31,31 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare", "find_experiment", "log", "render", "run", "to_json", "write"]
 
 PAGE = 1000  # runs fetched at a time
+FIRST = ("table.csv", "pareto.png", "pareto.html")
+INNER = "fold_val_top1"  # of a run that averages over inner folds, by step
 
 
-def run(uri: str, names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
+def run(
+    uri: str,
+    names: Sequence[str],
+    out: Path | None,
+    *,
+    as_json: bool,
+    level: str = "run",
+    where: Sequence[str] = (),
+    sort: str | None = None,
+    test: str = "auto",
+) -> None:
     """The command: print the table (or JSON), and with `out` write and log the files.
 
     Raises:
         BadInput: as `compare` and `write`, or the store does not answer.
     """
     client = connect(uri)
-    comparison = compare(client, names)
-    files = write(comparison, out) if out is not None else []
+    comparison = compare(client, names, level=level, where=where, sort=sort, test=test)
+    files: list[Path] = []
+    if out is not None:
+        files = write(comparison, out, learning_curves.fetch(client, comparison))
     if as_json:
         print(json.dumps(to_json(comparison), indent=1))
     else:
@@ -41,35 +63,55 @@ def run(uri: str, names: Sequence[str], out: Path | None, *, as_json: bool) -> N
 
         Console().print(render(comparison))
     if files:
-        print(f"Wrote {', '.join(str(file) for file in files)}", file=sys.stderr)
+        first = [file for file in files if file.name in FIRST]
+        more = len(files) - len(first)
+        print(f"Wrote {', '.join(map(str, first))} and {more} more beside them", file=sys.stderr)
         _log_if_possible(client, comparison, files)
 
 
-def compare(client: MlflowClient, experiment_names: Sequence[str]) -> Comparison:
+def compare(
+    client: MlflowClient,
+    experiment_names: Sequence[str],
+    *,
+    level: str = "run",
+    where: Sequence[str] = (),
+    sort: str | None = None,
+    test: str = "none",
+) -> Comparison:
     """Finished runs of these experiments, grouped by config without its seed.
 
+    Args:
+        level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...
+        where, sort: as `selection.matching` and `selection.ordered`.
+        test: of each row against the best, as `against_best.with_significance`.
+
     Raises:
-        BadInput: an experiment is unknown, or nothing in them has finished.
+        BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
     """
     names = list(dict.fromkeys(experiment_names))
-    finished: list[tuple[str, Run]] = []
-    left_out: Counter[str] = Counter()
-    empty: list[str] = []
-    for name in names:
-        found = _runs(client, find_experiment(client, name))
-        done = [(name, run) for run in found if run.info.status == "FINISHED"]
-        left_out.update(run.info.status for run in found if run.info.status != "FINISHED")
-        finished += done
-        if not done:
-            empty.append(f"{name}: no finished runs, so no rows")
+    made = checked(test)
+    found = [
+        (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
+    ]
+    finished = [(name, r) for name, r in found if r.info.status == "FINISHED"]
+    left_out = Counter(r.info.status for _, r in found if r.info.status != "FINISHED")
     if not finished:
-        raise BadInput(_nothing_finished(names, left_out))
-    comparison = grouped(finished, names)
-    return replace(
+        raise BadInput(_nothing_finished(client, names, left_out, level))
+    there = {name for name, _ in finished}
+    empty = [f"{name}: no finished runs, so no rows" for name in names if name not in there]
+    chosen = selection.matching(finished, where)
+    comparison = grouped(chosen, names, level, _inner_folds(client, [r for _, r in chosen]))
+    comparison = replace(
         comparison,
+        where=list(where),
         left_out=dict(sorted(left_out.items())),
         warnings=empty + comparison.warnings,
     )
+    runs = {r.info.run_id: r for _, r in chosen}
+    comparison = with_significance(
+        comparison, made, _sizes(client, runs, comparison.score), _answers(client)
+    )
+    return selection.ordered(comparison, sort)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -77,27 +119,39 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return asdict(comparison)
 
 
-def write(comparison: Comparison, out: str | Path) -> list[Path]:
-    """Write table.csv, pareto.png and pareto.html into a folder, made if need be.
+def write(
+    comparison: Comparison, out: str | Path, curves: Mapping[str, Curves] | None = None
+) -> list[Path]:
+    """Write the tables and every picture that applies into a folder, made if need be.
+
+    Args:
+        curves: of each row's name, for the learning curves; as `learning_curves.fetch` gives them.
 
     Raises:
         BadInput: the folder cannot be written.
     """
-    from experiments import pareto_html, plots
-
     out = Path(out)
-    table, picture, page = out / "table.csv", out / "pareto.png", out / "pareto.html"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_csv(comparison, table)
-        plots.pareto(comparison, picture)
-        page.write_text(pareto_html.page(comparison), encoding="utf-8")
+        tables = {
+            "table.csv": write_csv,
+            "table.md": write_markdown,
+            "table.json": _write_json,
+        }
+        for name, writer in tables.items():
+            writer(comparison, out / name)
+        drawn = pictures.write(comparison, out, curves or {})
     except OSError as error:
         raise BadInput(
             f"--out: cannot write {error.filename or out}: {error.strerror or error}; "
             "name a folder that you can write to"
         ) from None
-    return [table, picture, page]
+    written = [*(out / name for name in tables), *drawn]
+    return sorted(written, key=lambda file: file.name not in FIRST)
+
+
+def _write_json(comparison: Comparison, path: Path) -> None:
+    path.write_text(json.dumps(to_json(comparison), indent=1) + "\n", encoding="utf-8")
 
 
 def log(client: MlflowClient, comparison: Comparison, files: Sequence[Path]) -> list[str]:
@@ -147,23 +201,80 @@ def find_experiment(client: MlflowClient, name: str) -> str:
     raise BadInput(f"No experiment named {name} in this store; {hint}")
 
 
-def _runs(client: MlflowClient, experiment_id: str) -> list[Run]:
+def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
+    if not level.replace("_", "").isalnum():
+        raise BadInput(f"--level {level}: expected a word such as run, trial or outer_fold")
     found: list[Run] = []
     token = None
     while True:
         page = client.search_runs(
-            [experiment_id], "tags.level = 'run'", max_results=PAGE, page_token=token
+            [experiment_id], f"tags.level = '{level}'", max_results=PAGE, page_token=token
         )
-        found += page
+        # A reproduction is there to be compared with its original, not to stand in for it.
+        found += [run for run in page if "reproduces" not in run.data.tags]
         token = page.token
         if not token:
             return found
 
 
-def _nothing_finished(names: Sequence[str], left_out: Mapping[str, int]) -> str:
+def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
+    """Of runs that average over inner folds: each fold's score."""
+    found = {}
+    for run in runs:
+        if INNER in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, INNER)
+            found[run.info.run_id] = {metric.step: metric.value for metric in history}
+    return found
+
+
+def _sizes(
+    client: MlflowClient, runs: Mapping[str, Run], score: str
+) -> dict[str, tuple[float, float]]:
+    """Training and scored images of each run; of a trial over inner folds, their proportion."""
+    part = "test" if score.startswith("test") else "validation"
+
+    @functools.cache
+    def inner_folds(parent: str) -> int:
+        params = client.get_run(parent).data.params
+        nested = client.get_run(parent).data.tags.get("level") == "nested"
+        return value_of(params.get("validation.inner" if nested else "validation.folds")) or 0
+
+    sizes = {}
+    for run_id, run in runs.items():
+        params, parent = run.data.params, run.data.tags.get("mlflow.parentRunId")
+        train, held = params.get("data.train_images"), params.get(f"data.{part}_images")
+        if train and held:
+            sizes[run_id] = (float(train), float(held))
+        elif INNER in run.data.metrics and parent and (k := inner_folds(parent)):
+            sizes[run_id] = (k - 1.0, 1.0)
+    return sizes
+
+
+def _answers(client: MlflowClient) -> Answers:
+    """Which images a run had right, from the predictions that it kept; each read once."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+    @functools.cache
+    def answers(run_id: str, part: str) -> tuple[np.ndarray, np.ndarray] | None:
+        try:
+            kept = predictions.of_run(run_id, client.tracking_uri).parts[part]
+        except (BadInput, KeyError):
+            return None
+        return kept.index, ranks(kept.probabilities, kept.labels) < 1
+
+    return answers
+
+
+def _nothing_finished(
+    client: MlflowClient, names: Sequence[str], left_out: Mapping[str, int], level: str
+) -> str:
     what = ", ".join(f"{count} {status.lower()}" for status, count in sorted(left_out.items()))
     shown = ", ".join(names)
     if not what:
+        others = _levels(client, names)
+        if others:
+            there = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
+            return f"{shown}: no runs of level {level}; there are {there}: --level {min(others)}"
         return f"{shown}: no runs of sweep or train to compare; run: ilsvrc sweep CONFIG"
     if set(left_out) <= {"RUNNING", "SCHEDULED"}:
         return f"{shown}: no finished runs yet ({what}); wait for them: ilsvrc status {names[0]}"
@@ -171,3 +282,15 @@ def _nothing_finished(names: Sequence[str], left_out: Mapping[str, int]) -> str:
         f"{shown}: no finished runs ({what}); the tag `error` of a failed run says why, and "
         "the same ilsvrc sweep CONFIG resumes"
     )
+
+
+def _levels(client: MlflowClient, names: Sequence[str]) -> Counter[str]:
+    """Kinds of runs in these experiments that have something to compare."""
+    ids = [find_experiment(client, name) for name in names]
+    runs = client.search_runs(ids, "", max_results=PAGE)
+    levels = Counter(run.data.tags.get("level", "") for run in runs if _scored(run))
+    return Counter({name: count for name, count in levels.items() if name})
+
+
+def _scored(run: Run) -> bool:
+    return any(metric.startswith(("test_", "val_")) for metric in run.data.metrics)

@@ -64,10 +64,11 @@ def place(
 ) -> list[Box]:
     """A box for each label, clear of the other labels, of all bubbles and of the frame.
 
-    All in one unit, such as pixels. Boxes keep off `lines` where that costs little. Should the
+    The labels are of the first bubbles; the others have none and are kept clear all the same. All
+    in one unit, such as pixels. Boxes keep off `lines` where that costs little. Should the
     frame be too full, the candidate with the least overlap is taken.
     """
-    order = sorted(range(len(bubbles)), key=lambda i: (-_crowd(bubbles, i), i))
+    order = sorted(range(len(sizes)), key=lambda i: (-_crowd(bubbles, i), i))
     placed: dict[int, Box] = {}
     drawn = list(lines)
     for i in order:
@@ -75,7 +76,7 @@ def place(
         placed[i] = box
         if (segment := leader(bubbles[i], box, gap)) is not None:
             drawn.append(segment)
-    return [placed[i] for i in range(len(bubbles))]
+    return [placed[i] for i in range(len(sizes))]
 
 
 def leader(bubble: Bubble, box: Box, gap: float = 3.0) -> Segment | None:
@@ -96,6 +97,36 @@ def staircase(points: Sequence[tuple[float, float]], right: float) -> list[Segme
     if corners:
         corners.append((right, corners[-1][1]))
     return [(*a, *b) for a, b in pairwise(corners)]
+
+
+def spread(wanted: Sequence[float], height: float, low: float, high: float) -> list[float]:
+    """Centres for labels in a column: as near to the wanted ones as a distance of `height` allows.
+
+    Within low..high if they fit there at all; the order is kept.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    blocks: list[tuple[float, int]] = []  # mean of (wanted - offset in block), members
+    for i in order:
+        blocks.append((wanted[i], 1))
+        while len(blocks) > 1:
+            (one, n), (two, m) = blocks[-2:]
+            # a block's centres are mean + (0 .. n - 1) * height; they touch where they would meet
+            if two - one >= n * height:
+                break
+            blocks[-2:] = [((n * one + m * (two - n * height)) / (n + m), n + m)]
+    centres: list[float] = []
+    for start, n in blocks:
+        start = max(low, min(start, high - (n - 1) * height))
+        if centres:
+            start = max(start, centres[-1] + height)
+        centres += [start + k * height for k in range(n)]
+    for k in reversed(range(len(centres))):  # what went above the upper bound pushes down
+        above = centres[k + 1] - height if k + 1 < len(centres) else high
+        centres[k] = min(centres[k], above)
+    placed = [0.0] * len(wanted)
+    for i, centre in zip(order, centres, strict=True):
+        placed[i] = centre
+    return placed
 
 
 def _choose(

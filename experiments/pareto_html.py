@@ -1,120 +1,103 @@
-"""The figure of a comparison as one HTML file: inline SVG, details under the pointer."""
+"""Top-1 error against a cost as one HTML file: inline SVG, details under the pointer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from string import Template
-from typing import Any
 
-from experiments.caption import MACS, notes, origin, part, title
-from experiments.grouping import Comparison, front, placeable
+from experiments.caption import figure_origin, notes, part, repeated, title
+from experiments.cost_axes import AXES, MACS, CostAxis, Row, optimal, placeable
+from experiments.figure_style import OKABE_ITO, cut
+from experiments.grouping import Comparison
+from experiments.html_page import DETAILS, document, paragraphs
 from experiments.labels import Box, Bubble, Segment, leader, place, staircase
 from experiments.numbers import percent, si, significant
-from experiments.plots import OKABE_ITO, limits, logarithmic
+from experiments.plots import MOST_LABELS, costs_of, labelled, limits, logarithmic, tick
+from experiments.row_names import labels
 
 WIDTH, HEIGHT = 960.0, 600.0
 FRAME = Box(70, 20, 930, 540)  # left, upper, right, lower: y points down
 SMALLEST, LARGEST = 3.0, 26.0  # radii; a smaller bubble could not be pointed at
-LETTER, LINE_HEIGHT = 7.0, 15.0  # of a 12 px sans-serif
-
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>$title</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-       max-width: 1000px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.3em; margin: 0 0 .3em }
-svg { width: 100%; height: auto; font-size: 12px }
-.grid { stroke: #e4e4e4 } .axis { stroke: #666 } .front { stroke: #999; fill: none }
-.leader { stroke: #666; stroke-width: .6 } .bar { stroke-width: 1.2 }
-.tick, .label { fill: #222 } .pareto { font-weight: bold }
-.point { stroke-width: 1; cursor: default }
-.point:hover, .point:focus { stroke-width: 3; outline: none }
-#details { min-height: 3em; font-size: .9em; white-space: pre-line; color: #222 }
-.note { font-size: .85em; color: #444; margin: .1em 0 }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height" role="img"
-     aria-label="Top-1 error against multiply-accumulates">
-$drawing
-</svg>
-<div id="details" aria-live="polite">Point at a bubble for its numbers.</div>
-$notes
-<script>
-for (const point of document.querySelectorAll(".point")) {
-  const show = () => {
-    document.getElementById("details").textContent = point.querySelector("title").textContent;
-  };
-  point.addEventListener("mouseenter", show);
-  point.addEventListener("focus", show);
-}
-</script>
-</body>
-</html>
-""")
+MANY = 16  # rows above which their names are written smaller
+LETTER, LINE_HEIGHT = 0.58, 1.25  # of a sans-serif, in its size; bold letters are wider
+BOLD = 0.66
 
 
-def page(comparison: Comparison) -> str:
+def page(comparison: Comparison, axis: CostAxis = MACS) -> str:
     """A self-contained page: one circle.point a row, area in proportion to parameters."""
-    rows = placeable(comparison.rows)
-    lines = [
-        origin(comparison),
-        f"Area of a bubble: number of parameters. Line: Pareto front. Bars: ± 1 sample standard "
-        f"deviation over seeds. {MACS}.",
-        *notes(comparison),
-    ]
-    missing = [row["name"] for row in comparison.rows if row not in rows]
-    if missing:
-        lines.append(f"Not drawn for want of MACs or top-1: {', '.join(missing)}")
-    return PAGE.substitute(
-        title=escape(title(comparison)),
-        width=f"{WIDTH:g}",
-        height=f"{HEIGHT:g}",
-        drawing="\n".join(_drawing(comparison, rows)) if rows else "",
-        notes="\n".join(f'<p class="note">{escape(line)}</p>' for line in lines),
+    drawing = f"{svg(comparison, axis)}\n{DETAILS}"
+    return document(title(comparison), f"{drawing}\n{paragraphs(notes_of(comparison, axis))}")
+
+
+def svg(comparison: Comparison, axis: CostAxis = MACS) -> str:
+    """The drawing alone, to stand in a page that has `html_page.STYLE` and `SCRIPT`."""
+    rows = placeable(comparison.rows, axis)
+    drawn = "\n".join(_drawing(comparison, rows, axis)) if rows else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="pareto-figure" data-axis="{axis.slug}" '
+        f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" '
+        f'aria-label="Top-1 error against {escape(axis.title)}">\n{drawn}\n</svg>'
     )
 
 
-def _drawing(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    scale = _Scale(rows)
+def notes_of(comparison: Comparison, axis: CostAxis) -> list[str]:
+    """What stands below the drawing."""
+    lines = [
+        figure_origin(comparison),
+        f"Area of a bubble: number of parameters. Line: Pareto front. Bars: ± 1 sample standard "
+        f"deviation over {repeated(comparison)}. {axis.note}".rstrip(". ")
+        + ".",
+        *notes(comparison),
+    ]
+    placed = {id(row) for row in placeable(comparison.rows, axis)}
+    missing = [row["name"] for row in comparison.rows if id(row) not in placed]
+    if missing:
+        lines.append(f"Not drawn for want of {axis.title} or top-1: {', '.join(missing)}")
+    if len(placed) > MOST_LABELS:
+        lines.append("Only rows on the front are named; point at the others")
+    return lines
+
+
+def _drawing(comparison: Comparison, rows: Sequence[Row], axis: CostAxis) -> list[str]:
+    scale = _Scale(rows, axis)
+    on_front = optimal(rows, axis)
     colours = {name: OKABE_ITO[i % len(OKABE_ITO)] for i, name in enumerate(comparison.experiments)}
     largest = max((row["params"] or 0 for row in rows), default=0)
     drawn = _axes(scale, part(comparison))
 
-    corners = [scale.at(row["macs"], row["top1_error"]) for row in front(rows)]
-    lines = staircase(corners, FRAME.right)
+    corners = [scale.of(row) for row in on_front]
+    lines = staircase(corners, FRAME.right if axis.less_is_better else FRAME.left)
     for x0, y0, x1, y1 in lines:
         drawn.append(f'<path class="front" d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"/>')
 
+    named = labelled(rows, on_front)
+    rows = [*named, *(row for row in rows if not _in(row, named))]
     bubbles = []
     for row in rows:
-        x, y = scale.at(row["macs"], row["top1_error"])
+        x, y = scale.of(row)
         share = (row["params"] or 0) / largest if largest else 0.0
         bubbles.append(Bubble(x, y, max(SMALLEST, LARGEST * math.sqrt(share))))
     for row, bubble in sorted(zip(rows, bubbles, strict=True), key=lambda pair: -pair[1].radius):
-        drawn += _point(row, bubble, scale, colours[row["experiment"]])
+        colour = colours[row["experiment"]]
+        drawn += _point(row, bubble, scale, colour, _in(row, on_front))
     bars = [bar for row in rows if (bar := _bar(row, scale)) is not None]
-    return drawn + _labels(rows, bubbles, lines + bars)
+    return drawn + _labels(named, bubbles, lines + bars, on_front)
 
 
 class _Scale:
-    """From MACs and error (fraction) to the coordinates of the drawing."""
+    """From cost and error (fraction) to the coordinates of the drawing."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]):
-        self.log = logarithmic([row["macs"] for row in rows])
-        self.across, self.up = limits(list(rows))
+    def __init__(self, rows: Sequence[Row], axis: CostAxis):
+        self.axis = axis
+        self.log = logarithmic(costs_of(rows, axis))
+        self.across, self.up = limits(rows, axis)
 
-    def at(self, macs: float, error: float) -> tuple[float, float]:
-        return self.x(macs), self.y(100 * error)
+    def of(self, row: Row) -> tuple[float, float]:
+        return self.x(row[self.axis.key] / self.axis.unit), self.y(100 * row["top1_error"])
 
-    def x(self, macs: float) -> float:
-        value = math.log10(macs) if self.log else macs
+    def x(self, cost: float) -> float:
+        value = math.log10(cost) if self.log else cost
         share = (value - self.across[0]) / (self.across[1] - self.across[0])
         return FRAME.left + share * (FRAME.right - FRAME.left)
 
@@ -130,7 +113,7 @@ class _Scale:
             values = [step * 10.0**power for power in powers for step in steps]
             across = [value for value in values if low <= math.log10(value) <= high]
         else:
-            across = _round_values(low, high)
+            across = [value for value in _round_values(low, high) if value >= 0]
         return across, [v for v in _round_values(*self.up) if 0 <= v <= 100]
 
 
@@ -140,12 +123,10 @@ def _axes(scale: _Scale, of_part: str) -> list[str]:
     across, up = scale.ticks()
     for value in across:
         x = scale.x(value)
-        text = f"{value:g}" if value < 1000 else si(value, 4)
-        number, _, prefix = text.partition(" ")
         drawn.append(f'<path class="grid" d="M{x:.1f} {upper:g}V{lower:g}"/>')
         drawn.append(
             f'<text class="tick" x="{x:.1f}" y="{lower + 18:g}" text-anchor="middle">'
-            f"{float(number):g} {prefix}</text>"
+            f"{tick(value, scale.axis)}</text>"
         )
     for value in up:
         y = scale.y(value)
@@ -158,7 +139,7 @@ def _axes(scale: _Scale, of_part: str) -> list[str]:
     middle_x, middle_y = (left + right) / 2, (upper + lower) / 2
     drawn.append(
         f'<text class="tick" x="{middle_x:g}" y="{lower + 42:g}" text-anchor="middle">'
-        "Multiply-accumulates for one image</text>"
+        f"{escape(scale.axis.label)}</text>"
     )
     drawn.append(
         f'<text class="tick" transform="translate(22 {middle_y:g}) rotate(-90)" '
@@ -167,20 +148,20 @@ def _axes(scale: _Scale, of_part: str) -> list[str]:
     return drawn
 
 
-def _bar(row: Mapping[str, Any], scale: _Scale) -> Segment | None:
+def _bar(row: Row, scale: _Scale) -> Segment | None:
     """One standard deviation to either side."""
     if not row["top1_std"]:
         return None
-    x, error, std = scale.x(row["macs"]), row["top1_error"], row["top1_std"]
+    x, error, std = scale.of(row)[0], row["top1_error"], row["top1_std"]
     return x, scale.y(100 * (error - std)), x, scale.y(100 * (error + std))
 
 
-def _point(row: Mapping[str, Any], bubble: Bubble, scale: _Scale, colour: str) -> list[str]:
+def _point(row: Row, bubble: Bubble, scale: _Scale, colour: str, on_front: bool) -> list[str]:
     drawn = []
     if (bar := _bar(row, scale)) is not None:
         x, low, _, high = bar
         drawn.append(f'<path class="bar" stroke="{colour}" d="M{x:.1f} {low:.1f}V{high:.1f}"/>')
-    opacity = 0.55 if row["pareto"] else 0.16
+    opacity = 0.55 if on_front else 0.16
     # the dot first: the circle on top takes the pointer, and is never too small to be hit
     drawn.append(
         f'<path stroke="{colour}" stroke-width="4" stroke-linecap="round" '
@@ -190,41 +171,60 @@ def _point(row: Mapping[str, Any], bubble: Bubble, scale: _Scale, colour: str) -
         f'<circle class="point" tabindex="0" data-name="{escape(row["name"])}" '
         f'cx="{bubble.x:.1f}" cy="{bubble.y:.1f}" r="{bubble.radius:.1f}" '
         f'fill="{colour}" fill-opacity="{opacity}" stroke="{colour}">'
-        f"<title>{escape(_details(row))}</title></circle>"
+        f"<title>{escape(details(row, on_front))}</title></circle>"
     )
     return drawn
 
 
-def _details(row: Mapping[str, Any]) -> str:
+def details(row: Row, on_front: bool) -> str:
+    """What the pointer shows of a row."""
     facts = [
-        f"{row['name']}{' (Pareto-optimal)' if row['pareto'] else ''}",
+        f"{row['name']}{' (Pareto-optimal)' if on_front else ''}",
         f"top-1 {percent(row, 'top1_mean')} %, n = {row['n']}",
-        f"MACs {si(row['macs'])}, parameters {si(row['params']) or '?'}",
     ]
-    if row["latency_ms_p50"] is not None:
-        facts.append(f"latency p50 {significant(row['latency_ms_p50'])} ms")
+    if row.get("vs_best"):
+        facts.append(f"against the best: {row['vs_best']}")
+    facts.append(f"MACs {si(row['macs']) or '?'}, parameters {si(row['params']) or '?'}")
+    facts += [
+        f"{axis.title.lower()} {axis.shown(row)}"
+        for axis in AXES[2:]
+        if row.get(axis.key) is not None
+    ]
     if row["train_images_per_second"] is not None:
         facts.append(f"training {significant(row['train_images_per_second'])} images/s")
     return "\n".join(facts)
 
 
 def _labels(
-    rows: Sequence[Mapping[str, Any]], bubbles: Sequence[Bubble], lines: Sequence[Segment]
+    rows: Sequence[Row],
+    bubbles: Sequence[Bubble],
+    lines: Sequence[Segment],
+    on_front: Sequence[Row],
 ) -> list[str]:
-    sizes = [(LETTER * len(row["name"]) + 2, LINE_HEIGHT) for row in rows]
+    names = [cut(name, 40) for name in labels(rows)]
+    font = 12.0 if len(rows) <= MANY else 10.0
+    letters = [BOLD if _in(row, on_front) else LETTER for row in rows]
+    sizes = [
+        (font * width * len(name) + 6, font * LINE_HEIGHT)
+        for name, width in zip(names, letters, strict=True)
+    ]
     drawn = []
-    for row, bubble, box in zip(
-        rows, bubbles, place(bubbles, sizes, FRAME, lines, gap=4.0), strict=True
-    ):
+    boxes = place(bubbles, sizes, FRAME, lines, gap=4.0)
+    for row, name, bubble, box in zip(rows, names, bubbles, boxes, strict=False):
         if (line := leader(bubble, box, 4.0)) is not None:
             x0, y0, x1, y1 = line
             drawn.append(f'<path class="leader" d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"/>')
-        weight = " pareto" if row["pareto"] else ""
+        weight = " pareto" if _in(row, on_front) else ""
         drawn.append(
             f'<text class="label{weight}" x="{(box.left + box.right) / 2:.1f}" '
-            f'y="{box.top - 4:.1f}" text-anchor="middle">{escape(row["name"])}</text>'
+            f'y="{box.top - font / 3:.1f}" font-size="{font:g}" text-anchor="middle">'
+            f"{escape(name)}</text>"
         )
     return drawn
+
+
+def _in(row: Row, rows: Sequence[Row]) -> bool:
+    return any(row is one for one in rows)
 
 
 def _round_values(low: float, high: float) -> list[float]:

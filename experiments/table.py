@@ -1,4 +1,4 @@
-"""A comparison as a table: on the terminal, and as CSV."""
+"""A comparison as a table: on the terminal, as Markdown, as CSV, and its cells for the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.caption import MACS, notes, origin, part, title
+from experiments.caption import notes, origin, part, title
+from experiments.cost_axes import MACS
 from experiments.grouping import Comparison
 from experiments.numbers import percent, si, significant
 from experiments.wording import in_words
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MIB = 2**20
+NAME = 26  # letters of a name that stay in one line
+LEFT = {"", "model", "experiment"}  # columns of words
 Cell = Callable[[dict[str, Any]], str]
 
 
@@ -25,10 +28,12 @@ def render(comparison: Comparison, width: int | None = None) -> Table:
     from rich.measure import Measurement
 
     console = Console(width=width)
-    columns = _columns(comparison)
+    columns = columns_of(comparison)
     while True:
         table = _table(comparison, columns)
         needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        longest = max(len(row["name"]) for row in comparison.rows)
+        needed -= max(0, longest - NAME)  # rather a name in two lines than a column less
         droppable = [column for column in columns if column[1] > 0]
         if needed <= console.width or not droppable:
             return table
@@ -37,7 +42,7 @@ def render(comparison: Comparison, width: int | None = None) -> Table:
 
 def write_csv(comparison: Comparison, path: Path) -> None:
     """Raw numbers at full precision, one row a group; lists are joined by spaces."""
-    fields = list(comparison.rows[0])
+    fields = [field for field in comparison.rows[0] if field != "values"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(fields)
@@ -45,7 +50,20 @@ def write_csv(comparison: Comparison, path: Path) -> None:
             writer.writerow([_plain(row[field]) for field in fields])
 
 
-def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
+def write_markdown(comparison: Comparison, path: Path) -> None:
+    """The whole table with its legend, for a paper's appendix or a pull request."""
+    columns = columns_of(comparison)
+    headers = [_escaped(header.replace("\n", " ")) for header, _, _ in columns]
+    rules = ["---" if header in LEFT else "--:" for header, _, _ in columns]
+    lines = [f"# {_escaped(title(comparison))}", "", _line(headers), _line(rules)]
+    for row in comparison.rows:
+        lines.append(_line([_escaped(cell(row).strip()) for _, _, cell in columns]))
+    notes_below = legend(comparison, [header for header, _, _ in columns])
+    lines += ["", *(f"- {_escaped(note)}" for note in notes_below), ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def columns_of(comparison: Comparison) -> list[tuple[str, int, Cell]]:
     """Header, rank by which it goes when the terminal is narrow (0: never), and its cells."""
 
     def mean(key: str, show: Callable[[Any], str]) -> Cell:
@@ -65,7 +83,7 @@ def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
 
     shown_part = part(comparison)
     columns: list[tuple[str, int, Cell]] = [
-        ("", 0, lambda row: "●" if row["pareto"] else ""),
+        ("", 0, lambda row: "●" if row["pareto"] else "○" if row.get("dominated") else ""),
         ("model", 0, lambda row: row["name"]),
     ]
     if len(comparison.experiments) > 1:
@@ -78,6 +96,7 @@ def _columns(comparison: Comparison) -> list[tuple[str, int, Cell]]:
     columns += [
         ("n", 0, value("n")),
         (f"{shown_part}\ntop-1 %", 0, accuracy("top1_mean")),
+        ("vs best\np (Holm)", 1, _against_best),
         (f"{shown_part}\ntop-5 %", 2, accuracy(f"{_prefix(comparison)}_top5")),
     ]
     if comparison.score == "test_top1":
@@ -107,17 +126,16 @@ def _table(comparison: Comparison, columns: list[tuple[str, int, Cell]]) -> Tabl
 
     table = Table(
         title=Text(title(comparison), style="bold"),
-        caption=Text("\n".join(_legend(comparison, [column[0] for column in columns]))),
+        caption=Text("\n".join(legend(comparison, [column[0] for column in columns]))),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    left = {"", "model", "experiment"}
     for header, _, _ in columns:
         table.add_column(
             Text(header),
-            justify="left" if header in left or header.endswith("%") else "right",
+            justify="left" if header in LEFT or header.endswith("%") else "right",
             vertical="top",
             overflow="fold",
             no_wrap=header != "model",
@@ -128,18 +146,36 @@ def _table(comparison: Comparison, columns: list[tuple[str, int, Cell]]) -> Tabl
     return table
 
 
-def _legend(comparison: Comparison, headers: list[str]) -> list[str]:
+def legend(comparison: Comparison, headers: list[str]) -> list[str]:
+    """What stands below the table: marks, units, origin, tests, warnings."""
     lines = []
     if any(row["pareto"] for row in comparison.rows):
         lines.append(
             "● Pareto-optimal: no other row is at least as good in both MACs and "
-            f"{part(comparison)} top-1, and better in one"
+            f"{part(comparison)} top-1, and better in one; ○ dominated"
         )
     if any(header.endswith("MSE") for header in headers):
         lines.append("MSE: mean squared error of reconstructions, pixels on 0..1")
     if any(header.startswith("p50") for header in headers):
         lines.append("p50, p95: median and 95th percentile of latency")
-    return [*lines, MACS, origin(comparison), *notes(comparison)]
+    return [*lines, MACS.note, origin(comparison), *notes(comparison)]
+
+
+def _against_best(row: dict[str, Any]) -> str:
+    """`best`, the adjusted p-value, or a dash where no test was possible."""
+    text = row.get("vs_best") or ""
+    return "–" if text.startswith("not tested") else text.removeprefix("p = ").removeprefix("p ")
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    for character in ("\\", "|", "<", "*", "_", "`"):
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")
 
 
 def _prefix(comparison: Comparison) -> str:

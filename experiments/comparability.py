@@ -1,0 +1,74 @@
+"""What keeps rows from being compared like with like: other data, code, machines, precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COUNTED_ONCE = ("without_score", "dirty_runs")
+"""Keys of rows that only these warnings need."""
+
+
+def warnings_of(rows: Sequence[Mapping[str, Any]], score: str) -> list[str]:
+    """One sentence each; empty where the rows are alike in all of it."""
+    found = []
+    fingerprints = {row["source_fingerprint"] for row in rows}
+    if len(fingerprints) > 1:
+        sources = ", ".join(sorted(str(f)[:12] for f in fingerprints))
+        found.append(f"Not comparable: the rows were trained on different data (sources {sources})")
+    top1 = score.endswith("top1")
+    for row in rows:
+        missing = row["without_score"]
+        if missing and not (top1 and _is_error(row)):
+            found.append(f"{row['name']}: {missing} of {row['n']} runs have no {score}")
+    if score.startswith("val"):
+        what = "top-1" if top1 else "squared error"
+        found.append(f"No run has a test part: {what} here is that of the validation part")
+    if top1 and any(row["top1_mean"] is None and _is_error(row) for row in rows):
+        found.append("Reconstructions have no top-1; their squared error stands beside it")
+    found += _code(rows)
+    machines = _parts(rows, "machine")
+    if len(machines) > 1:
+        found.append(f"The runs were made on different machines ({_list(machines)})")
+    for row in rows:
+        if len(_parts([row], "machine")) > 1:
+            found.append(f"{row['name']}: its own runs come from different machines")
+    if len(_parts(rows, "device")) > 1:
+        found.append("Times, rates and memory come from different devices")
+    if len(_parts(rows, "precision")) > 1:
+        found.append("The rows mix precisions")
+    return found
+
+
+def _code(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = []
+    commits = _parts(rows, "git_commit")
+    if len(commits) > 1:
+        shown = _list([commit[:7] for commit in commits])
+        found.append(f"The runs were made by different versions of the code (commits {shown})")
+    for row in rows:
+        own = _parts([row], "git_commit")
+        if len(own) > 1:
+            shown = _list([commit[:7] for commit in own])
+            found.append(f"{row['name']}: its own runs come from different commits ({shown})")
+    dirty = sum(row["dirty_runs"] for row in rows)
+    if dirty:
+        runs = sum(len(row["run_ids"]) for row in rows)
+        found.append(
+            f"{dirty} of {runs} runs were made with uncommitted changes in the code; "
+            "their commit does not tell what ran"
+        )
+    return found
+
+
+def _parts(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return sorted({part for row in rows if row[key] for part in row[key].split("; ")})
+
+
+def _list(words: Sequence[str], most: int = 4) -> str:
+    shown = ", ".join(words[:most])
+    return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
+
+
+def _is_error(row: Mapping[str, Any]) -> bool:
+    return any(row[metric] is not None for metric in ("test_mse", "val_mse", "train_mse"))
