@@ -93,7 +93,7 @@ class _Walk:
         `fields` are those of its inputs if it is nested, else None.
         """
         known = self._fields_of_inputs(model, fields)
-        for node in _nodes_in_order(model):
+        for node in nodes_in_order(model):
             operation = node.operation
             name = prefix + operation.name
             if node.is_input and fields is not None:
@@ -154,7 +154,7 @@ class _Walk:
         return total, kernels
 
 
-def _nodes_in_order(model: keras.Model) -> list[Any]:
+def nodes_in_order(model: keras.Model) -> list[Any]:
     """The applications of layers that `model` is made of, inputs first.
 
     Follows its tensors back, because a layer also remembers its applications in other models.

@@ -57,7 +57,7 @@ def ten_crop(size: Size, side: int = 256) -> Protocol:
 
 def alexnet(size: Size, side: int = 256) -> Protocol:
     """The same ten crops, of the central square: so never of what it cuts off. AlexNet, 4.1."""
-    short = _scaled(side, max(size))
+    short = scaled(side, max(size))
 
     def views(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
         resized = resize_short_side(image, short)
@@ -78,7 +78,7 @@ def googlenet(size: Size, sides: Sequence[int] = GOOGLENET_SIDES) -> Protocol:
     def views(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
         crops = []
         for side in sides:
-            short = _scaled(side, max(size))
+            short = scaled(side, max(size))
             resized = resize_short_side(image, short)
             free = tf.shape(resized)[:2] - short
             for at in (tf.zeros_like(free), free // 2, free):
@@ -111,10 +111,10 @@ def dense(size: Size, sides: Sequence[int] = RESNET_SIDES) -> Protocol:
     """
 
     def views(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        shorts = [_scaled(side, max(size)) for side in sides]
+        shorts = [scaled(side, max(size)) for side in sides]
         return tuple(_mirrored(resize_short_side(image, short)[None]) for short in shorts)
 
-    cost = sum(2.0 * _scaled(side, max(size)) ** 2 / (size[0] * size[1]) for side in sides)
+    cost = sum(2.0 * scaled(side, max(size)) ** 2 / (size[0] * size[1]) for side in sides)
     return Protocol("dense", 2 * len(sides), cost, views)
 
 
@@ -241,7 +241,7 @@ def exact(source: Source, size: Size, crop_fraction: float) -> View:
     return view
 
 
-def _scaled(side: int, size: int) -> int:
+def scaled(side: int, size: int) -> int:
     """In pixels of this network; never below its own side."""
     return max(size, round(side * size / REFERENCE))
 
@@ -263,4 +263,4 @@ def _mirrored(crops: tf.Tensor) -> tf.Tensor:
 
 
 def _ten(image: tf.Tensor, size: Size, side: int) -> tf.Tensor:
-    return _mirrored(_five(resize_short_side(image, _scaled(side, max(size))), size))
+    return _mirrored(_five(resize_short_side(image, scaled(side, max(size))), size))

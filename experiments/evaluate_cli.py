@@ -1,0 +1,84 @@
+"""The commands `ilsvrc evaluate` and `ilsvrc predict`, hooked into `experiments.cli`. Nothing heavy
+is imported here."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.errors import BadInput
+
+CHANGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+=")
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def evaluate(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK... [KEY.PATH=VALUE]...",
+            help="Run ids, .keras files, architectures (NAME:imagenet, NAME:FILE, or with "
+            "model.weights); and settings, such as data.source, evaluate.protocol.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables, figures and predictions.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score networks on images: each, their ensemble, and tests between every two."""
+    networks, changes = sorted_words(words)
+    if not networks:
+        raise BadInput("evaluate: name a run id, a .keras file or an architecture with weights")
+    from experiments import cli, evaluation_text
+    from experiments import evaluate as command
+
+    document = command.evaluate(networks, changes, out, quiet=as_json, say=_say)
+    if as_json:
+        cli._print(document)
+        return
+    for part in evaluation_text.parts(document):
+        print(part) if isinstance(part, str) else cli._show(part)
+
+
+def predict(
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="As for evaluate.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE... [KEY.PATH=VALUE]...", help="JPEG or PNG files, or folders of them."
+        ),
+    ],
+    explain: Annotated[
+        Path | None, typer.Option(help="Folder for Grad-CAM pictures: where the network looked.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The five most probable classes of pictures."""
+    images, changes = sorted_words(words)
+    if not images:
+        raise BadInput("predict: name a picture or a folder of pictures")
+    from experiments import cli
+    from experiments import predict as command
+
+    rows = command.predict(network, images, changes, explain, quiet=as_json, say=_say)
+    if as_json:
+        cli._print(rows)
+        return
+    for line in command.lines(rows):
+        print(line)
+
+
+def sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What a command names, and the settings among it; a file may have = in its name."""
+    changes = [word for word in words if CHANGE.match(word) and not Path(word).exists()]
+    return [word for word in words if word not in changes], changes
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
