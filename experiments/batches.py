@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,38 @@ import numpy as np
 from experiments import pretrained
 from experiments.config import Config
 from experiments.errors import FailedWork
+from experiments.kept import Kept, digest
 from experiments.plan import class_weights
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images held in memory, to be scored in this order."""
+
+    held: Any
+    """pipelines.in_memory.Resident."""
+    indices: np.ndarray
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What the batches of a fit are made of, for a network that makes them itself, in memory.
+
+    `steps`, `transfer`, `antialias` and `held` shape the traced program; all else is given to it.
+    """
+
+    held: Any
+    """pipelines.in_memory.Resident."""
+    indices: np.ndarray
+    batch_size: int
+    seed: int
+    colours: Any
+    """pipelines.statistics.Colours of the training part."""
+    class_weights: np.ndarray | None
+    steps: tuple[dict[str, Any], ...]
+    transfer: str
+    antialias: bool
 
 
 @dataclass(frozen=True)
@@ -20,6 +51,7 @@ class Batches:
     source: Any
     train: np.ndarray
     statistics: Any
+    kept: Kept = field(default_factory=Kept, repr=False)
 
     def steps(self, config: Config) -> int:
         """Updates in an epoch; the last batch is what is left over."""
@@ -55,18 +87,80 @@ class Batches:
         table = tf.constant(weights)
         return dataset.map(lambda images, labels: (images, *weighted(labels, table)))
 
+    def training_rows(self, config: Config, seed: int) -> TrainingRows | None:
+        """What `training` makes batches of, if the Trainer can make the same ones by itself."""
+        from pipelines.statistics import Colours
+
+        steps = steps_of(config)
+        held = self._held(config, augmented=bool(steps))
+        if held is None:
+            return None
+        channels = self.source.image_shape[2]
+        colours = Colours(np.zeros(channels), np.zeros(channels), np.zeros([channels] * 2))
+        if self.statistics is not None:
+            found = self.statistics
+            colours = Colours(found.mean, found.eigenvalues, found.eigenvectors)
+        return TrainingRows(
+            held,
+            np.asarray(self.train, np.int64),
+            config.data.batch_size,
+            seed,
+            Colours(*(np.asarray(x, np.float32) for x in colours)),
+            class_weights(config, self.source, self.train),
+            steps,
+            config.data.transfer,
+            config.data.antialias,
+        )
+
+    def held_out(self, config: Config, indices: np.ndarray) -> Any:
+        """What `Trainer.score` takes: Rows where the images are held in memory, else batches."""
+        held = self._held(config)
+        if held is None:
+            return self.evaluation(config, indices)
+        return Rows(held, np.asarray(indices, np.int64), config.data.eval_batch_size)
+
     def evaluation(self, config: Config, indices: np.ndarray, batch_size: int = 0) -> Any:
         """Batches (images, labels) of `indices` in order, as they are scored."""
         import pipelines.build
 
         size, crop_fraction = view(config)
-        return pipelines.build.evaluation_dataset(
-            self.source,
-            indices,
-            size=size,
-            batch_size=batch_size or config.data.eval_batch_size,
-            crop_fraction=crop_fraction,
-            threads=config.data.threads,
+        batch_size = batch_size or config.data.eval_batch_size
+
+        def make() -> Any:
+            return pipelines.build.evaluation_dataset(
+                self.source,
+                indices,
+                size=size,
+                batch_size=batch_size,
+                crop_fraction=crop_fraction,
+                threads=config.data.threads,
+            )
+
+        key = (digest(indices), size, batch_size, crop_fraction, config.data.threads)
+        return self.kept.get("datasets", key, make)
+
+    def _held(self, config: Config, *, augmented: bool = False) -> Any:
+        """The views on the one device that computes; None where there is no such thing.
+
+        An accelerator would wait for what is drawn for each image on the host, which tf.data does
+        beside it. XLA would compile a batch of what is left over apart.
+        """
+        import keras
+        import tensorflow as tf
+
+        from pipelines.in_memory import resident
+
+        if keras.backend.backend() != "tensorflow" or config.train.jit:
+            return None
+        accelerators = [x for kind in ("GPU", "TPU") for x in tf.config.list_logical_devices(kind)]
+        if len(accelerators) > 1 or (accelerators and augmented):
+            return None
+        device = accelerators[0].name if accelerators else "CPU:0"
+        size, crop_fraction = view(config)
+        return self.kept.get(
+            "views",
+            (size, crop_fraction, device),
+            lambda: resident(self.source, size, crop_fraction, device),
         )
 
     def normalisation(self, config: Config) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from experiments.errors import FailedWork
 from experiments.scores import accuracies, log_mean_probabilities, softmax
 
 if TYPE_CHECKING:
+    from experiments.batches import Rows
     from experiments.trainer import Trainer
 
 
@@ -28,12 +29,12 @@ class Evaluation:
     columns: dict[str, np.ndarray]
 
 
-def evaluate(trainer: Trainer, dataset: Any, part: str, samples: int = 1) -> Evaluation:
-    """Score every image of a dataset once.
+def evaluate(trainer: Trainer, images: Rows | Any, part: str, samples: int = 1) -> Evaluation:
+    """Score every image of a part once.
 
     Args:
         trainer: holds the network.
-        dataset: batches of (images, labels).
+        images: Rows in memory, or a dataset of batches (images, labels): the same scores.
         part: train, val or test, the prefix of the metrics.
         samples: stochastic passes whose probabilities are averaged; the loss is then that of
             their logarithm, which is cross-entropy's own.
@@ -42,25 +43,32 @@ def evaluate(trainer: Trainer, dataset: Any, part: str, samples: int = 1) -> Eva
         FailedWork: the network gives numbers that are not finite.
     """
     if trainer.reconstructs:
-        errors, labels = trainer.pixel_errors(dataset)
+        _, errors, labels = trainer.score(images)
         _check_finite(errors, part)
-        mse = float(errors.astype(np.float64).mean())
+        mse = mean(errors)
         return Evaluation({f"{part}_mse": mse}, mse, {"label": labels, "mse": errors})
-    logits, labels = trainer.logits(dataset)
+    logits, losses, labels = trainer.score(images)
     _check_finite(logits, part)
+    loss = mean(losses)
     if samples > 1:
-        passes = [logits, *(trainer.logits(dataset)[0] for _ in range(samples - 1))]
+        passes = [logits, *(trainer.score(images)[0] for _ in range(samples - 1))]
         logits = log_mean_probabilities(passes)
+        loss = trainer.mean_loss(logits, labels)
     probabilities = softmax(logits)
     return Evaluation(
         accuracies(logits, labels, part),
-        trainer.mean_loss(logits, labels),
+        loss,
         {
             "label": labels,
             "predicted": probabilities.argmax(axis=1),
             "probabilities": probabilities,
         },
     )
+
+
+def mean(values: np.ndarray) -> float:
+    """In double precision, so that it does not depend on how many there are."""
+    return float(values.astype(np.float64).mean())
 
 
 def write_predictions(path: Path, parts: list[tuple[str, np.ndarray, Evaluation]]) -> str | None:

@@ -1,4 +1,8 @@
-"""Run one Job: data, statistics, training, evaluation, cost. Called inside a worker."""
+"""Run one Job: data, statistics, training, evaluation, cost. Called inside a worker.
+
+A worker keeps what its next jobs can use: the opened source, the statistics of each training part,
+the images on the device, and the compiled networks.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,12 @@ import numpy as np
 
 from experiments import measure, pretrained
 from experiments.batches import Batches, steps_of, view
+from experiments.checkpoints import Checkpoints
 from experiments.config import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.evaluation import evaluate, write_predictions
 from experiments.jobs import Job, Outcome, seed_for
+from experiments.kept import Kept, digest
 from experiments.plan import open_source, source_key
 from experiments.quiet import load_tensorflow
 
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from experiments.loop import History
     from experiments.trainer import Trainer
 
-_source: tuple[Any, Any] = (None, None)
+_source: tuple[Any, Any, Kept] = (None, None, Kept())
 _trainers: tuple[str | None, dict[int, Trainer]] = (None, {})
 
 
@@ -60,19 +66,28 @@ def run(job: Job, emit: Any) -> Outcome:
     from experiments import stages
     from experiments.layer_statistics import LayerStatistics
 
-    memory = measure.PeakMemory().start()
-    source = _open(config)
+    memory = measure.PeakMemory()
+    if job.measured:
+        memory.start()
+    source, kept = _open(config)
     size, crop_fraction = view(config)
-    statistics = pipelines.statistics.fit(source, job.train, size=size, crop_fraction=crop_fraction)
-    batches = Batches(source, job.train, statistics)
-    artifacts: dict[str, Any] = {"statistics.json": statistics.to_dict()}
+    statistics = kept.get(
+        "statistics",
+        (digest(job.train), size, crop_fraction),
+        lambda: pipelines.statistics.fit(source, job.train, size=size, crop_fraction=crop_fraction),
+    )
+    batches = Batches(source, job.train, statistics, kept)
+    artifacts: dict[str, Any] = {
+        "statistics.json": statistics.to_dict(),
+        "class_names.json": list(source.class_names),
+    }
     if source.corrupt:
         artifacts["corrupt_images.json"] = source.corrupt
 
     def validation(trainer: Trainer) -> Callable[[], dict[str, float]] | None:
         if job.validation is None:
             return None
-        held_out = batches.evaluation(config, job.validation)
+        held_out = batches.held_out(config, job.validation)
 
         def validate() -> dict[str, float]:
             result = evaluate(trainer, held_out, "val")
@@ -87,8 +102,10 @@ def run(job: Job, emit: Any) -> Outcome:
         initial, artifacts["stages.json"] = stages.train_stages(
             config, batches, lambda at, own: _compiled(job, source, own, at), validation, emit
         )
-        memory.start()  # what the stages took is not this network's
+        if job.measured:
+            memory.start()  # what the stages took is not this network's
     trainer = _compiled(job, source, config, len(config.train.stages))
+    trainer.clock.seconds = 0.0
     _check_samples(config, trainer)
     mean, scale = batches.normalisation(config)
     copied = trainer.reset(
@@ -102,30 +119,43 @@ def run(job: Job, emit: Any) -> Outcome:
     probe = LayerStatistics(trainer, batches, config) if config.train.layer_statistics else None
     if probe:
         probe.measure(0)
+    held_out = (("val", job.validation), ("test", job.test)) if job.checkpoints else ()
+    asked = {part: batches.held_out(config, own) for part, own in held_out if own is not None}
+    checkpoints = Checkpoints(trainer, asked, job.checkpoints)
+
+    def after_epoch(epoch: int) -> None:
+        checkpoints.keep(epoch)
+        if probe:
+            probe.measure(epoch)
+
+    data_seed = seed_for(config.seed, "data")
     history = trainer.fit(
-        lambda: batches.training(config, seed_for(config.seed, "data")),
+        lambda: batches.training(config, data_seed),
         config,
         steps_per_epoch=batches.steps(config),
         validate=validation(trainer),
         emit=stages.shifted(emit, config, batches, len(config.train.stages)),
-        after_epoch=probe.measure if probe else None,
+        after_epoch=after_epoch if probe or job.checkpoints else None,
+        rows=batches.training_rows(config, data_seed),
     )
-    scores, kept = _scores(job, trainer, batches, history)
+    scores, said = _scores(job, trainer, batches, history)
 
-    cost = _network_cost(trainer)
-    cost |= measure.training_speed(len(job.train), history.seconds)
-    cost["peak_memory_bytes"] = memory.bytes()
-    cost |= measure.inference(
-        trainer.infer,
-        trainer.model.input_shape[1:],
-        config.data.eval_batch_size,
-        latency_calls=config.bench.latency_calls,
-        throughput_batches=config.bench.throughput_batches,
-    )
+    cost = measure.training_speed(len(job.train), history.seconds)
+    cost["step_seconds"] = trainer.clock.seconds
+    if job.measured:
+        cost |= _network_cost(trainer)
+        cost["peak_memory_bytes"] = memory.bytes()
+        cost |= measure.inference(
+            trainer.infer,
+            trainer.model.input_shape[1:],
+            config.data.eval_batch_size,
+            latency_calls=config.bench.latency_calls,
+            throughput_batches=config.bench.throughput_batches,
+        )
     directory = Path(job.directory)
     directory.mkdir(parents=True, exist_ok=True)
     files = probe.write(directory) if probe else []
-    if trainer.reconstructs:
+    if trainer.reconstructs and job.measured:
         files.append(_picture(directory / "reconstructions.png", job, trainer, batches))
     return Outcome(
         path=job.path,
@@ -133,8 +163,10 @@ def run(job: Job, emit: Any) -> Outcome:
         scores=scores,
         history=history.epochs,
         cost=cost,
-        predictions=write_predictions(directory / "predictions.parquet", kept),
-        model=_write_model(directory / "model.keras", trainer, history, config),
+        predictions=write_predictions(directory / "predictions.parquet", checkpoints.beside(said)),
+        model=_write_model(directory / "model.keras", trainer, history, config)
+        if job.measured
+        else None,
         tags={
             "device": measure.device(config.train.threads),
             "augment": pipelines.recipes.render(steps_of(config)),
@@ -157,18 +189,18 @@ def _scores(
         reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
         scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
     trainer.seed_samples(seed_for(config.seed, "dropout_samples"))
-    kept = []
+    said = []
     for part, indices in (("train", job.train), ("val", job.validation), ("test", job.test)):
-        if indices is None:
+        if indices is None or (part == "train" and not job.measured):
             continue
         samples = 1 if part == "train" else config.evaluate.dropout_samples
-        result = evaluate(trainer, batches.evaluation(config, indices), part, samples)
+        result = evaluate(trainer, batches.held_out(config, indices), part, samples)
         scores |= result.scores
         if part == "val":
             scores["val_loss"] = result.loss
         if part != "train":
-            kept.append((part, indices, result))
-    return scores, kept
+            said.append((part, indices, result))
+    return scores, said
 
 
 def _check_samples(config: Config, trainer: Trainer) -> None:
@@ -179,13 +211,14 @@ def _check_samples(config: Config, trainer: Trainer) -> None:
         )
 
 
-def _open(config: Config) -> Any:
-    """The source, kept for the next job: one decode serves all of a sweep's runs."""
+def _open(config: Config) -> tuple[Any, Kept]:
+    """The source and what is made of it: one decode serves all of a sweep's runs."""
     global _source
     key = source_key(config.data)
     if _source[0] != key:
-        _source = (key, open_source(config.data))
-    return _source[1]
+        _source = (None, None, Kept())  # let go of the old one before another is read
+        _source = (key, open_source(config.data), Kept())
+    return _source[1:]
 
 
 def _compiled(job: Job, source: Any, config: Config, position: int) -> Trainer:

@@ -10,10 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments.config import Config
+from experiments.config import AFTER_TRAINING, OF_MODELS, PROTOCOL, Config, Optimizer
 from experiments.wording import run_title
 
 Status = Literal["finished", "failed", "killed"]
+IRRELEVANT: dict[str, Any] = {
+    **dict.fromkeys(("tracking", "launch", "sweep", "search"), True),
+    "validation": set(PROTOCOL),
+    "evaluate": set(AFTER_TRAINING),
+    "bench": set(OF_MODELS),
+}
+"""What of a config changes no result of a run, as `model_dump` leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class Job:
     """Where the fit leaves its model and predictions."""
     axes: Mapping[str, Any] = field(default_factory=dict)
     """What its sweep varies, by key."""
+    measured: bool = True
+    """Measure its cost and keep its model; False for the inner folds of a search."""
+    checkpoints: tuple[int, ...] = ()
+    """Epochs whose predictions are kept beside those of the last one."""
 
     @property
     def label(self) -> str:
@@ -89,11 +100,11 @@ def group_hash(config: Config) -> str:
 def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -> str:
     """Digest of what shapes the traced program.
 
-    The learning rate, its schedule, initial weights, statistics, data, batch size, the number of
-    epochs and how the result is scored vary without a new trace; everything here does not.
+    The learning rate and its schedule, how much weight decay and SGD's momentum are, initial
+    weights, statistics, data, batch size, the number of epochs and how the result is scored vary
+    without a new trace; everything here does not.
     """
     train = config.train.model_dump(mode="json")
-    optimizer = {k: v for k, v in train["optimizer"].items() if k != "learning_rate"}
     return _digest(
         {
             "model": config.model.model_dump(mode="json", exclude={"weights"}),
@@ -102,7 +113,7 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
             ],
             "input_shape": list(input_shape),
             "classes": classes,
-            "optimizer": optimizer,
+            "optimizer": _traced_optimizer(config.train.optimizer),
             "loss": train["loss"],
             "weighted": train["class_weights"] is not None,
             "soft_labels": config.augment.mixes,
@@ -116,8 +127,17 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
     )
 
 
+def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:
+    """Without what `optimizers.assign` sets; that there is any decay or momentum is traced."""
+    document = settings.model_dump(mode="json", exclude={"learning_rate"})
+    document["weight_decay"] = settings.name == "adamw" or settings.weight_decay > 0
+    if settings.name == "sgd":
+        document["momentum"] = settings.momentum > 0
+    return document
+
+
 def _that_matters(config: Config) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude={"tracking", "launch", "sweep"})
+    return config.model_dump(mode="json", exclude=IRRELEVANT)
 
 
 def _digest(document: Mapping[str, Any]) -> str:

@@ -10,12 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from experiments import hot
 from experiments.config import Config
 from experiments.errors import FailedWork, stop_if_asked
+from experiments.measure import Clock
 from experiments.schedules import Plateau, learning_rate
 
 Emit = Callable[[dict[str, Any]], None]
 AfterEpoch = Callable[[int], None]
+
+TICK_SECONDS = 0.2  # between looks at the loss, and words about progress
 
 
 @dataclass
@@ -31,7 +35,11 @@ class History:
 
 
 class Loop(keras.callbacks.Callback):
-    """A Keras callback that drives one fit; `finish` gives its History."""
+    """What drives one fit, as a Keras callback or called by `Trainer`; `finish` gives its History.
+
+    Where several updates are one call, `rates` gives their learning rates beforehand and
+    `advanced` hears of them together.
+    """
 
     def __init__(
         self,
@@ -41,8 +49,10 @@ class Loop(keras.callbacks.Callback):
         validate: Callable[[], dict[str, float]] | None,
         emit: Emit,
         after_epoch: AfterEpoch | None = None,
+        clock: Clock | None = None,
     ):
         super().__init__()
+        self.clock = clock or Clock()
         self.network, self.config, self.emit = model, config, emit
         self.steps_per_epoch, self.validate = steps_per_epoch, validate
         self.after_epoch = after_epoch
@@ -59,27 +69,46 @@ class Loop(keras.callbacks.Callback):
         self._epoch, self._started = epoch, time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        rate = self._learning_rate(self.step)
+        if rate != self._rate:
+            hot.assign(self.network.optimizer, "learning_rate", rate)
+            self._rate = rate
+        self.clock.start()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.clock.stop()
+        self.advanced(1, (logs or {}).get("loss", 0.0))
+
+    def rates(self) -> np.ndarray:
+        """Learning rate of each update of the epoch that begins, float32 [steps]."""
+        rates = [self._learning_rate(self.step + i) for i in range(self.steps_per_epoch)]
+        self._rate = rates[-1]
+        return np.array(rates, np.float32)
+
+    def advanced(self, updates: int, loss: Any) -> None:
+        """Hear of updates that were made, and the epoch's loss so far.
+
+        Raises:
+            FailedWork: the loss is no longer finite. Stopped: someone asked for it.
+        """
+        self.step += updates
+        stop_if_asked()
+        now = time.perf_counter()
+        if now - self._ticked > TICK_SECONDS:
+            self._ticked = now
+            self._check(float(loss))
+            total = self.steps_per_epoch * self.config.train.epochs
+            self.emit({"kind": "progress", "step": self.step, "steps": total})
+
+    def _learning_rate(self, step: int) -> float:
         train = self.config.train
-        rate = self.plateau.scale * learning_rate(
+        return self.plateau.scale * learning_rate(
             train.schedule,
             train.optimizer.learning_rate,
-            self.step,
+            step,
             self.steps_per_epoch,
             train.epochs,
         )
-        if rate != self._rate:
-            self.network.optimizer.learning_rate = rate
-            self._rate = rate
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.step += 1
-        stop_if_asked()
-        now = time.perf_counter()
-        if now - self._ticked > 0.2:
-            self._ticked = now
-            self._check(float((logs or {}).get("loss", 0.0)))
-            total = self.steps_per_epoch * self.config.train.epochs
-            self.emit({"kind": "progress", "step": self.step, "steps": total})
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = float((logs or {})["loss"])

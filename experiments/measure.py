@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import sys
@@ -37,6 +38,23 @@ def inference(
         "latency_ms_p50": float(np.percentile(milliseconds, 50)),
         "latency_ms_p95": float(np.percentile(milliseconds, 95)),
     }
+
+
+class Clock:
+    """Time inside the calls that update and score, without what surrounds them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def stop(self) -> float:
+        """Seconds since `start`, also added to `seconds`."""
+        passed = time.perf_counter() - self._started
+        self.seconds += passed
+        return passed
 
 
 def training_speed(images: int, seconds: list[float]) -> dict[str, float]:
@@ -77,6 +95,7 @@ class PeakMemory:
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
+@functools.cache
 def device(threads: int) -> str:
     """What computes, for tags and captions: the accelerator, or processor and thread count."""
     import tensorflow as tf

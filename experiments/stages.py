@@ -67,14 +67,14 @@ def train_stages(
             trainer = trainer_of(position, own)
             mean, scale = batches.normalisation(own)
             copied = trainer.reset(seed_for(config.seed, "weights"), mean, scale, carried)
+            seed = seed_for(config.seed, "stage", position, "data")
             history = trainer.fit(
-                lambda own=own, position=position: batches.training(
-                    own, seed_for(config.seed, "stage", position, "data")
-                ),
+                lambda own=own, seed=seed: batches.training(own, seed),
                 own,
                 steps_per_epoch=batches.steps(own),
                 validate=validation(trainer),
                 emit=shifted(emit, config, batches, position),
+                rows=batches.training_rows(own, seed),
             )
         except (BadInput, FailedWork) as error:
             raise type(error)(f"train.stages.{position}: {error}") from None

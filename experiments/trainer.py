@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +13,34 @@ import keras
 import numpy as np
 
 import models
-from experiments import losses, optimizers, pretrained
+from experiments import hot, losses, optimizers, pretrained
+from experiments.batches import Rows, TrainingRows
 from experiments.config import Config
-from experiments.errors import BadInput
+from experiments.errors import BadInput, FailedWork
+from experiments.jobs import graph_key
+from experiments.kept import Kept
 from experiments.loop import AfterEpoch, Emit, History, Loop
-from experiments.objective import Objective, PixelError, deployable, head_weights, unit
-from experiments.weights import Donors, copy_weights, draw, freeze, leaves, reseed, saved_donors
+from experiments.measure import Clock
+from experiments.objective import Objective, PixelError, deployable, head_weights
+from experiments.outputs import inference_function, scoring_function
+from experiments.weights import (
+    Donors,
+    Drawing,
+    copy_weights,
+    freeze,
+    leaves,
+    reseed,
+    saved_donors,
+)
 from models.layers import MonteCarloDropout, Normalise
 
 
 class Trainer:
     """A network behind its Normalise layer, compiled once.
 
-    What varies without a new trace (the learning rate and its schedule, initial weights,
-    statistics, data, batch size, epochs) is given to `reset` and `fit`; the rest is fixed here and
-    is what `graph_key` names.
+    What varies without a new trace (the learning rate and its schedule, how much weight decay and
+    momentum are, initial weights, statistics, data, batch size, epochs) is given to `reset` and
+    `fit`; the rest is fixed here and is what `graph_key` names.
 
     `built` is the network as asked for, `model` the same behind Normalise: what training updates,
     with every head. `network` is the bare network to its logits (or images) alone, `deployed` the
@@ -33,7 +48,9 @@ class Trainer:
     """
 
     def __init__(self, config: Config, input_shape: tuple[int, int, int], classes: int):
-        self.classes = classes
+        self.classes, self.input_shape = classes, input_shape
+        self.graph = graph_key(config, input_shape, classes)
+        self.clock = Clock()
         card = models.card(config.model.name)
         self.reconstructs = card.task == "reconstruction"
         keras.config.set_dtype_policy(config.train.precision)
@@ -63,14 +80,20 @@ class Trainer:
             head_weights(self.built, card.auxiliary_loss_weights),
             reconstructs=self.reconstructs,
         )
+        self.rule = optimizers.build(config.train.optimizer, self.model)
         self.model.compile(
-            optimizer=optimizers.build(config.train.optimizer, self.model),
+            optimizer=self.rule,
             jit_compile=config.train.jit,
             auto_scale_loss=True,
         )
         self.model.optimizer.build(self.model.trainable_variables)
-        self._fresh = optimizers.InitialState(self.model.optimizer)
+        fresh = optimizers.InitialState(self.model.optimizer)
+        self._draw = Drawing(self.leaves, fresh.restore)
+        self._programs = Kept()
+        self._weighs = config.train.class_weights is not None
+        self._soft, self._transfer = config.augment.mixes, config.data.transfer
         self.infer = inference_function(self.deployed, jit=config.train.jit)
+        self._score = scoring_function(self.infer, self.loss, input_shape, self.reconstructs)
 
     def reset(
         self,
@@ -100,13 +123,11 @@ class Trainer:
         """
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  (Keras falls back on the global state)
-        for leaf in self.leaves:
-            draw(leaf, seed)
+        self._draw(seed)
         if published:
             pretrained.load(published, self.network, self.classes)
-        self.normalise.mean.assign(mean)
-        self.normalise.scale.assign(scale)
-        self._fresh.restore()
+        hot.assign(self.normalise, "mean", mean)
+        hot.assign(self.normalise, "scale", scale)
         if weights_from is None:
             return 0
         from_file = isinstance(weights_from, Path)
@@ -139,6 +160,7 @@ class Trainer:
         validate: Callable[[], dict[str, float]] | None,
         emit: Emit,
         after_epoch: AfterEpoch | None = None,
+        rows: TrainingRows | None = None,
     ) -> History:
         """Train for the epochs of `config`, validating after each.
 
@@ -148,12 +170,22 @@ class Trainer:
             validate: gives {val_loss, val_top1, ...}; None without validation images.
             emit: hears of epochs and of progress.
             after_epoch: called with the number of each epoch that has ended.
+            rows: the same batches for whole epochs as one call, with the same result; `dataset`
+                is then not called. Without them it trains by Keras's `fit`.
 
         Raises:
-            FailedWork: the loss is no longer finite.
+            FailedWork: the loss is no longer finite, or `config` is for another traced program.
         """
-        loop = Loop(self.model, config, steps_per_epoch, validate, emit, after_epoch)
-        if config.train.epochs:
+        if graph_key(config, self.input_shape, self.classes) != self.graph:
+            raise FailedWork(
+                f"{self.model.name}: the config differs from what was traced in more than what may "
+                "vary; build another Trainer"
+            )
+        optimizers.assign(self.rule, config.train.optimizer)
+        loop = Loop(self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock)
+        if rows is not None:
+            self._by_whole_epochs(rows, config.train.epochs, loop)
+        elif config.train.epochs:
             self.model.fit(
                 dataset(),
                 epochs=config.train.epochs,
@@ -164,22 +196,79 @@ class Trainer:
             )
         return loop.finish()
 
-    def logits(self, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Scores float32 [images, classes] and labels int64 [images], every image once."""
-        scores, labels = [], []
-        for batch in dataset:
-            scores.append(np.asarray(self.infer(batch[0])))
-            labels.append(np.asarray(batch[1]))
-        return np.concatenate(scores), np.concatenate(labels)
+    def _by_whole_epochs(self, rows: TrainingRows, epochs: int, loop: Loop) -> None:
+        from experiments.epoch_function import Updates
 
-    def pixel_errors(self, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean squared error of each reconstruction, float32 [images], and labels [images]."""
-        errors, labels = [], []
-        for batch in dataset:
-            made = self.infer(batch[0])
-            errors.append(keras.ops.convert_to_numpy(self.loss.call(unit(batch[0]), made)))
+        if (rows.class_weights is not None) != self._weighs or rows.transfer != self._transfer:
+            raise FailedWork("rows: not of the config that this network was compiled for")
+        recipe = json.dumps([rows.steps, rows.transfer, rows.antialias], sort_keys=True)
+        updates, _ = self._programs.get(
+            "updates",
+            (id(rows.held), recipe),
+            # the source is kept beside it, or its id could become another's
+            lambda: (Updates(self.model, self._step, rows, weighs=self._weighs), rows.held),
+        )
+        self.model.stop_training = False
+        for epoch in range(epochs):
+            loop.on_epoch_begin(epoch)
+            self.clock.start()
+            loss = float("nan")
+            for made, loss in updates.epoch(rows, epoch, loop.rates()):
+                self.clock.stop()
+                loop.advanced(made, loss)
+                self.clock.start()
+            loop.on_epoch_end(epoch, {"loss": loss})
+            if self.model.stop_training:
+                break
+
+    @cached_property
+    def _step(self) -> Callable[..., Any]:
+        """One update from (images, labels[, weights]), traced once whatever loops around it."""
+        import tensorflow as tf
+
+        pixels = tf.uint8 if self._transfer == "uint8" else tf.float32
+        labels = tf.TensorSpec([None], tf.int64)
+        if self._soft:
+            labels = tf.TensorSpec([None, self.classes], tf.float32)
+        signature = [tf.TensorSpec([None, *self.input_shape], pixels), labels]
+        if self._weighs:
+            signature.append(tf.TensorSpec([None], tf.float32))
+
+        def step(*batch: Any) -> None:
+            self.model.train_step(batch)
+
+        return tf.function(step, input_signature=signature, autograph=False)
+
+    def score(self, images: Rows | Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every image once, of Rows or of a dataset of batches (images, labels).
+
+        Returns:
+            Outputs float32 [images, classes] (empty for a reconstruction), the loss of each image
+            float32 [images] without class weights, other heads and penalties, and labels [images].
+        """
+        if isinstance(images, Rows):
+            from experiments.epoch_function import Scoring
+
+            held = images.held
+            scoring, _ = self._programs.get(
+                "scoring",
+                id(held),
+                lambda: (Scoring(self._score, held, outputs=not self.reconstructs), held),
+            )
+            made, losses = scoring(images, self.clock)
+            labels = held.source.labels[images.indices]
+            return (np.empty(0) if made is None else made), losses, labels
+        outputs, losses, labels = [], [], []
+        for batch in images:
+            self.clock.start()
+            made, loss = self._score(batch[0], batch[1])
+            if not self.reconstructs:
+                outputs.append(keras.ops.convert_to_numpy(made))
+            losses.append(keras.ops.convert_to_numpy(loss))
+            self.clock.stop()
             labels.append(np.asarray(batch[1]))
-        return np.concatenate(errors), np.concatenate(labels)
+        made = np.concatenate(outputs) if outputs else np.empty(0)
+        return made, np.concatenate(losses), np.concatenate(labels)
 
     def mean_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """Mean of the loss over images: without class weights, other heads and penalties."""
@@ -197,15 +286,3 @@ class Trainer:
         Neither the optimizer nor the heads that only training needs go with it.
         """
         self.deployed.save(path)
-
-
-def inference_function(model: keras.Model, *, jit: bool) -> Callable[[Any], Any]:
-    """Images [b, h, w, c] on 0..255 to the model's output, compiled for any batch size."""
-    if keras.backend.backend() != "tensorflow":
-        return model.predict_on_batch
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
-    return tf.function(
-        lambda images: model(images, training=False), input_signature=signature, jit_compile=jit
-    )

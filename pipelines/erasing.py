@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from pipelines.draws import Op, between, position, sometimes, uniform
+from pipelines.draws import Op, between, colour_of, position, sometimes, uniform
 
 ATTEMPTS = 10  # rectangles drawn until one fits; on a square 4 in 100 do not
 NOISE = 0x2545F4914F6CDD1D  # turned into the seed word: the noise has a Philox stream of its own
@@ -16,7 +16,7 @@ NOISE = 0x2545F4914F6CDD1D  # turned into the seed word: the noise has a Philox 
 def random_erasing(
     area: Sequence[float] = (0.02, 0.4),
     ratio: Sequence[float] = (0.3, 1 / 0.3),
-    fill: Sequence[float] | np.ndarray | None = None,
+    fill: Sequence[float] | np.ndarray | tf.Tensor | None = None,
     probability: float = 0.5,
 ) -> Op:
     """Overwrite one rectangle inside the image. uint8 or float32 0..255 in, float32 out.
@@ -29,7 +29,7 @@ def random_erasing(
     Positions as in the authors' code: the paper draws them anywhere and rejects what sticks out,
     which favours small rectangles.
     """
-    colour = None if fill is None else np.asarray(fill, np.float32).reshape(-1)
+    colour = None if fill is None else colour_of(fill)
 
     def change(image: tf.Tensor, u: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         sides = tf.shape(image)[:2]

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.draws import Op, between, sometimes
+from pipelines.draws import Op, between, colour_of, sometimes
 
 MODES = {"edge": "NEAREST", "reflect": "REFLECT"}
-Fill = str | Sequence[float] | np.ndarray
+Fill: TypeAlias = str | Sequence[float] | np.ndarray | tf.Tensor
 
 
 def translate(fraction: float = 0.1, fill: Fill = "reflect", probability: float = 1.0) -> Op:
@@ -194,16 +195,16 @@ def _sides(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.shape(image)[:2], tf.float32)
 
 
-def _colour(fill: Fill, image: tf.Tensor) -> np.ndarray | None:
+def _colour(fill: Fill, image: tf.Tensor) -> np.ndarray | tf.Tensor | None:
     """The constant colour [c], or None for edge and reflect."""
     if isinstance(fill, str):
         if fill not in MODES:
             raise ValueError(f"fill: expected edge, reflect or a colour, received {fill!r}")
         return None
-    colour = np.asarray(fill, np.float32).reshape(-1)
-    if len(colour) != image.shape[-1]:
+    colour = colour_of(fill)
+    if colour.shape[0] != image.shape[-1]:
         raise ValueError(
-            f"fill: expected a colour of {image.shape[-1]} value(s), received {len(colour)}"
+            f"fill: expected a colour of {image.shape[-1]} value(s), received {colour.shape[0]}"
         )
     return colour
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pipelines.sources import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 CHUNK_BYTES = 32 * 1024**2
 # Of files, that must be decoded for it. The mean over 20,000 photographs is that over 1.28 million
 # within about 0.3 grey levels: the colour of a whole photograph varies by 40 or so.
 DECODED_LIMIT = 20_000
+
+
+class Colours(NamedTuple):
+    """What augmentation takes of a `Statistics`, as float32 arrays or as tensors of a graph."""
+
+    mean: np.ndarray | tf.Tensor
+    eigenvalues: np.ndarray | tf.Tensor
+    eigenvectors: np.ndarray | tf.Tensor
 
 
 @dataclass(frozen=True)

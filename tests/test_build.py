@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import Source, augment, build, open_source, recipes, statistics
+from pipelines import Source, augment, build, in_memory, keys, open_source, recipes, statistics
 from pipelines.sources import ArraySource
 
 INDICES = np.random.default_rng(0).permutation(60)[:37]
@@ -147,12 +147,12 @@ def test_no_recipe_is_the_evaluation_view() -> None:
         np.testing.assert_allclose(image, view(tf.constant(source.array[index])), atol=1e-3)
 
 
-@pytest.mark.parametrize("limit", [build.VIEW_LIMIT_BYTES, 0])
+@pytest.mark.parametrize("limit", [in_memory.VIEW_LIMIT_BYTES, 0])
 @pytest.mark.parametrize(("size", "fraction"), [((8, 8), 1.0), ((32, 24), 1.0), ((16, 16), 0.8)])
 def test_evaluation_is_in_order_and_complete(
     monkeypatch: pytest.MonkeyPatch, limit: int, size: tuple[int, int], fraction: float
 ) -> None:
-    monkeypatch.setattr(build, "VIEW_LIMIT_BYTES", limit)
+    monkeypatch.setattr(in_memory, "VIEW_LIMIT_BYTES", limit)
     source = open_source("digits")
     assert source.array is not None
     data = build.evaluation_dataset(
@@ -183,7 +183,7 @@ def test_folders_of_many_sizes_and_windows_before_decoding(tmp_path: Path) -> No
     # The same crops cut out of the fully decoded images, in whatever order.
     op = augment.random_resized_crop((16, 16))
     expected = [
-        op(source.images(tf.constant(i)), tf.constant([7, i << build.OP_BITS], tf.int64)).numpy()
+        op(source.images(tf.constant(i)), tf.constant([7, i << keys.OP_BITS], tf.int64)).numpy()
         for i in range(8)
     ]
     for image in images:
@@ -410,9 +410,9 @@ def test_uint8_is_the_float_image_rounded_and_leaves_the_jitter_to_the_device(
 
 def test_uint8_clips_where_it_would_wrap_around_and_keeps_whole_levels() -> None:
     left = tf.constant([[-3.0, 0.4, 0.6, 254.6, 300.0]])
-    assert build._whole_levels(left, clip=True).numpy().tolist() == [[0, 0, 1, 255, 255]]
+    assert in_memory.whole_levels(left, clip=True).numpy().tolist() == [[0, 0, 1, 255, 255]]
     every = tf.range(256, dtype=tf.float32)
-    assert build._whole_levels(every).numpy().tolist() == list(range(256))
+    assert in_memory.whole_levels(every).numpy().tolist() == list(range(256))
 
 
 def test_uint8_refuses_what_would_follow_the_jitter() -> None:

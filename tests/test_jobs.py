@@ -46,7 +46,9 @@ def test_group_hash_leaves_out_the_seed_only():
         ("train.epochs=99", True),
         ("data.batch_size=7", True),
         ("seed=5", True),
-        ("train.optimizer.momentum=0.5", False),
+        ("train.optimizer.momentum=0.5", True),
+        ("train.optimizer.momentum=0", False),
+        ("train.optimizer.nesterov=true", False),
         ("train.optimizer.weight_decay=0.1", False),
         ("train.loss.label_smoothing=0.1", False),
         ("train.precision=mixed_bfloat16", False),
@@ -63,3 +65,21 @@ def test_graph_key_changes_with_the_traced_program_only(word, same):
 def test_graph_key_knows_shape_and_classes():
     keys = {graph_key(Config(), s, c) for s in ((32, 32, 1), (32, 32, 3)) for c in (10, 11)}
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other", "same"),
+    [
+        ("sgd", "weight_decay=0.1", "weight_decay=0.2", True),
+        ("adamw", "weight_decay=0", "weight_decay=0.2", True),
+        ("adam", "weight_decay=0", "weight_decay=0.2", False),
+        ("adam", "beta_1=0.8", "beta_1=0.9", False),
+        ("rmsprop", "momentum=0.5", "momentum=0.6", False),
+    ],
+)
+def test_graph_key_knows_which_optimizer_values_are_variables(name, one, other, same):
+    def key(setting):
+        words = [f"train.optimizer.name={name}", f"train.optimizer.{setting}"]
+        return graph_key(settings.parse(settings.override({}, words)), (32, 32, 1), 10)
+
+    assert (key(one) == key(other)) is same

@@ -129,7 +129,7 @@ def test_a_network_trains_on_mixed_images(op, weights):
     first, last = history.epochs[0]["train_loss"], history.epochs[-1]["train_loss"]
     assert last < 0.9 * first
     # Scoring sees whole labels and unmixed images.
-    logits, labels = trainer.logits(batches.evaluation(planned.config, batches.train))
+    logits, _, labels = trainer.score(batches.evaluation(planned.config, batches.train))
     assert labels.ndim == 1
     assert (logits.argmax(axis=1) == labels).mean() > 0.5
 

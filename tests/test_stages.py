@@ -146,11 +146,11 @@ def test_stages_can_be_an_axis_and_read_well_in_a_comparison(tmp_path):
     cells = list(plan_cells(settings.load(path), str(path)))
     assert [len(cell.plan.config.train.stages) for cell in cells] == [0, 1]
     # as a tracking store gives params back: as text
-    texts = [grouping._value(str_of(cell.plan.config)) for cell in cells]
+    texts = [grouping.value_of(str_of(cell.plan.config)) for cell in cells]
     assert [wording.in_words(text) for text in texts] == ["[]", "mlp(hidden=[24]):2"]
 
 
 def str_of(config):
-    from experiments.track import _text
+    from experiments.track import text
 
-    return _text(runs.params_of(config)["train.stages"])
+    return text(runs.params_of(config)["train.stages"])

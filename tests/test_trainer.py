@@ -204,9 +204,10 @@ def longest(trainer):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_max_norm_bounds_every_kernel_after_every_update(optimizer):
     words = ["train.optimizer.weight_decay=0.001", f"train.optimizer.name={optimizer}"]
-    bounded = trainer_of(plan("model.options.max_norm=0.5", *words))
-    planned = plan(*words)
+    planned = plan("model.options.max_norm=0.5", *words)
+    bounded = trainer_of(planned)
     fit(bounded, planned, seed=1)
+    planned = plan(*words)
     assert longest(bounded) <= 0.5 + 1e-5
     free = trainer_of(planned)
     fit(free, planned, seed=1)
@@ -217,18 +218,19 @@ def test_a_kernel_regularizer_acts_and_is_part_of_the_training_loss_only():
     still = ["train.epochs=1", "train.optimizer.learning_rate=1e-9"]
     planned = plan(*still)
     plain = trainer_of(planned)
-    penalised = trainer_of(plan("model.options.kernel_regularizer={l1: 0.001, l2: 0.02}"))
+    penalty_of = "model.options.kernel_regularizer={l1: 0.001, l2: 0.02}"
+    penalised = trainer_of(plan(*still, penalty_of))
     free, _ = fit(plain, planned, seed=1)
-    held, _ = fit(penalised, planned, seed=1)
+    held, _ = fit(penalised, plan(*still, penalty_of), seed=1)
     penalty = sum(0.001 * np.abs(k).sum() + 0.02 * (k**2).sum() for k in kernels(penalised))
     added = held.epochs[0]["train_loss"] - free.epochs[0]["train_loss"]
     assert added == pytest.approx(penalty, rel=1e-3)
     logits, labels = np.zeros((4, 10), "float32"), np.arange(4)
     assert penalised.mean_loss(logits, labels) == pytest.approx(np.log(10))
 
-    moving = plan("train.epochs=3", "train.optimizer.learning_rate=0.05")
-    fit(plain, moving, seed=1)
-    fit(penalised, moving, seed=1)
+    moving = ["train.epochs=3", "train.optimizer.learning_rate=0.05"]
+    fit(plain, plan(*moving), seed=1)
+    fit(penalised, plan(*moving, penalty_of), seed=1)
     assert sum((k**2).sum() for k in kernels(penalised)) < 0.9 * sum(
         (k**2).sum() for k in kernels(plain)
     )
@@ -250,7 +252,7 @@ def test_mixed_precision_trains_and_gives_float32_logits(precision):
     trainer = trainer_of(planned)
     history, _ = fit(trainer, planned, seed=1)
     assert history.epochs[1]["train_loss"] < history.epochs[0]["train_loss"]
-    logits, labels = trainer.logits(
+    logits, _, labels = trainer.score(
         pipelines.build.evaluation_dataset(
             planned.source, planned.split.test, size=(16, 16), batch_size=100
         )
