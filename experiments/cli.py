@@ -14,6 +14,7 @@ import typer
 
 from experiments.data_cli import data_app
 from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop
+from experiments.evaluate_cli import evaluate, predict
 
 app = typer.Typer(
     name="ilsvrc",
@@ -31,6 +32,9 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Changed settings.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Start apart from an earlier search of this name.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
@@ -108,6 +112,73 @@ def sweep(
 
 
 @app.command()
+def ensemble(
+    config: ConfigFile, changes: Overrides = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Average several networks' probabilities, against the best of them; run again to continue."""
+    from experiments import settings
+
+    checked = settings.load(config, changes or ())
+    from experiments import ensemble as command
+
+    if dry_run:
+        cells = command.plan_team(checked, str(config)).cells
+        _dry_run(checked, len(cells), as_json, cells[0].plan)
+        return
+    result = command.ensemble(checked, str(config))
+    failed = [member for member in result["members"] if member["status"] != "finished"]
+    if as_json:
+        _print(result)
+    elif not failed:
+        _show(command.render(result))
+    for member in failed:
+        print(f"failed: {member['name']}: {member.get('error')}", file=sys.stderr)
+    _fail_unless(not failed)
+
+
+@app.command()
+def search(
+    config: ConfigFile,
+    changes: Overrides = None,
+    fresh: Fresh = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose settings on validation folds; run again to continue."""
+    _search("search", config, changes, fresh, dry_run, as_json)
+
+
+@app.command()
+def nested(
+    config: ConfigFile,
+    changes: Overrides = None,
+    fresh: Fresh = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Nested cross-validation: a search in every outer fold, its winner tested once."""
+    _search("nested", config, changes, fresh, dry_run, as_json)
+
+
+def _search(
+    kind: str, path: Path, changes: list[str] | None, fresh: bool, dry_run: bool, as_json: bool
+) -> None:
+    from experiments import search as command
+    from experiments import search_report, settings
+
+    checked = settings.load(path, changes or ())
+    if dry_run:
+        document = command.dry_run(kind, checked, str(path))
+        _print(document) if as_json else print(search_report.dry_text(document))
+        return
+    result = command.run(kind, checked, str(path), fresh=fresh)
+    _print(result) if as_json else print(search_report.text(result))
+    if "error" in result:
+        print(f"ilsvrc: {result['error']}", file=sys.stderr)
+    _fail_unless(result["status"] == "finished")
+
+
+@app.command()
 def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
     """What is done, failed, running and left, with an estimate."""
     from experiments import status as command
@@ -127,23 +198,62 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
         print("nothing has run in this folder yet")
 
 
+Level = Annotated[
+    str, typer.Option(help="Kind of runs: run (of train and sweep), trial, outer_fold, ...")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Only runs with this param or tag; may be repeated."),
+]
+Sort = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Any column; a minus sign turns it around.")
+]
+Test = Annotated[str, typer.Option(help="Against the best row: auto, paired, mcnemar or none.")]
+Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
+Experiments = Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")]
+
+
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")],
+    names: Experiments,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for table.csv, pareto.png, pareto.html.")
+        Path | None,
+        typer.Option(help="Folder for table.csv, table.md, pareto.png, pareto.html and others."),
     ] = None,
-    uri: Annotated[str | None, typer.Option("--uri", help="Tracking store.")] = None,
+    level: Level = "run",
+    where: Where = None,
+    sort: Sort = None,
+    test: Test = "auto",
+    uri: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Top-1, top-5 and cost of every configuration, mean and spread over seeds."""
     from experiments import compare as command
-    from experiments import track
 
-    keys = [name for name in names if "=" in name]
-    experiments = [name for name in names if "=" not in name]
-    store = track.store_uri(uri or _tracking_uri(keys))
-    command.run(store, experiments, out, as_json=as_json)
+    experiments, store = _experiments_and_store(names, uri)
+    command.run(
+        store, experiments, out,
+        as_json=as_json, level=level, where=where or (), sort=sort, test=test,
+    )  # fmt: skip
+
+
+@app.command()
+def report(
+    names: Experiments,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    level: Level = "run",
+    where: Where = None,
+    sort: Sort = None,
+    test: Test = "auto",
+    uri: Store = None,
+) -> None:
+    """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
+    from experiments import report as command
+
+    experiments, store = _experiments_and_store(names, uri)
+    command.run(
+        store, experiments, out, level=level, where=where or (), sort=sort, test=test
+    )  # fmt: skip
 
 
 @app.command()
@@ -159,6 +269,56 @@ def ui(
 
     store = track.store_uri(_tracking_uri(changes or []))
     sys.exit(command.serve(store, port=port, open_browser=open_browser, experiment=experiment))
+
+
+@app.command()
+def export(
+    network: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help="Run id or .keras file.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[tracking.uri=URI]", help="Store of the run.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="savedmodel, onnx or litert.")
+    ] = "savedmodel",
+    out: Annotated[Path | None, typer.Option(help="File; folder for savedmodel.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A trained network for other runtimes, checked against the original on the same images.
+
+    savedmodel: a folder for TensorFlow. onnx: FILE.onnx, needs pip install 'ilsvrc-suite[export]'.
+    litert: FILE.tflite, float32. Pixels 0..255 to logits, any batch size. Not supported: onnx and
+    litert of mixed precision, dropout at inference, quantisation, other backends than TensorFlow.
+    """
+    from experiments import export as command
+    from experiments import track
+
+    store = track.store_uri(_tracking_uri(changes or []))
+    done = command.export(network, kind, out, store)
+    _print(done) if as_json else print(command.text(done))
+
+
+@app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    changes: Overrides = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even if the data have changed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a run again and say which metrics are identical, and how far the others are.
+
+    Takes tracking.uri=..., data.source=... (the same data elsewhere) and launch.*=...
+    """
+    from experiments import reproduce as command
+
+    document = command.reproduce(run_id, changes or (), anyway=anyway, quiet=as_json)
+    _print(document) if as_json else print(command.text(document))
+    _fail_unless(document["status"] == "finished")
+
+
+app.command()(evaluate)
+app.command()(predict)
 
 
 bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
@@ -203,6 +363,63 @@ def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     _print(document) if as_json else print(bench_pipeline.text(document))
 
 
+@bench_app.command(name="search")
+def bench_search(
+    only: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PART]...", help="overhead, two_epochs, ten_epochs, memory; default: all."
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=2, help="Candidates, of three fits each.")] = 16,
+    as_json: AsJson = False,
+) -> None:
+    """A search beside its training steps alone, and beside KerasTuner: minutes."""
+    from experiments import bench_search as command
+
+    document = command.run(trials, only or (), lambda line: print(line, file=sys.stderr))
+    _print(document) if as_json else print(command.text(document))
+
+
+BenchOut = Annotated[Path, typer.Option(help="Folder of the CSV files.")]
+BenchLog = Annotated[bool, typer.Option("--log", help="The rows also as runs, as bench.log=true.")]
+
+
+@bench_app.command("train")
+def bench_train(
+    changes: Overrides = None,
+    out: BenchOut = Path("bench"),
+    log: BenchLog = False,
+    as_json: AsJson = False,
+) -> None:
+    """Updates of bench.names x bench.precisions x bench.batch_sizes: images a second, memory."""
+    _bench("train", changes, out, log, as_json)
+
+
+@bench_app.command("infer")
+def bench_infer(
+    changes: Overrides = None,
+    out: BenchOut = Path("bench"),
+    log: BenchLog = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forward passes of the same: images a second, latency at batch 1, memory."""
+    _bench("infer", changes, out, log, as_json)
+
+
+def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: bool) -> None:
+    from experiments import bench_models, bench_table, settings
+
+    raw = settings.override({"name": "bench"}, changes or ())
+    config = settings.parse(raw, where=f"bench {mode}")
+    document = bench_models.run(config, mode, lambda line: print(line, file=sys.stderr, flush=True))
+    files = bench_table.write_csv(document["rows"], out)
+    document["files"] = [str(file) for file in files]
+    if log or config.bench.log:
+        document["run_id"] = bench_table.log(document, files, config)
+    _print(document) if as_json else print(bench_table.text(document))
+
+
 def main() -> None:
     """Entry point: bad input is one line and exit 2, an interrupt exit 130."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -228,11 +445,18 @@ def _one_line_warnings() -> None:
     """What the suite itself warns of is one line; other libraries' warnings stay as they are."""
     before = warnings.showwarning
 
-    def show(message: Any, category: Any, filename: str, *rest: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
         if category is UserWarning and Path(filename).parent.name in ROOMS:
             _complain(message)
         else:
-            before(message, category, filename, *rest)
+            before(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
 
@@ -255,6 +479,16 @@ def _tracking_uri(words: list[str]) -> str | None:
             raise BadInput(f"this command takes tracking.uri=... only. Received: {word}")
         return value
     return None
+
+
+def _experiments_and_store(words: list[str], uri: str | None) -> tuple[list[str], str]:
+    """Experiment names, and the store that --uri or tracking.uri=... names."""
+    from experiments import track
+
+    names = [word for word in words if "=" not in word]
+    if not names:
+        raise BadInput("name an experiment; the store's are listed by: ilsvrc ui")
+    return names, track.store_uri(uri or _tracking_uri([word for word in words if "=" in word]))
 
 
 def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:

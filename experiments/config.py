@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from experiments.search_config import Search
 from experiments.sections import Fraction, Probability, Section
 from experiments.steps import STEPS as STEPS
 from experiments.steps import Augment
@@ -180,12 +181,35 @@ class Validation(Section):
     validation_fraction: HeldOut = 0.2
     test_fraction: HeldOut = 0.2
     seed: int = Field(1, description="of the split, apart from the run's seed")
+    # What follows is read by `ilsvrc search` and `nested` alone: see PROTOCOL.
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="search: of the images that are not for the test; null: one hold-out"
+    )
+    repeats: PositiveInt = Field(1, description="of folds or hold-out, reshuffled each time")
+    outer: Annotated[int, Field(ge=2)] = Field(5, description="nested: folds that test")
+    inner: Annotated[int, Field(ge=2)] = Field(3, description="nested: folds that choose")
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Validation:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction + test_fraction must stay below 1")
         return self
+
+
+PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})
+"""Keys of Validation that no single training run depends on."""
+
+
+class Ensemble(Section):
+    """Which networks `ilsvrc ensemble` averages."""
+
+    kind: Literal["seeds", "top", "checkpoints"] = Field(
+        "seeds",
+        description="seeds: same settings, other initial weights and order of images; top: the "
+        "best candidates of the config's finished search; checkpoints: late epochs of one run",
+    )
+    size: Annotated[int, Field(ge=2)] = Field(5, description="number of members")
+    every: PositiveInt = Field(1, description="checkpoints: epochs from one to the next")
 
 
 class Evaluate(Section):
@@ -196,6 +220,36 @@ class Evaluate(Section):
         description="stochastic passes whose probabilities the final validation and test scores "
         "average; above 1 it needs model.options.monte_carlo",
     )
+    # What follows is read by `ilsvrc evaluate` and `predict` alone: see AFTER_TRAINING.
+    protocol: Literal["centre", "ten_crop", "alexnet", "144_crop", "multi_scale", "dense"] = Field(
+        "centre", description="crops of an image whose probabilities are averaged"
+    )
+    sides: tuple[PositiveInt, ...] = Field(
+        (), description="short sides to resize to, for a network of 224; empty: as the paper's"
+    )
+    part: Literal["train", "validation", "test", "all"] | None = Field(
+        None,
+        description="images to score; null: a run's test part, else the set's official test or "
+        "validation part, else all",
+    )
+    classes: Literal["equal", "restrict", "map"] = Field(
+        "equal",
+        description="equal: network and set have the same classes; where the set has some of them, "
+        "restrict: probabilities over these alone; map: over all, the others' count as wrong",
+    )
+    class_names: str | None = Field(
+        None, description="file with the network's class names, a line each, in its order"
+    )
+    reuse: bool = Field(
+        False, description="score runs by the predictions they kept, without their models"
+    )
+    ensemble: Ensemble | None = Field(None, description="for `ilsvrc ensemble`")
+
+
+AFTER_TRAINING = frozenset(
+    {"protocol", "sides", "part", "classes", "class_names", "reuse", "ensemble"}
+)
+"""Keys of Evaluate that no training run depends on."""
 
 
 class Tracking(Section):
@@ -219,8 +273,8 @@ class Bench(Section):
         "null: drawn ones, which say little about photographs",
     )
     count: PositiveInt = Field(640, description="pipeline: images at most")
-    rounds: PositiveInt = Field(5, description="pipeline: of every row, interleaved")
-    passes: PositiveInt = Field(3, description="pipeline: over the images, in each process")
+    rounds: PositiveInt = Field(5, description="of every row, interleaved")
+    passes: PositiveInt = Field(1, description="pipeline: over the images, in each round")
     cores: tuple[PositiveInt, ...] = Field((1, 2), description="pipeline: numbers of cores")
     size: PositiveInt = 224
     batch_size: PositiveInt = 64
@@ -228,6 +282,25 @@ class Bench(Section):
     limit: str | None = Field(
         None, description="pipeline: C source of the decoder's limits, compiled where possible"
     )
+    # What follows is read by `ilsvrc bench train` and `infer` alone: see OF_MODELS.
+    names: tuple[str, ...] = Field(
+        (), description="train, infer: architectures; empty: model.name. All take model.options"
+    )
+    batch_sizes: Annotated[tuple[PositiveInt | Literal["auto"], ...], Field(min_length=1)] = Field(
+        (1, 8, 32, "auto"),
+        description="train, infer: auto doubles from 1 until the memory ends, or the gain",
+    )
+    precisions: Annotated[
+        tuple[Literal["float32", "bfloat16", "float16"], ...], Field(min_length=1)
+    ] = Field(("float32", "bfloat16"), description="train, infer")
+    seconds: NonNegativeFloat = Field(
+        0.5, description="train, infer: of each row in each round, at least"
+    )
+    log: bool = Field(False, description="train, infer: the rows also as runs, level bench")
+
+
+OF_MODELS = frozenset({"names", "batch_sizes", "precisions", "seconds", "log"})
+"""Keys of Bench that no training run depends on."""
 
 
 class Config(Section):
@@ -241,6 +314,7 @@ class Config(Section):
     train: Train = Field(default_factory=Train)
     validation: Validation = Field(default_factory=Validation)
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    search: Search | None = None
     evaluate: Evaluate = Field(default_factory=Evaluate)
     tracking: Tracking = Field(default_factory=Tracking)
     launch: Launch = Field(default_factory=Launch)
@@ -255,6 +329,16 @@ class Config(Section):
             if len({repr(v) for v in values}) < len(values):
                 raise ValueError(f"axis {key} names a value twice: {values}")
         return axes
+
+    @model_validator(mode="after")
+    def _one_fit_a_candidate_for_hyperband(self) -> Config:
+        folds, repeats = self.validation.folds, self.validation.repeats
+        if self.search and self.search.strategy == "hyperband" and (folds or repeats > 1):
+            raise ValueError(
+                "search.strategy: hyperband stops candidates early on one score each, and folds "
+                "give several; set validation.folds=null validation.repeats=1, or another strategy"
+            )
+        return self
 
     @model_validator(mode="after")
     def _soft_labels_where_possible(self) -> Config:

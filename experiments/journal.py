@@ -1,7 +1,8 @@
 """What is done, on disk and synced before anything else hears of it.
 
 A fit lives in `.ilsvrc/NAME/CONFIG_HASH/`: `journal.jsonl` (one event a line, appended and synced),
-`predictions.parquet`, `model.keras`. The last event says where it stands.
+`predictions.parquet`, `model.keras`. The last event says where it stands. A search keeps one
+journal for all of its fits (`experiments.search_state`).
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""Executors: jobs in, events and outcomes back. A fault in one job fails that job only."""
+"""Executors: jobs in, events and outcomes back. A fault in one job fails that job only.
+
+A worker gets its next job before the outcome of the last one is handed on, so that it computes
+while the coordinator writes journals and talks to the tracking server.
+"""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -14,11 +19,52 @@ from experiments.jobs import Job, Outcome
 
 Event = dict[str, Any]
 OnEvent = Callable[[Job, Event], None]
+AHEAD = 256  # jobs looked through for one of the graph that a worker holds
 
 
 def executor(launch: Launch) -> Inline | Processes:
     """The executor that the launch section names."""
     return Inline() if launch.executor == "inline" else Processes(launch.workers)
+
+
+class Backlog:
+    """Jobs that wait, in order. It may grow while an executor works it off.
+
+    Args:
+        jobs: made as they are needed, where it is a generator.
+        wanted: asked before a job is handed out; one that is no longer wanted is dropped.
+    """
+
+    def __init__(self, jobs: Iterable[Job] = (), wanted: Callable[[Job], bool] | None = None):
+        self._coming = deque([iter(jobs)])
+        self._seen: list[Job] = []
+        self._wanted = wanted or (lambda job: True)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Queue jobs behind the others."""
+        self._coming.append(iter(jobs))
+
+    def take(self, graph: str | None = None, elsewhere: Collection[str] = ()) -> Job | None:
+        """The next job, None if there is none now.
+
+        Preferred is one of `graph`, which the worker holds; then one that no other worker holds
+        (`elsewhere`), so that two workers do not compile the same networks; then the first.
+        """
+        self._seen = [job for job in self._seen if self._wanted(job)]
+        self._look_ahead(1 if graph is None and not elsewhere else AHEAD)
+        graphs = [job.graph_key for job in self._seen]
+        at = next((at for at, own in enumerate(graphs) if own == graph), None)
+        if at is None:
+            at = next((at for at, own in enumerate(graphs) if own not in elsewhere), 0)
+        return self._seen.pop(at) if self._seen else None
+
+    def _look_ahead(self, least: int) -> None:
+        while self._coming and len(self._seen) < least:
+            job = next(self._coming[0], None)
+            if job is None:
+                self._coming.popleft()
+            elif self._wanted(job):
+                self._seen.append(job)
 
 
 class Inline:
@@ -30,9 +76,14 @@ class Inline:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def run(self, jobs: Iterable[Job], on_event: OnEvent) -> Iterator[tuple[Job, Outcome]]:
-        for job in jobs:
+    def run(
+        self, jobs: Iterable[Job] | Backlog, on_event: OnEvent
+    ) -> Iterator[tuple[Job, Outcome]]:
+        backlog = jobs if isinstance(jobs, Backlog) else Backlog(jobs)
+        graph = None
+        while job := backlog.take(graph):
             stop_if_asked()
+            graph = job.graph_key
             on_event(job, {"kind": "begin"})
             yield job, attempt(job, lambda event, job=job: on_event(job, event))  # type: ignore[misc]
 
@@ -40,9 +91,9 @@ class Inline:
 class Processes:
     """Runs jobs in spawned workers.
 
-    A worker keeps one compiled network: it takes jobs of its graph as long as there are any, and
-    is replaced by a fresh process for another graph. So memory figures belong to one network, and
-    a worker that is killed (out of memory) fails one job.
+    A worker keeps one compiled network: it takes jobs of its graph as long as there are any. A job
+    whose cost is measured never runs in a process that held another network, so that memory
+    figures belong to one. A worker that is killed (out of memory) fails one job.
     """
 
     def __init__(self, workers: int):
@@ -57,25 +108,36 @@ class Processes:
         for worker in self.workers:
             worker.stop()
 
-    def run(self, jobs: Iterable[Job], on_event: OnEvent) -> Iterator[tuple[Job, Outcome]]:
-        waiting = list(jobs)
-        while waiting or any(worker.job for worker in self.workers):
+    def run(
+        self, jobs: Iterable[Job] | Backlog, on_event: OnEvent
+    ) -> Iterator[tuple[Job, Outcome]]:
+        backlog = jobs if isinstance(jobs, Backlog) else Backlog(jobs)
+        while True:
             for worker in self.workers:
-                if waiting and not worker.job:
-                    job = worker.choose(waiting)
-                    waiting.remove(job)
-                    on_event(job, {"kind": "begin"})
-                    worker.give(job)
+                self._employ(worker, backlog, on_event)
             busy = {worker.connection: worker for worker in self.workers if worker.job}
+            if not busy:
+                return
             ready = wait(list(busy), timeout=1)
             stop_if_asked()
             for connection in ready:
                 worker = busy[connection]
                 job, message = worker.hear()
                 if isinstance(message, Outcome):
+                    self._employ(worker, backlog, on_event)
                     yield job, message
                 else:
                     on_event(job, message)
+
+    def _employ(self, worker: Worker, backlog: Backlog, on_event: OnEvent) -> None:
+        """Give a worker without a job its next one."""
+        if worker.job:
+            return
+        elsewhere = {other.graph for other in self.workers if other is not worker and other.graph}
+        job = backlog.take(worker.graph, elsewhere)
+        if job:
+            on_event(job, {"kind": "begin"})
+            worker.give(job)
 
 
 class Worker:
@@ -84,6 +146,8 @@ class Worker:
     def __init__(self) -> None:
         self.job: Job | None = None
         self.graph: str | None = None
+        self.graphs: set[str] = set()
+        """Held by the process so far."""
         self.process: Any = None
         self.connection: Any = None
 
@@ -93,7 +157,7 @@ class Worker:
         self.process = context.Process(target=serve, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
-        self.graph = None
+        self.graph, self.graphs = None, set()
 
     def stop(self) -> None:
         if self.process is None:
@@ -106,15 +170,13 @@ class Worker:
         self.connection.close()
         self.process = None
 
-    def choose(self, waiting: list[Job]) -> Job:
-        """The first job of this worker's graph, else the first of all."""
-        return next((job for job in waiting if job.graph_key == self.graph), waiting[0])
-
     def give(self, job: Job) -> None:
-        if self.process is None or self.graph not in (None, job.graph_key):
+        others = self.graphs - {job.graph_key}
+        if self.process is None or (job.measured and others):
             self.stop()
             self.start()
         self.job, self.graph = job, job.graph_key
+        self.graphs.add(job.graph_key)
         self.connection.send(job)
 
     def hear(self) -> tuple[Job, Event | Outcome]:

@@ -80,12 +80,13 @@ def source_key(data: Data) -> str:
     return data.model_dump_json(include=keys)
 
 
-def prepare(config: Config, source: Any = None) -> Plan:
+def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
     """Check a config against its data and its network, and fill in what it leaves open.
 
     Args:
         config: as written.
         source: the opened source, where the caller has it already.
+        split: its parts, where the caller has made them.
 
     Raises:
         BadInput: unknown architecture, images too small for it, a class with too few images, a
@@ -114,10 +115,19 @@ def prepare(config: Config, source: Any = None) -> Plan:
             ),
             "augment": config.augment.model_copy(update={"preset": None, "steps": steps}),
             "sweep": {},
+            "search": None,
         }
     )
+    split = split or _split(config, source)
+    _check_class_weights(config, source)
+    _check_stages(config, size, card)
+    pretrained.check(resolved)
+    return Plan(resolved, source, split, (*size, source.image_shape[2]))
+
+
+def _split(config: Config, source: Any) -> Any:
     try:
-        split = pipelines.splits.resolve(
+        return pipelines.splits.resolve(
             source.labels,
             source.official_splits,
             config.validation.validation_fraction,
@@ -129,10 +139,6 @@ def prepare(config: Config, source: Any = None) -> Plan:
         )
     except ValueError as error:
         raise BadInput(f"validation: {error}") from None
-    _check_class_weights(config, source)
-    _check_stages(config, size, card)
-    pretrained.check(resolved)
-    return Plan(resolved, source, split, (*size, source.image_shape[2]))
 
 
 def settled(config: Config, card: Any) -> Config:

@@ -66,12 +66,16 @@ class Display:
         elif kind == "note":
             self.say(f"{job.label}: {event['text']}")
 
-    def end(self, job: Job, outcome: Outcome) -> None:
+    def drop(self, job: Job) -> float:
+        """Take a job's bar away; the seconds that it took."""
         self.ended += 1
         task = self._tasks.pop(job.path, None)
         if task is not None:
             self._bars.remove_task(task)
-        seconds = time.perf_counter() - self._began.pop(job.path, time.perf_counter())
+        return time.perf_counter() - self._began.pop(job.path, time.perf_counter())
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        seconds = self.drop(job)
         words = _words(outcome.scores) if outcome.status == "finished" else outcome.error
         self.say(
             f"[{self.ended}/{self.total}] {job.label}: {outcome.status}, {words} ({seconds:.0f} s)"

@@ -15,7 +15,7 @@ import yaml
 from experiments import journal, settings, track
 from experiments.config import Config, Tracking
 from experiments.errors import BadInput
-from experiments.jobs import Job, Outcome, config_hash, group_hash
+from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash, group_hash
 from experiments.launch import Inline, Processes
 from experiments.progress import Display
 
@@ -63,6 +63,7 @@ def execute(
     display: Display,
     *,
     parent: str | None = None,
+    level: str = "run",
 ) -> Iterator[tuple[Job, Outcome, str]]:
     """Run jobs. Each outcome goes to the journal first, then to the caller, then to the store.
 
@@ -77,7 +78,7 @@ def execute(
         if event["kind"] == "begin":
             run = None
             with forgiving(display.say):
-                run = experiment.start(job, fingerprints[job.path], parent=parent)
+                run = experiment.start(job, fingerprints[job.path], level, parent)
             running[job.path] = (job, run)
             _journal(job).append("started", run_id=_id(run), store=experiment.key, pid=os.getpid())
         elif event["kind"] == "epoch" and (run := running[job.path][1]):
@@ -104,10 +105,15 @@ def execute(
 
 
 def replay(
-    job: Job, outcome: Outcome, experiment: Experiment, fingerprint: str, parent: str | None
+    job: Job,
+    outcome: Outcome,
+    experiment: Experiment,
+    fingerprint: str,
+    parent: str | None,
+    level: str = "run",
 ) -> str:
     """Write a finished fit of the journal into a store that does not hold it."""
-    run = experiment.start(job, fingerprint, parent=parent)
+    run = experiment.start(job, fingerprint, level, parent)
     track.complete(run, outcome, replay=True)
     _journal(job).ended(outcome, fingerprint, run.id, experiment.key)
     return run.id
@@ -147,14 +153,15 @@ def fetch_initial(job: Job, experiment: Experiment) -> None:
 
 def params_of(config: Config) -> dict[str, Any]:
     """The config as flat params; where to track and how to launch change no result."""
-    return settings.flatten(config.model_dump(mode="json", exclude={"tracking", "launch", "sweep"}))
+    return settings.flatten(config.model_dump(mode="json", exclude=IRRELEVANT))
 
 
 def to_yaml(config: Config) -> str:
     """The config as a file that `ilsvrc train` takes; a tracking URI's password stays out."""
     document = config.model_dump(mode="json", exclude={"tracking": {"uri"}})
-    if not document["sweep"]:
-        del document["sweep"]
+    for section in ("sweep", "search"):
+        if not document[section]:
+            del document[section]
     return yaml.safe_dump(document, sort_keys=False)
 
 

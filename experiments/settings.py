@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from experiments.config import STEPS, Config, Stage, StageModel
 from experiments.errors import BadInput
+from experiments.search_config import TYPES
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -48,7 +49,7 @@ def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise BadInput(f"{key}: the value is not YAML. Received: {text}") from None
-        set_key(changed, key, _number(value))
+        set_key(changed, key, _numbers(value))
     return changed
 
 
@@ -56,6 +57,9 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in place; a whole number as a part is a position in a list."""
     if key.startswith("sweep."):  # an axis is a dotted key itself
         raw["sweep"] = (raw.get("sweep") or {}) | {key.removeprefix("sweep."): value}
+        return
+    if key.startswith("search.space."):  # a parameter, too
+        set_key(raw, "search.space", _space(raw) | {key.removeprefix("search.space."): value})
         return
     *parents, last = key.split(".")
     node: Any = raw
@@ -73,6 +77,11 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
         node[_position(node, last, key)] = value
     else:
         node[last] = value
+
+
+def _space(raw: Mapping[str, Any]) -> dict[str, Any]:
+    space = (raw.get("search") or {}).get("space")
+    return space if isinstance(space, dict) else {}
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -139,6 +148,9 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key}: unknown key; {_nearest(item['loc'])}"
     if item["type"] == "union_tag_invalid":
         received, valid = item["ctx"]["tag"], item["ctx"]["expected_tags"]
+        if item["loc"][:2] == ("search", "space"):
+            types = ", ".join(TYPES)
+            return f"{key}: expected a list of values, or type one of {types}. Received: {received}"
         return f"{key}.op: expected one of {valid}. Received: {received!r}"
     message = item["msg"]
     for prefix in ("Value error, ", "Assertion failed, "):
@@ -156,10 +168,14 @@ def _key(location: Sequence[Any]) -> list[str]:
     """The config key of a pydantic location, without the names of union members."""
     parts = []
     for at, part in enumerate(location):
-        is_tag = isinstance(part, str) and (
-            part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
-            or part in ("int", "float", "str", "list")
-            or (at == 3 and location[:2] == ("augment", "steps"))  # the op of a step
+        is_tag = (
+            isinstance(part, str)
+            and (
+                part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
+                or part in ("int", "float", "str", "list")
+                or (at == 3 and location[:2] == ("augment", "steps"))  # the op of a step
+                or (at == 3 and location[:2] == ("search", "space"))  # the type of a parameter
+            )
         )
         if not is_tag:
             parts.append(str(part))
@@ -169,12 +185,11 @@ def _key(location: Sequence[Any]) -> list[str]:
 def _nearest(location: Sequence[Any]) -> str:
     *parents, last = _key(location)
     if parents[:2] == ["augment", "steps"]:
-        siblings = list(STEPS[location[3]].model_fields)
-        close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
-        valid = ", ".join(siblings)
-        return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"
+        return _among(STEPS[location[3]], parents, last)
     if parents[:2] == ["train", "stages"]:
-        return _in_stage(parents, last)
+        return _among(StageModel if parents[-1] == "model" else Stage, parents, last)
+    if parents[:2] == ["search", "space"]:
+        return _among(TYPES[location[3]], parents, last)
     siblings = list(_keys_below(parents))
     elsewhere = [key for key in _fields(Config) if key.split(".")[-1] == last]
     close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
@@ -187,8 +202,8 @@ def _nearest(location: Sequence[Any]) -> str:
     return f"did you mean {names[close[0]]}?" if close else f"valid: {', '.join(siblings)}"
 
 
-def _in_stage(parents: list[str], last: str) -> str:
-    siblings = list((StageModel if parents[-1] == "model" else Stage).model_fields)
+def _among(section: type[BaseModel], parents: list[str], last: str) -> str:
+    siblings = list(section.model_fields)
     close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
     valid = ", ".join(siblings)
     return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"

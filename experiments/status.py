@@ -10,6 +10,9 @@ import psutil
 
 from experiments.errors import BadInput
 from experiments.journal import ROOT, Journal
+from experiments.lock import holder
+
+COMMANDS = ("sweep-", "search-", "nested-")  # folders of commands; the others are single fits
 
 
 def status(name: str | None = None) -> list[dict[str, Any]]:
@@ -42,13 +45,35 @@ def _row(name: str) -> dict[str, Any]:
         counts[state] += 1
         if took is not None:
             seconds.append(took)
+    for path in sorted([*root.glob("search-*"), *root.glob("nested-*")]):
+        own, took_each, workers = _search(path, workers)
+        counts = {state: count + own[state] for state, count in counts.items()}
+        seconds += took_each
     remaining = counts["left"] + counts["running"]
     estimate = median(seconds) * remaining / workers if seconds and remaining else None
-    return {"name": name, "runs": len(fits), **counts, "seconds_left": estimate}
+    return {"name": name, "runs": sum(counts.values()), **counts, "seconds_left": estimate}
 
 
 def _is_fit(path: Path) -> bool:
-    return not path.parent.name.startswith("sweep-")
+    return not path.parent.name.startswith(COMMANDS)
+
+
+def _search(path: Path, workers: int) -> tuple[dict[str, int], list[float], int]:
+    """Fits of a search in each state, the seconds of those that are done, its workers."""
+    events = Journal(path).events()
+    ended = {tuple(event["path"]): event for event in events if event["event"] == "ended"}
+    done = [event for event in ended.values() if event["outcome"]["status"] == "finished"]
+    begun = next((e for e in reversed(events) if e["event"] in ("planned", "finished")), None)
+    left = running = 0
+    if begun and begun["event"] == "planned":
+        workers = begun["workers"]
+        left = max((begun["fits"] or 0) - len(ended), 0)
+        running = min(workers, left) if holder(path) else 0
+    counts = {
+        "done": len(done), "failed": len(ended) - len(done), "running": running,
+        "left": left - running,
+    }  # fmt: skip
+    return counts, [event["seconds"] for event in done], workers
 
 
 def _state(journal: Journal) -> tuple[str, float | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from experiments import launch, runs, settings, track
 from experiments.config import Config
 from experiments.errors import BadInput
-from experiments.jobs import Job, Outcome, config_hash
+from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash
 from experiments.journal import Journal, of_sweep
 from experiments.plan import Plan, open_source, prepare, source_key
 from experiments.progress import Display
@@ -44,32 +45,16 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
     cells = list(plan_cells(config, where))
     book = of_sweep(config.name, sweep_hash(cells)).open()
     experiment = runs.Experiment(config.name, config.tracking)
-    parent = _parent(config, experiment, book)
+    axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
+    parent = parent_run(config, experiment, book, "sweep", axes)
     status = "killed"
     try:
-        with Display(len(cells)) as display:
-            done = _kept(cells, experiment, parent.id, display)
-            todo = [cell.job for cell in cells if cell.job.path not in done]
-            display.ended = len(done)
-            display.say(_announcement(config, cells, len(done)))
-            book.append(
-                "planned",
-                cells=[{"directory": c.job.directory, "label": c.job.label} for c in cells],
-                workers=config.launch.workers,
-            )
-            if todo:
-                prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
-                for job in todo:
-                    runs.fetch_initial(job, experiment)
-                with launch.executor(config.launch) as executor:
-                    for job, outcome, run_id in runs.execute(
-                        todo, executor, experiment, prints, display, parent=parent.id
-                    ):
-                        done[job.path] = (outcome, run_id)
+        line, remark = announcement(config, cells), sizes_differ(config, cells)
+        done = run_cells(config, cells, experiment, parent.id, book, line, remark)
         failed = any(outcome.status != "finished" for outcome, _ in done.values())
         status = "failed" if failed else "finished"
     finally:
-        with runs.forgiving(display.say):
+        with runs.forgiving(lambda line: print(line, file=sys.stderr)):
             parent.end(status)
     rows = [
         {**cell.axes, **result(cell.job, *done[cell.job.path])}
@@ -86,7 +71,9 @@ def check_axes(config: Config, where: str) -> None:
             f"{where}: sweep: no axes; add for example sweep: {{model.name: [lenet5, mlp]}}"
         )
     for key in config.sweep:
-        if key.split(".")[0] in ("name", "sweep", "tracking", "launch"):
+        section, _, rest = key.partition(".")
+        ignored = IRRELEVANT.get(section, section == "name")
+        if ignored is True or (ignored and rest.split(".")[0] in ignored):
             raise BadInput(f"{where}: sweep.{key}: cannot be an axis; it changes no result")
 
 
@@ -115,23 +102,66 @@ def sweep_hash(cells: list[Cell]) -> str:
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
 
 
-def _parent(config: Config, experiment: runs.Experiment, book: Journal) -> track.Run:
-    """The sweep's own run: the one of an earlier start of the same sweep, or a new one."""
+def run_cells(
+    config: Config,
+    cells: Sequence[Cell],
+    experiment: runs.Experiment,
+    parent: str,
+    book: Journal,
+    headline: str,
+    remark: str = "",
+    level: str = "run",
+) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
+    """Run the cells that are not done yet, each tracked under a parent run with this level.
+
+    Returns:
+        (outcome, run id) by path, of those done before as well.
+    """
+    with Display(len(cells)) as display:
+        done = _kept(cells, experiment, parent, level, display)
+        todo = [cell.job for cell in cells if cell.job.path not in done]
+        display.ended = len(done)
+        display.say(headline + (f", {len(done)} already done" if done else "") + remark)
+        book.append(
+            "planned",
+            cells=[{"directory": c.job.directory, "label": c.job.label} for c in cells],
+            workers=config.launch.workers,
+        )
+        if todo:
+            prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
+            for job in todo:
+                runs.fetch_initial(job, experiment)
+            with launch.executor(config.launch) as executor:
+                for job, outcome, run_id in runs.execute(
+                    todo, executor, experiment, prints, display, parent=parent, level=level
+                ):
+                    done[job.path] = (outcome, run_id)
+    return done
+
+
+def parent_run(
+    config: Config,
+    experiment: runs.Experiment,
+    book: Journal,
+    level: str,
+    params: Mapping[str, Any],
+) -> track.Run:
+    """The command's own run: the one of an earlier start of the same command, or a new one."""
     earlier = book.last("started")
     if earlier and earlier["store"] == experiment.key:
         run = track.reopen(experiment.client, earlier["run_id"])
         if run:
             return run
-    tags = experiment.origin | {"level": "sweep", "path": "sweep"}
-    params = {f"sweep.{key}": values for key, values in config.sweep.items()}
-    run = track.Run.start(experiment.client, experiment.id, f"sweep {config.name}", tags, params)
+    tags = experiment.origin | {"level": level, "path": level}
+    name = f"{level} {config.name}"
+    run = track.Run.start(experiment.client, experiment.id, name, tags, params)
     run.document("config.yaml", runs.to_yaml(config))
     book.append("started", run_id=run.id, store=experiment.key)
     return run
 
 
 def _kept(
-    cells: list[Cell], experiment: runs.Experiment, parent: str, display: Display
+    cells: Sequence[Cell], experiment: runs.Experiment, parent: str, level: str, display: Display
 ) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
     """Outcomes of cells that are done, with their runs; a run that the store lacks is replayed."""
     kept = {}
@@ -145,22 +175,26 @@ def _kept(
         run_id = ended["run_id"]
         if ended["store"] != experiment.key or not track.holds(experiment.client, run_id):
             display.say(f"{cell.job.label}: done before, written to this store from the journal")
-            run_id = runs.replay(cell.job, outcome, experiment, fingerprint, parent)
+            run_id = runs.replay(cell.job, outcome, experiment, fingerprint, parent, level)
         kept[cell.job.path] = (outcome, run_id)
     return kept
 
 
-def _announcement(config: Config, cells: list[Cell], done: int) -> str:
+def announcement(config: Config, cells: Sequence[Cell]) -> str:
+    """What a sweep is about to run, in a line."""
     product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
     runs_word = "run" if len(cells) == 1 else "runs"
     text = f"{config.name}: {len(cells)} {runs_word} ({product})"
     same = prod(len(values) for values in config.sweep.values()) - len(cells)
     if same:
         text += f", {same} left out that come to the same settings"
-    if done:
-        text += f", {done} already done"
-    sizes = {cell.plan.input_shape[:2] for cell in cells}
-    if len(sizes) > 1 and "data.image_size" not in config.sweep:
-        shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
-        text += f"; image sizes differ ({shown}): set data.image_size to compare like with like"
     return text
+
+
+def sizes_differ(config: Config, cells: Sequence[Cell]) -> str:
+    """A remark on cells that see images of different sizes without being asked to; else empty."""
+    sizes = {cell.plan.input_shape[:2] for cell in cells}
+    if len(sizes) == 1 or "data.image_size" in config.sweep:
+        return ""
+    shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
+    return f"; image sizes differ ({shown}): set data.image_size to compare like with like"

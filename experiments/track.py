@@ -110,7 +110,7 @@ class Run:
         all_tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
         created = client.create_run(experiment, run_name=name, tags=all_tags)
         run = cls(client, created.info.run_id)
-        entities = [Param(key, _text(value)) for key, value in params.items()]
+        entities = [Param(key, text(value)) for key, value in params.items()]
         for at in range(0, len(entities), PARAM_BATCH):
             client.log_batch(run.id, params=entities[at : at + PARAM_BATCH])
         return run
@@ -249,6 +249,6 @@ def _check_database(path: Path) -> None:
         raise BadInput(f"tracking.uri: {path}: cannot be written")
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text[:PARAM_CHARACTERS]

@@ -56,6 +56,13 @@ def test_wrong_settings(monkeypatch, capsys, tmp_path, overrides, said):
         assert word in line
 
 
+@pytest.mark.parametrize("key", ["launch.workers", "evaluate.protocol", "validation.folds"])
+def test_an_axis_that_changes_no_result(monkeypatch, capsys, tmp_path, key):
+    config = write_config(tmp_path, sweep={key: [2, 3] if key[0] != "e" else ["centre", "dense"]})
+    line = refused(monkeypatch, capsys, "sweep", config)
+    assert f"sweep.{key}: cannot be an axis" in line
+
+
 def test_missing_config(monkeypatch, capsys, tmp_path):
     write_config(tmp_path)
     line = refused(monkeypatch, capsys, "train", "tinny.yaml")

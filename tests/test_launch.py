@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 
+import numpy as np
 import pytest
 
 from experiments import errors, launch, settings
-from experiments.config import Launch
+from experiments.config import Config, Launch
+from experiments.jobs import Job, Outcome
 from experiments.plan import prepare
 
 TINY = {
@@ -94,3 +97,88 @@ def test_a_stop_that_python_swallowed_is_still_heard(monkeypatch):
         for _ in processes.run(list(jobs(["seed=1"])), lambda job, event: seen.append(event)):
             pass
     assert seen == [{"kind": "begin"}]
+
+
+def job(number, graph):
+    return Job(("cell", number), Config(), np.arange(2), None, None, graph, "x")
+
+
+def taken(backlog, *arguments):
+    return backlog.take(*arguments).path[1]
+
+
+def test_a_backlog_prefers_the_graph_held_then_one_that_nobody_holds():
+    backlog = launch.Backlog([job(n, graph) for n, graph in enumerate("aabbc")])
+    assert taken(backlog) == 0
+    assert taken(backlog, "b") == 2
+    assert taken(backlog, "x", {"a", "b"}) == 4
+    assert taken(backlog, "x", {"a", "b"}) == 1
+    backlog.add([job(5, "b")])
+    assert [taken(backlog, "b"), taken(backlog, "b")] == [3, 5]
+    assert backlog.take("b") is None
+
+
+def test_a_backlog_makes_jobs_as_they_are_needed_and_drops_what_is_not_wanted():
+    made = []
+
+    def endless():
+        for number in range(10_000):
+            made.append(number)
+            yield job(number, "a")
+
+    backlog = launch.Backlog(endless(), wanted=lambda one: one.path[1] % 2 == 1)
+    assert [taken(backlog, "a"), taken(backlog, "a")] == [1, 3]
+    assert len(made) <= 2 * launch.AHEAD + 4
+
+
+def test_jobs_that_come_while_it_runs_are_run_too(monkeypatch):
+    monkeypatch.setattr(launch, "attempt", lambda one, emit: Outcome(one.path, "finished"))
+    backlog = launch.Backlog([job(0, "a")])
+    seen = []
+    for one, _ in launch.Inline().run(backlog, lambda one, event: None):
+        seen.append(one.path[1])
+        if len(seen) < 4:
+            backlog.add([job(len(seen), "a")])
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_worker_computes_while_the_coordinator_hears_of_the_last_outcome():
+    events = []
+    work = list(jobs(["seed=1"], ["seed=2"]))
+    with launch.executor(Launch(workers=1)) as executor:
+        for one, _ in executor.run(
+            work, lambda one, event: events.append((one.path, event["kind"]))
+        ):
+            events.append((one.path, "heard"))
+    order = [event for event in events if event[1] in ("begin", "heard")]
+    assert order == [
+        (("cell", 0), "begin"), (("cell", 1), "begin"), (("cell", 0), "heard"),
+        (("cell", 1), "heard"),
+    ]  # fmt: skip
+
+
+def test_a_worker_keeps_its_process_for_another_graph_unless_cost_is_measured(monkeypatch):
+    class Pipe:
+        def send(self, message):
+            pass
+
+    worker, starts = launch.Worker(), []
+
+    def start():
+        starts.append(1)
+        worker.process, worker.connection = object(), Pipe()
+        worker.graph, worker.graphs = None, set()
+
+    monkeypatch.setattr(worker, "start", start)
+    monkeypatch.setattr(worker, "stop", lambda: None)
+    for graph, measured, expected in (
+        ("a", False, 1),  # the first process
+        ("b", False, 1),
+        ("a", False, 1),
+        ("b", True, 2),  # it held a, too
+        ("b", True, 2),
+        ("b", False, 2),
+        ("a", True, 3),
+    ):
+        worker.give(dataclasses.replace(job(0, graph), measured=measured))
+        assert len(starts) == expected, graph

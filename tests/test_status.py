@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
 from experiments import journal
 from experiments.errors import BadInput
 from experiments.jobs import Outcome
+from experiments.lock import held
 from experiments.status import status
 
 
@@ -66,3 +68,20 @@ def test_an_unknown_name_lists_what_is_here():
     fit("a", True, "finished")
     with pytest.raises(BadInput, match=r"no experiment ex in .*; here are: exp"):
         status("ex")
+
+
+def test_fits_of_a_search_count_as_they_are_journaled():
+    folder = journal.ROOT / "exp" / "search-x"
+    book = journal.Journal(folder).open()
+    book.append("planned", fits=10, workers=2)
+    for fold, state in enumerate(("finished", "finished", "failed")):
+        path = ("trial", 0, "fold", fold)
+        outcome = asdict(Outcome(path, state))
+        book.append("ended", path=path, outcome=outcome, seconds=4.0 + 2 * fold)
+    row = {"name": "exp", "runs": 10, "done": 2, "failed": 1, "running": 0, "left": 7}
+    assert status("exp") == [row | {"seconds_left": 5.0 * 7 / 2}]
+    with held(folder):
+        assert status("exp")[0]["running"] == 2
+        assert status("exp")[0]["left"] == 5
+    book.append("finished", status="finished")
+    assert status("exp") == [row | {"runs": 3, "left": 0, "seconds_left": None}]

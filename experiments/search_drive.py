@@ -1,0 +1,290 @@
+"""From what a search hands out to what it is told: journal first, oracle second, store third."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from experiments import runs
+from experiments.candidates import Candidates, Place
+from experiments.config import Config
+from experiments.errors import BadInput
+from experiments.jobs import Job, Outcome
+from experiments.launch import Backlog, Inline, Processes
+from experiments.progress import Display
+from experiments.search_space import objective_of
+from experiments.search_state import State, outcome_of
+from experiments.search_track import SearchRuns, TrialRun
+from experiments.wording import in_words
+from tuning.nested import Nested, Task
+from tuning.search import Trial
+
+
+class Drive:
+    """One start of a search, from what the journal holds to its end.
+
+    Args:
+        config: base settings and the search.
+        work: the searches and refits, fresh.
+        candidates: makes their jobs.
+        state: the journal.
+        tracked: the runs.
+        display: for people.
+        planned: fits in all, refits included; None where only the budget ends it.
+        began: when this start began, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        work: Nested,
+        candidates: Candidates,
+        state: State,
+        tracked: SearchRuns,
+        display: Display,
+        planned: int | None,
+        began: float | None = None,
+    ):
+        assert config.search
+        self.config, self.work, self.candidates = config, work, candidates
+        self.state, self.tracked, self.display = state, tracked, display
+        self.planned, self.budget = planned, config.search.budget
+        self.objective = objective_of(config)
+        self.best_by = "val_mse" if self.objective == "val_mse" else "val_top1"
+        self.fits = 0
+        """Fits that have ended, those of earlier starts included."""
+        self.failed = 0
+        self.images = 0
+        self.refits: dict[int, tuple[Outcome, str]] = {}
+        """Outcome and run id of the refit of each outer fold."""
+        self._tasks: dict[Place, Task] = {}
+        self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
+        self._began: dict[Place, float] = {}
+        self._sent = [0] * len(work.searches)  # settled trials that were tracked
+        self._started = self._working = time.monotonic()
+        if began is not None:
+            self._started = began
+        self._earlier = state.elapsed
+        self._replaying, self._estimated = True, False
+        self.seconds: list[float] = []
+        """Of each fit of this start."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the budget counts: of all starts, from when fits could run."""
+        return self._earlier + time.monotonic() - self._working
+
+    @property
+    def wall(self) -> float:
+        """Seconds of this start, and those of the earlier ones up to their last fit."""
+        return self._earlier + time.monotonic() - self._started
+
+    def run(self, executor: Inline | Processes) -> None:
+        """Replay the journal, then run what is left."""
+        if self.state.ended:
+            self.display.say(f"{len(self.state.ended)} fits already done")
+        self._release()
+        self._replaying = False
+        for job, outcome in executor.run(self._backlog, self._on_event):
+            self.display.drop(job)
+            self._end(self._tasks[job.path], job.path, outcome, len(job.train))
+            self._release()
+        for search in self.work.searches:
+            search.close()
+        if self.tracked.missed:  # a store that failed may answer again
+            self._replaying, self._sent = True, [0] * len(self._sent)
+            self._track()
+
+    def _release(self) -> None:
+        """Queue what may run now; what the journal holds is told instead."""
+        while tasks := self.work.ready():
+            self.state.propose(list(self._new_trials(tasks)))
+            todo = []
+            for task in tasks:
+                path = self.candidates.path(task)
+                self._tasks[path] = task
+                record = self.state.ended.get(path)
+                if record and not (task.fit is None and self._outdated(task, record)):
+                    self._tell(task, record)
+                elif self._is_sound(task, path):
+                    todo.append(task)
+            self._spend()
+            self._backlog.add(self._jobs(todo))
+        self._track()
+
+    def _outdated(self, task: Task, record: dict[str, Any]) -> bool:
+        """Is this refit of another winner, found before the search was taken further, or failed?"""
+        winner = self.work.winner(task.outer)
+        assert winner is not None
+        return record["trial"] != winner.number or record["outcome"]["status"] != "finished"
+
+    def _jobs(self, tasks: list[Task]) -> Iterator[Job]:
+        for task in tasks:
+            yield self.candidates.job(task, self.work.winner(task.outer))
+
+    def _is_sound(self, task: Task, path: Place) -> bool:
+        """False, and told so, for settings that do not go with data or network."""
+        if not self.work.wants(task):
+            return False
+        try:
+            if task.fit is None:
+                self.candidates.job(task, self.work.winner(task.outer))
+            else:
+                self.candidates.prepared(task.fit.settings, task.fit.epochs)
+        except BadInput as error:
+            outcome = Outcome(path, "failed", error=str(error), bad_input=True)
+            self._end(task, path, outcome, 0)
+            return False
+        return True
+
+    def _new_trials(self, tasks: list[Task]) -> Iterator[dict[str, Any]]:
+        seen = set()
+        for task in tasks:
+            if task.fit is not None and (task.outer, task.fit.trial) not in seen:
+                seen.add((task.outer, task.fit.trial))
+                yield {
+                    "outer": task.outer,
+                    "trial": task.fit.trial,
+                    "settings": dict(task.fit.settings),
+                    "epochs": task.fit.epochs,
+                }
+
+    def _on_event(self, job: Job, event: dict[str, Any]) -> None:
+        if event["kind"] == "begin":
+            self._began[job.path] = time.time()
+            runs.fetch_initial(job, self.tracked.experiment)
+        self.display.event(job, event)
+
+    def _end(self, task: Task, path: Place, outcome: Outcome, images: int) -> None:
+        """Journal how a fit ended, and tell the search."""
+        began = self._began.pop(path, time.time())
+        winner = self.work.winner(task.outer) if task.fit is None else None
+        record = self.state.end(
+            path,
+            outcome,
+            trial=winner.number if winner else task.fit.trial if task.fit else None,
+            fingerprint=self.candidates.source.fingerprint,
+            began=began,
+            seconds=time.time() - began,
+            images=images * len(outcome.history),
+            elapsed=self.elapsed,
+        )
+        self._tell(task, record, fresh=True)
+        self.seconds.append(record["seconds"])
+        self._spend()
+
+    def _tell(self, task: Task, record: dict[str, Any], *, fresh: bool = False) -> None:
+        outcome = outcome_of(record)
+        self.fits += 1
+        self.failed += outcome.status != "finished"
+        if task.fit is None:
+            self._tell_refit(task, outcome, fresh)
+            return
+        self.images += record["images"]
+        score, error, epochs = outcome.scores.get(self.objective), outcome.error, None
+        if outcome.status == "finished":
+            own = self.candidates.prepared(task.fit.settings, task.fit.epochs).config
+            epochs = epochs_of(outcome, own)
+            error = None if score is not None else f"there is no {self.objective}"
+        self.work.tell(task, outcome.status, score, error, epochs)
+
+    def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
+        score = outcome.scores.get(self.best_by.replace("val_", "test_"))
+        self.work.tell(task, outcome.status, score, outcome.error)
+        run_id = ""
+        with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
+            job = self.candidates.job(task, self.work.winner(task.outer))
+            level = "outer_fold" if self.candidates.kind == "nested" else "refit"
+            run_id = self.tracked.refit(job, outcome, level, fresh=fresh)
+        self.refits[task.outer] = outcome, run_id
+        if fresh:
+            words = [f"{k} {v:.4f}" for k, v in outcome.scores.items() if k.startswith("test_")]
+            self.display.say(
+                f"{self._in(task.outer)}refit: {outcome.error or ', '.join(words) or 'no test'}"
+            )
+
+    def _spend(self) -> None:
+        """Stop handing out fits once the budget is spent; refits of what was found still run."""
+        if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
+            self.work.stop("seconds")
+        if self.budget.images is not None and self.images >= self.budget.images:
+            self.work.stop("images")
+
+    def _track(self) -> None:
+        """Announce and track the trials that have ended since."""
+        for outer, search in enumerate(self.work.searches):
+            for trial in search.settled[self._sent[outer] :]:
+                if not self._replaying:
+                    self._announce(outer, trial)
+                self.tracked.trial(self._trial_run(outer, trial))
+            self._sent[outer] = len(search.settled)
+
+    def outcomes(self, outer: int, trial: Trial) -> list[dict[str, Any]]:
+        """Records of a trial's folds in order, up to the first that is missing or failed."""
+        place: Place = ("outer", outer) if self.candidates.kind == "nested" else ()
+        records = []
+        for fold in range(trial.folds):
+            record = self.state.ended.get((*place, "trial", trial.number, "fold", fold))
+            if record is None:
+                break
+            records.append(record)
+            if trial.told.get(fold) is None:
+                break
+        return records
+
+    def _trial_run(self, outer: int, trial: Trial) -> TrialRun:
+        place: Place = ("outer", outer) if self.candidates.kind == "nested" else ()
+        records = self.outcomes(outer, trial)
+        try:
+            config = self.candidates.prepared(trial.settings, trial.epochs).config
+        except BadInput:
+            config = self.config  # its settings do not go together; the error says so
+        return TrialRun(
+            path="/".join(str(part) for part in (*place, "trial", trial.number)),
+            number=trial.number,
+            config=config,
+            chosen=trial.settings,
+            status=trial.status,
+            error=trial.error,
+            outcomes=[outcome_of(record) for record in records],
+            began=min((record["began"] for record in records), default=time.time()),
+        )
+
+    def _announce(self, outer: int, trial: Trial) -> None:
+        """A line a trial, and after the first one how long the rest may take."""
+        words = trial.error
+        if trial.score is not None:
+            spread = "" if trial.std is None else f" ± {trial.std:.4f}"
+            words = f"{self.objective} {trial.score:.4f}{spread}"
+        elif trial.gave_up:
+            words = f"gave up after {trial.gave_up.folds} folds (p {trial.gave_up.p:.3f})"
+        count = f"{self.fits}/{self.planned or '?'} fits"
+        shown = ", ".join(
+            f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
+        )
+        self.display.say(f"[{count}] {self._in(outer)}trial {trial.number} ({shown}): {words}")
+        if not self._estimated and self.seconds and (self.planned or 0) > self.fits:
+            self._estimated = True
+            each, left = median(self.seconds), (self.planned or 0) - self.fits
+            minutes = left * each / self.config.launch.workers / 60
+            self.display.say(f"about {minutes:.1f} minutes to go: {left} fits of {each:.2g} s")
+
+    def _in(self, outer: int) -> str:
+        return f"outer fold {outer}, " if self.candidates.kind == "nested" else ""
+
+
+def epochs_of(outcome: Outcome, config: Config) -> int:
+    """Epochs that gave the score: with early stopping the best one's number."""
+    stopping = config.train.early_stopping
+    if stopping is None or not outcome.history:
+        return len(outcome.history)
+    sign = -1 if stopping.monitor == "val_loss" else 1
+    best, at = float("-inf"), len(outcome.history)
+    for epoch, values in enumerate(outcome.history, start=1):
+        score = sign * values[stopping.monitor]
+        if score > best + stopping.min_delta:
+            best, at = score, epoch
+    return at

@@ -1,0 +1,235 @@
+"""MLflow of a search: one parent, one run a trial written in one go when the trial ends.
+
+The store is asked once, at the start, what it holds of this search; so a start after a kill sends
+what is missing and doubles nothing. All of it is measured in `seconds`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from experiments import runs, settings, track
+from experiments.config import Config
+from experiments.jobs import Job, Outcome, config_hash, group_hash
+from experiments.wording import run_title
+
+REST_SECONDS = 60.0  # after a store that failed, whose every call waits for retries
+SUPERSEDED = "superseded"  # tag of the refit of a winner that a longer search has overtaken
+ALL_OF_THEM = 1000  # runs that the store is asked for at a time
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """What is written of one trial."""
+
+    path: str
+    number: int
+    config: Config
+    chosen: Mapping[str, Any]
+    status: str
+    error: str | None
+    outcomes: list[Outcome]
+    """Of its folds in order; those that there are."""
+    began: float
+    """Seconds since 1970."""
+
+
+class SearchRuns:
+    """The parent run of a search and its children.
+
+    Args:
+        config: base settings and the search.
+        kind: search or nested, the parent's level.
+        state_id: tags the runs, so that the next start finds them.
+        fingerprint: of the source.
+        say: hears of a store that failed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        kind: str,
+        state_id: str,
+        title: str,
+        fingerprint: str,
+        say: Callable[[str], None],
+    ):
+        self.seconds = 0.0
+        self.say, self.fingerprint = say, fingerprint
+        self._rest_until = 0.0
+        self.missed = 0
+        """Times that the store did not take something."""
+        began = time.perf_counter()
+        self.experiment = runs.Experiment(config.name, config.tracking)
+        self._children: dict[str, str] = {}
+        self._tags = self.experiment.origin | {
+            "search_id": state_id,
+            "source": config.data.source,
+            "source_fingerprint": fingerprint,
+            "precision": config.train.precision,
+        }
+        self.parent = self._parent(config, kind, title)
+        self.seconds += time.perf_counter() - began
+
+    @property
+    def id(self) -> str:
+        """The parent's run id."""
+        return self.parent.id
+
+    def holds(self, path: str) -> str | None:
+        """The run of a trial or refit that the store holds."""
+        return self._children.get(path)
+
+    def trial(self, trial: TrialRun) -> None:
+        """Write a trial that has ended, unless the store holds it."""
+
+        def write() -> None:
+            self._children[trial.path] = self._write(trial)
+
+        if not self.holds(trial.path):
+            self._send(write)
+
+    def refit(self, job: Job, outcome: Outcome, level: str, *, fresh: bool) -> str:
+        """Write a refit with its curve, predictions and network; its run id, empty if that failed.
+
+        A `fresh` one takes the place of that of an earlier winner, whose run is tagged.
+        """
+        path = "/".join(str(part) for part in job.path)
+
+        def write() -> None:
+            if earlier := self._children.pop(path, None):
+                self.experiment.client.set_tag(earlier, SUPERSEDED, "true")
+            run = self.experiment.start(job, self.fingerprint, level, self.parent.id)
+            run.tag({"search_id": self._tags["search_id"]})
+            track.complete(run, outcome, replay=True)
+            self._children[path] = run.id
+
+        if fresh or not self.holds(path):
+            self._send(write)
+        return self.holds(path) or ""
+
+    def end(self, status: str, metrics: Mapping[str, float], files: list[Path]) -> None:
+        """Close the parent with what the search found."""
+
+        def write() -> None:
+            self.parent.metrics(metrics)
+            for path in files:
+                self.parent.file(path, "plots" if path.suffix in (".png", ".html") else None)
+            self.parent.end(status)
+
+        self._rest_until = 0.0
+        self._send(write)
+
+    def _send(self, write: Callable[[], None]) -> None:
+        """Time it; a store that fails costs a line and a rest, not the search."""
+        began, done = time.perf_counter(), False
+        if time.monotonic() >= self._rest_until:
+            with runs.forgiving(self.say):
+                write()
+                done = True
+            if not done:
+                self._rest_until = time.monotonic() + REST_SECONDS
+        self.missed += not done
+        self.seconds += time.perf_counter() - began
+
+    def _parent(self, config: Config, kind: str, title: str) -> track.Run:
+        client, experiment = self.experiment.client, self.experiment.id
+        found = None
+        for info, tags in self._known():
+            if tags["level"] == kind:
+                found = info.run_id
+            elif SUPERSEDED in tags:
+                continue
+            elif info.status == "FINISHED" or (info.status, tags["level"]) == ("FAILED", "trial"):
+                self._children[tags["path"]] = info.run_id
+            elif info.status == "RUNNING":
+                client.delete_run(info.run_id)  # a kill came between its first and last call
+        if found and (run := track.reopen(client, found)):
+            return run
+        assert config.search
+        params = runs.params_of(config)
+        params |= settings.flatten(config.search.model_dump(mode="json"), "search.")
+        params |= settings.flatten(config.validation.model_dump(mode="json"), "validation.")
+        tags = self._tags | {"level": kind, "path": kind, "config_hash": config_hash(config)}
+        run = track.Run.start(client, experiment, title, tags, params)
+        run.document("config.yaml", runs.to_yaml(config))
+        run.document("versions.json", json.dumps(self.experiment.versions, indent=1))
+        return run
+
+    def _known(self) -> Iterator[tuple[Any, dict[str, str]]]:
+        token = None
+        while True:
+            page = self.experiment.client.search_runs(
+                [self.experiment.id],
+                f"tags.search_id = '{self._tags['search_id']}'",
+                max_results=ALL_OF_THEM,
+                page_token=token,
+            )
+            yield from ((run.info, run.data.tags) for run in page)
+            token = page.token
+            if not token:
+                return
+
+    def _write(self, trial: TrialRun) -> str:
+        from mlflow.entities import Metric, Param
+
+        client = self.experiment.client
+        tags = self._tags | {
+            "level": "trial",
+            "path": trial.path,
+            "config_hash": config_hash(trial.config),
+            "group_hash": group_hash(trial.config),
+            "mlflow.parentRunId": self.parent.id,
+            "trial_status": trial.status,
+        }
+        if trial.error:
+            tags["error"] = trial.error
+        now = int(time.time() * 1000)
+        title = run_title(trial.config.model.name, trial.config.seed, trial.chosen)
+        created = client.create_run(
+            self.experiment.id,
+            start_time=int(trial.began * 1000),
+            run_name=f"trial {trial.number} {title}",
+            tags={key: str(value) for key, value in tags.items()},
+        )
+        run_id = str(created.info.run_id)
+        params = [Param(k, track.text(v)) for k, v in runs.params_of(trial.config).items()]
+        metrics = [Metric(key, value, now, step) for key, value, step in _metrics(trial)]
+        size = track.PARAM_BATCH
+        client.log_batch(run_id, metrics[: track.METRIC_BATCH], params[:size], [])
+        for at in range(size, len(params), size):
+            client.log_batch(run_id, params=params[at : at + size])
+        for at in range(track.METRIC_BATCH, len(metrics), track.METRIC_BATCH):
+            client.log_batch(run_id, metrics=metrics[at : at + track.METRIC_BATCH])
+        failed = trial.status == "failed"
+        client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        return run_id
+
+
+def _metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
+    """(name, value, step): each fold's scores, their mean and spread; the curve of a lone fold."""
+    finished = [outcome for outcome in trial.outcomes if outcome.status == "finished"]
+    names = sorted({name for outcome in finished for name in outcome.scores})
+    for name in names:
+        values = [outcome.scores[name] for outcome in finished if name in outcome.scores]
+        if name.startswith("val_"):
+            yield from ((f"fold_{name}", value, fold) for fold, value in enumerate(values))
+        if trial.status != "finished":
+            continue
+        last = len(finished[0].history) if len(trial.outcomes) == 1 else 0
+        yield name, fmean(values), last
+        if len(values) > 1:
+            yield f"{name}_std", stdev(values), 0
+    if len(trial.outcomes) == 1:
+        for epoch, curve in enumerate(trial.outcomes[0].history, start=1):
+            yield from ((name, value, epoch) for name, value in curve.items())
+    seconds = [outcome.cost["train_seconds"] for outcome in finished
+               if "train_seconds" in outcome.cost]  # fmt: skip
+    if seconds:
+        yield "train_seconds", sum(seconds), 0

@@ -1,0 +1,178 @@
+"""Nested cross-validation: who is fitted on what, what the estimate is, and if it is honest."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+
+from pipelines import splits
+from tuning.nested import Nested, median_epochs, summary
+from tuning.oracles import Manual
+from tuning.search import Search
+
+
+def searches(count, candidates, folds, **options):
+    return [
+        Search(Manual([{"x": x} for x in range(candidates)]), folds, **options)
+        for _ in range(count)
+    ]
+
+
+def work_off(nested, score):
+    """Run everything; `score(task, winner)` gives each task's score, or text for a failure."""
+    waiting, done = nested.ready(), []
+    while waiting:
+        task = waiting.pop(0)
+        if nested.wants(task):
+            done.append(task)
+            value = score(task, nested.winner(task.outer))
+            failed = isinstance(value, str)
+            nested.tell(
+                task, "failed" if failed else "finished", *((None, value) if failed else (value,))
+            )
+        waiting += nested.ready()
+    return done
+
+
+def test_outer_searches_take_turns_and_each_winner_is_refitted_once():
+    nested = Nested(searches(3, 2, 2))
+    done = work_off(nested, lambda task, winner: float(task.fit is None or task.fit.trial))
+    assert [(t.outer, t.fit.trial, t.fit.fold) for t in done[:4]] == [
+        (0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 0, 1),
+    ]  # fmt: skip
+    refits = [task.outer for task in done if task.fit is None]
+    assert sorted(refits) == [0, 1, 2]
+    assert len(done) == 3 * (4 + 1)
+    assert not nested.winners_differ
+
+
+def test_the_refit_comes_after_the_whole_search_of_its_fold():
+    nested = Nested(searches(1, 2, 2))
+    tasks = nested.ready()
+    for task in tasks[:-1]:
+        nested.tell(task, "finished", 1.0)
+        assert nested.ready() == []
+    nested.tell(tasks[-1], "finished", 1.0)
+    [refit] = nested.ready()
+    assert refit.fit is None
+    with pytest.raises(ValueError, match="no refit is under way"):
+        Nested(searches(1, 2, 2)).tell(refit, "finished", 1.0)
+
+
+def test_without_refit_it_is_the_search_alone():
+    nested = Nested(searches(1, 3, 2), refit=False)
+    assert len(work_off(nested, lambda task, winner: 1.0)) == 6
+
+
+def test_winners_that_differ_are_said():
+    nested = Nested(searches(2, 2, 1))
+    work_off(
+        nested, lambda task, w: 1.0 if task.fit is None or task.fit.trial == task.outer else 0.0
+    )
+    assert nested.winners_differ
+
+
+def test_failures_in_a_row_in_one_outer_fold_stop_all():
+    nested = Nested(searches(2, 5, 1, max_failures=2))
+    done = work_off(nested, lambda task, w: "NaN" if task.outer == 1 else 1.0)
+    assert nested.searches[1].stopped == "failures"
+    assert not any(task.fit is None and task.outer == 1 for task in done)
+    assert len(done) < 10
+
+
+def test_a_budget_leaves_the_refits_of_what_was_found():
+    nested = Nested(searches(2, 3, 1))
+    tasks = nested.ready()
+    for task in tasks[:2]:
+        nested.tell(task, "finished", 0.5)
+    nested.stop("seconds")
+    refits = nested.ready()
+    assert [(task.outer, task.fit) for task in refits] == [(0, None), (1, None)]
+    assert all(nested.wants(task) for task in refits)
+
+
+def test_summary_by_hand():
+    told = summary([0.9, 0.8, 1.0], [0.7, 0.8, 0.9])
+    assert told.mean == pytest.approx(0.8)
+    assert told.std == pytest.approx(0.1)
+    assert told.best_inner_score == pytest.approx(0.9)
+    assert told.optimism == pytest.approx(0.1)
+    assert summary([0.2, 0.2], [0.3, 0.5], minimise=True).optimism == pytest.approx(0.2)
+    assert summary([0.5], [0.6]).std is None
+
+
+def test_a_refit_trains_for_the_median_of_the_best_epochs():
+    for lengths, median in (((3, 9, 4), 4), ((3, 4), 4), ((2, 2), 2)):
+        search = Search(Manual([{"x": 0}]), len(lengths))
+        for fit in search.ready():
+            search.tell(fit, "finished", 1.0, epochs=lengths[fit.fold])
+        assert median_epochs(search.best) == median
+
+
+# A learner that is real and fast: the class whose mean is nearest, in a few random features.
+IMAGES, FEATURES, CLASSES, CANDIDATES = 90, 40, 3, 24
+
+
+def nearest_mean(features, labels, train, scored, chosen):
+    picked = features[:, chosen]
+    means = np.stack([picked[train][labels[train] == c].mean(axis=0) for c in range(CLASSES)])
+    distance = ((picked[scored][:, None] - means[None]) ** 2).sum(axis=2)
+    return float((distance.argmin(axis=1) == labels[scored]).mean())
+
+
+def replicate(seed, signal=0.0, spy=None):
+    """One nested cross-validation on random features; labels are noise unless there is a signal."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(IMAGES) % CLASSES)
+    features = rng.normal(size=(IMAGES, FEATURES)) + signal * labels[:, None]
+    subsets = [rng.choice(FEATURES, 4, replace=False) for _ in range(CANDIDATES)]
+    outer = splits.nested(labels, outer=5, inner=3, seed=seed)
+    nested = Nested(searches(5, CANDIDATES, 3))
+
+    def score(task, winner):
+        fold = outer[task.outer]
+        if task.fit is None:
+            train, scored, x = fold.learning, fold.test, winner.settings["x"]
+        else:
+            inner = fold.inner[task.fit.fold]
+            train, scored, x = inner.train, inner.validation, task.fit.settings["x"]
+        if spy:
+            spy(task, train, scored)
+        return nearest_mean(features, labels, train, scored, subsets[x])
+
+    work_off(nested, score)
+    return summary(
+        [search.best.score for search in nested.searches],
+        [nested.refits[outer].score for outer in range(5)],
+    )
+
+
+def test_on_noise_the_nested_estimate_is_chance_and_the_naive_one_is_not():
+    told = [replicate(seed) for seed in range(24)]
+    tests = [one.mean for one in told]
+    half = 2.1 * stdev(tests) / len(tests) ** 0.5  # t of 23 degrees, 95 %
+    assert abs(fmean(tests) - 1 / CLASSES) < half
+    assert half < 0.04  # narrow enough to mean something
+    naive = [one.best_inner_score for one in told]
+    assert fmean(naive) - 2.1 * stdev(naive) / len(naive) ** 0.5 > 1 / CLASSES + 0.05
+    assert all(one.optimism > 0 for one in told if one.mean < 0.3)
+    assert fmean(one.optimism for one in told) > 0.05
+
+
+def test_with_a_signal_it_finds_it():
+    assert replicate(1, signal=2.0).mean > 0.8
+
+
+def test_no_image_of_an_outer_test_is_fitted_or_chosen_by():
+    seen = []
+    replicate(3, spy=lambda task, train, scored: seen.append((task, train, scored)))
+    tested = np.concatenate([scored for task, _, scored in seen if task.fit is None])
+    assert np.array_equal(np.sort(tested), np.arange(IMAGES))  # each image is tested once
+    for outer in range(5):
+        [test] = [set(s) for task, _, s in seen if task.outer == outer and task.fit is None]
+        for task, train, scored in seen:
+            if task.outer == outer:
+                assert test.isdisjoint(train)
+                assert task.fit is None or test.isdisjoint(scored)
