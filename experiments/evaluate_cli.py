@@ -64,13 +64,14 @@ def predict(
     if not images:
         raise BadInput("predict: name a picture or a folder of pictures")
     from experiments import cli
-    from experiments import predict as command
+    from experiments.predict import lines
+    from experiments.predict import predict as classify
 
-    rows = command.predict(network, images, changes, explain, quiet=as_json, say=_say)
+    rows = classify(network, images, changes, explain, quiet=as_json, say=_say)
     if as_json:
         cli._print(rows)
         return
-    for line in command.lines(rows):
+    for line in lines(rows):
         print(line)
 
 
