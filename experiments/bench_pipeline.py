@@ -1,9 +1,10 @@
 """`ilsvrc bench pipeline`: our input pipeline beside the plain alternatives, in one run.
 
-Every row of every round is a fresh process pinned to its cores, so that a disturbance of the
-machine falls on all rows alike; ratios are taken within a round. Libraries without threads of
-their own run one process a core, each on its share of the files, and their batches stay there: no
-cost of sending them is counted.
+Every row is a process of its own, pinned to its cores; all are asked in turn, round by round, for
+one recipe after the other, so that a disturbance of the machine falls on all rows alike, and none
+works while another is timed. Ratios are taken within a round. Libraries without threads of their
+own run one process a core, each on its share of the files, and their batches stay there: no cost of
+sending them is counted.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +31,7 @@ from experiments.errors import BadInput, FailedWork
 RECIPES = ("resnet", "inception")
 USUAL, LIMIT_A, LIMIT_B = "tf.data usual", "limit A", "limit B"
 NOTE = "resize: bilinear without antialiasing in every row (PIL always antialiases)"
+STORES = "prepared: JPEG of short side 480; raw: uint8 of short side 256; both read from shards"
 DRAWN = "drawn images: take real photographs (bench.images=DIR) for figures to publish"
 # The lines of the limits' own output, by recipe.
 LIMIT_LINES = {
@@ -38,24 +42,34 @@ LIMIT_LINES = {
 }
 
 
+# Stores that are made of the same photographs: encoding and short side, as `data prepare` has them.
+PREPARED = {"prepared": ("jpeg", 480), "raw": ("raw", 256)}
+
+
 class Row(NamedTuple):
-    """name as printed; worker and dtype as `bench_workers` knows them; module it needs."""
+    """name as printed; worker and dtype as `bench_workers` knows them; modules it needs."""
 
     name: str
     worker: str
     dtype: str
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
     spread: bool = False  # one process a core
+    store: str = "jpeg"
 
 
 ROWS = (
     Row(USUAL, "tf.data usual", "float32"),
     Row("ours float32", "ours", "float32"),
     Row("ours uint8", "ours", "uint8"),
+    Row("ours float32, prepared", "ours", "float32", store="prepared"),
+    Row("ours uint8, prepared", "ours", "uint8", store="prepared"),
+    Row("ours float32, raw", "ours", "float32", store="raw"),
+    Row("ours uint8, raw", "ours", "uint8", store="raw"),
     Row("tf.data, Keras layers", "tf.data, Keras layers", "float32"),
-    Row("PIL as torchvision", "PIL as torchvision", "float32", "PIL", spread=True),
-    Row("OpenCV", "OpenCV", "float32", "cv2", spread=True),
-    Row("DALI", "DALI", "float32", "nvidia.dali"),
+    Row("PIL as torchvision", "PIL as torchvision", "float32", ("PIL",), spread=True),
+    Row("OpenCV", "OpenCV", "float32", ("cv2",), spread=True),
+    Row("simplejpeg + OpenCV", "simplejpeg + OpenCV", "float32", ("simplejpeg", "cv2"), True),
+    Row("DALI", "DALI", "float32", ("nvidia.dali",)),
 )
 
 
@@ -76,30 +90,45 @@ def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -
         files, spec, store = _images(bench, folder)
         limit = None
         if store != "jpeg":
-            for row in [row for row in rows if row.worker != "ours"]:
-                left_out[row.name] = f"reads JPEG files, not {spec}"
-            rows = [row for row in rows if row.worker == "ours"]
+            for row in rows:
+                if row.worker != "ours" or row.store != "jpeg":
+                    left_out[row.name] = f"reads JPEG files, not {spec}"
+            rows = [row for row in rows if row.name not in left_out]
         elif bench.limit is not None:
             limit = _compile(Path(bench.limit), folder, left_out)
         else:
             left_out["limits A and B"] = "bench.limit names no source file"
         if not rows and limit is None:
             raise BadInput("bench.only: none of its rows can run here: " + _listed(left_out))
+        specs = {"jpeg": spec, store: spec} | _stores(rows, spec, folder, report)
         rates: dict[tuple[str, str, int], list[float]] = {}
-        for number in range(bench.rounds):
-            for count in bench.cores:
-                pinned = cores[:count]
-                for recipe in RECIPES:
-                    for row in rows:
-                        report(f"round {number + 1}/{bench.rounds}: {recipe}, {count}: {row.name}")
-                        job = _job(bench, row, recipe, spec, files, threads)
-                        rate = _measure(job, pinned, folder, spread=row.spread)
-                        rates.setdefault((row.name, recipe, count), []).append(rate)
-                if limit is not None:
-                    report(f"round {number + 1}/{bench.rounds}: {count}: limits")
-                    for (recipe, what), rate in _limits(limit, files, pinned, folder).items():
-                        rates.setdefault((what, recipe, count), []).append(rate)
+        for count in bench.cores:
+            pinned = cores[:count]
+            with ExitStack() as started:
+                asked = {}
+                for row in rows:
+                    report(f"starting on {count}: {row.name}")
+                    job = _job(bench, row, specs.get(row.store, spec), files, threads)
+                    try:
+                        asked[row.name] = started.enter_context(_process(job, pinned, folder, row))
+                    except FailedWork as error:
+                        if row.worker == "ours" or len(rows) == 1:
+                            raise
+                        # Installed, but perhaps without a library that it needs.
+                        left_out[row.name] = str(error).removeprefix("bench pipeline: ")
+                if not asked and limit is None:
+                    raise FailedWork(f"bench pipeline: no row runs here: {_listed(left_out)}")
+                for number in range(bench.rounds):
+                    report(f"round {number + 1}/{bench.rounds}, cores: {count}")
+                    for recipe in RECIPES:
+                        for name, ask in asked.items():
+                            rates.setdefault((name, recipe, count), []).append(ask(recipe))
+                    if limit is not None:
+                        for (recipe, what), rate in _limits(limit, files, pinned, folder).items():
+                            rates.setdefault((what, recipe, count), []).append(rate)
     notes = [NOTE] + ([DRAWN] if bench.images is None else [])
+    if any(row.store in PREPARED for row in rows) and store == "jpeg":
+        notes.append(STORES)
     return {"rows": summary(rates, rows, store), "left_out": left_out, "notes": notes}
 
 
@@ -108,6 +137,7 @@ def summary(
 ) -> list[dict[str, Any]]:
     """Rates of each (name, recipe, cores), round by round, as rows of the table."""
     dtypes = {row.name: row.dtype for row in rows} | {LIMIT_A: "none", LIMIT_B: "float32"}
+    stores = {row.name: store if row.store == "jpeg" else row.store for row in rows}
     table = []
     for (name, recipe, cores), own in rates.items():
         first = next(n for n, r, c in rates if (r, c) == (recipe, cores))
@@ -119,7 +149,7 @@ def summary(
                 "recipe": recipe,
                 "cores": cores,
                 "dtype": dtypes[name],
-                "store": "memory" if name in (LIMIT_A, LIMIT_B) else store,
+                "store": stores.get(name, "memory"),
                 "images_per_second": median(own),
                 "low": min(own),
                 "high": max(own),
@@ -144,7 +174,7 @@ def text(document: dict[str, Any]) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"{cells[0]:22}{cells[1]:10}{cells[2]:>5}  {cells[3]:8}{cells[4]:9}" + "".join(
+    return f"{cells[0]:24}{cells[1]:10}{cells[2]:>5}  {cells[3]:8}{cells[4]:9}" + "".join(
         f"{cell:>9}" for cell in cells[5:]
     )
 
@@ -172,8 +202,9 @@ def _choose(bench: Bench) -> tuple[list[Row], dict[str, str]]:
     for row in ROWS:
         if bench.only and row.name not in bench.only:
             continue
-        if row.needs is not None and not _installed(row.needs):
-            left_out[row.name] = f"{row.needs} is not installed"
+        missing = [module for module in row.needs if not _installed(module)]
+        if missing:
+            left_out[row.name] = f"{missing[0]} is not installed"
         else:
             rows.append(row)
     return rows, left_out
@@ -228,49 +259,54 @@ def _draw(folder: Path, count: int) -> list[str]:
     return files
 
 
-def _job(
-    bench: Bench, row: Row, recipe: str, spec: str, files: list[str], threads: int
-) -> dict[str, Any]:
+def _stores(
+    rows: Sequence[Row], spec: str, folder: Path, report: Callable[[str], None]
+) -> dict[str, str]:
+    """The stores that rows ask for, made of the photographs: their specs."""
+    made = {}
+    for name in sorted({row.store for row in rows} & set(PREPARED)):
+        from pipelines import open_source, prepare
+
+        encoding, size = PREPARED[name]
+        report(f"preparing: {name}, short side {size}")
+        prepare.prepare(
+            open_source(spec, memory_limit_bytes=0), folder / name, size=size, encoding=encoding
+        )
+        made[name] = f"prepared:{folder / name}"
+    return made
+
+
+def _job(bench: Bench, row: Row, spec: str, files: list[str], threads: int) -> dict[str, Any]:
     return {
         "row": row.worker,
         "dtype": row.dtype,
-        "recipe": recipe,
+        "recipes": RECIPES,
         "spec": spec,
         "files": files,
-        "count": bench.count,
+        "count": min(bench.count, len(files)) if files else bench.count,
         "size": bench.size,
         "batch_size": bench.batch_size,
         "passes": bench.passes,
         "threads": threads,
-        # Equal-sized JPEGs would else be decoded once and held.
+        # Equal-sized JPEGs would else be decoded once and held, and shards read into memory.
         "memory_limit_bytes": 0 if files else 2 * 1024**3,
     }
 
 
-def _measure(job: dict[str, Any], cores: list[int], folder: Path, *, spread: bool) -> float:
-    """Images a second of all processes of a row together."""
-    shares = [[core] for core in cores] if spread else [cores]
-    jobs = [
-        {**job, "cores": own, "files": job["files"][at :: len(shares)]}
+@contextmanager
+def _process(
+    job: dict[str, Any], cores: list[int], folder: Path, row: Row
+) -> Iterator[Callable[[str], float]]:
+    """Start a row's processes; yields ask(recipe) -> images a second of all of them together."""
+    shares = [[core] for core in cores] if row.spread else [cores]
+    commands = [
+        _python({**job, "cores": own, "files": job["files"][at :: len(shares)]}, at, folder)
         for at, own in enumerate(shares)
     ]
-    results = _together([_python(own, at, folder) for at, own in enumerate(jobs)], folder)
-    return float(sum(r["images"] / median(r["seconds"]) for r in results))
-
-
-def _python(job: dict[str, Any], number: int, folder: Path) -> list[str]:
-    files = folder / f"files-{number}.txt"
-    files.write_text("\n".join(job["files"]), encoding="utf-8")
-    words = json.dumps({**job, "files": str(files)})
-    return [sys.executable, "-m", "experiments.bench_workers", words]
-
-
-def _together(commands: list[list[str]], folder: Path) -> list[dict[str, Any]]:
-    """Start all, let them begin to measure at the same time, and read what each found."""
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONPATH": path}
-    with (folder / "errors.txt").open("w+") as errors:
+    with TemporaryFile("w+") as errors:
         processes = [
             subprocess.Popen(
                 command,
@@ -283,23 +319,39 @@ def _together(commands: list[list[str]], folder: Path) -> list[dict[str, Any]]:
             )
             for command in commands
         ]
+
+        def listen(process: subprocess.Popen[str]) -> str:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                errors.seek(0)
+                lines = errors.read().strip().splitlines() or ["no message"]
+                raise FailedWork(f"bench pipeline: {row.name}: its process failed: {lines[-1]}")
+            return line
+
+        def ask(recipe: str) -> float:
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(recipe + "\n")
+                process.stdin.flush()
+            found = [json.loads(listen(process)) for process in processes]
+            return float(sum(one["images"] / median(one["seconds"]) for one in found))
+
         try:
-            ready = [process.stdout and process.stdout.readline() for process in processes]
-            if all(ready):
-                for process in processes:
-                    assert process.stdin is not None
-                    process.stdin.write("\n")
-                    process.stdin.flush()
-                found = [process.communicate()[0] for process in processes]
-                if all(process.returncode == 0 for process in processes):
-                    return [json.loads(out) for out in found]
-            errors.seek(0)
-            lines = errors.read().strip().splitlines() or ["no message"]
-            raise FailedWork(f"bench pipeline: a row's process failed: {lines[-1]}")
+            for process in processes:
+                listen(process)
+            yield ask
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
+                process.communicate()
+
+
+def _python(job: dict[str, Any], number: int, folder: Path) -> list[str]:
+    files = folder / f"files-{len(job['files'])}-{number}.txt"
+    files.write_text("\n".join(job["files"]), encoding="utf-8")
+    words = json.dumps({**job, "files": str(files)})
+    return [sys.executable, "-m", "experiments.bench_workers", words]
 
 
 def _compile(source: Path, folder: Path, left_out: dict[str, str]) -> Path | None:

@@ -1,11 +1,13 @@
 """One row of `ilsvrc bench pipeline` in a process of its own, pinned to its cores.
 
-    python -m experiments.bench_workers '{"row": ..., "recipe": ..., "files": ..., ...}'
+    python -m experiments.bench_workers '{"row": ..., "recipes": ..., "files": ..., ...}'
 
-It makes one endless stream of batches, takes a pass from it, prints `ready`, waits for a line, and
-prints the seconds of each further pass as JSON. The stream goes on from pass to pass: what a
-library spends on starting an iterator is no part of the figures. Batches made ahead while the
-process waited are taken before the clock starts.
+It makes one endless stream of batches for each recipe, takes a pass from each, and prints `ready`.
+For each line on its input, the name of a recipe, it takes so many passes more and prints the
+seconds of each as JSON. A stream goes on from pass to pass: what a library spends on starting an
+iterator is no part of the figures. Batches made ahead while the process waited are taken before the
+clock starts, and it answers only when it has made them again: nothing of it runs while another row
+is timed.
 All rows make the same batches: size x size x 3, of a window at a random scale and place ("resnet")
 or of random area and aspect ("inception"), mirrored half the time, bilinear without antialiasing
 (but see PIL), with a colour offset along the principal axes; the mean is part of that offset.
@@ -38,6 +40,7 @@ AXES = np.array(
 )
 Batches = Iterator[Any]
 ENDLESS = 10_000  # passes
+PREFETCHED = 4  # batches, as `pipelines.threads` has it
 MADE_AHEAD = 8  # batches, at most, in any of the rows
 
 
@@ -115,8 +118,9 @@ def usual(job: dict[str, Any], keras_layers: bool = False) -> Batches:
         return batch + offset[:, None, None, :]
 
     data = tf.data.Dataset.from_tensor_slices(job["files"]).shuffle(len(job["files"])).repeat()
-    data = data.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(job["batch_size"])
-    data = data.map(jitter, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    data = data.map(load, num_parallel_calls=len(job["cores"])).batch(job["batch_size"])
+    # As many batches ahead as ours: the tuner's own number may grow past what is taken untimed.
+    data = data.map(jitter, num_parallel_calls=len(job["cores"])).prefetch(PREFETCHED)
     return iter(data)
 
 
@@ -145,15 +149,20 @@ def pil(job: dict[str, Any]) -> Batches:
     return _batches(job, load)
 
 
-def opencv(job: dict[str, Any]) -> Batches:
+def opencv(job: dict[str, Any], simplejpeg: bool = False) -> Batches:
     """Decode all, cut the window out of the stored pixels, resize it."""
     cv2 = import_module("cv2")
     cv2.setNumThreads(1)
     size, rng = job["size"], np.random.default_rng(1)
+    turbo = import_module("simplejpeg").decode_jpeg if simplejpeg else None
 
     def load(path: str) -> np.ndarray:
-        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
-        image = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        data = Path(path).read_bytes()
+        if turbo is not None:
+            image = turbo(data, "RGB")
+        else:
+            stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
         tall, wide = image.shape[:2]
         if job["recipe"] == "resnet":
             side = int(rng.integers(_short_side(size)[0], _short_side(size)[1] + 1))
@@ -212,6 +221,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], Batches]] = {
     "tf.data, Keras layers": lambda job: usual(job, keras_layers=True),
     "PIL as torchvision": pil,
     "OpenCV": opencv,
+    "simplejpeg + OpenCV": lambda job: opencv(job, simplejpeg=True),
     "DALI": dali,
 }
 
@@ -243,7 +253,7 @@ def _batches(job: dict[str, Any], load: Callable[[str], np.ndarray]) -> Batches:
 
 
 def main() -> None:
-    """Run the job of the command line."""
+    """Run the job of the command line until the input ends."""
     job = json.loads(sys.argv[1])
     job["files"] = Path(job["files"]).read_text(encoding="utf-8").splitlines()
     if hasattr(os, "sched_setaffinity"):
@@ -254,13 +264,28 @@ def main() -> None:
         tf.config.set_visible_devices([], "GPU")  # the figures are of the host alone
         tf.config.threading.set_inter_op_parallelism_threads(len(job["cores"]))
         tf.config.threading.set_intra_op_parallelism_threads(len(job["cores"]))
-    batches, images = ROWS[job["row"]](job), len(job["files"])
-    _seconds_an_image(batches, images)
+    images = job["count"] if job["row"] == "ours" else len(job["files"])
+    streams = {name: ROWS[job["row"]](job | {"recipe": name}) for name in job["recipes"]}
+    for batches in streams.values():
+        _seconds_an_image(batches, images)
+    _settle()
     print("ready", flush=True)
-    sys.stdin.readline()
-    _seconds_an_image(batches, MADE_AHEAD * job["batch_size"])
-    seconds = [images * _seconds_an_image(batches, images) for _ in range(job["passes"])]
-    print(json.dumps({"images": images, "seconds": seconds}), flush=True)
+    for line in sys.stdin:
+        batches = streams[line.strip()]
+        _seconds_an_image(batches, MADE_AHEAD * job["batch_size"])
+        seconds = [images * _seconds_an_image(batches, images) for _ in range(job["passes"])]
+        _settle()
+        print(json.dumps({"images": images, "seconds": seconds}), flush=True)
+
+
+def _settle() -> None:
+    """Wait until no thread of this process works any more, 10 s at most."""
+    used, until = time.process_time(), time.monotonic() + 10.0
+    while time.monotonic() < until:
+        time.sleep(0.05)
+        before, used = used, time.process_time()
+        if used - before < 0.005:
+            return
 
 
 def _seconds_an_image(batches: Batches, images: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -14,10 +13,11 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from experiments import ui_views
 from experiments.compare import find_experiment
 from experiments.errors import BadInput, FailedWork, Stopped
 from experiments.track import connect, shown
@@ -27,18 +27,6 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
-VIEW = "ilsvrc"  # name of the shared view that presets the columns
-COLUMNS = [
-    "params.`model.name`",
-    "params.`seed`",
-    "metrics.`test_top1`",
-    "metrics.`test_top5`",
-    "metrics.`val_top1`",
-    "metrics.`macs`",
-    "metrics.`params`",
-    "metrics.`latency_ms_p50`",
-    "metrics.`train_images_per_second`",
-]
 
 
 class Server(NamedTuple):
@@ -54,8 +42,8 @@ def serve(
 ) -> int:
     """Run the UI until Ctrl-C or SIGTERM, and return the exit code 0.
 
-    The address of the run table goes to stdout. A store that is a server already is not served
-    again: its address is printed, and that is all.
+    The addresses of the run table and of the charts go to stdout. A store that is a server already
+    is not served again: its addresses are printed, and that is all.
 
     Raises:
         BadInput: unknown experiment, port taken, or a store that does not answer.
@@ -65,13 +53,13 @@ def serve(
     if experiment is not None:
         find_experiment(client, experiment)
     if uri.startswith(("http://", "https://")):
-        _announce(run_table_url(client, uri, experiment), open_browser)
+        _announce(links(client, uri, experiment), open_browser)
         return 0
     with _stoppable():
         server = None
         try:
             server = start(uri, port)
-            _announce(run_table_url(client, server.base_url, experiment), open_browser)
+            _announce(links(client, server.base_url, experiment), open_browser)
             print("Ctrl-C stops the server.", file=sys.stderr)
             code = server.process.wait()
             raise FailedWork(f"The MLflow server ended with {code}: {_tail(server.log)}")
@@ -142,12 +130,21 @@ def run_table_url(client: MlflowClient, base_url: str, experiment: str | None = 
     Raises:
         BadInput: there is no experiment of this name.
     """
-    base_url = base_url.rstrip("/")
+    return links(client, base_url, experiment)[0]
+
+
+def links(client: MlflowClient, base_url: str, experiment: str | None = None) -> list[str]:
+    """The addresses of the run table and, where the store takes views, of the charts.
+
+    Raises:
+        BadInput: there is no experiment of this name.
+    """
     found = find_experiment(client, experiment) if experiment else _newest(client)
     if found is None:
-        return base_url
-    table = f"{base_url}/#/experiments/{found}/runs"
-    return f"{table}?viewStateShareKey={VIEW}" if _preset(client, found) else table
+        return [base_url.rstrip("/")]
+    if not ui_views.write(client, found):
+        return [ui_views.address(base_url, found, None)]
+    return [ui_views.address(base_url, found, key) for key in (ui_views.TABLE, ui_views.CHARTS)]
 
 
 def _newest(client: MlflowClient) -> str | None:
@@ -161,31 +158,13 @@ def _newest(client: MlflowClient) -> str | None:
     return str(runs[0].info.experiment_id) if runs else None
 
 
-def _preset(client: MlflowClient, experiment_id: str) -> bool:
-    """Write the view's columns and order; False where the store does not let us."""
-    from mlflow.exceptions import MlflowException
-
-    key = f"mlflow.sharedViewState.{VIEW}"
-    view: dict[str, Any] = {
-        "selectedColumns": COLUMNS,
-        # sorted by a metric the table is flat; by time it hides runs under their folded parents
-        "orderByKey": "metrics.`test_top1`",
-        "orderByAsc": False,
-    }
-    text = json.dumps(view)
-    try:
-        if client.get_experiment(experiment_id).tags.get(key) != text:
-            client.set_experiment_tag(experiment_id, key, text)
-    except MlflowException:
-        return False
-    return True
-
-
-def _announce(url: str, open_browser: bool) -> None:
-    print(url, flush=True)
-    if "/experiments/" not in url:
+def _announce(addresses: Sequence[str], open_browser: bool) -> None:
+    """The run table's address on a line of its own, then that of the charts."""
+    for url in addresses:
+        print(url, flush=True)
+    if "/experiments/" not in addresses[0]:
         print("No runs yet: run a sweep first, ilsvrc sweep CONFIG.", file=sys.stderr)
-    if open_browser and not webbrowser.open(url):
+    if open_browser and not webbrowser.open(addresses[0]):
         print("No browser could be opened here; open the address above.", file=sys.stderr)
 
 

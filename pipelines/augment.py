@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.draws import Op, position, uniform
+from pipelines.draws import Op, colour_of, normal, position, uniform
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ATTEMPTS = 10  # draws of a random resized crop before it falls back to the centre
 
 
-def pad_and_crop(size: tuple[int, int], padding: int, fill: Sequence[float] | np.ndarray) -> Op:
+def pad_and_crop(
+    size: tuple[int, int], padding: int, fill: Sequence[float] | np.ndarray | tf.Tensor
+) -> Op:
     """A random `size` window of the image padded by `padding` pixels of the colour `fill`.
 
     uint8 or float32 in, float32 [*size, c] 0..255 out. `fill` [c] is the training mean, so that
     the padding is zero once the mean is subtracted. ResNet paper (1512.03385), section 4.2.
     """
     height, width = size
-    colour = np.asarray(fill, np.float32).reshape(-1)
+    colour = colour_of(fill)
+    channels = int(colour.shape[0])
 
     def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         image = tf.cast(image, tf.float32)
@@ -35,7 +39,7 @@ def pad_and_crop(size: tuple[int, int], padding: int, fill: Sequence[float] | np
         if isinstance(tall, int) and isinstance(wide, int):
             border = np.ones((tall + 2 * padding, wide + 2 * padding, 1), np.float32)
             border[padding : padding + tall, padding : padding + wide] = 0.0
-            frame = tf.constant(border * colour)
+            frame = tf.convert_to_tensor(border * colour)
         else:
             inside = tf.zeros_like(image[..., :1])
             frame = tf.pad(inside, around, constant_values=1.0) * colour
@@ -43,8 +47,8 @@ def pad_and_crop(size: tuple[int, int], padding: int, fill: Sequence[float] | np
         padded = tf.pad(image, around) + frame
         free = tf.stack([tall + 2 * padding - height, wide + 2 * padding - width])
         yx = position(uniform([2], key), free)
-        window = tf.slice(padded, tf.concat([yx, [0]], 0), [height, width, len(colour)])
-        return tf.ensure_shape(window, [height, width, len(colour)])
+        window = tf.slice(padded, tf.concat([yx, [0]], 0), [height, width, channels])
+        return tf.ensure_shape(window, [height, width, channels])
 
     return op
 
@@ -160,8 +164,8 @@ def _mirror(axis: int, probability: float) -> Op:
 
 def pca_jitter(
     sigma: float,
-    eigenvalues: Sequence[float] | np.ndarray,
-    eigenvectors: Sequence[Sequence[float]] | np.ndarray,
+    eigenvalues: Sequence[float] | np.ndarray | tf.Tensor,
+    eigenvectors: Sequence[Sequence[float]] | np.ndarray | tf.Tensor,
 ) -> Op:
     """Shift all pixels of an image along the principal colour axes, one draw an image.
 
@@ -173,16 +177,18 @@ def pca_jitter(
     0.1 is meant for 0..1, as the usual implementations have it.
     Raises ValueError for images that are not RGB.
     """
-    axes = np.asarray(eigenvectors, np.float32)
+    axes: Any = eigenvectors
+    if not tf.is_tensor(eigenvectors):
+        axes = np.asarray(eigenvectors, np.float32)
     if axes.shape != (3, 3):
         raise ValueError(
-            f"pca_jitter: expected RGB statistics (3 x 3 axes), received {axes.shape}; "
+            f"pca_jitter: expected RGB statistics (3 x 3 axes), received {tuple(axes.shape)}; "
             "remove pca_jitter from augment or set data.channels to 3"
         )
-    spread = np.asarray(eigenvalues, np.float32) * np.float32(sigma)
+    spread = colour_of(eigenvalues) * np.float32(sigma)
 
     def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        alpha = tf.random.stateless_normal([3], key, alg="philox")
+        alpha = normal([3], key)
         offset = 255.0 * tf.linalg.matvec(axes, alpha * spread)
         image = tf.cast(image, tf.float32)
         if image.shape.is_fully_defined():

@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines import in_memory
+from pipelines.keys import EPOCH_BITS, INDEX_BITS, epoch_order, image_key
 from pipelines.recipes import BATCH_OPS, PRESETS, Step, check_steps, render
-from pipelines.sources import ArraySource, Source
+from pipelines.sources import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from pipelines.statistics import Statistics
+    from pipelines.statistics import Colours, Statistics
 
-__all__ = ["PRESETS", "Step", "evaluation_dataset", "render", "training_dataset"]
+__all__ = ["PRESETS", "Step", "batch_maker", "evaluation_dataset", "render", "training_dataset"]
 
-# key = (seed, epoch << 40 | index << 8 | position of the op in its recipe)
-EPOCH_BITS, INDEX_BITS, OP_BITS = 23, 32, 8
 FLIPS = ("horizontal_flip", "vertical_flip")
 KEEP_RANGE = ("pad_and_crop", *FLIPS)  # 0..255 in, 0..255 out
-VIEW_LIMIT_BYTES = 512 * 1024**2  # for images of an in-memory source, resized once for all epochs
 
 
 def training_dataset(
@@ -62,8 +61,6 @@ def training_dataset(
     """
     import tensorflow as tf
 
-    from pipelines.mixing import mixer
-
     chosen = _checked(source, indices, batch_size)
     _within("epochs", epochs, 1, 2**EPOCH_BITS - 1 - first_epoch)
     _within("first_epoch", first_epoch, 0, 2**EPOCH_BITS - 2)
@@ -74,46 +71,20 @@ def training_dataset(
     with tf.device("CPU:0"):
         rows = tf.constant(chosen)
         labels = tf.constant(source.labels)
-
-    def order(epoch: tf.Tensor) -> tf.Tensor:
-        # The top of the second word is unused by the images' keys: no draw is shared with them.
-        key = tf.stack([tf.constant(seed, tf.int64), -1 - epoch])
-        draws = tf.random.stateless_uniform(
-            [n], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
-        )
-        return tf.gather(rows, tf.argsort(draws, stable=True))
-
-    mix = mixer(steps, len(source.class_names))
-    of_images = [step for step in steps if step["op"] not in BATCH_OPS]
-    views = _whole_views(source, size, crop_fraction, transfer) if not of_images else None
     one = _loader(
         source, size, steps, statistics, seed, crop_fraction, transfer, antialias=antialias
     )
-
-    kinds: Any = tf.float32 if transfer == "float32" else tf.uint8
-    if transfer == "uint8" and any(step["op"] == "pca_jitter" for step in steps):
-        kinds = tf.uint8, tf.float32
-
-    def mixed(epoch: tf.Tensor, batch: tf.Tensor, images: Any) -> tuple[Any, tf.Tensor]:
-        hard = tf.gather(labels, batch)
-        if mix is None:
-            return images, hard
-        return mix(images, hard, lambda position: _key(seed, epoch, batch[0], position))
+    mixed = _mixed(source, steps, labels, seed)
 
     def decoded(epoch: tf.Tensor) -> tf.data.Dataset:
         # A call for each image: batches made whole would each wait for their slowest image.
-        indices = tf.data.Dataset.from_tensor_slices(order(epoch))
+        indices = tf.data.Dataset.from_tensor_slices(epoch_order(rows, seed, epoch))
         images = _map(indices, lambda index: (index, one(epoch, index)), threads)
         return images.batch(batch_size).map(
             tf.autograph.experimental.do_not_convert(
                 lambda batch, images: mixed(epoch, batch, images)
             )
         )
-
-    def whole(epoch: tf.Tensor, batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        if views is not None:
-            return mixed(epoch, batch, views(batch))
-        return mixed(epoch, batch, _each(lambda index: one(epoch, index), batch, kinds))
 
     every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
     if source.array is None:
@@ -122,11 +93,45 @@ def training_dataset(
         data = every.flat_map(
             lambda epoch: tf.data.Dataset.zip(
                 tf.data.Dataset.from_tensors(epoch).repeat(),
-                tf.data.Dataset.from_tensor_slices(order(epoch)).batch(batch_size),
+                tf.data.Dataset.from_tensor_slices(epoch_order(rows, seed, epoch)).batch(
+                    batch_size
+                ),
             )
         )
-        data = _map(data, whole, threads)
+        plain = all(step["op"] in BATCH_OPS for step in steps)
+        views = in_memory.views_of(source, size, crop_fraction) if plain else None
+        data = _map(data, _whole(views, steps, one, mixed, transfer), threads)
     return _finish(data, epochs * math.ceil(n / batch_size), threads)
+
+
+def batch_maker(
+    held: in_memory.Resident,
+    *,
+    steps: Sequence[Step],
+    statistics: Statistics | Colours,
+    seed: int | tf.Tensor,
+    transfer: str = "float32",
+    antialias: bool = True,
+) -> in_memory.Make:
+    """make(epoch int64, indices int64 [b]) -> the batch that `training_dataset` makes of them.
+
+    For any graph, on the device of `held`; seed and statistics may be tensors of that graph, so
+    that one trace serves them all. Raises ValueError for bad steps.
+    """
+    steps = check_steps(steps)
+    _check_transfer(transfer, steps)
+    one = _loader(
+        held.source,
+        held.size,
+        steps,
+        statistics,
+        seed,
+        held.crop_fraction,
+        transfer,
+        antialias=antialias,
+    )
+    mixed = _mixed(held.source, steps, held.labels, seed)
+    return _whole(held.views, steps, one, mixed, transfer)
 
 
 def evaluation_dataset(
@@ -150,7 +155,8 @@ def evaluation_dataset(
     chosen = _checked(source, indices, batch_size)
     with tf.device("CPU:0"):
         labels = tf.constant(source.labels)
-    views = _whole_views(source, size, crop_fraction, "float32")
+    views = in_memory.views_of(source, size, crop_fraction)
+    whole = None if views is None else in_memory.gathered(views, "float32")
     view = exact(source, size, crop_fraction)
     data = tf.data.Dataset.from_tensor_slices(chosen)
     if source.array is None:
@@ -160,7 +166,7 @@ def evaluation_dataset(
         data = _map(
             data.batch(batch_size),
             lambda batch: (
-                views(batch) if views is not None else _each(view, batch, tf.float32),
+                whole(batch) if whole is not None else in_memory.each(view, batch, tf.float32),
                 tf.gather(labels, batch),
             ),
             threads,
@@ -168,12 +174,44 @@ def evaluation_dataset(
     return _finish(data, math.ceil(len(chosen) / batch_size), threads)
 
 
-def _key(seed: int, epoch: tf.Tensor, index: tf.Tensor, position: int) -> tf.Tensor:
+def _mixed(
+    source: Source, steps: Sequence[Step], labels: tf.Tensor, seed: int | tf.Tensor
+) -> Callable[[tf.Tensor, tf.Tensor, Any], tuple[Any, tf.Tensor]]:
+    """(epoch, indices [b], images) -> (images, labels), the batch steps of the recipe done."""
     import tensorflow as tf
 
-    base = tf.bitwise.left_shift(epoch, np.int64(INDEX_BITS + OP_BITS))
-    base += tf.bitwise.left_shift(index, np.int64(OP_BITS))
-    return tf.stack([np.int64(seed), base + position])
+    from pipelines.mixing import mixer
+
+    mix = mixer(steps, len(source.class_names))
+
+    def mixed(epoch: tf.Tensor, batch: tf.Tensor, images: Any) -> tuple[Any, tf.Tensor]:
+        hard = tf.gather(labels, batch)
+        if mix is None:
+            return images, hard
+        return mix(images, hard, lambda position: image_key(seed, epoch, batch[0], position))
+
+    return mixed
+
+
+def _whole(
+    views: tf.Tensor | None,
+    steps: Sequence[Step],
+    one: Callable[[tf.Tensor, tf.Tensor], Any],
+    mixed: Callable[[tf.Tensor, tf.Tensor, Any], tuple[Any, tf.Tensor]],
+    transfer: str,
+) -> in_memory.Make:
+    """(epoch, indices [b]) -> one batch of an in-memory source; a gather where nothing is drawn."""
+    import tensorflow as tf
+
+    if views is not None and all(step["op"] in BATCH_OPS for step in steps):
+        plain = in_memory.gathered(views, transfer)
+        return lambda epoch, batch: mixed(epoch, batch, plain(batch))
+    kinds: Any = tf.float32 if transfer == "float32" else tf.uint8
+    if transfer == "uint8" and any(step["op"] == "pca_jitter" for step in steps):
+        kinds = tf.uint8, tf.float32
+    return lambda epoch, batch: mixed(
+        epoch, batch, in_memory.each(lambda index: one(epoch, index), batch, kinds)
+    )
 
 
 def _checked(source: Source, indices: Iterable[int] | np.ndarray, batch_size: int) -> np.ndarray:
@@ -206,53 +244,12 @@ def _check_transfer(transfer: str, steps: Sequence[Step]) -> None:
         )
 
 
-def _whole_views(
-    source: Source, size: tuple[int, int], crop_fraction: float, transfer: str
-) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """indices [b] -> [b, *size, c] by one gather, where the views are held in memory."""
-    import tensorflow as tf
-
-    views = None
-    if isinstance(source, ArraySource):
-        views = source.view(size, crop_fraction, VIEW_LIMIT_BYTES)
-    if views is None:
-        return None
-    out = _whole_levels if transfer == "uint8" else _float
-    return lambda batch: out(tf.gather(views, batch))
-
-
-def _float(images: tf.Tensor) -> tf.Tensor:
-    import tensorflow as tf
-
-    return tf.cast(images, tf.float32)
-
-
-def _whole_levels(images: tf.Tensor, *, clip: bool = False) -> tf.Tensor:
-    """uint8, rounded half up; `clip` where an op may have left 0..255, which would wrap around."""
-    import tensorflow as tf
-
-    if images.dtype == tf.uint8:
-        return images
-    rounded = images + 0.5
-    return tf.cast(tf.clip_by_value(rounded, 0.0, 255.0) if clip else rounded, tf.uint8)
-
-
-def _each(load: Callable[[tf.Tensor], Any], batch: tf.Tensor, kinds: Any) -> Any:
-    """Batches are made whole, one map call each: a call for each image costs more than cropping it.
-
-    It also ends a batch with its epoch, without any draining of the parallel map in between.
-    """
-    import tensorflow as tf
-
-    return tf.map_fn(load, batch, fn_output_signature=kinds)
-
-
 def _loader(
     source: Source,
     size: tuple[int, int],
     steps: Sequence[Step],
-    statistics: Statistics,
-    seed: int,
+    statistics: Statistics | Colours,
+    seed: int | tf.Tensor,
     crop_fraction: float,
     transfer: str,
     *,
@@ -283,15 +280,15 @@ def _loader(
     ops = [(at, make(step, size, statistics)) for at, step in of_images]
     clip = any(step["op"] not in KEEP_RANGE for _, step in of_images)
     views = None
-    if window is None and isinstance(source, ArraySource):
-        views = source.view(size, crop_fraction, VIEW_LIMIT_BYTES)
+    if window is None:
+        views = in_memory.views_of(source, size, crop_fraction)
     view = exact(source, size, crop_fraction)
     resize = augment.resize_window(size) if antialias else _plain_resize(size)
     shape = [*size, source.image_shape[2]]
 
     def load(epoch: tf.Tensor, index: tf.Tensor) -> Any:
         def key(position: int) -> tf.Tensor:
-            return _key(seed, epoch, index, position)
+            return image_key(seed, epoch, index, position)
 
         if window is not None:
             # Sampled before decoding: of a file only this window is decoded.
@@ -306,8 +303,8 @@ def _loader(
         for position, op in ops:
             image = op(image, key(position))
         if transfer == "float32":
-            return tf.ensure_shape(_float(image), shape)
-        image = tf.ensure_shape(_whole_levels(image, clip=clip), shape)
+            return tf.ensure_shape(in_memory.as_float(image), shape)
+        image = tf.ensure_shape(in_memory.whole_levels(image, clip=clip), shape)
         if offset is None:
             return image
         position, op = offset

@@ -35,9 +35,8 @@ def decode(
     """
     if channels == 1:
         # libjpeg gives the luma of a colour JPEG, but of CMYK nothing; libpng weighs otherwise.
-        direct = tf.io.is_jpeg(contents) & ~_is_cmyk(contents)
         image = tf.cond(
-            direct,
+            _is_direct(contents, channels),
             lambda: tf.io.decode_jpeg(contents, channels=1, dct_method=DCT),
             lambda: _luma(tf.io.decode_jpeg(contents, channels=3, dct_method=DCT)),
         )
@@ -59,8 +58,32 @@ def decode_window(
     window; a PNG is decoded whole. `orientation`: as in `decode`; the window is of the upright
     image.
     """
-    if orientation is None:
-        return _finished(window, *_stored_window(contents, channels, window))
+
+    def upright() -> tuple[tf.Tensor, tf.Tensor]:
+        return _jpeg_window(contents, channels, window)
+
+    def other() -> tuple[tf.Tensor, tf.Tensor]:
+        if orientation is None:
+            return _whole_window(contents, channels, window)
+        return _turned_window(contents, channels, window, orientation)
+
+    # One branch for nearly all images, and the other as one call that is not inlined: each op of a
+    # branch that is not taken still costs time.
+    if not tf.executing_eagerly():
+        other = tf.function(other, autograph=False, experimental_attributes={"_noinline": True})
+    direct = _is_direct(contents, channels)
+    if orientation is not None:
+        direct &= tf.equal(orientation, 1)
+    image, shape = tf.cond(direct, upright, other)
+    image.set_shape([None, None, channels])
+    finish = getattr(window, "finish", None)
+    return image if finish is None else finish(image, shape)
+
+
+def _turned_window(
+    contents: tf.Tensor, channels: int, window: Window, orientation: tf.Tensor | int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The window's pixels, upright, and the shape [2] of the whole upright image."""
     transposed, mirrored, upside_down = _moves(orientation)
 
     def stored(shape: tf.Tensor) -> tf.Tensor:
@@ -71,44 +94,41 @@ def decode_window(
         y = tf.where(upside_down, upright[0] - y - h, y)
         return tf.where(transposed, tf.stack([x, y, w, h]), tf.stack([y, x, h, w]))
 
-    image, shape = _stored_window(contents, channels, stored)
-    upright = tf.where(transposed, shape[::-1], shape)
-    return _finished(window, _turned(image, orientation), upright)
+    image, shape = tf.cond(
+        _is_direct(contents, channels),
+        lambda: _jpeg_window(contents, channels, stored),
+        lambda: _whole_window(contents, channels, stored),
+    )
+    image.set_shape([None, None, channels])
+    return _turned(image, orientation), tf.where(transposed, shape[::-1], shape)
 
 
-def _finished(window: Window, image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """A window may bring its own finish(image, shape of the whole): see crops.CentreWindow."""
-    finish = getattr(window, "finish", None)
-    return image if finish is None else finish(image, shape)
+def _jpeg_window(contents: tf.Tensor, channels: int, window: Window) -> tuple[tf.Tensor, tf.Tensor]:
+    """The window's pixels and the shape [2] of the whole image, both as stored."""
+    shape = tf.io.extract_jpeg_shape(contents)[:2]
+    yx, hw = tf.split(window(shape), 2)
+    first = tf.maximum(yx - MARGIN, 0)
+    last = tf.minimum(yx + hw + MARGIN, shape)
+    around = tf.concat([first, last - first], 0)
+    part = tf.image.decode_and_crop_jpeg(contents, around, channels=channels, dct_method=DCT)
+    at, kept = tf.concat([yx - first, [0]], 0), tf.concat([hw, [channels]], 0)
+    return tf.slice(part, at, kept), shape
 
 
-def _stored_window(
+def _whole_window(
     contents: tf.Tensor, channels: int, window: Window
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The window's pixels and the shape [2] of the whole image."""
+    """As `_jpeg_window`, of any format, by decoding all of it."""
+    image = decode(contents, channels)
+    shape = tf.shape(image)[:2]
+    y, x, h, w = tf.unstack(window(shape))
+    return tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, channels])), shape
 
-    def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
-        shape = tf.io.extract_jpeg_shape(contents)[:2]
-        yx, hw = tf.split(window(shape), 2)
-        first = tf.maximum(yx - MARGIN, 0)
-        last = tf.minimum(yx + hw + MARGIN, shape)
-        around = tf.concat([first, last - first], 0)
-        part = tf.image.decode_and_crop_jpeg(contents, around, channels=channels, dct_method=DCT)
-        at, kept = tf.concat([yx - first, [0]], 0), tf.concat([hw, [channels]], 0)
-        return tf.slice(part, at, kept), shape
 
-    def other() -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode(contents, channels)
-        shape = tf.shape(image)[:2]
-        y, x, h, w = tf.unstack(window(shape))
-        return tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, channels])), shape
-
-    direct = tf.io.is_jpeg(contents)
-    if channels == 1:
-        direct &= ~_is_cmyk(contents)
-    image, shape = tf.cond(direct, jpeg, other)
-    image.set_shape([None, None, channels])
-    return image, shape
+def _is_direct(contents: tf.Tensor, channels: int) -> tf.Tensor:
+    """Whether libjpeg decodes it to so many channels by itself, and so a window of it alone."""
+    jpeg = tf.io.is_jpeg(contents)
+    return jpeg & ~_is_cmyk(contents) if channels == 1 else jpeg
 
 
 def _is_cmyk(contents: tf.Tensor) -> tf.Tensor:

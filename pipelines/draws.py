@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 Op = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+PHILOX = 1  # of tf.random.Algorithm
 
 
 def uniform(shape: Sequence[int] | tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """float32 in [0, 1); Philox by name, as "auto_select" may pick another on another device."""
-    return tf.random.stateless_uniform(shape, key, alg="philox")
+    """float32 in [0, 1); Philox by name, as "auto_select" may pick another on another device.
+
+    Equal to tf.random.stateless_uniform, without its scaling to a range: four ops fewer a draw.
+    """
+    stream = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key)
+    return tf.raw_ops.StatelessRandomUniformV2(
+        shape=shape, key=stream.key, counter=stream.counter, alg=PHILOX
+    )
+
+
+def normal(shape: Sequence[int] | tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """float32 of mean 0 and deviation 1, as `uniform` is drawn."""
+    stream = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key)
+    return tf.raw_ops.StatelessRandomNormalV2(
+        shape=shape, key=stream.key, counter=stream.counter, alg=PHILOX
+    )
 
 
 def between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:
     """u in [0, 1) to low..high."""
     return low + u * (high - low)
+
+
+def colour_of(values: Sequence[float] | np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
+    """float32 [c]; a tensor stays one, so that a traced op follows it."""
+    if tf.is_tensor(values):
+        return tf.reshape(tf.cast(values, tf.float32), [-1])
+    return np.asarray(values, np.float32).reshape(-1)
 
 
 def position(u: tf.Tensor, free: tf.Tensor) -> tf.Tensor:

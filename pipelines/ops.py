@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pipelines import augment, colour, erasing, geometry
 from pipelines.augment import Op, Window
 from pipelines.recipes import Step
-from pipelines.statistics import Statistics
+from pipelines.statistics import Colours, Statistics
 
 Size = tuple[int, int]
 
@@ -17,7 +17,7 @@ WINDOWS: dict[str, Callable[[Step, Size], Window]] = {
     "scale_and_crop": lambda s, size: augment.scale_window(size, _short_side(s, size)),
 }
 
-OPS: dict[str, Callable[[Step, Size, Statistics], Op]] = {
+OPS: dict[str, Callable[[Step, Size, Statistics | Colours], Op]] = {
     "pad_and_crop": lambda s, size, of: augment.pad_and_crop(size, s["padding"], of.mean),
     "horizontal_flip": lambda s, size, of: augment.horizontal_flip(s["probability"]),
     "vertical_flip": lambda s, size, of: augment.vertical_flip(s["probability"]),
@@ -45,12 +45,12 @@ def make_window(step: Step, size: Size) -> Window:
     return WINDOWS[step["op"]](step, size)
 
 
-def make(step: Step, size: Size, statistics: Statistics) -> Op:
+def make(step: Step, size: Size, statistics: Statistics | Colours) -> Op:
     """The op(image, key) of a checked step whose name is in OPS, on images of `size`."""
     return OPS[step["op"]](step, size, statistics)
 
 
-def _rest(step: Step, statistics: Statistics) -> tuple[geometry.Fill, float]:
+def _rest(step: Step, statistics: Statistics | Colours) -> tuple[geometry.Fill, float]:
     """What all geometric ops share: what lies outside, and how often."""
     fill = statistics.mean if step["fill"] == "mean" else step["fill"]
     return fill, step["probability"]

@@ -264,6 +264,7 @@ def _raw_pixels(
     import tensorflow as tf
 
     shape = tf.io.decode_raw(tf.strings.substr(record, 0, HEADER_BYTES), tf.int32)
+    shape = tf.ensure_shape(shape, [2])  # windows take it apart
     pixels = tf.io.decode_raw(tf.strings.substr(record, HEADER_BYTES, -1), tf.uint8)
     image = tf.reshape(pixels, tf.concat([shape, [channels]], 0))
     if window is not None:

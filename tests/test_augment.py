@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import augment
+from pipelines import augment, draws
 
 AXES = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
 SPREAD = np.array([0.2, 0.05, 0.01])
@@ -75,6 +75,15 @@ def test_same_key_same_image_eagerly_and_in_a_graph(name: str) -> None:
     assert len({result.tobytes() for result in results}) > 1
     other = [op(image, key(i, seed=2)).numpy() for i in range(12)]
     assert any(not np.array_equal(a, b) for a, b in zip(results, other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [[], [7], [3, 5]])
+def test_draws_are_those_of_tensorflow(shape: list[int]) -> None:
+    for drawn, theirs in (
+        (draws.uniform, tf.random.stateless_uniform),
+        (draws.normal, tf.random.stateless_normal),
+    ):
+        assert np.array_equal(drawn(shape, key(3)), theirs(shape, key(3), alg="philox"))
 
 
 def test_pad_and_crop_gives_every_window_of_the_padded_image() -> None:

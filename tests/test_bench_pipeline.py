@@ -25,15 +25,14 @@ def bench(*words: str) -> Any:
 
 
 def test_a_tiny_run_on_drawn_images() -> None:
-    words = [*TINY, "bench.only=[ours uint8, PIL as torchvision]", "bench.batch_size=4"]
+    """Of a row that starts fast; `test_ours_reads_every_store` runs our own in this process."""
+    words = [*TINY, "bench.only=[PIL as torchvision]", "bench.batch_size=4"]
     done = CliRunner().invoke(app, ["bench", "pipeline", *words, "--json"])
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     rows = document["rows"]
     assert [(row["name"], row["recipe"], row["dtype"]) for row in rows] == [
-        ("ours uint8", "resnet", "uint8"),
         ("PIL as torchvision", "resnet", "float32"),
-        ("ours uint8", "inception", "uint8"),
         ("PIL as torchvision", "inception", "float32"),
     ]
     for row in rows:
@@ -41,10 +40,44 @@ def test_a_tiny_run_on_drawn_images() -> None:
         assert row["cores"] == 1
         assert row["store"] == "jpeg"
         assert 0 < row["low"] <= row["images_per_second"] <= row["high"]
-    assert [row["ratio"] for row in rows[::2]] == [1.0, 1.0]  # the first row stands for the usual
+    assert [row["ratio"] for row in rows] == [1.0, 1.0]  # the first row stands for the usual
     assert "limits A and B" in document["left_out"]
     assert any("real photographs" in note for note in document["notes"])
-    assert "round 1/1: resnet, 1: ours uint8" in done.stderr
+    assert "starting on 1: PIL as torchvision\nround 1/1, cores: 1" in done.stderr
+
+
+def test_ours_reads_every_store(tmp_path: Path) -> None:
+    """In this process, as a row's own process does; the stores are made of the photographs."""
+    chosen = bench("bench.batch_size=4")
+    files = bench_pipeline._draw(tmp_path / "jpegs", 6)
+    rows = [row for row in bench_pipeline.ROWS if row.worker == "ours"]
+    assert [(row.store, row.dtype) for row in rows] == [
+        (store, dtype) for store in ("jpeg", "prepared", "raw") for dtype in ("float32", "uint8")
+    ]
+    jpegs = f"folder:{tmp_path / 'jpegs'}"
+    specs = {"jpeg": jpegs} | bench_pipeline._stores(rows, jpegs, tmp_path, lambda line: None)
+    recipes = {"jpeg": "resnet", "prepared": "resnet", "raw": "inception"}
+    for row in (rows[1], rows[2], rows[4]):
+        recipe = recipes[row.store]
+        job = bench_pipeline._job(chosen, row, specs[row.store], files, 0) | {"recipe": recipe}
+        for images, labels in islice(bench_workers.ROWS[row.worker](job), 1):
+            pixels = images[0] if row.dtype == "uint8" else images
+            assert pixels.dtype.name == row.dtype
+            assert pixels.shape[1:] == (32, 32, 3)
+            assert np.asarray(pixels).std() > 10.0
+            assert set(labels.numpy()) <= {0, 1}
+
+
+def test_a_peer_that_does_not_start_is_left_out_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "a" / name).write_bytes(b"not a JPEG")
+    peers = [row for row in bench_pipeline.ROWS if row.name == "PIL as torchvision"]
+    monkeypatch.setattr(bench_pipeline, "_choose", lambda bench: (2 * peers, {}))
+    with pytest.raises(FailedWork, match=r"no row runs here: .*PIL .*cannot identify image"):
+        bench_pipeline.run(bench(f"bench.images={tmp_path}"), report=lambda line: None)
 
 
 @pytest.mark.parametrize("recipe", bench_pipeline.RECIPES)
@@ -130,6 +163,7 @@ def test_peers_that_are_not_installed_are_left_out_by_name(
     assert [row.name for row in rows if row.needs] == ["PIL as torchvision"]
     assert left_out == {
         "OpenCV": "cv2 is not installed",
+        "simplejpeg + OpenCV": "simplejpeg is not installed",
         "DALI": "nvidia.dali is not installed",
     }
 
@@ -167,5 +201,7 @@ def test_a_row_that_fails_says_why(tmp_path: Path) -> None:
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / "a" / name).write_bytes(b"not a JPEG")
     chosen = bench("bench.only=[PIL as torchvision]", f"bench.images={tmp_path}")
-    with pytest.raises(FailedWork, match=r"a row's process failed: .*cannot identify image"):
+    with pytest.raises(
+        FailedWork, match=r"PIL as torchvision: its process failed: .*cannot identify image"
+    ):
         bench_pipeline.run(chosen, report=lambda line: None)
