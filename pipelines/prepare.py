@@ -133,7 +133,7 @@ def _begin(out: Path, header: dict[str, Any]) -> dict[str, Any] | None:
     if (out / STARTED).exists():
         _same(out, header, json.loads((out / STARTED).read_text(encoding="utf-8")))
         return None
-    if any(not path.name.startswith(f".{STARTED}.") for path in out.iterdir()):
+    if any(not path.name.startswith(f"{STARTED}.") for path in out.iterdir()):
         raise SourceError(f"prepare: {out} holds other files: name a new or an empty folder")
     write_whole(out / STARTED, json.dumps(header))
     return None

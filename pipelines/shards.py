@@ -47,7 +47,7 @@ def file_digest(path: Path) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """The file holds all of the text or is what it was before."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}")
     with open(partial, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -92,8 +92,9 @@ def write_shards(
 
 def forget_entries(directory: Path) -> None:
     """Removes what only an unfinished run needs; the manifest has it by now."""
-    for path in directory.glob(".shard-*"):
-        path.unlink(missing_ok=True)
+    for leftover in (".shard-*", ".manifest.json.*", ".prepare.json.*"):
+        for path in directory.glob(leftover):
+            path.unlink(missing_ok=True)
 
 
 def _entry_path(directory: Path, name: str) -> Path:

@@ -159,6 +159,23 @@ def test_sigkill_leaves_nothing_that_reads_as_whole(tmp_path):
     assert not [name for name in os.listdir(out) if name.startswith(".")]
 
 
+def test_a_kill_between_writing_a_small_file_and_naming_it_leaves_nothing(
+    spec, tmp_path, monkeypatch
+):
+    source, out = open_source(spec), tmp_path / "out"
+
+    def killed(*_):
+        raise KeyboardInterrupt  # as far as the files go, a kill
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, out, size=32, images_per_shard=4)
+    assert os.listdir(out)
+    prepare(source, out, size=32, images_per_shard=4)
+    assert not [name for name in os.listdir(out) if name.startswith(".")]
+
+
 def test_a_damaged_finished_shard_is_made_again_on_resuming(spec, tmp_path):
     source, out = open_source(spec), tmp_path / "out"
 
