@@ -52,7 +52,8 @@ class Data(Section):
     )
     transfer: Literal["float32", "uint8"] = Field(
         "float32",
-        description="training images as they go to the device; uint8: rounded to whole grey levels",
+        description="training images as they go to the device; uint8: rounded to whole grey levels, "
+        "a pca_jitter at the end of augment being added on the device",
     )
     antialias: bool = Field(
         True, description="of training windows that shrink to less than half; false: faster"
@@ -148,6 +149,18 @@ class Stage(Section):
     freeze: tuple[str, ...] = Field((), description="layer-name patterns, within this stage")
 
 
+class Checkpoint(Section):
+    """Snapshots of a run, from which the same command goes on after it was stopped anywhere.
+
+    They change no result. The fits of a search have none; its refits do.
+    """
+
+    every_seconds: NonNegativeFloat = Field(
+        60.0, description="from one to the next, at least; 0: none"
+    )
+    keep: PositiveInt = Field(2, description="the newest; each holds the best weights so far too")
+
+
 class Train(Section):
     """How the weights are found."""
 
@@ -173,6 +186,7 @@ class Train(Section):
         description="activations and gradients of every layer at the start and after each epoch, "
         "as layers.csv and layers.png",
     )
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
 
 
 class Validation(Section):
@@ -260,6 +274,9 @@ class Tracking(Section):
 class Launch(Section):
     executor: Literal["processes", "inline"] = "processes"
     workers: PositiveInt = 1
+    grace_seconds: PositiveFloat = Field(
+        20.0, description="that workers have, once asked to stop, to write their snapshots"
+    )
 
 
 class Bench(Section):

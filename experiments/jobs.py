@@ -16,6 +16,7 @@ from experiments.wording import run_title
 Status = Literal["finished", "failed", "killed"]
 IRRELEVANT: dict[str, Any] = {
     **dict.fromkeys(("tracking", "launch", "sweep", "search"), True),
+    "train": {"checkpoint"},
     "validation": set(PROTOCOL),
     "evaluate": set(AFTER_TRAINING),
     "bench": set(OF_MODELS),
@@ -118,6 +119,7 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
             "weighted": train["class_weights"] is not None,
             "soft_labels": config.augment.mixes,
             "transfer": config.data.transfer,
+            "offsets": offsets_apart(config),
             "freeze": train["freeze"],
             "precision": train["precision"],
             "jit": train["jit"],
@@ -125,6 +127,12 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
             "deterministic": train["deterministic"],
         }
     )
+
+
+def offsets_apart(config: Config) -> bool:
+    """Do batches cross to the device as uint8 images and the colour offsets to be added there?"""
+    steps = config.augment.steps or ()
+    return config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps)
 
 
 def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:

@@ -27,6 +27,9 @@ class Objective(keras.Model):
         self.criterion, self.reconstructs = criterion, reconstructs
         self.head_weights = tuple(weights.items())  # a tuple: Keras would track a dict
 
+    def __call__(self, pixels: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(joined(pixels), *args, **kwargs)  # Keras would count two inputs
+
     def compute_loss(
         self,
         x: Any = None,
@@ -37,7 +40,7 @@ class Objective(keras.Model):
     ) -> Any:
         """The loss of one batch, as Keras's own train step asks for it."""
         outputs = y_pred if isinstance(y_pred, dict) else {LOGITS: y_pred}
-        target = unit(x) if self.reconstructs else y
+        target = unit(joined(x)) if self.reconstructs else y
         total = 0.0
         for head, weight in self.head_weights:
             total += weight * self.criterion(target, outputs[head], sample_weight)
@@ -55,6 +58,15 @@ class PixelError(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         difference = ops.cast(y_pred, "float32") - ops.cast(y_true, "float32")
         return ops.mean(ops.square(difference), axis=(1, 2, 3))
+
+
+def joined(pixels: Any) -> Any:
+    """What the network is shown: images, or the sum of a pair (uint8 images [b, h, w, c], float32
+    offsets [b, c] of their colours) that crossed to the device as a quarter of the bytes."""
+    if not isinstance(pixels, tuple | list):
+        return pixels
+    images, offsets = pixels
+    return ops.cast(images, "float32") + offsets[:, None, None, :]
 
 
 def unit(pixels: Any) -> Any:

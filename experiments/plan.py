@@ -266,10 +266,10 @@ def _steps(config: Config, source: Any) -> tuple[Any, ...]:
     else:
         preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
         steps = Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
-    if config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps):
+    if config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps[:-1]):
         raise BadInput(
-            "data.transfer: uint8 has no room for the offsets of pca_jitter; take the step out, "
-            "or set data.transfer=float32"
+            "data.transfer: uint8 leaves pca_jitter to the device, which comes after all else; "
+            "make it the last step of augment, or set data.transfer=float32"
         )
     coloured = [step.op for step in steps if step.op in pipelines.recipes.COLOUR_OPS]
     if source.image_shape[2] != 3 and coloured:

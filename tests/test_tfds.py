@@ -240,7 +240,7 @@ def test_images_are_files(prepared, place):
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_max_pixels_is_held_against_the_headers(prepared, place, file_format, tmp_path, monkeypatch):
+def test_max_pixels_is_held_against_headers(prepared, place, file_format, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # without a cache from before
     place(prepared / file_format)
     refusal = r"split \w+: image \d has \d+ x 20 pixels where data\.max_pixels allows 700"

@@ -11,6 +11,7 @@ from experiments.batches import Batches
 from experiments.errors import BadInput, FailedWork
 from experiments.fit import prepare_process
 from experiments.jobs import seed_for
+from experiments.objective import joined
 from experiments.plan import prepare
 from experiments.trainer import Trainer
 from experiments.weights import leaves
@@ -288,11 +289,43 @@ def test_uint8_batches_train_as_float32_ones_of_whole_grey_levels():
         np.testing.assert_array_equal(of_floats, of_bytes)
 
 
-def test_uint8_batches_have_no_room_for_pca_jitter():
-    with pytest.raises(BadInput, match=r"data\.transfer: uint8 has no room for the offsets"):
+def test_the_offsets_of_pca_jitter_are_added_on_the_device():
+    """Images at their own size are whole numbers: both ways differ by the rounding of a sum."""
+    made = {}
+    for transfer in ("float32", "uint8"):
+        planned = plan(
+            "data.source=synthetic:classes=2,size=16,examples=40",
+            "model={name: mlp, options: {hidden: [8]}}",
+            "augment={steps: [{op: horizontal_flip}, {op: pca_jitter, sigma: 3.0}]}",
+            f"data.transfer={transfer}",
+            "data.batch_size=8",
+            "train.epochs=1",
+        )
+        statistics = pipelines.statistics.fit(planned.source, planned.split.train, size=(16, 16))
+        batches = Batches(planned.source, planned.split.train, statistics)
+        trainer = trainer_of(planned)
+        trainer.reset(5, statistics.mean, statistics.std)
+        data = batches.training(planned.config, seed=7)
+        first = next(iter(data))[0]
+        trainer.fit(
+            lambda data=data: data, planned.config, batches.steps(planned.config), None, print
+        )
+        made[transfer] = first, trainer.model.get_weights()
+    (images, offsets), weights = made["uint8"]
+    assert images.dtype.name == "uint8"
+    assert np.ptp(offsets) > 1
+    np.testing.assert_allclose(
+        np.asarray(joined((images, offsets))), np.asarray(made["float32"][0]), atol=1e-4
+    )
+    for of_floats, of_bytes in zip(made["float32"][1], weights, strict=True):
+        np.testing.assert_allclose(of_floats, of_bytes, atol=1e-4)
+
+
+def test_uint8_needs_pca_jitter_last():
+    with pytest.raises(BadInput, match=r"data\.transfer: uint8 leaves pca_jitter to the device"):
         plan(
             "data.source=synthetic:classes=2,size=32,examples=40",
-            "augment.preset=alexnet",
+            "augment={steps: [{op: pca_jitter}, {op: random_erasing}]}",
             "data.transfer=uint8",
             "model.name=resnet20_cifar",
         )
