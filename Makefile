@@ -9,13 +9,14 @@ WORKERS ?= 2 # of the tests; each takes up to 3 GB of memory
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup quickstart test check cards bench ui clean
+.PHONY: help setup quickstart test check cards bench ui screenshots clean
 
 help:
 	@echo "make quickstart   set up .venv, train 4 architectures x 2 seeds on real digits, compare them"
 	@echo "make test         set up .venv, run the tests"
 	@echo "make check        lint, format, types, import contracts"
 	@echo "make ui           the MLflow UI on the runs of this folder"
+	@echo "make screenshots  pictures of that UI's run table and charts, in screenshots/ (needs Chromium)"
 	@echo "make cards        rewrite counts and deviations in models/cards.json from the networks"
 	@echo "make bench        start-up, sweep and memory figures of this machine"
 
@@ -55,6 +56,9 @@ bench: $(VENV)/.ready
 
 ui: $(VENV)/.ready
 	@$(BIN)/ilsvrc ui --open
+
+screenshots: $(VENV)/.ready
+	@$(BIN)/ilsvrc ui --pictures screenshots
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -70,22 +70,30 @@ def serve(
                 stop(server)
 
 
-def start(uri: str, port: int | None = None) -> Server:
+def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Server:
     """Start an MLflow server on a database and wait until it answers (about ten seconds).
+
+    Args:
+        uri: the database.
+        port: None for a free one.
+        origin: of pages that may write beside those opened at the server's own address.
 
     Raises:
         BadInput: the port is taken or out of range.
         FailedWork: the server died or did not answer.
     """
-    port = _free_port(port)
+    port = free_port(port)
     base_url = f"http://{HOST}:{port}"
     handle, name = tempfile.mkstemp(prefix="ilsvrc-ui-", suffix=".log")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
+    command += ["--port", str(port), "--workers", "1"]
     environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,  # its password is not for the list of processes
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # helper processes for GenAI judges
     }
+    if origin is not None:
+        environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = origin
     print(f"Starting MLflow on {shown(uri)} (about 10 s)...", file=sys.stderr)
     with os.fdopen(handle, "wb") as log:
         # a group of its own, because the server forks workers that must go with it
@@ -168,7 +176,8 @@ def _announce(addresses: Sequence[str], open_browser: bool) -> None:
         print("No browser could be opened here; open the address above.", file=sys.stderr)
 
 
-def _free_port(port: int | None) -> int:
+def free_port(port: int | None = None) -> int:
+    """The port if it can be used, or a free one. Raises BadInput: it cannot."""
     if port is not None and not 1 <= port <= 65535:
         raise BadInput(f"--port: expected 1 to 65535. Received: {port}")
     with socket.socket() as probe:
@@ -203,6 +212,7 @@ def _wait(server: Server) -> None:
 
 def _tail(log: Path, lines: int = 8) -> str:
     kept = log.read_text(errors="replace").strip().splitlines()[-lines:]
+    kept = [shown(line) for line in kept]
     return "\n  ".join(["its last lines were:", *kept]) if kept else "it wrote nothing"
 
 
