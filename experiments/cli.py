@@ -198,6 +198,23 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
         print("nothing has run in this folder yet")
 
 
+@app.command()
+def upload(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Experiment, as in its config.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[tracking.uri=URI]", help="Where to send it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send to the tracking server what it missed, or all of it to another, from the journals."""
+    from experiments import upload as command
+
+    document = command.upload(
+        name, _tracking_uri(changes or []), lambda line: print(line, file=sys.stderr)
+    )
+    _print(document) if as_json else print(command.text(document))
+
+
 Level = Annotated[
     str, typer.Option(help="Kind of runs: run (of train and sweep), trial, outer_fold, ...")
 ]
@@ -262,12 +279,20 @@ def ui(
     port: Annotated[int | None, typer.Option(help="Default: a free one.")] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     experiment: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write PNGs of both views, and end.")
+    ] = None,
 ) -> None:
-    """The MLflow UI on this store, on 127.0.0.1, with the link to the newest runs."""
+    """The MLflow UI on this store, on 127.0.0.1, with links to the newest runs and their charts."""
     from experiments import track
     from experiments import ui as command
 
     store = track.store_uri(_tracking_uri(changes or []))
+    if pictures is not None:
+        from experiments.ui_pictures import draw
+
+        print(*draw(store, pictures, experiment), sep="\n")
+        return
     sys.exit(command.serve(store, port=port, open_browser=open_browser, experiment=experiment))
 
 
@@ -315,6 +340,27 @@ def reproduce(
     document = command.reproduce(run_id, changes or (), anyway=anyway, quiet=as_json)
     _print(document) if as_json else print(command.text(document))
     _fail_unless(document["status"] == "finished")
+
+
+@app.command()
+def register(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the registered model.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[tracking.uri=URI]", help="Store of the run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A run's network as a version of NAME in MLflow's model registry, pixels to logits.
+
+    NAME-served is the same with everything around it, pictures to labels and probabilities, for
+    `mlflow models serve`. Prints how each is used.
+    """
+    from experiments import registered_model as command
+    from experiments import track
+
+    document = command.register(run_id, name, track.store_uri(_tracking_uri(changes or [])))
+    _print(document) if as_json else print(command.text(document))
 
 
 app.command()(evaluate)

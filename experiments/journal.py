@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,36 @@ class Journal:
         outcome = Outcome(**(ended["outcome"] | {"path": tuple(ended["outcome"]["path"])}))
         return outcome if outcome.status == "finished" else None
 
-    def ended(self, outcome: Outcome, fingerprint: str, run_id: str, store: str) -> None:
-        """Record how a fit ended and the tracked run that holds it."""
+    def ended(
+        self,
+        outcome: Outcome,
+        fingerprint: str,
+        run_id: str,
+        store: str,
+        stamps: Sequence[int] = (),
+    ) -> None:
+        """Record how a fit ended and the tracked run of it (empty if no store has heard of it).
+
+        `stamps`: milliseconds since 1970 of the end of each epoch.
+        """
         self.append(
             "ended",
             outcome=asdict(outcome),
             fingerprint=fingerprint,
             run_id=run_id,
             store=store,
+            stamps=list(stamps),
         )
+
+    def tracked(self, store: str) -> str:
+        """The run of the newest outcome in a store; empty if it was never sent there whole."""
+        run_id = ""
+        for event in self.events():
+            if event["event"] == "ended":
+                run_id = ""
+            elif event["event"] == "sent" and event["store"] == store:
+                run_id = event["run_id"]
+        return run_id
 
     def _mend(self, file: Any) -> None:
         """End a torn last line, so that the next event starts on its own."""

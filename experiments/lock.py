@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +43,18 @@ def held(folder: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def check_free(folders: Iterable[Path]) -> None:
+    """Refuse to start where another process is at work.
+
+    Raises:
+        BadInput: it holds one of the folders.
+    """
+    for folder in folders:
+        if (folder / "lock").exists():
+            with held(folder):
+                pass
 
 
 def holder(folder: Path) -> dict[str, Any] | None:

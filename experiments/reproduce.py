@@ -81,7 +81,7 @@ def reproduce(
         with Display(1, every_epoch=not quiet) as display:
             for line in warnings:
                 display.say(f"warning: {line}")
-            [(job, outcome, new)] = runs.execute(
+            [(job, outcome, run)] = runs.execute(
                 [job], executor, experiment, {job.path: plan.source.fingerprint}, display
             )
             was, device = original.data.tags.get("device"), outcome.tags.get("device")
@@ -90,7 +90,7 @@ def reproduce(
                 display.say(f"warning: {warnings[-1]}")
     if outcome.bad_input:
         raise BadInput(str(outcome.error))
-    document: dict[str, Any] = {"run_id": new, "reproduces": run_id, "status": outcome.status}
+    document: dict[str, Any] = {"run_id": run.id, "reproduces": run_id, "status": outcome.status}
     if outcome.error:
         document["error"] = outcome.error
     document |= compare(client, original, outcome)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,28 +11,42 @@ from typing import Any
 
 import yaml
 
-from experiments import journal, settings, track
+from experiments import dataset_input, journal, settings, snapshots, track
 from experiments.config import Config, Tracking
+from experiments.delivery import Delivery, Opening, open_run, send, under
 from experiments.errors import BadInput
 from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash, group_hash
 from experiments.launch import Inline, Processes
+from experiments.lock import held
+from experiments.outbox import PATIENCE, Outbox, first_line
 from experiments.progress import Display
+from experiments.system_metrics import SystemMetrics
 
 
 class Experiment:
     """Where the runs of one experiment name go."""
 
     def __init__(self, name: str, tracking: Tracking):
+        self.name = name
         self.uri = track.store_uri(tracking.uri)
         self.client = track.connect(self.uri)
         self.id = track.experiment_id(self.client, self.uri, name)
         self.key = track.store_key(self.uri)
         self.origin, self.versions = track.surroundings()
+        self.away = False
+        """The store did not take all that it was sent."""
 
     def start(
         self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
     ) -> track.Run:
         """Open the tracked run of a job, with its config, tags and package versions."""
+        opening = self.opening(job, fingerprint, level, parent)
+        return open_run(self.client, self.id, opening, look=False)
+
+    def opening(
+        self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
+    ) -> Opening:
+        """What the tracked run of a job begins with; `parent` is a run id."""
         config = job.config
         tags = self.origin | {
             "level": level,
@@ -49,10 +62,12 @@ class Experiment:
         for part in ("validation", "test"):
             indices = getattr(job, part)
             params[f"data.{part}_images"] = 0 if indices is None else len(indices)
-        run = track.Run.start(self.client, self.id, job.label, tags, params, parent)
-        run.document("config.yaml", to_yaml(config))
-        run.document("versions.json", json.dumps(self.versions, indent=1))
-        return run
+        documents = {
+            "config.yaml": to_yaml(config),
+            "versions.json": json.dumps(self.versions, indent=1),
+        }
+        data = dataset_input.record(job, fingerprint).to_dictionary()
+        return Opening(job.label, tags, params, documents, data, parent)
 
 
 def execute(
@@ -64,59 +79,82 @@ def execute(
     *,
     parent: str | None = None,
     level: str = "run",
-) -> Iterator[tuple[Job, Outcome, str]]:
+) -> Iterator[tuple[Job, Outcome, Delivery]]:
     """Run jobs. Each outcome goes to the journal first, then to the caller, then to the store.
 
+    The store is written in the background; at the end it is waited for.
+
     Yields:
-        (job, outcome, run id) as jobs end, in whatever order that is.
+        (job, outcome, its tracked run) as jobs end, in whatever order that is. The run's id is sure
+        when the last one has been yielded.
+
+    Raises:
+        BadInput: another process is at one of these fits.
 
     On an interrupt the open runs are journaled and closed as killed, and it is raised again.
     """
-    running: dict[tuple[str | int, ...], tuple[Job, track.Run | None]] = {}
+    running: dict[tuple[str | int, ...], tuple[Job, Delivery, contextlib.ExitStack]] = {}
+    loads: dict[tuple[str | int, ...], SystemMetrics] = {}
+    outbox = Outbox(lambda: track.answers(experiment.uri), display.say)
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
         if event["kind"] == "begin":
-            run = None
-            with forgiving(display.say):
-                run = experiment.start(job, fingerprints[job.path], level, parent)
-            running[job.path] = (job, run)
-            _journal(job).append("started", run_id=_id(run), store=experiment.key, pid=os.getpid())
-        elif event["kind"] == "epoch" and (run := running[job.path][1]):
-            with forgiving(display.say):
-                run.metrics(event["values"], step=event["epoch"])
+            lock = contextlib.ExitStack()
+            lock.enter_context(held(Path(job.directory)))
+            opening = experiment.opening(job, fingerprints[job.path], level, parent)
+            run = Delivery(
+                experiment.client, experiment.id, experiment.key, _journal(job), opening, outbox
+            )
+            running[job.path] = (job, run, lock)
+            if job.config.tracking.system_metrics:
+                loads[job.path] = SystemMetrics()
+            run.begin()
+        elif event["kind"] == "epoch":
+            running[job.path][1].epoch(event["epoch"], event["values"])
+        if (load := loads.get(job.path)) and (values := load.due()):
+            running[job.path][1].aside(load.taken, values)
         display.event(job, event)
 
-    def close(job: Job, outcome: Outcome) -> str:
-        run = running.pop(job.path)[1]
-        _journal(job).ended(outcome, fingerprints[job.path], _id(run), experiment.key)
-        with forgiving(display.say):
-            if run:
-                track.complete(run, outcome)
-        return _id(run)
+    def close(job: Job, outcome: Outcome) -> Delivery:
+        _, run, lock = running.pop(job.path)
+        loads.pop(job.path, None)
+        run.end(outcome, fingerprints[job.path])
+        if outcome.status == "finished":
+            snapshots.clear(Path(job.directory))
+        lock.close()
+        return run
 
+    ended = False
     try:
         for job, outcome in executor.run(jobs, on_event):
-            run_id = close(job, outcome)
+            run = close(job, outcome)
             display.end(job, outcome)
-            yield job, outcome, run_id
+            yield job, outcome, run
+        ended = True
     finally:
-        for job, _ in list(running.values()):
+        for job, _, _ in list(running.values()):
             close(job, Outcome(job.path, "killed", error="interrupted"))
+        if not outbox.close(PATIENCE if ended else 2.0):
+            experiment.away = True
+            display.say(
+                "tracking: not all was sent; once the server is back: "
+                f"ilsvrc upload {experiment.name}"
+            )
 
 
 def replay(
     job: Job,
-    outcome: Outcome,
     experiment: Experiment,
     fingerprint: str,
     parent: str | None,
     level: str = "run",
 ) -> str:
     """Write a finished fit of the journal into a store that does not hold it."""
-    run = experiment.start(job, fingerprint, level, parent)
-    track.complete(run, outcome, replay=True)
-    _journal(job).ended(outcome, fingerprint, run.id, experiment.key)
-    return run.id
+    book = _journal(job)
+    opening = Opening.of_event(book.last("started"))
+    if opening is None:
+        opening = experiment.opening(job, fingerprint, level, parent)
+    return send(experiment.client, experiment.id, book, under(opening, parent), experiment.key)
 
 
 def fetch_initial(job: Job, experiment: Experiment) -> None:
@@ -143,7 +181,7 @@ def fetch_initial(job: Job, experiment: Experiment) -> None:
             run_id=wanted, artifact_path="model.keras", tracking_uri=experiment.uri
         )
     except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise BadInput(
             f"train.initialize_from: no run {wanted} with a model.keras in "
             f"{track.shown(experiment.uri)} ({reason}); give a run id or a .keras file"
@@ -173,13 +211,8 @@ def forgiving(say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         say(f"tracking failed ({first}); the journal has the result, run the command again to send")
-
-
-def _id(run: track.Run | None) -> str:
-    """The run's id; empty for a fit that no store has heard of."""
-    return run.id if run else ""
 
 
 def _journal(job: Job) -> journal.Journal:

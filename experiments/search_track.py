@@ -130,9 +130,11 @@ class SearchRuns:
         """Time it; a store that fails costs a line and a rest, not the search."""
         began, done = time.perf_counter(), False
         if time.monotonic() >= self._rest_until:
-            with runs.forgiving(self.say):
-                write()
-                done = True
+            # After a failure a look comes first: a call waits for retries, seconds of them.
+            if not self.missed or track.answers(self.experiment.uri):
+                with runs.forgiving(self.say):
+                    write()
+                    done = True
             if not done:
                 self._rest_until = time.monotonic() + REST_SECONDS
         self.missed += not done

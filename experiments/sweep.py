@@ -6,16 +6,18 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from experiments import launch, runs, settings, track
 from experiments.config import Config
+from experiments.delivery import Opening, open_run
 from experiments.errors import BadInput
 from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash
 from experiments.journal import Journal, of_sweep
+from experiments.lock import check_free, held
 from experiments.plan import Plan, open_source, prepare, source_key
 from experiments.progress import Display
 from experiments.train import result
@@ -44,18 +46,19 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
     check_axes(config, where)
     cells = list(plan_cells(config, where))
     book = of_sweep(config.name, sweep_hash(cells)).open()
-    experiment = runs.Experiment(config.name, config.tracking)
-    axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
-    parent = parent_run(config, experiment, book, "sweep", axes)
-    status = "killed"
-    try:
-        line, remark = announcement(config, cells), sizes_differ(config, cells)
-        done = run_cells(config, cells, experiment, parent.id, book, line, remark)
-        failed = any(outcome.status != "finished" for outcome, _ in done.values())
-        status = "failed" if failed else "finished"
-    finally:
-        with runs.forgiving(lambda line: print(line, file=sys.stderr)):
-            parent.end(status)
+    with held(book.directory):
+        check_free(Path(cell.job.directory) for cell in cells)
+        experiment = runs.Experiment(config.name, config.tracking)
+        axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
+        parent = parent_run(config, experiment, book, "sweep", axes)
+        status = "killed"
+        try:
+            line, remark = announcement(config, cells), sizes_differ(config, cells)
+            done = run_cells(config, cells, experiment, parent.id, book, line, remark)
+            failed = any(outcome.status != "finished" for outcome, _ in done.values())
+            status = "failed" if failed else "finished"
+        finally:
+            end_parent(parent, experiment, book, status)
     rows = [
         {**cell.axes, **result(cell.job, *done[cell.job.path])}
         for cell in cells
@@ -117,6 +120,8 @@ def run_cells(
     Returns:
         (outcome, run id) by path, of those done before as well.
     """
+    check_free(Path(cell.job.directory) for cell in cells)
+    tracked = {}
     with Display(len(cells)) as display:
         done = _kept(cells, experiment, parent, level, display)
         todo = [cell.job for cell in cells if cell.job.path not in done]
@@ -132,11 +137,11 @@ def run_cells(
             for job in todo:
                 runs.fetch_initial(job, experiment)
             with launch.executor(config.launch) as executor:
-                for job, outcome, run_id in runs.execute(
+                for job, outcome, run in runs.execute(
                     todo, executor, experiment, prints, display, parent=parent, level=level
                 ):
-                    done[job.path] = (outcome, run_id)
-    return done
+                    tracked[job.path] = (outcome, run)
+    return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
 
 
 def parent_run(
@@ -147,17 +152,22 @@ def parent_run(
     params: Mapping[str, Any],
 ) -> track.Run:
     """The command's own run: the one of an earlier start of the same command, or a new one."""
-    earlier = book.last("started")
-    if earlier and earlier["store"] == experiment.key:
-        run = track.reopen(experiment.client, earlier["run_id"])
-        if run:
-            return run
-    tags = experiment.origin | {"level": level, "path": level}
-    name = f"{level} {config.name}"
-    run = track.Run.start(experiment.client, experiment.id, name, tags, params)
-    run.document("config.yaml", runs.to_yaml(config))
-    book.append("started", run_id=run.id, store=experiment.key)
+    opening = Opening.of_event(book.last("started"))
+    if opening is None:
+        tags = experiment.origin | {"level": level, "path": level}
+        documents = {"config.yaml": runs.to_yaml(config)}
+        opening = Opening(f"{level} {config.name}", tags, dict(params), documents)
+    run = open_run(experiment.client, experiment.id, opening)
+    book.append("started", **asdict(opening), run_id=run.id, store=experiment.key)
     return run
+
+
+def end_parent(parent: track.Run, experiment: runs.Experiment, book: Journal, status: str) -> None:
+    """Journal how a command ended, and close its run unless the store is away."""
+    book.append("ended", status=status)
+    if not experiment.away:
+        with runs.forgiving(lambda line: print(line, file=sys.stderr)):
+            parent.end(status)
 
 
 def _kept(
@@ -171,11 +181,10 @@ def _kept(
         outcome = journal.outcome(fingerprint)
         if outcome is None:
             continue
-        ended = journal.last("ended") or {}
-        run_id = ended["run_id"]
-        if ended["store"] != experiment.key or not track.holds(experiment.client, run_id):
+        run_id = journal.tracked(experiment.key)
+        if not track.holds(experiment.client, run_id):
             display.say(f"{cell.job.label}: done before, written to this store from the journal")
-            run_id = runs.replay(cell.job, outcome, experiment, fingerprint, parent, level)
+            run_id = runs.replay(cell.job, experiment, fingerprint, parent, level)
         kept[cell.job.path] = (outcome, run_id)
     return kept
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import platform
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,11 @@ from experiments.jobs import Outcome
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
 EVERY_SECONDS, REST_SECONDS = 0.5, 60.0  # between sendings of metrics; after a failed one
+JOURNAL_TAG = "journal_id"  # by which a run is found again from the journal
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
@@ -31,9 +35,10 @@ def store_uri(uri: str | None) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
-def shown(uri: str) -> str:
-    """The URI without a password, for people and logs."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+def shown(text: str) -> str:
+    """A URI, or a text with URIs in it, without their passwords: for people and logs."""
+    text = re.sub(r"://\S*@", "://", text)  # greedy: a password may hold / and @
+    return re.sub(r"(?i)([?&;](?:\w*password|\w*token|secret)=)[^&;\s'\"]+", r"\1...", text)
 
 
 def connect(uri: str) -> MlflowClient:
@@ -48,9 +53,11 @@ def connect(uri: str) -> MlflowClient:
         _check_database(Path(uri.removeprefix("sqlite:///")))
     elif uri.startswith("file:") or "://" not in uri:
         raise BadInput(
-            f"tracking.uri: MLflow no longer writes to folders. Received: {uri}; "
+            f"tracking.uri: MLflow no longer writes to folders. Received: {shown(uri)}; "
             "use sqlite:///mlflow.db or the address of a server"
         )
+    elif uri.startswith(("postgresql", "mysql", "mssql")):
+        _try_database(uri)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -62,24 +69,43 @@ def connect(uri: str) -> MlflowClient:
 
     for chatty in ("mlflow", "alembic"):  # after the import, which sets levels of its own
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    client = MlflowClient(tracking_uri=uri)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each retry
     try:
+        client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
-        first = str(error).splitlines()[0]
+        first = shown(str(error).strip().splitlines()[0])
         raise BadInput(f"tracking.uri: {shown(uri)} does not work: {first}") from None
     return client
 
 
+def answers(uri: str) -> bool:
+    """A quick look whether a server is there; a database always is."""
+    if not uri.startswith(("http://", "https://")):
+        return True
+    try:
+        _knock(uri, timeout=2)
+    except BadInput:
+        return False
+    return True
+
+
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     """The experiment of this name, made if need be; a deleted one is restored."""
+    from mlflow.exceptions import MlflowException
+
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = None
         if uri.startswith("sqlite:///"):
             database = Path(uri.removeprefix("sqlite:///")).resolve()
             location = (database.parent / "mlruns" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise  # else another process has just made it
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
@@ -103,23 +129,43 @@ class Run:
         tags: Mapping[str, str],
         params: Mapping[str, Any],
         parent: str | None = None,
+        began: float | None = None,
     ) -> Run:
-        """Open a run with its tags and params, under a parent if one is named."""
-        from mlflow.entities import Param
+        """Open a run with its tags and params, under a parent if one is named.
 
+        `began` is in seconds since 1970, None for now.
+        """
         all_tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
-        created = client.create_run(experiment, run_name=name, tags=all_tags)
+        start = None if began is None else int(began * 1000)
+        created = client.create_run(experiment, start_time=start, run_name=name, tags=all_tags)
         run = cls(client, created.info.run_id)
-        entities = [Param(key, text(value)) for key, value in params.items()]
-        for at in range(0, len(entities), PARAM_BATCH):
-            client.log_batch(run.id, params=entities[at : at + PARAM_BATCH])
+        run.params(params)
         return run
 
-    def metrics(self, values: Mapping[str, float], step: int = 0, *, now: bool = False) -> None:
-        """Log metrics at a step; sent at once with `now`, else with the next batch."""
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log params; one that the run has already with this value stays."""
+        from mlflow.entities import Param
+
+        entities = [Param(key, text(value)) for key, value in values.items()]
+        for at in range(0, len(entities), PARAM_BATCH):
+            self.client.log_batch(self.id, params=entities[at : at + PARAM_BATCH])
+
+    def metrics(
+        self,
+        values: Mapping[str, float],
+        step: int = 0,
+        *,
+        now: bool = False,
+        stamp: int | None = None,
+    ) -> None:
+        """Log metrics at a step; sent at once with `now`, else with the next batch.
+
+        A store keeps one row of the same name, step, value and `stamp` (milliseconds since 1970;
+        None: now), however often it is sent.
+        """
         from mlflow.entities import Metric
 
-        stamp = int(time.time() * 1000)
+        stamp = int(time.time() * 1000) if stamp is None else stamp
         self._metrics += [Metric(k, float(v), stamp, step) for k, v in values.items()]
         if now or time.monotonic() > self._next:
             self.flush()
@@ -136,6 +182,10 @@ class Run:
         for key, value in values.items():
             self.client.set_tag(self.id, key, value)
 
+    def dataset(self, given: DatasetInput) -> None:
+        """Name what the run was trained on."""
+        self.client.log_inputs(self.id, datasets=[given])
+
     def document(self, name: str, content: str) -> None:
         """Store a small text under a file name."""
         self.client.log_text(self.id, content, name)
@@ -143,27 +193,49 @@ class Run:
     def file(self, path: str | Path, folder: str | None = None) -> None:
         self.client.log_artifact(self.id, str(path), folder)
 
-    def end(self, status: str) -> None:
-        """Close the run as finished, failed or killed."""
+    def end(self, status: str, stamp: int | None = None) -> None:
+        """Close the run as finished, failed or killed, now or at a time stamp."""
         self.flush()
-        self.client.set_terminated(self.id, STATUS[status])
+        self.client.set_terminated(self.id, STATUS[status], stamp)
 
 
-def complete(run: Run, outcome: Outcome, *, replay: bool = False) -> None:
-    """Bring a run to what its outcome says and close it; with `replay`, its curves too."""
+def complete(
+    run: Run,
+    outcome: Outcome,
+    *,
+    replay: bool = False,
+    stamps: Sequence[int] = (),
+    closed: int | None = None,
+) -> None:
+    """Bring a run to what its outcome says and close it; with `replay`, its curves too.
+
+    Args:
+        run: the open run.
+        outcome: how its fit ended.
+        replay: its curves too.
+        stamps: milliseconds since 1970 of each epoch, so that sending again doubles nothing.
+        closed: the same of its end.
+    """
     if replay:
         for epoch, values in enumerate(outcome.history, start=1):
-            run.metrics(values, step=epoch)
+            stamp = stamps[epoch - 1] if epoch <= len(stamps) else closed
+            run.metrics(values, step=epoch, stamp=stamp)
     last = len(outcome.history)
-    run.metrics(outcome.scores, step=last)
-    run.metrics(outcome.cost, step=last)
+    run.metrics(outcome.scores | outcome.cost, step=last, stamp=closed)
     run.tag(outcome.tags | ({"error": outcome.error} if outcome.error else {}))
     for name, content in outcome.artifacts.items():
         run.document(name, json.dumps(content, indent=1))
     for path in (outcome.predictions, outcome.model, *outcome.files):
         if path and Path(path).exists():
             run.file(path)
-    run.end(outcome.status)
+    run.end(outcome.status, closed)
+
+
+def find(client: MlflowClient, experiment: str, journal_id: str) -> str | None:
+    """The run that came from this record of a journal, None if the store has none."""
+    query = f"tags.{JOURNAL_TAG} = '{journal_id}'"
+    found = client.search_runs([experiment], query, max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def reopen(client: MlflowClient, run_id: str) -> Run | None:
@@ -226,18 +298,22 @@ def store_key(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
-def _knock(uri: str) -> None:
+def _knock(uri: str, timeout: float = 5) -> None:
+    parts = urllib.parse.urlsplit(uri)  # urllib takes user:password@ for a part of the host's name
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=5):
+        with urllib.request.urlopen(bare.rstrip("/") + "/health", timeout=timeout):
             return
-    except urllib.error.HTTPError:
-        return  # somebody answers; the client will say what it makes of it
-    except (OSError, ValueError) as error:
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return  # somebody answers; the client will say what it makes of it
+        reason: Any = f"it answers {error.code}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise BadInput(
-            f"tracking.uri: {shown(uri)} does not answer ({reason}); "
-            "start the server, or set tracking.uri=sqlite:///mlflow.db"
-        ) from None
+    raise BadInput(
+        f"tracking.uri: {shown(uri)} does not answer ({shown(str(reason))}); "
+        "start the server, or set tracking.uri=sqlite:///mlflow.db"
+    )
 
 
 def _check_database(path: Path) -> None:
@@ -247,6 +323,25 @@ def _check_database(path: Path) -> None:
     writable = os.access(path if path.exists() else folder, os.W_OK)
     if not writable:
         raise BadInput(f"tracking.uri: {path}: cannot be written")
+
+
+def _try_database(uri: str) -> None:
+    """MLflow tries a database that refuses for minutes, and says so in many lines."""
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        engine.connect().close()
+        engine.dispose()
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"tracking.uri: {shown(uri)} needs the package {error.name}; install it, or name the "
+            "driver that is there, as in postgresql+psycopg2://..."
+        ) from None
+    except (SQLAlchemyError, ValueError) as error:
+        first = shown(str(error).splitlines()[0])
+        raise BadInput(f"tracking.uri: {shown(uri)} does not work: {first}") from None
 
 
 def text(value: Any) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments import launch, runs
+from experiments import launch, runs, track
 from experiments.config import Config
 from experiments.errors import BadInput
 from experiments.jobs import Job, Outcome
 from experiments.journal import Journal
+from experiments.lock import check_free
 from experiments.plan import Plan, prepare
 from experiments.progress import Display
 from experiments.quiet import load_tensorflow
@@ -24,18 +25,17 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     with launch.executor(config.launch) as executor:
         plan = prepare(config)
         job = plan.job(("run",))
+        check_free([Path(job.directory)])
         Journal(Path(job.directory)).open()
         experiment = runs.Experiment(config.name, config.tracking)
         runs.fetch_initial(job, experiment)
         fingerprints = {job.path: plan.source.fingerprint}
         with Display(1, every_epoch=not quiet) as display:
             display.say(headline(plan))
-            [(job, outcome, run_id)] = runs.execute(
-                [job], executor, experiment, fingerprints, display
-            )
+            [(job, outcome, run)] = runs.execute([job], executor, experiment, fingerprints, display)
     if outcome.bad_input:
         raise BadInput(str(outcome.error))
-    return result(job, outcome, run_id)
+    return result(job, outcome, run.id)
 
 
 def result(job: Job, outcome: Outcome, run_id: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
     profile = models.profile(deployable(network))
     split = plan.split
     return {
-        "config": config.model_dump(mode="json"),
+        "config": _without_password(config.model_dump(mode="json")),
         "data": {
             "source": plan.source.spec,
             "images": len(plan.source),
@@ -104,3 +104,9 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
         },
         "fits": fits,
     }
+
+
+def _without_password(document: dict[str, Any]) -> dict[str, Any]:
+    if uri := document["tracking"]["uri"]:
+        document["tracking"]["uri"] = track.shown(uri)
+    return document
