@@ -57,8 +57,9 @@ class Batches:
         """Updates in an epoch; the last batch is what is left over."""
         return -(-len(self.train) // config.data.batch_size)
 
-    def training(self, config: Config, seed: int) -> Any:
-        """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order.
+    def training(self, config: Config, seed: int, first_epoch: int = 0) -> Any:
+        """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order, from
+        `first_epoch` on.
 
         Labels are int64 [b], or float32 [b, classes] where the recipe mixes images.
         """
@@ -73,7 +74,8 @@ class Batches:
             statistics=self.statistics,
             batch_size=config.data.batch_size,
             seed=seed,
-            epochs=config.train.epochs,
+            epochs=config.train.epochs - first_epoch,
+            first_epoch=first_epoch,
             crop_fraction=crop_fraction,
             transfer=config.data.transfer,
             antialias=config.data.antialias,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.bench_cli import bench_app
 from experiments.data_cli import data_app
 from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop
 from experiments.evaluate_cli import evaluate, predict
@@ -367,103 +368,8 @@ app.command()(evaluate)
 app.command()(predict)
 
 
-bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
-
-
-@bench_app.command()
-def suite(
-    quickstart: Annotated[
-        bool, typer.Option("--quickstart", help="Time the quickstart sweep too (minutes).")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """What this tool itself costs: start-up, memory over a sweep."""
-    from experiments import bench
-
-    rows, peaks = bench.startup(), bench.memory()
-    document: dict[str, Any] = {"rows": rows, "memory": peaks}
-    if quickstart:
-        document["quickstart"] = bench.quickstart()
-    if as_json:
-        _print(document)
-        return
-    print(bench.report(rows, peaks))
-    if quickstart:
-        timed = document["quickstart"]
-        print(f"quickstart: {timed['runs']} runs in {timed['seconds']:.0f} s")
-
-
 app.add_typer(data_app, name="data")
-
-
-@bench_app.command()
-def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
-    """The input pipeline beside the plain alternatives, interleaved: images a second."""
-    from experiments import bench_pipeline, settings
-
-    config = settings.parse(settings.override({}, changes or ()), where="bench pipeline")
-    document = bench_pipeline.run(
-        config.bench, config.data.threads, lambda line: print(line, file=sys.stderr, flush=True)
-    )
-    _print(document) if as_json else print(bench_pipeline.text(document))
-
-
-@bench_app.command(name="search")
-def bench_search(
-    only: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PART]...", help="overhead, two_epochs, ten_epochs, memory; default: all."
-        ),
-    ] = None,
-    trials: Annotated[int, typer.Option(min=2, help="Candidates, of three fits each.")] = 16,
-    as_json: AsJson = False,
-) -> None:
-    """A search beside its training steps alone, and beside KerasTuner: minutes."""
-    from experiments import bench_search as command
-
-    document = command.run(trials, only or (), lambda line: print(line, file=sys.stderr))
-    _print(document) if as_json else print(command.text(document))
-
-
-BenchOut = Annotated[Path, typer.Option(help="Folder of the CSV files.")]
-BenchLog = Annotated[bool, typer.Option("--log", help="The rows also as runs, as bench.log=true.")]
-
-
-@bench_app.command("train")
-def bench_train(
-    changes: Overrides = None,
-    out: BenchOut = Path("bench"),
-    log: BenchLog = False,
-    as_json: AsJson = False,
-) -> None:
-    """Updates of bench.names x bench.precisions x bench.batch_sizes: images a second, memory."""
-    _bench("train", changes, out, log, as_json)
-
-
-@bench_app.command("infer")
-def bench_infer(
-    changes: Overrides = None,
-    out: BenchOut = Path("bench"),
-    log: BenchLog = False,
-    as_json: AsJson = False,
-) -> None:
-    """Forward passes of the same: images a second, latency at batch 1, memory."""
-    _bench("infer", changes, out, log, as_json)
-
-
-def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: bool) -> None:
-    from experiments import bench_models, bench_table, settings
-
-    raw = settings.override({"name": "bench"}, changes or ())
-    config = settings.parse(raw, where=f"bench {mode}")
-    document = bench_models.run(config, mode, lambda line: print(line, file=sys.stderr, flush=True))
-    files = bench_table.write_csv(document["rows"], out)
-    document["files"] = [str(file) for file in files]
-    if log or config.bench.log:
-        document["run_id"] = bench_table.log(document, files, config)
-    _print(document) if as_json else print(bench_table.text(document))
 
 
 def main() -> None:

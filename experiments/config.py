@@ -52,8 +52,8 @@ class Data(Section):
     )
     transfer: Literal["float32", "uint8"] = Field(
         "float32",
-        description="training images as they go to the device; uint8: rounded to whole grey levels, "
-        "a pca_jitter at the end of augment being added on the device",
+        description="training images as they go to the device; uint8: whole grey levels, "
+        "and a pca_jitter at the end of augment is added on the device",
     )
     antialias: bool = Field(
         True, description="of training windows that shrink to less than half; false: faster"
@@ -269,6 +269,7 @@ AFTER_TRAINING = frozenset(
 class Tracking(Section):
     uri: str | None = Field(None, description="null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
     save_model: Literal["best", "last", "none"] = "last"
+    system_metrics: bool = Field(True, description="load of this machine, every ten seconds")
 
 
 class Launch(Section):

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 import pipelines.build
 from experiments.batches import Rows, TrainingRows, weighted
+from experiments.errors import stop_if_asked
 from pipelines.in_memory import Resident
 from pipelines.keys import epoch_order
 from pipelines.statistics import Colours
@@ -37,9 +38,8 @@ class Pace:
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}  # of one batch, by batch size
 
-    def stretches(self, batches: int, batch_size: int) -> Iterator[tuple[int, int]]:
-        """(first, stop) of calls that together take all batches; each call is timed."""
-        first = 0
+    def stretches(self, batches: int, batch_size: int, first: int = 0) -> Iterator[tuple[int, int]]:
+        """(first, stop) of calls that together take all batches from `first` on; each is timed."""
         while first < batches:
             known = self._seconds.get(batch_size)
             # The first calls of all are traced: one batch until it is known what a batch takes.
@@ -62,18 +62,19 @@ class Updates:
         self._call = _updates(model, step, recipe, weighs=weighs)
 
     def epoch(
-        self, given: TrainingRows, epoch: int, rates: np.ndarray
+        self, given: TrainingRows, epoch: int, rates: np.ndarray, made: int = 0
     ) -> Iterator[tuple[int, float]]:
-        """Make all updates of an epoch: (updates, the epoch's mean loss so far) of each call.
+        """Make the updates of an epoch: (updates, the epoch's mean loss so far) of each call.
 
         Args:
             given: as the recipe, but for what is not traced.
             epoch: from 0.
             rates: learning rate of each update.
+            made: updates that were made before; the metrics must be as they left them.
         """
         table = np.ones(1, np.float32) if given.class_weights is None else given.class_weights
         constant = (given.indices, given.batch_size, rates, given.seed, epoch, table)
-        for first, stop in self.pace.stretches(len(rates), given.batch_size):
+        for first, stop in self.pace.stretches(len(rates), given.batch_size, made):
             yield stop - first, float(self._call(first, stop, *constant, *given.colours))
 
 
@@ -90,6 +91,7 @@ class Scoring:
         batches = -(-len(rows.indices) // rows.batch_size)
         found = []
         for first, stop in self.pace.stretches(batches, rows.batch_size):
+            stop_if_asked()
             clock.start()
             found.append(
                 [x.numpy() for x in self._call(first, stop, rows.indices, rows.batch_size)]

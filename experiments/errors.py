@@ -25,6 +25,11 @@ def ask_to_stop() -> None:
     _asked = True
 
 
+def asked_to_stop() -> bool:
+    """Has a signal asked for the end?"""
+    return _asked
+
+
 def stop_if_asked() -> None:
     """Raise Stopped if a signal has asked for it. Called between updates and between fits."""
     if _asked:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import measure, pretrained
+from experiments import measure, per_class, pretrained
 from experiments.batches import Batches, steps_of, view
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config
@@ -26,6 +26,7 @@ from experiments.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     from experiments.loop import History
+    from experiments.resume import Keeper
     from experiments.trainer import Trainer
 
 _source: tuple[Any, Any, Kept] = (None, None, Kept())
@@ -63,7 +64,7 @@ def run(job: Job, emit: Any) -> Outcome:
     config = job.config
     prepare_process(config.train.threads, config.train.deterministic)
     import pipelines
-    from experiments import stages
+    from experiments import resume, stages
     from experiments.layer_statistics import LayerStatistics
 
     memory = measure.PeakMemory()
@@ -95,33 +96,49 @@ def run(job: Job, emit: Any) -> Outcome:
 
         return validate
 
+    keeper = resume.keeper(job, source.fingerprint, emit)
+    last = len(config.train.stages)
+    resumes = keeper is not None and keeper.resumes(last)
     initial: Any = None
     if config.train.initialize_from:
         initial = Path(job.directory) / "initial.keras"
     if config.train.stages:
         initial, artifacts["stages.json"] = stages.train_stages(
-            config, batches, lambda at, own: _compiled(job, source, own, at), validation, emit
+            config,
+            batches,
+            lambda at, own: _compiled(job, source, own, at),
+            validation,
+            emit,
+            keeper,
         )
         if job.measured:
             memory.start()  # what the stages took is not this network's
-    trainer = _compiled(job, source, config, len(config.train.stages))
+    trainer = _compiled(job, source, config, last)
     trainer.clock.seconds = 0.0
     _check_samples(config, trainer)
     mean, scale = batches.normalisation(config)
-    copied = trainer.reset(
-        seed_for(config.seed, "weights"), mean, scale, initial, config.model.weights
-    )
+    given = (None, None) if resumes else (initial, config.model.weights)
+    copied = trainer.reset(seed_for(config.seed, "weights"), mean, scale, *given)
     if copied and not config.train.stages:
         emit({"kind": "note", "text": f"{copied} layers copied from the initial network"})
     if advice := pretrained.advice(config):
         emit({"kind": "note", "text": advice})
 
     probe = LayerStatistics(trainer, batches, config) if config.train.layer_statistics else None
-    if probe:
+    if probe and not resumes:
         probe.measure(0)
     held_out = (("val", job.validation), ("test", job.test)) if job.checkpoints else ()
     asked = {part: batches.held_out(config, own) for part, own in held_out if own is not None}
     checkpoints = Checkpoints(trainer, asked, job.checkpoints)
+    if keeper:
+        if resumes:
+            _take_back(keeper, checkpoints, probe)
+        keeper.enter(
+            last,
+            lambda: _beside(checkpoints, probe),
+            records=artifacts.get("stages.json", []),
+            copied=copied,
+        )
 
     def after_epoch(epoch: int) -> None:
         checkpoints.keep(epoch)
@@ -130,15 +147,22 @@ def run(job: Job, emit: Any) -> Outcome:
 
     data_seed = seed_for(config.seed, "data")
     history = trainer.fit(
-        lambda: batches.training(config, data_seed),
+        lambda first=0: batches.training(config, data_seed, first),
         config,
         steps_per_epoch=batches.steps(config),
         validate=validation(trainer),
-        emit=stages.shifted(emit, config, batches, len(config.train.stages)),
+        emit=stages.shifted(emit, config, batches, last),
         after_epoch=after_epoch if probe or job.checkpoints else None,
         rows=batches.training_rows(config, data_seed),
+        keeper=keeper,
     )
     scores, said = _scores(job, trainer, batches, history)
+    tables = {}
+    if job.measured and said and not trainer.reconstructs:
+        columns = said[-1][2].columns  # of the test part, else of the validation part
+        label, predicted = columns["label"], columns["predicted"]
+        artifacts[per_class.NAME] = per_class.table(label, predicted, source.class_names)
+        tables = per_class.TAGS
 
     cost = measure.training_speed(len(job.train), history.seconds)
     cost["step_seconds"] = trainer.clock.seconds
@@ -173,10 +197,31 @@ def run(job: Job, emit: Any) -> Outcome:
             "epochs_trained": str(len(history.epochs)),
             "stopped_early": str(history.stopped_early).lower(),
             "corrupt_images": str(len(source.corrupt)),
+            **tables,
         },
         artifacts=artifacts,
         files=files,
     )
+
+
+def _beside(checkpoints: Checkpoints, probe: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was measured along the way, for a snapshot: predictions, and rows of layers."""
+    said = {
+        f"{part}/{column}": values
+        for part, columns in checkpoints.columns.items()
+        for column, values in columns.items()
+    }
+    return said, {"layers": probe.rows if probe else []}
+
+
+def _take_back(keeper: Keeper, checkpoints: Checkpoints, probe: Any) -> None:
+    """What `_beside` gave, of the snapshot that the fit goes on from."""
+    said, rest = keeper.found_beside()
+    for name, values in said.items():
+        part, column = name.split("/")
+        checkpoints.columns[part][column] = values
+    if probe:
+        probe.rows = list(rest["layers"])
 
 
 def _scores(

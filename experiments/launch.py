@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from experiments.config import Launch
-from experiments.errors import BadInput, FailedWork, stop_if_asked
+from experiments.errors import BadInput, FailedWork, Stopped, stop_if_asked
 from experiments.jobs import Job, Outcome
 
 Event = dict[str, Any]
@@ -24,7 +25,9 @@ AHEAD = 256  # jobs looked through for one of the graph that a worker holds
 
 def executor(launch: Launch) -> Inline | Processes:
     """The executor that the launch section names."""
-    return Inline() if launch.executor == "inline" else Processes(launch.workers)
+    if launch.executor == "inline":
+        return Inline()
+    return Processes(launch.workers, launch.grace_seconds)
 
 
 class Backlog:
@@ -93,11 +96,13 @@ class Processes:
 
     A worker keeps one compiled network: it takes jobs of its graph as long as there are any. A job
     whose cost is measured never runs in a process that held another network, so that memory
-    figures belong to one. A worker that is killed (out of memory) fails one job.
+    figures belong to one. A worker that is killed (out of memory) fails one job. Those that are at
+    work when it ends have `grace` seconds together to take their snapshots.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, grace: float = 5.0):
         self.workers = [Worker() for _ in range(workers)]
+        self.grace = grace
 
     def __enter__(self) -> Processes:
         for worker in self.workers:
@@ -106,7 +111,10 @@ class Processes:
 
     def __exit__(self, *error: object) -> None:
         for worker in self.workers:
-            worker.stop()
+            worker.terminate()
+        end = time.monotonic() + self.grace
+        for worker in self.workers:
+            worker.stop(max(0.0, end - time.monotonic()))
 
     def run(
         self, jobs: Iterable[Job] | Backlog, on_event: OnEvent
@@ -159,11 +167,17 @@ class Worker:
         theirs.close()
         self.graph, self.graphs = None, set()
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
+        """Ask the process to end; one that trains takes a snapshot first."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """End the process, within these seconds."""
         if self.process is None:
             return
         self.process.terminate()
-        self.process.join(5)
+        self.process.join(seconds)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -228,6 +242,8 @@ def serve(connection: Connection) -> None:
             connection.send(attempt(job, connection.send))
         except (EOFError, OSError):
             return
+        except Stopped:  # by SIGTERM, while it trained; its snapshot is taken
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _cause_of_death(code: int | None) -> str:

@@ -61,7 +61,7 @@ class Display:
             values, at = event["values"], f"epoch {event['epoch']}/{job.config.train.epochs}"
             short = f"{at}  val top-1 {values['val_top1']:.1%}" if "val_top1" in values else at
             self._bars.update(self._tasks[job.path], note=short)
-            if self.every_epoch:
+            if self.every_epoch and not event.get("earlier"):  # told before it was stopped
                 self.say(f"{at}  {_words(values)}")
         elif kind == "note":
             self.say(f"{job.label}: {event['text']}")

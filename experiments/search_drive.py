@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments import runs
+from experiments import runs, snapshots
 from experiments.candidates import Candidates, Place
 from experiments.config import Config
 from experiments.errors import BadInput
@@ -91,6 +92,8 @@ class Drive:
         for job, outcome in executor.run(self._backlog, self._on_event):
             self.display.drop(job)
             self._end(self._tasks[job.path], job.path, outcome, len(job.train))
+            if job.measured and outcome.status == "finished":
+                snapshots.clear(Path(job.directory))
             self._release()
         for search in self.work.searches:
             search.close()

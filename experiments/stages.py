@@ -17,6 +17,7 @@ from experiments.weights import Donors, donors
 
 if TYPE_CHECKING:
     from experiments.loop import Emit
+    from experiments.resume import Keeper
     from experiments.trainer import Trainer
 
 
@@ -43,6 +44,7 @@ def train_stages(
     trainer_of: Callable[[int, Config], Trainer],
     validation: Callable[[Trainer], Callable[[], dict[str, float]] | None],
     emit: Emit,
+    keeper: Keeper | None = None,
 ) -> tuple[Donors, list[dict[str, Any]]]:
     """Train every stage of `config` in order.
 
@@ -52,6 +54,7 @@ def train_stages(
         trainer_of: position and config of a stage to its Trainer.
         validation: what scores a Trainer on the validation images, if there are any.
         emit: hears of progress, as of one long fit, and of each stage that has ended.
+        keeper: takes snapshots; stages that had ended before its own are not trained again.
 
     Returns:
         The weights to start the run's network from, and a record of each stage with its epochs.
@@ -60,21 +63,27 @@ def train_stages(
         BadInput, FailedWork: as a run, naming the stage.
     """
     carried: Donors | None = None
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = list(keeper.place.get("records", ())) if keeper else []
+    start = keeper.start if keeper else 0
     for position, stage in enumerate(config.train.stages):
+        if position < start:
+            continue
         own = stage_config(config, position)
         try:
             trainer = trainer_of(position, own)
             mean, scale = batches.normalisation(own)
             copied = trainer.reset(seed_for(config.seed, "weights"), mean, scale, carried)
+            if keeper and keeper.resumes(position):
+                copied = keeper.place["copied"]
             seed = seed_for(config.seed, "stage", position, "data")
             history = trainer.fit(
-                lambda own=own, seed=seed: batches.training(own, seed),
+                lambda first=0, own=own, seed=seed: batches.training(own, seed, first),
                 own,
                 steps_per_epoch=batches.steps(own),
                 validate=validation(trainer),
                 emit=shifted(emit, config, batches, position),
                 rows=batches.training_rows(own, seed),
+                keeper=keeper and keeper.enter(position, records=list(records), copied=copied),
             )
         except (BadInput, FailedWork) as error:
             raise type(error)(f"train.stages.{position}: {error}") from None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,13 +17,14 @@ import models
 from experiments import hot, losses, optimizers, pretrained
 from experiments.batches import Rows, TrainingRows
 from experiments.config import Config
-from experiments.errors import BadInput, FailedWork
-from experiments.jobs import graph_key
+from experiments.errors import BadInput, FailedWork, stop_if_asked
+from experiments.jobs import graph_key, offsets_apart
 from experiments.kept import Kept
 from experiments.loop import AfterEpoch, Emit, History, Loop
 from experiments.measure import Clock
 from experiments.objective import Objective, PixelError, deployable, head_weights
 from experiments.outputs import inference_function, scoring_function
+from experiments.resume import hearing
 from experiments.weights import (
     Donors,
     Drawing,
@@ -33,6 +35,9 @@ from experiments.weights import (
     saved_donors,
 )
 from models.layers import MonteCarloDropout, Normalise
+
+if TYPE_CHECKING:
+    from experiments.resume import Keeper
 
 
 class Trainer:
@@ -92,6 +97,7 @@ class Trainer:
         self._programs = Kept()
         self._weighs = config.train.class_weights is not None
         self._soft, self._transfer = config.augment.mixes, config.data.transfer
+        self._offsets = offsets_apart(config)
         self.infer = inference_function(self.deployed, jit=config.train.jit)
         self._score = scoring_function(self.infer, self.loss, input_shape, self.reconstructs)
 
@@ -154,26 +160,30 @@ class Trainer:
 
     def fit(
         self,
-        dataset: Any,
+        dataset: Callable[..., Any],
         config: Config,
         steps_per_epoch: int,
         validate: Callable[[], dict[str, float]] | None,
         emit: Emit,
         after_epoch: AfterEpoch | None = None,
         rows: TrainingRows | None = None,
+        keeper: Keeper | None = None,
     ) -> History:
         """Train for the epochs of `config`, validating after each.
 
         Args:
             dataset: gives batches of (images [b, h, w, c], labels [b], optionally weights [b]),
-                all epochs in order. Not called for a run of no epochs.
+                all epochs in order. Not called for a run of no epochs; with the number of an epoch,
+                from 0, it gives those from there on.
             validate: gives {val_loss, val_top1, ...}; None without validation images.
             emit: hears of epochs and of progress.
             after_epoch: called with the number of each epoch that has ended.
             rows: the same batches for whole epochs as one call, with the same result; `dataset`
                 is then not called. Without them it trains by Keras's `fit`.
+            keeper: takes snapshots, and may have one of an earlier start to go on from.
 
         Raises:
+            Stopped: somebody asked for it.
             FailedWork: the loss is no longer finite, or `config` is for another traced program.
         """
         if graph_key(config, self.input_shape, self.classes) != self.graph:
@@ -182,19 +192,37 @@ class Trainer:
                 "vary; build another Trainer"
             )
         optimizers.assign(self.rule, config.train.optimizer)
-        loop = Loop(self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock)
-        if rows is not None:
-            self._by_whole_epochs(rows, config.train.epochs, loop)
-        elif config.train.epochs:
+        loop = Loop(
+            self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock, keeper
+        )
+        with hearing() if keeper else nullcontext():
+            loop.resume()
+            if rows is not None and not loop.ended:
+                self._by_whole_epochs(rows, config.train.epochs, loop)
+            elif not loop.ended:
+                self._by_batch(dataset, config.train.epochs, loop)
+        return loop.finish()
+
+    def _by_batch(self, dataset: Callable[..., Any], epochs: int, loop: Loop) -> None:
+        """By Keras's `fit`: first what is left of an epoch, if it was stopped in one."""
+
+        def train(data: Any, epochs: int, steps: int) -> None:
             self.model.fit(
-                dataset(),
-                epochs=config.train.epochs,
-                steps_per_epoch=steps_per_epoch,
+                data,
+                initial_epoch=loop.epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
                 callbacks=[loop],
                 verbose=0,
                 shuffle=False,
             )
-        return loop.finish()
+
+        if made := loop.made:
+            left = loop.steps_per_epoch - made
+            train(dataset(loop.epoch).skip(made).take(left), loop.epoch + 1, left)
+        if not loop.ended:
+            data = dataset(loop.epoch) if loop.epoch else dataset()
+            train(data, epochs, loop.steps_per_epoch)
 
     def _by_whole_epochs(self, rows: TrainingRows, epochs: int, loop: Loop) -> None:
         from experiments.epoch_function import Updates
@@ -209,11 +237,11 @@ class Trainer:
             lambda: (Updates(self.model, self._step, rows, weighs=self._weighs), rows.held),
         )
         self.model.stop_training = False
-        for epoch in range(epochs):
+        for epoch in range(loop.epoch, epochs):
             loop.on_epoch_begin(epoch)
             self.clock.start()
             loss = float("nan")
-            for made, loss in updates.epoch(rows, epoch, loop.rates()):
+            for made, loss in updates.epoch(rows, epoch, loop.rates(), loop.made):
                 self.clock.stop()
                 loop.advanced(made, loss)
                 self.clock.start()
@@ -230,7 +258,10 @@ class Trainer:
         labels = tf.TensorSpec([None], tf.int64)
         if self._soft:
             labels = tf.TensorSpec([None, self.classes], tf.float32)
-        signature = [tf.TensorSpec([None, *self.input_shape], pixels), labels]
+        images: Any = tf.TensorSpec([None, *self.input_shape], pixels)
+        if self._offsets:
+            images = images, tf.TensorSpec([None, self.input_shape[-1]], tf.float32)
+        signature = [images, labels]
         if self._weighs:
             signature.append(tf.TensorSpec([None], tf.float32))
 
@@ -260,6 +291,7 @@ class Trainer:
             return (np.empty(0) if made is None else made), losses, labels
         outputs, losses, labels = [], [], []
         for batch in images:
+            stop_if_asked()
             self.clock.start()
             made, loss = self._score(batch[0], batch[1])
             if not self.reconstructs:

@@ -1,0 +1,219 @@
+"""A fit that was stopped goes on from its last snapshot, with the bits of one that never stopped.
+
+A snapshot is of the moment between two updates: every variable of network, optimizer and loss so
+far, what the Loop knows, and which of the job's fits it is (its stages, then its own). The data
+need nothing: their order and every random draw are keyed by seed, epoch and image, so that the
+batches go on at any update of any epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from experiments.errors import Stopped, ask_to_stop, asked_to_stop
+from experiments.jobs import Job, config_hash
+from experiments.kept import digest
+from experiments.snapshots import Snapshot, Snapshots
+
+if TYPE_CHECKING:
+    from experiments.loop import Emit
+
+PACKAGES = ("tensorflow", "keras", "numpy", "ilsvrc-suite")
+BEST = "best"
+
+Arrays = Mapping[str, np.ndarray]
+Beside = Callable[[], tuple[Arrays, Mapping[str, Any]]]
+
+
+class Keeper:
+    """Takes the snapshots of one job, and gives back the newest of an earlier start.
+
+    Args:
+        store: its snapshots on disk.
+        every_seconds: from one snapshot to the next, at least.
+        emit: hears of what is used and passed over.
+    """
+
+    def __init__(self, store: Snapshots, every_seconds: float, emit: Emit):
+        self._store, self._every, self._emit = store, every_seconds, emit
+        self._found = store.newest(lambda text: emit({"kind": "note", "text": text}))
+        self._place: dict[str, Any] = {}
+        self._beside: Beside = _nothing
+        self._next = time.monotonic() + every_seconds
+
+    @property
+    def start(self) -> int:
+        """The fit of the job to go on with: that of the snapshot, else the first."""
+        return self._found.state["place"]["position"] if self._found else 0
+
+    @property
+    def place(self) -> Mapping[str, Any]:
+        """What `enter` was told before the snapshot was taken; empty without one."""
+        return self._found.state["place"] if self._found else MappingProxyType({})
+
+    def resumes(self, position: int) -> bool:
+        """Is the snapshot of this fit of the job?"""
+        return self._found is not None and self.start == position
+
+    def enter(self, position: int, beside: Beside | None = None, **place: Any) -> Keeper:
+        """Begin one of the job's fits.
+
+        Args:
+            position: of the fit, the job's own behind its stages.
+            beside: arrays and JSON to be kept with each snapshot.
+            place: what is known when the fit begins, as JSON has it.
+        """
+        self._place = {"position": position, **place}
+        self._beside = beside or _nothing
+        return self
+
+    def found_beside(self) -> tuple[Arrays, Mapping[str, Any]]:
+        """What `beside` gave when the snapshot was taken."""
+        if self._found is None:
+            return {}, {}
+        own = {
+            name.removeprefix("beside/"): array
+            for name, array in self._found.arrays.items()
+            if name.startswith("beside/")
+        }
+        return own, self._found.state["beside"]
+
+    def due(self) -> bool:
+        """Is it time for the next snapshot, or has somebody asked for the end?"""
+        return asked_to_stop() or time.monotonic() >= self._next
+
+    def write(
+        self, model: keras.Model, state: Mapping[str, Any], best: list[np.ndarray] | None
+    ) -> None:
+        """Take a snapshot between two updates.
+
+        Raises:
+            FailedWork: it cannot be written.
+        """
+        arrays = {name: _numpy(variable) for name, variable in _variables(model).items()}
+        arrays |= {f"{BEST}/{at}": array for at, array in enumerate(best or ())}
+        beside, words = self._beside()
+        arrays |= {f"beside/{name}": array for name, array in beside.items()}
+        document = {
+            "place": self._place,
+            "loop": dict(state),
+            "beside": dict(words),
+            "best": None if best is None else len(best),
+        }
+        self._store.write(Snapshot(arrays, document))
+        self._next = time.monotonic() + self._every
+
+    def restore(
+        self, model: keras.Model
+    ) -> tuple[dict[str, Any], list[np.ndarray] | None, Callable[[], None]] | None:
+        """Set every variable as it was, if the snapshot is of the fit that was entered.
+
+        Returns:
+            The Loop's state, the best weights so far, and a function that sets the metrics of the
+            epoch at hand once more, for Keras forgets them as an epoch begins.
+        """
+        if self._found is None or not self.resumes(self._place["position"]):
+            return None
+        found, self._found = self._found, None
+        for name, variable in _variables(model).items():
+            variable.assign(found.arrays[name])
+        metrics = [
+            (variable, found.arrays[name])
+            for name, variable in _variables(model).items()
+            if name.startswith("metrics/")
+        ]
+
+        def again() -> None:
+            for variable, value in metrics:
+                variable.assign(value)
+
+        count, state = found.state["best"], found.state["loop"]
+        best = None if count is None else [found.arrays[f"{BEST}/{at}"] for at in range(count)]
+        return state, best, again
+
+
+def keeper(job: Job, fingerprint: str, emit: Emit) -> Keeper | None:
+    """What takes the snapshots of a job; None for a job that has none."""
+    settings = job.config.train.checkpoint
+    if not job.measured or not settings.every_seconds:
+        return None
+    identity = {
+        "config": config_hash(job.config),
+        "data": fingerprint,
+        "graph": job.graph_key,
+        "parts": [
+            None if part is None else digest(part) for part in (job.train, job.validation, job.test)
+        ],
+        "checkpoints": list(job.checkpoints),
+        "backend": keras.backend.backend(),
+    }
+    identity |= {name: _version(name) for name in PACKAGES}
+    store = Snapshots(Path(job.directory), identity, settings.keep)
+    return Keeper(store, settings.every_seconds, emit)
+
+
+@contextlib.contextmanager
+def hearing() -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask for the end, which comes between two updates.
+
+    As an exception in the middle of one they would leave nothing to take a snapshot of. A second
+    Ctrl-C is such an exception, for somebody who will not wait; SIGTERM may come more than once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if asked_to_stop() and number == signal.SIGINT:
+            raise Stopped
+        ask_to_stop()
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    try:
+        for number in heard:
+            signal.signal(number, ask)
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def _variables(model: Any) -> dict[str, Any]:
+    """All that an update reads and writes, by a name that does not depend on the process."""
+    kinds = {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": [variable for metric in model.metrics for variable in metric.variables],
+    }
+    return {
+        f"{kind}/{at}": variable
+        for kind, variables in kinds.items()
+        for at, variable in enumerate(variables)
+    }
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable.value))
+
+
+def _nothing() -> tuple[Arrays, Mapping[str, Any]]:
+    return {}, {}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

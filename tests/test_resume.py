@@ -1,0 +1,277 @@
+"""A fit that was stopped, anywhere and again and again, ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing as mp
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import errors, fit, launch, settings, snapshots
+from experiments.errors import Stopped
+from experiments.jobs import config_hash
+from experiments.plan import prepare
+from experiments.resume import Keeper
+from experiments.trainer import Trainer
+
+BASE = {
+    "data": {"source": "digits", "image_size": 16, "train_fraction": 0.2, "batch_size": 50},
+    "model": {"name": "mlp", "options": {"hidden": [24]}},
+    "train": {
+        "epochs": 4,
+        "optimizer": {"learning_rate": 0.05},
+        "checkpoint": {"every_seconds": 1e-9},  # after every call
+    },
+    "bench": {"latency_calls": 1, "throughput_batches": 1},
+}
+STAGE = "{model: {name: mlp, options: {hidden: [24]}}, epochs: 2}"
+
+
+def planned(directory, *words, **fields):
+    job = prepare(settings.parse(settings.override(BASE, words))).job(("run",))
+    return replace(job, directory=str(directory), **fields)
+
+
+def weights():
+    position = max(fit._trainers[1])
+    return [np.asarray(w) for w in fit._trainers[1][position].model.get_weights()]
+
+
+def whole(job):
+    """Outcome and last weights of a run that nothing stops, and takes no snapshots."""
+    train = job.config.train
+    quiet = train.model_copy(
+        update={"checkpoint": train.checkpoint.model_copy(update={"every_seconds": 0.0})}
+    )
+    config = job.config.model_copy(update={"train": quiet})
+    outcome = fit.run(
+        replace(job, config=config, directory=f"{job.directory}-whole"), lambda event: None
+    )
+    assert not Path(f"{job.directory}-whole", snapshots.FOLDER).exists()
+    return outcome, weights()
+
+
+def stopped_again_and_again(job, monkeypatch, writes):
+    """The same of one that is stopped at every `writes`-th snapshot; and what it said."""
+    write, events, starts = Keeper.write, [], 0
+    while True:
+        left = iter(range(writes))
+
+        def write_or_stop(keeper, *state, left=left):
+            write(keeper, *state)
+            if next(left) == writes - 1:
+                raise Stopped
+
+        monkeypatch.setattr(Keeper, "write", write_or_stop)
+        starts += 1
+        try:
+            return fit.run(job, events.append), weights(), events, starts
+        except Stopped:
+            continue
+
+
+def assert_same(got, want):
+    (outcome, last, *_), (expected, expected_last) = got, want
+    assert outcome.scores == expected.scores
+    assert outcome.history == expected.history
+    assert len(last) == len(expected_last)
+    for a, b in zip(last, expected_last, strict=True):
+        np.testing.assert_array_equal(a, b)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(outcome.predictions), pd.read_parquet(expected.predictions)
+    )
+    assert outcome.tags == expected.tags
+
+
+WHOLE, BATCH = "whole epochs as one call", "a call a batch"
+DROPPING = "dropout when scored"
+EARLY = "train.early_stopping={monitor: val_loss, patience: 2}"
+CASES = {
+    "momentum, plateau": [
+        WHOLE,
+        "train.schedule={name: plateau, patience: 1}",
+        "train.optimizer.learning_rate=0.3",
+        "train.epochs=6",
+    ],
+    "adam, batch norm, dropout, augmentation": [
+        BATCH,
+        "model.options={hidden: [24], normalization: batch, dropout: 0.5}",
+        "train.optimizer={name: adam, learning_rate: 0.01}",
+        "train.schedule={name: cosine, warmup_epochs: 0.5}",
+        "augment={steps: [{op: horizontal_flip}, {op: pad_and_crop, padding: 2}]}",
+        "train.class_weights=balanced",
+    ],
+    "early stopping": [BATCH, EARLY, "train.epochs=30", "train.optimizer.learning_rate=0.8"],
+    "loss scale, mixup": [
+        WHOLE,
+        "train.precision=mixed_float16",
+        "augment={steps: [{op: mixup, alpha: 0.4}]}",
+        "tracking.save_model=best",
+    ],
+    "stages": [BATCH, f"train.stages=[{STAGE}, {STAGE}]", "train.epochs=2"],
+    "layer statistics": [BATCH, "train.layer_statistics=true"],
+    DROPPING: [
+        WHOLE,
+        "model.options={hidden: [24], dropout: 0.5, monte_carlo: true}",
+        "evaluate.dropout_samples=2",
+    ],
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stopped_fit_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
+    by, *words = CASES[case]
+    monkeypatch.setattr("experiments.epoch_function.CALL_SECONDS", 0.0)  # an update a call
+    if by == BATCH:
+        monkeypatch.setattr("experiments.batches.Batches._held", lambda *a, **k: None)
+    job = planned(tmp_path / "run", *words, checkpoints=(1, 2))
+    want = whole(job)
+    got = stopped_again_and_again(job, monkeypatch, writes=9)
+    outcome, _, events, starts = got
+    assert_same(got, want)
+    assert starts >= 3
+    assert outcome.artifacts == want[0].artifacts
+    if job.config.train.early_stopping:
+        assert outcome.tags["stopped_early"] == "true"
+    if job.config.train.layer_statistics:
+        tables = [pd.read_csv(x.files[0]) for x in (outcome, want[0])]
+        pd.testing.assert_frame_equal(*tables)
+    said = [e["text"] for e in events if e["kind"] == "note" and "goes on" in e["text"]]
+    assert len(said) == starts - 1
+
+
+KILLS = 11
+LIVED = [
+    "model.options={hidden: [24], dropout: 0.5}",
+    "train.optimizer={name: adam, learning_rate: 0.01}",
+    "train.epochs=14",
+]
+
+
+def live(directory, report):
+    """A process's life: the run from where it stands to its end, and its weights in a file."""
+    from experiments import epoch_function
+
+    epoch_function.CALL_SECONDS = 0.0
+    outcome = fit.run(planned(directory, *LIVED), lambda event: None)
+    np.savez(report, *weights())
+    Path(f"{report}.json").write_text(json.dumps([outcome.history, outcome.scores]))
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """Processes that begin with the libraries loaded."""
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["test_resume", "experiments.trainer", "pipelines.build"])
+    return context
+
+
+def last_serial(folder):
+    return max((int(x.name.partition("-")[0]) for x in folder.glob("*-*.npz")), default=0)
+
+
+def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path, forked):
+    """84 snapshots are written in all, one after each update and one after each epoch."""
+    directory, report = tmp_path / "run", str(tmp_path / "end")
+    folder, points = directory / snapshots.FOLDER, random.Random(os.urandom(8))
+    for _ in range(KILLS):
+        process = forked.Process(target=live, args=(directory, report))
+        process.start()
+        until = last_serial(folder) + points.randint(1, 6)
+        while last_serial(folder) < until:
+            assert process.is_alive(), "it ended before it was killed"
+            time.sleep(0.001)
+        time.sleep(points.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    process = forked.Process(target=live, args=(directory, report))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+    expected, last = whole(planned(directory, *LIVED))
+    assert json.loads(Path(f"{report}.json").read_text()) == [expected.history, expected.scores]
+    with np.load(f"{report}.npz") as got:
+        assert [got[name].tobytes() for name in got.files] == [w.tobytes() for w in last]
+
+
+def test_sigterm_takes_a_snapshot_between_two_updates(tmp_path, monkeypatch):
+    monkeypatch.setattr(errors, "_asked", False)
+    monkeypatch.setattr("experiments.epoch_function.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("experiments.loop.TICK_SECONDS", 0.0)
+    job = planned(tmp_path / "run", "train.checkpoint.every_seconds=3600", "train.epochs=3")
+    want = whole(job)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def told(event):
+        if event.get("step") == 7:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # Slurm and the coordinator both send it
+
+    with pytest.raises(Stopped):
+        fit.run(job, told)
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(errors, "_asked", False)
+    events = []
+    outcome = fit.run(job, events.append)
+    assert_same((outcome, weights()), want)
+    assert "goes on from its snapshot, after epoch 1 of 3 and 3 of 5 updates" in [
+        event.get("text") for event in events
+    ]
+
+
+def test_one_that_is_stopped_in_validation_has_a_snapshot_from_before_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(errors, "_asked", False)
+    job = planned(tmp_path / "run", "train.checkpoint.every_seconds=3600", *CASES[DROPPING][1:])
+    want = whole(job)
+    score, calls = Trainer.score, []
+
+    def score_and_stop(trainer, images):
+        calls.append(1)
+        made = score(trainer, images)
+        if len(calls) == 2:
+            errors.ask_to_stop()
+            score(trainer, images)
+        return made
+
+    monkeypatch.setattr(Trainer, "score", score_and_stop)
+    with pytest.raises(Stopped):
+        fit.run(job, lambda event: None)
+    monkeypatch.setattr(errors, "_asked", False)
+    outcome = fit.run(job, lambda event: None)
+    assert_same((outcome, weights()), want)
+
+
+def test_workers_are_given_time_to_take_their_snapshots(tmp_path):
+    job = planned(tmp_path / "run", "train.checkpoint.every_seconds=3600", "train.epochs=1000000")
+
+    def stop(job, event):
+        if event["kind"] == "epoch":
+            raise Stopped
+
+    with pytest.raises(Stopped), launch.Processes(1, grace=60) as executor:
+        list(executor.run([job], stop))
+    [path] = (tmp_path / "run" / snapshots.FOLDER).iterdir()
+    assert path.suffix == ".npz"
+
+
+def test_fits_that_are_not_measured_and_runs_that_do_not_want_them_have_no_snapshots(tmp_path):
+    def note(event):
+        assert event["kind"] != "note"
+
+    fit.run(planned(tmp_path, measured=False), note)
+    assert not (tmp_path / snapshots.FOLDER).exists()
+    one, other = (
+        planned(tmp_path, f"train.checkpoint={{every_seconds: {seconds}, keep: {keep}}}")
+        for seconds, keep in ((0, 1), (60, 5))
+    )
+    assert config_hash(one.config) == config_hash(other.config)
