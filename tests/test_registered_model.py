@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -127,11 +128,13 @@ def test_mlflow_serves_it_over_http(place, tmp_path):
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["-m", place[3]["served"]["uri"], "--host", "127.0.0.1", "--port", str(port)]
+    # MLflow starts uvicorn by its name, and a virtual environment need not be activated.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=os.environ | {"MLFLOW_TRACKING_URI": place[1]},
+            env=os.environ | {"MLFLOW_TRACKING_URI": place[1], "PATH": path},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -147,7 +150,8 @@ def test_mlflow_serves_it_over_http(place, tmp_path):
         body = {"dataframe_split": {"columns": ["image"], "data": [[each] for each in pictures]}}
         answers = asked(f"{url}/invocations", body)["predictions"]
     finally:
-        os.killpg(server.pid, signal.SIGKILL)  # the server and its workers
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(server.pid, signal.SIGKILL)  # the server and its workers
         server.wait()
     assert [a["label"] for a in answers] == [e[0]["label"] for e in place[5]]
     for answer, expected in zip(answers, place[5], strict=True):
