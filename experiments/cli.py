@@ -468,11 +468,8 @@ def _print(document: Any) -> None:
 
 
 def _show(*parts: Any) -> None:
-    from rich.console import Console
+    from experiments.wording import wide_console
 
-    # A file or a pipe has no width; rich would take 80 and cut the longest table.
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 120)
+    console = wide_console()
     for part in parts:
         console.print(part)

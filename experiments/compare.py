@@ -23,6 +23,7 @@ from experiments.learning_curves import Curves
 from experiments.scores import ranks
 from experiments.table import render, write_csv, write_markdown
 from experiments.track import connect
+from experiments.wording import wide_console
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,9 +60,8 @@ def run(
     if as_json:
         print(json.dumps(to_json(comparison), indent=1))
     else:
-        from rich.console import Console
-
-        Console().print(render(comparison))
+        console = wide_console()
+        console.print(render(comparison, console.width))
     if files:
         first = [file for file in files if file.name in FIRST]
         more = len(files) - len(first)

@@ -11,7 +11,7 @@ from experiments.caption import notes, origin, part, title
 from experiments.cost_axes import MACS
 from experiments.grouping import Comparison
 from experiments.numbers import percent, si, significant
-from experiments.wording import in_words
+from experiments.wording import in_words, wide_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +27,7 @@ def render(comparison: Comparison, width: int | None = None) -> Table:
     from rich.console import Console
     from rich.measure import Measurement
 
-    console = Console(width=width)
+    console = Console(width=width) if width else wide_console()
     columns = columns_of(comparison)
     while True:
         table = _table(comparison, columns)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
@@ -48,3 +51,13 @@ def _is_stages(value: Any) -> bool:
         and bool(value)
         and all(isinstance(x, dict) and {"model", "epochs"} <= set(x) for x in value)
     )
+
+
+def wide_console() -> Console:
+    """For tables. A file or a pipe has no width; rich would take 80 and cut the longest."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    return console
