@@ -175,7 +175,7 @@ def _search(
     result = command.run(kind, checked, str(path), fresh=fresh)
     _print(result) if as_json else print(search_report.text(result))
     if "error" in result:
-        print(f"ilsvrc: {result['error']}", file=sys.stderr)
+        _complain(result["error"])
     _fail_unless(result["status"] == "finished")
 
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.index_cache import Index
-from pipelines.sources import ArraySource, Source, SourceError, finish_fingerprint
+from pipelines.sources import (
+    ArraySource,
+    Source,
+    SourceError,
+    finish_fingerprint,
+    natural_size,
+)
 from pipelines.threads import fixed, workers
 from pipelines.verify import Files, read_range
 
@@ -46,11 +52,7 @@ class FileSource(Source):
         self.labels = labels
         self.class_names = class_names
         self.image_shape = image_shape
-        height, width, _ = image_shape
-        if height is None or width is None:
-            self.default_size = None
-        else:
-            self.default_size = height if height == width else (height, width)
+        self.default_size = natural_size(*image_shape[:2])
         self.official_splits = official_splits
         self.corrupt = corrupt
         self._fingerprint = fingerprint

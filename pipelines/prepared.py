@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.shards import DIGEST_BYTES, ShardReader
-from pipelines.sources import MEMORY_LIMIT_BYTES, ArraySource, Source, SourceError
+from pipelines.sources import (
+    MEMORY_LIMIT_BYTES,
+    ArraySource,
+    Source,
+    SourceError,
+    natural_size,
+)
 from pipelines.sources import finish_fingerprint as finish
 from pipelines.threads import PREFETCHED
 
@@ -52,9 +58,7 @@ class PreparedSource(Source):
         self.class_names = list(manifest["class_names"])
         height, width = manifest["image_shape"]
         self.image_shape = (height, width, channels)
-        self.default_size = None
-        if height is not None and width is not None:
-            self.default_size = height if height == width else (height, width)
+        self.default_size = natural_size(height, width)
         self.official_splits = official_splits
         self.corrupt = []
         self.digests = manifest_digests(manifest)

@@ -233,6 +233,13 @@ def parse_settings(scheme: str, text: str, lowest: Mapping[str, int]) -> dict[st
     return values
 
 
+def natural_size(height: int | None, width: int | None) -> int | tuple[int, int] | None:
+    """The size that images of one size are used at, unless asked otherwise; None if they vary."""
+    if height is None or width is None:
+        return None
+    return height if height == width else (height, width)
+
+
 def open_source(
     spec: str,
     *,
@@ -273,21 +280,12 @@ def open_source(
         from pipelines.synthetic import open_synthetic
 
         return open_synthetic(rest, channels=channels, memory_limit_bytes=memory_limit_bytes)
-    if scheme == "folder":
+    if scheme in ("folder", "ilsvrc"):
         from pipelines.folder import open_folder
-
-        return open_folder(
-            rest,
-            on_corrupt=on_corrupt,
-            max_corrupt_fraction=max_corrupt_fraction,
-            channels=channels or 3,
-            memory_limit_bytes=memory_limit_bytes,
-            max_pixels=max_pixels,
-        )
-    if scheme == "ilsvrc":
         from pipelines.ilsvrc import open_ilsvrc
 
-        return open_ilsvrc(
+        open_files = open_folder if scheme == "folder" else open_ilsvrc
+        return open_files(
             rest,
             on_corrupt=on_corrupt,
             max_corrupt_fraction=max_corrupt_fraction,

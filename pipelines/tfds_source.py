@@ -25,6 +25,7 @@ from pipelines.sources import (
     Source,
     SourceError,
     finish_fingerprint,
+    natural_size,
 )
 from pipelines.tfds_builder import prepared_builder, say
 from pipelines.verify import too_large
@@ -61,10 +62,7 @@ class TfdsSource(Source):
         self.digests = digests
         self.class_names = class_names
         self.image_shape = image_shape
-        height, width, _ = image_shape
-        self.default_size = None
-        if height is not None and width is not None:
-            self.default_size = height if height == width else (height, width)
+        self.default_size = natural_size(*image_shape[:2])
         self.official_splits = official_splits
         self.corrupt = []
         self._readers, self._image = readers, image
