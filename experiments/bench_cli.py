@@ -59,12 +59,13 @@ def bench_search(
         ),
     ] = None,
     trials: Annotated[int, typer.Option(min=2, help="Candidates, of three fits each.")] = 16,
+    image_size: Annotated[int, typer.Option(min=16, help="Side of the digits, in pixels.")] = 16,
     as_json: AsJson = False,
 ) -> None:
     """A search beside its training steps alone, and beside KerasTuner: minutes."""
     from experiments import bench_search as command
 
-    document = command.run(trials, only or (), _say)
+    document = command.run(trials, only or (), _say, image_size)
     _print(document) if as_json else print(command.text(document))
 
 

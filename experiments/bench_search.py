@@ -1,8 +1,8 @@
 """`ilsvrc bench search`: what a search costs beside its training steps, and beside KerasTuner.
 
-LeNet-5 on digits of 16x16. Our search and stock KerasTuner (random search, folds in `run_trial`,
-every fold a network built anew) run the same candidates on the same folds, in turns, a trial each;
-the ratio is that of the medians over trials, and the scores must be equal.
+LeNet-5 on digits, of 16x16 unless told. Our search and stock KerasTuner (random search, folds in
+`run_trial`, every fold a network built anew) run the same candidates on the same folds, in turns, a
+trial each; the ratio is that of the medians over trials, and the scores must be equal.
 """
 
 from __future__ import annotations
@@ -124,16 +124,18 @@ def memory(fits: int = 100, warm: int = 4) -> dict[str, Any]:
     return {"fits": trials * FOLDS, "mib_a_fit": found}
 
 
-def run(trials: int, only: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
-    """All figures, or those named: overhead, two_epochs, ten_epochs, memory.
+def run(
+    trials: int, only: Sequence[str], say: Callable[[str], None], image_size: int = IMAGE_SIZE
+) -> dict[str, Any]:
+    """All figures, or those named: overhead, two_epochs, ten_epochs, memory (always at 16x16).
 
     Raises:
         BadInput: there is no such part.
     """
     parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "overhead": lambda: overhead(trials),
-        "two_epochs": lambda: against_keras_tuner(trials, 2),
-        "ten_epochs": lambda: against_keras_tuner(trials, 10),
+        "overhead": lambda: overhead(trials, image_size=image_size),
+        "two_epochs": lambda: against_keras_tuner(trials, 2, image_size),
+        "ten_epochs": lambda: against_keras_tuner(trials, 10, image_size),
         "memory": memory,
     }
     for name in only:
