@@ -1,73 +1,40 @@
-"""Executors: jobs in, events and outcomes back. A fault in one job fails that job only.
-
-A worker gets its next job before the outcome of the last one is handed on, so that it computes
-while the coordinator writes journals and talks to the tracking server.
-"""
+"""Executors: jobs in, events and outcomes back. A fault in one job fails that job only."""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import signal
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from experiments.backlog import Backlog
 from experiments.config import Launch
 from experiments.errors import BadInput, FailedWork, Stopped, stop_if_asked
 from experiments.jobs import Job, Outcome
-
-Event = dict[str, Any]
-OnEvent = Callable[[Job, Event], None]
-AHEAD = 256  # jobs looked through for one of the graph that a worker holds
+from experiments.pool import Event, Lost, Message, OnEvent, Pool, Worker
+from experiments.shares import Share, of_this_machine
 
 
-def executor(launch: Launch) -> Inline | Processes:
-    """The executor that the launch section names."""
+def executor(launch: Launch) -> Inline | Pool:
+    """The executor that the launch section names.
+
+    Raises:
+        BadInput: Ray is not installed.
+    """
     if launch.executor == "inline":
         return Inline()
-    return Processes(launch.workers, launch.grace_seconds)
+    if launch.executor == "ray":
+        from experiments.ray_executor import Ray
 
-
-class Backlog:
-    """Jobs that wait, in order. It may grow while an executor works it off.
-
-    Args:
-        jobs: made as they are needed, where it is a generator.
-        wanted: asked before a job is handed out; one that is no longer wanted is dropped.
-    """
-
-    def __init__(self, jobs: Iterable[Job] = (), wanted: Callable[[Job], bool] | None = None):
-        self._coming = deque([iter(jobs)])
-        self._seen: list[Job] = []
-        self._wanted = wanted or (lambda job: True)
-
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Queue jobs behind the others."""
-        self._coming.append(iter(jobs))
-
-    def take(self, graph: str | None = None, elsewhere: Collection[str] = ()) -> Job | None:
-        """The next job, None if there is none now.
-
-        Preferred is one of `graph`, which the worker holds; then one that no other worker holds
-        (`elsewhere`), so that two workers do not compile the same networks; then the first.
-        """
-        self._seen = [job for job in self._seen if self._wanted(job)]
-        self._look_ahead(1 if graph is None and not elsewhere else AHEAD)
-        graphs = [job.graph_key for job in self._seen]
-        at = next((at for at, own in enumerate(graphs) if own == graph), None)
-        if at is None:
-            at = next((at for at, own in enumerate(graphs) if own not in elsewhere), 0)
-        return self._seen.pop(at) if self._seen else None
-
-    def _look_ahead(self, least: int) -> None:
-        while self._coming and len(self._seen) < least:
-            job = next(self._coming[0], None)
-            if job is None:
-                self._coming.popleft()
-            elif self._wanted(job):
-                self._seen.append(job)
+        return Ray(launch)
+    return Processes(
+        launch.workers,
+        launch.grace_seconds,
+        launch.runs_per_worker,
+        launch.retries or 0,
+        of_this_machine(launch),
+    )
 
 
 class Inline:
@@ -91,89 +58,59 @@ class Inline:
             yield job, attempt(job, lambda event, job=job: on_event(job, event))  # type: ignore[misc]
 
 
-class Processes:
-    """Runs jobs in spawned workers.
+class Processes(Pool):
+    """Runs jobs in spawned workers of this machine, each with its share of cores and GPUs.
 
-    A worker keeps one compiled network: it takes jobs of its graph as long as there are any. A job
-    whose cost is measured never runs in a process that held another network, so that memory
-    figures belong to one. A worker that is killed (out of memory) fails one job. Those that are at
-    work when it ends have `grace` seconds together to take their snapshots.
+    A worker that is killed (out of memory) fails one job, after `retries` more tries.
     """
 
-    def __init__(self, workers: int, grace: float = 5.0):
-        self.workers = [Worker() for _ in range(workers)]
-        self.grace = grace
+    def __init__(
+        self,
+        workers: int,
+        grace: float = 5.0,
+        runs_per_worker: int | None = None,
+        retries: int = 0,
+        shares: Sequence[Share] = (),
+    ):
+        own = shares or [Share()] * workers
+        super().__init__([Child(share) for share in own], grace, runs_per_worker, retries)
 
-    def __enter__(self) -> Processes:
-        for worker in self.workers:
-            worker.start()  # libraries load while the coordinator opens the data
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for worker in self.workers:
-            worker.terminate()
-        end = time.monotonic() + self.grace
-        for worker in self.workers:
-            worker.stop(max(0.0, end - time.monotonic()))
-
-    def run(
-        self, jobs: Iterable[Job] | Backlog, on_event: OnEvent
-    ) -> Iterator[tuple[Job, Outcome]]:
-        backlog = jobs if isinstance(jobs, Backlog) else Backlog(jobs)
-        while True:
-            for worker in self.workers:
-                self._employ(worker, backlog, on_event)
-            busy = {worker.connection: worker for worker in self.workers if worker.job}
-            if not busy:
-                return
-            ready = wait(list(busy), timeout=1)
-            stop_if_asked()
-            for connection in ready:
-                worker = busy[connection]
-                job, message = worker.hear()
-                if isinstance(message, Outcome):
-                    self._employ(worker, backlog, on_event)
-                    yield job, message
-                else:
-                    on_event(job, message)
-
-    def _employ(self, worker: Worker, backlog: Backlog, on_event: OnEvent) -> None:
-        """Give a worker without a job its next one."""
-        if worker.job:
-            return
-        elsewhere = {other.graph for other in self.workers if other is not worker and other.graph}
-        job = backlog.take(worker.graph, elsewhere)
-        if job:
-            on_event(job, {"kind": "begin"})
-            worker.give(job)
+    def wait(self, busy: Sequence[Worker], seconds: float) -> Sequence[Worker]:
+        children: dict[Any, Worker] = {w.connection: w for w in busy if isinstance(w, Child)}
+        return [children[ready] for ready in wait(list(children), timeout=seconds)]
 
 
-class Worker:
-    """One child process and the job that it holds."""
+class Child(Worker):
+    """One spawned process of this machine."""
 
-    def __init__(self) -> None:
-        self.job: Job | None = None
-        self.graph: str | None = None
-        self.graphs: set[str] = set()
-        """Held by the process so far."""
+    def __init__(self, share: Share | None = None) -> None:
+        super().__init__()
+        self.share = share or Share()
         self.process: Any = None
         self.connection: Any = None
+
+    def ready(self) -> bool:
+        if self.process is None:
+            self.start()
+        return True
 
     def start(self) -> None:
         context = mp.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs,), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, self.share), daemon=True)
         self.process.start()
         theirs.close()
-        self.graph, self.graphs = None, set()
+        self.forget()
 
-    def terminate(self) -> None:
-        """Ask the process to end; one that trains takes a snapshot first."""
+    def renew(self) -> None:
+        self.stop()
+        self.start()
+
+    def ask(self) -> None:
         if self.process is not None:
             self.process.terminate()
 
     def stop(self, seconds: float = 5.0) -> None:
-        """End the process, within these seconds."""
         if self.process is None:
             return
         self.process.terminate()
@@ -184,29 +121,17 @@ class Worker:
         self.connection.close()
         self.process = None
 
-    def give(self, job: Job) -> None:
-        others = self.graphs - {job.graph_key}
-        if self.process is None or (job.measured and others):
-            self.stop()
-            self.start()
-        self.job, self.graph = job, job.graph_key
-        self.graphs.add(job.graph_key)
+    def send(self, job: Job) -> None:
         self.connection.send(job)
 
-    def hear(self) -> tuple[Job, Event | Outcome]:
-        """The next message; a worker that died gives a failed outcome."""
-        job = self.job
-        assert job is not None
+    def hear(self) -> list[Message]:
         try:
-            message = self.connection.recv()
+            return [self.connection.recv()]
         except (EOFError, OSError):
             self.process.join(5)
             code = self.process.exitcode
             self.stop()
-            message = Outcome(job.path, "failed", error=_cause_of_death(code))
-        if isinstance(message, Outcome):
-            self.job = None
-        return job, message
+            return [Lost(_cause_of_death(code))]
 
 
 def attempt(job: Job, emit: Callable[[Event], None]) -> Outcome:
@@ -226,11 +151,12 @@ def attempt(job: Job, emit: Callable[[Event], None]) -> Outcome:
         return outcome
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, share: Share) -> None:
     """A worker's life: take a job, send events, send its outcome, until the pipe closes."""
     # Ctrl-C reaches the whole process group; the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    share.take()
     from experiments.quiet import load_tensorflow
 
     load_tensorflow()  # while the coordinator opens the data

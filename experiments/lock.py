@@ -45,6 +45,22 @@ def held(folder: Path) -> Iterator[None]:
             file.truncate(0)
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until nobody else is at this, in this folder; nothing stays there.
+
+    For steps of seconds, such as making a database. Where the file system has no locks for
+    folders, it does not wait.
+    """
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
 def check_free(folders: Iterable[Path]) -> None:
     """Refuse to start where another process is at work.
 

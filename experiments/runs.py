@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from experiments import dataset_input, journal, settings, snapshots, track
+from experiments import dataset_input, journal, settings, snapshots, track, yaml_text
 from experiments.config import Config, Tracking
 from experiments.delivery import Delivery, Opening, open_run, send, under
 from experiments.errors import BadInput
 from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash, group_hash
-from experiments.launch import Inline, Processes
+from experiments.launch import Inline, Pool
 from experiments.lock import held
 from experiments.outbox import PATIENCE, Outbox, first_line
 from experiments.progress import Display
@@ -72,7 +70,7 @@ class Experiment:
 
 def execute(
     jobs: Iterable[Job],
-    executor: Inline | Processes,
+    executor: Inline | Pool,
     experiment: Experiment,
     fingerprints: Mapping[tuple[str | int, ...], str],
     display: Display,
@@ -200,7 +198,7 @@ def to_yaml(config: Config) -> str:
     for section in ("sweep", "search"):
         if not document[section]:
             del document[section]
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml_text.write(document)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import errors, launch, settings
+from experiments import errors, launch, measure, settings
+from experiments.backlog import AHEAD, Backlog
 from experiments.config import Config, Launch
 from experiments.jobs import Job, Outcome
 from experiments.plan import prepare
@@ -36,11 +37,14 @@ def outcomes(executor, work, on_event=lambda job, event: None):
 def test_inline_and_two_workers_give_the_same_scores():
     changes = (["seed=1"], ["seed=2"], ["model.name=mlp"])
     inline = outcomes(launch.executor(Launch(executor="inline")), list(jobs(*changes)))
-    spread = outcomes(launch.executor(Launch(workers=2)), list(jobs(*changes)))
+    # As many threads as in this process: shared out, they could change last bits.
+    two = Launch(workers=2, cpus=measure.cores())
+    spread = outcomes(launch.executor(two), list(jobs(*changes)))
     assert set(inline) == set(spread) == {("cell", i) for i in range(3)}
     for path, outcome in inline.items():
         assert outcome.status == "finished", outcome.error
         assert spread[path].scores == outcome.scores
+        assert spread[path].tags["device"] == outcome.tags["device"]
         assert [e["val_loss"] for e in spread[path].history] == [
             e["val_loss"] for e in outcome.history
         ]
@@ -108,7 +112,7 @@ def taken(backlog, *arguments):
 
 
 def test_a_backlog_prefers_the_graph_held_then_one_that_nobody_holds():
-    backlog = launch.Backlog([job(n, graph) for n, graph in enumerate("aabbc")])
+    backlog = Backlog([job(n, graph) for n, graph in enumerate("aabbc")])
     assert taken(backlog) == 0
     assert taken(backlog, "b") == 2
     assert taken(backlog, "x", {"a", "b"}) == 4
@@ -126,14 +130,14 @@ def test_a_backlog_makes_jobs_as_they_are_needed_and_drops_what_is_not_wanted():
             made.append(number)
             yield job(number, "a")
 
-    backlog = launch.Backlog(endless(), wanted=lambda one: one.path[1] % 2 == 1)
+    backlog = Backlog(endless(), wanted=lambda one: one.path[1] % 2 == 1)
     assert [taken(backlog, "a"), taken(backlog, "a")] == [1, 3]
-    assert len(made) <= 2 * launch.AHEAD + 4
+    assert len(made) <= 2 * AHEAD + 4
 
 
 def test_jobs_that_come_while_it_runs_are_run_too(monkeypatch):
     monkeypatch.setattr(launch, "attempt", lambda one, emit: Outcome(one.path, "finished"))
-    backlog = launch.Backlog([job(0, "a")])
+    backlog = Backlog([job(0, "a")])
     seen = []
     for one, _ in launch.Inline().run(backlog, lambda one, event: None):
         seen.append(one.path[1])
@@ -142,19 +146,26 @@ def test_jobs_that_come_while_it_runs_are_run_too(monkeypatch):
     assert seen == [0, 1, 2, 3]
 
 
-def test_a_worker_computes_while_the_coordinator_hears_of_the_last_outcome():
-    events = []
+def test_a_fresh_worker_computes_while_the_coordinator_hears_of_the_last_outcome():
+    events, pids = [], []
     work = list(jobs(["seed=1"], ["seed=2"]))
-    with launch.executor(Launch(workers=1)) as executor:
-        for one, _ in executor.run(
-            work, lambda one, event: events.append((one.path, event["kind"]))
-        ):
+    with launch.executor(Launch(workers=1, runs_per_worker=1, cpus=1)) as executor:
+
+        def watch(one, event):
+            events.append((one.path, event["kind"]))
+            if event["kind"] == "epoch":
+                pids.append(executor.workers[0].process.pid)
+
+        for one, outcome in executor.run(work, watch):
             events.append((one.path, "heard"))
+            assert outcome.tags["device"].endswith(", 1 threads")
     order = [event for event in events if event[1] in ("begin", "heard")]
     assert order == [
         (("cell", 0), "begin"), (("cell", 1), "begin"), (("cell", 0), "heard"),
         (("cell", 1), "heard"),
     ]  # fmt: skip
+    assert len(pids) == 4
+    assert pids[0] == pids[1] != pids[2] == pids[3]
 
 
 def test_a_worker_keeps_its_process_for_another_graph_unless_cost_is_measured(monkeypatch):
@@ -162,12 +173,12 @@ def test_a_worker_keeps_its_process_for_another_graph_unless_cost_is_measured(mo
         def send(self, message):
             pass
 
-    worker, starts = launch.Worker(), []
+    worker, starts = launch.Child(), []
 
     def start():
         starts.append(1)
         worker.process, worker.connection = object(), Pipe()
-        worker.graph, worker.graphs = None, set()
+        worker.forget()
 
     monkeypatch.setattr(worker, "start", start)
     monkeypatch.setattr(worker, "stop", lambda: None)
@@ -180,5 +191,9 @@ def test_a_worker_keeps_its_process_for_another_graph_unless_cost_is_measured(mo
         ("b", False, 2),
         ("a", True, 3),
     ):
-        worker.give(dataclasses.replace(job(0, graph), measured=measured))
+        given = dataclasses.replace(job(0, graph), measured=measured)
+        assert worker.ready()
+        if worker.spent(given, None):
+            worker.renew()
+        worker.give(given)
         assert len(starts) == expected, graph

@@ -1,0 +1,208 @@
+"""The loop that keeps workers busy, whatever they are: processes here, or Ray's on other machines.
+
+A worker gets its next job before the outcome of the last one is handed on, so that it computes
+while the coordinator writes journals and talks to the tracking server.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from experiments.backlog import Backlog
+from experiments.errors import stop_if_asked
+from experiments.jobs import Job, Outcome
+
+Event = dict[str, Any]
+OnEvent = Callable[[Job, Event], None]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The worker died before its job had an outcome."""
+
+    cause: str
+
+
+Message = Event | Outcome | Lost
+
+
+class Worker(ABC):
+    """One process somewhere and the job that it holds."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.graph: str | None = None
+        self.graphs: set[str] = set()
+        """Held by the process so far."""
+        self.jobs = 0
+        """Given to the process so far."""
+
+    def forget(self) -> None:
+        """A new process has seen nothing yet."""
+        self.graph, self.graphs, self.jobs = None, set(), 0
+
+    def spent(self, job: Job, limit: int | None) -> bool:
+        """Must the process be replaced before it takes this job?
+
+        A job whose cost is measured never runs where another network was held, so that memory
+        figures belong to one; `limit` is the number of jobs of a process.
+        """
+        others = self.graphs - {job.graph_key}
+        return bool(job.measured and others) or (limit is not None and self.jobs >= limit)
+
+    def give(self, job: Job) -> None:
+        """Hand over a job; its messages come by `hear`."""
+        self.job, self.graph = job, job.graph_key
+        self.graphs.add(job.graph_key)
+        self.jobs += 1
+        self.send(job)
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Could it take a job now? Started if need be; raises FailedWork if it cannot start."""
+
+    @abstractmethod
+    def send(self, job: Job) -> None:
+        """Pass the job on."""
+
+    @abstractmethod
+    def hear(self) -> list[Message]:
+        """What the job has said since, in order; waits if that is nothing."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """End the process, which has no job, and start another one."""
+
+    @abstractmethod
+    def ask(self) -> None:
+        """Ask the process to end; one that trains takes a snapshot first."""
+
+    @abstractmethod
+    def stop(self, seconds: float = 5.0) -> None:
+        """End the process, within these seconds."""
+
+
+class Pool(ABC):
+    """Runs jobs in workers.
+
+    A worker keeps one compiled network: it takes jobs of its graph as long as there are any. Those
+    that are at work when it ends have `grace` seconds together to take their snapshots.
+
+    Args:
+        workers: not yet started.
+        grace: seconds.
+        runs_per_worker: after which a process is replaced; None: never.
+        retries: of a job whose worker died. Beyond them the job fails, and only that job.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        grace: float = 5.0,
+        runs_per_worker: int | None = None,
+        retries: int = 0,
+    ):
+        self.workers = workers
+        self.grace, self.runs_per_worker, self.retries = grace, runs_per_worker, retries
+        self._again: deque[Job] = deque()
+        """Taken from the backlog, and to be given to the next worker that is free."""
+        self._tries: dict[tuple[str | int, ...], int] = {}
+        """Workers that were given the job, by its path; absent before it began."""
+        self._told: dict[tuple[str | int, ...], int] = {}
+        """Epochs passed on."""
+
+    def __enter__(self) -> Self:
+        for worker in self.workers:
+            worker.ready()  # libraries load while the coordinator opens the data
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.workers:
+            worker.ask()
+        end = time.monotonic() + self.grace
+        for worker in self.workers:
+            worker.stop(max(0.0, end - time.monotonic()))
+
+    def run(
+        self, jobs: Iterable[Job] | Backlog, on_event: OnEvent
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """Yield each job with its outcome as it ends; `on_event` hears of it meanwhile."""
+        backlog = jobs if isinstance(jobs, Backlog) else Backlog(jobs)
+        self._again.clear()
+        self._tries.clear()
+        self._told.clear()
+        while True:
+            for worker in self.workers:
+                if not self._employ(worker, backlog, on_event):
+                    break  # nor for the others, who may be a thousand
+            busy = [worker for worker in self.workers if worker.job]
+            if not busy:
+                waiting = self._again[0] if self._again else backlog.first()
+                if waiting is None:
+                    return
+                if remark := self.remark():
+                    on_event(waiting, {"kind": "note", "text": remark})
+            heard = self.wait(busy, 1.0)
+            stop_if_asked()
+            for worker in heard:
+                job = worker.job
+                assert job is not None
+                for message in worker.hear():
+                    outcome = self._settle(job, message, on_event)
+                    if not isinstance(message, dict):
+                        worker.job = None
+                    if outcome:
+                        self._employ(worker, backlog, on_event)
+                        yield job, outcome
+
+    @abstractmethod
+    def wait(self, busy: Sequence[Worker], seconds: float) -> Sequence[Worker]:
+        """Those of the busy that have something to say, as soon as one has."""
+
+    def remark(self) -> str | None:
+        """What to tell people where no worker is ready; None for nothing new."""
+        return None
+
+    def _employ(self, worker: Worker, backlog: Backlog, on_event: OnEvent) -> bool:
+        """Give a worker without a job its next one; False if there is none now."""
+        if worker.job or not worker.ready():
+            return True
+        elsewhere = {other.graph for other in self.workers if other is not worker and other.graph}
+        job = self._again.popleft() if self._again else backlog.take(worker.graph, elsewhere)
+        if job is None:
+            return False
+        if worker.spent(job, self.runs_per_worker):
+            worker.renew()
+            if not worker.ready():
+                self._again.appendleft(job)  # for this one or another, whichever is ready first
+                return True
+        if job.path not in self._tries:
+            on_event(job, {"kind": "begin"})
+        self._tries[job.path] = self._tries.get(job.path, 0) + 1
+        worker.give(job)
+        return True
+
+    def _settle(self, job: Job, message: Message, on_event: OnEvent) -> Outcome | None:
+        """Pass an event on, or queue the job again, or give its outcome."""
+        if isinstance(message, Outcome):
+            return message
+        if isinstance(message, Lost):
+            tries = self._tries[job.path]
+            if tries > self.retries:
+                times = f" (tried {tries} times)" if tries > 1 else ""
+                return Outcome(job.path, "failed", error=message.cause + times)
+            text = f"{message.cause}; tried again, {tries} of {self.retries}"
+            on_event(job, {"kind": "note", "text": text})
+            self._again.append(job)
+            return None
+        if message["kind"] == "epoch":
+            if message["epoch"] <= self._told.get(job.path, 0):
+                return None  # of a second try, which goes through the epochs of the first again
+            self._told[job.path] = message["epoch"]
+        on_event(job, message)
+        return None

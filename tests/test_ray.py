@@ -1,0 +1,270 @@
+"""Ray: the same tables as elsewhere, on real nodes of which one dies, with a worker killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from experiments import (
+    launch,
+    measure,
+    ray_cluster,
+    ray_executor,
+    search,
+    search_pictures,
+    settings,
+    sweep,
+)  # fmt: skip
+from experiments.config import Config, Launch
+from experiments.errors import BadInput, Stopped
+from experiments.jobs import Job, Outcome
+from experiments.plan import prepare
+from experiments.ray_slot import deliver
+
+ROOM = 1024 * 2**20 // 8  # bytes of each node's object store
+
+BASE = {
+    "name": "s",
+    "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},
+    "model": {"name": "mlp"},
+    "bench": {"latency_calls": 2, "throughput_batches": 1},
+    "tracking": {"save_model": "none"},
+}
+SWEEP = BASE | {
+    "train": {"epochs": 80, "checkpoint": {"every_seconds": 0.1}},
+    "sweep": {"seed": [1, 2, 3]},
+}
+SEARCH = BASE | {
+    "train": {"epochs": 2},
+    "search": {
+        "parallel": 2,
+        "refit": True,
+        "space": {
+            "train.optimizer.learning_rate": {
+                "type": "float", "low": 0.01, "high": 0.3, "log": True
+            },
+            "data.batch_size": [16, 32],
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A store without runs; a copy saves making its tables."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def enter(tmp_path, empty_store, monkeypatch):
+    """Makes a folder with a store and goes there."""
+    monkeypatch.setattr(search_pictures, "write", lambda *_: [])  # seconds, and tested elsewhere
+
+    def go(name):
+        (tmp_path / name).mkdir()
+        shutil.copyfile(empty_store, tmp_path / name / "mlflow.db")
+        monkeypatch.chdir(tmp_path / name)
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster of two nodes with one core each, all on 127.0.0.1; its short folder."""
+    ray_cluster.load_ray(local=True)  # so that it binds to 127.0.0.1
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="ilsvrc-", dir="/tmp")  # sockets: 107 characters
+    one = {"num_cpus": 1, "object_store_memory": ROOM}
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={**one, "include_dashboard": False, "temp_dir": folder},
+    )
+    second = cluster.add_node(**one)
+    yield cluster, second
+    cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def threads():
+    """Of this process: shared out, they could change last bits."""
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads() or measure.cores()
+
+
+def config(document, **launched):
+    # MLflow keeps one store for a relative address, whatever the folder
+    own = document["tracking"] | {"uri": f"sqlite:///{Path.cwd()}/mlflow.db"}
+    return settings.parse(document | {"launch": launched, "tracking": own})
+
+
+def rows(result):
+    costs = ("run_id", "step_seconds", "peak_memory_bytes", "train_seconds")
+    return [
+        {k: v for k, v in row.items() if k not in costs and "per_second" not in k
+         and not k.startswith("latency")}
+        for row in result["runs"]
+    ]  # fmt: skip
+
+
+def test_a_node_and_a_worker_die_and_the_table_is_the_same(nodes, enter, monkeypatch, capfd):
+    cluster, second = nodes
+    tables = {}
+    for name in ("inline", "processes"):
+        enter(name)
+        tables[name] = rows(sweep.sweep(config(SWEEP, executor=name, cpus=threads()), ""))
+
+    struck = []
+    hear = ray_executor.Remote.hear
+
+    def strike(worker):
+        """The second node ends in mid-trial; then a worker of the first one, in mid-trial."""
+        said = hear(worker)
+        trains = any(isinstance(one, dict) and one.get("epoch", 0) > 3 for one in said)
+        ended = any(isinstance(one, Outcome) for one in said)
+        if trains and not ended:
+            on_second = worker.where["node_id"] == second.node_id
+            if not struck and on_second:
+                struck.append(worker.job.path)
+                os.kill(worker.where["pid"], signal.SIGSTOP)  # lest it finish meanwhile
+                cluster.remove_node(second, allow_graceful=False)
+                os.kill(worker.where["pid"], signal.SIGKILL)
+            elif len(struck) == 1 and not on_second:
+                struck.append(worker.job.path)
+                os.kill(worker.where["pid"], signal.SIGKILL)
+        return said
+
+    monkeypatch.setattr(ray_executor.Remote, "hear", strike)
+    enter("ray")
+    # One core of Ray's a worker; as many threads as here.
+    monkeypatch.setattr(ray_executor, "cores_of", lambda launch, cores: 1.0)
+    share = ray_executor.Share
+    monkeypatch.setattr(ray_executor, "Share", lambda *_, **__: share(threads()))
+    before = signal.getsignal(signal.SIGTERM)
+    asked = config(SWEEP, executor="ray", workers=2, address=cluster.address)
+    tables["ray"] = rows(sweep.sweep(asked, ""))
+
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert len(struck) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""  # which --json has
+    assert printed.err.count("; tried again, ") == 2
+    assert "died: " in printed.err
+    assert tables["ray"] == tables["processes"] == tables["inline"]
+    assert [row["status"] for row in tables["ray"]] == ["finished"] * 3
+
+    journals = list(Path(".ilsvrc/s").glob("*/journal.jsonl"))
+    ends = {}
+    for journal in journals:
+        events = [json.loads(line) for line in journal.read_text().splitlines()]
+        ends[journal.parent.name] = [e for e in events if e["event"] == "ended"]
+    own = [ended for name, ended in ends.items() if not name.startswith("sweep-")]
+    assert len(own) == 3
+    assert [[e["outcome"]["status"] for e in ended] for ended in own] == [["finished"]] * 3
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")
+    [experiment] = [e for e in client.search_experiments() if e.name == "s"]
+    children = client.search_runs([experiment.experiment_id], "tags.level = 'run'")
+    assert [run.info.status for run in children] == ["FINISHED"] * 3
+    for run in children:
+        curve = client.get_metric_history(run.info.run_id, "train_loss")
+        assert len([m for m in curve if m.step < 80]) == 79  # each epoch once
+    assert not list(Path(".ilsvrc").glob("ray-*"))
+
+
+@pytest.mark.parametrize("strategy", [
+    {"strategy": "bayesian", "trials": 4, "bayesian": {"initial_points": 2}},
+    {"strategy": "hyperband", "hyperband": {"max_epochs": 3, "factor": 3}, "refit": False},
+])  # fmt: skip
+def test_searches_in_rounds_choose_the_same(strategy, here, enter, monkeypatch):
+    results = {}
+    real = launch.executor
+    if strategy["strategy"] == "bayesian":  # as on nodes that do not see this folder
+
+        def far(asked):
+            made = real(asked)
+            for worker in getattr(made, "workers", ()):
+                worker.arguments = (worker.arguments[0], "/nowhere", "ray-far")
+            return made
+
+        monkeypatch.setattr(launch, "executor", far)
+    for name in ("inline", "ray"):
+        enter(name)
+        document = SEARCH | {"search": SEARCH["search"] | strategy}
+        asked = config(document, executor=name, workers=2, cpus=threads())
+        results[name] = search.search(asked, "")
+    for key in ("trials", "best", "refit"):
+        assert strip(results["ray"][key]) == strip(results["inline"][key])
+    assert results["ray"]["status"] == "finished"
+
+
+@pytest.fixture(scope="module")
+def here():
+    """A Ray of this machine, to which the executors of these tests are connected already."""
+    cluster = ray_cluster.Cluster(Launch(executor="ray", workers=2, cpus=threads()))
+    cluster.open()
+    yield cluster
+    cluster.close()
+
+
+def strip(value):
+    """Without what may differ: times, ids, costs."""
+    if isinstance(value, dict):
+        return {k: strip(v) for k, v in value.items() if k not in ("seconds", "run_id", "cost")}
+    return [strip(item) for item in value] if isinstance(value, list) else value
+
+
+def test_workers_are_given_time_to_take_their_snapshots(here, tmp_path):
+    document = SWEEP | {
+        "sweep": {},
+        "train": {"epochs": 10**6, "checkpoint": {"every_seconds": 3600}},
+    }
+    job = prepare(settings.parse(document)).job(("run",))
+
+    def stop(job, event):
+        if event["kind"] == "epoch":
+            raise Stopped
+
+    with pytest.raises(Stopped), launch.executor(Launch(executor="ray")) as executor:
+        list(executor.run([job], stop))
+    [path] = (Path(job.directory) / "snapshots").iterdir()
+    assert path.suffix == ".npz"
+
+
+def test_ray_that_is_not_installed_is_named_with_the_way_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(BadInput, match=r"needs the package ray; pip install 'ilsvrc-suite\[ray\]'"):
+        launch.executor(Launch(executor="ray"))
+
+
+def test_files_of_a_node_that_does_not_see_the_folder_come_back(tmp_path, monkeypatch):
+    job = Job(("run",), Config(), np.arange(2), None, None, "g", ".ilsvrc/s/abc")
+    own = dataclasses.replace(job, directory=str(tmp_path / "node" / "x"))
+    for name in ("predictions.parquet", "plots/layers.png"):
+        path = Path(own.directory) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    given = Outcome(
+        ("run",),
+        "finished",
+        predictions=f"{own.directory}/predictions.parquet",
+        files=[f"{own.directory}/plots/layers.png"],
+    )
+    outcome = ray_executor.unpacked(deliver(job, own, given))
+    assert (outcome.predictions, outcome.model) == (".ilsvrc/s/abc/predictions.parquet", None)
+    assert outcome.files == [".ilsvrc/s/abc/plots/layers.png"]
+    assert Path(outcome.predictions).read_text() == "predictions.parquet"
+    assert Path(outcome.files[0]).read_text() == "plots/layers.png"
+    assert not Path(own.directory).exists()
