@@ -14,7 +14,7 @@ from experiments.candidates import Candidates, Place
 from experiments.config import Config
 from experiments.errors import BadInput
 from experiments.jobs import Job, Outcome
-from experiments.launch import Backlog, Inline, Processes
+from experiments.launch import Backlog, Inline, Pool
 from experiments.progress import Display
 from experiments.search_space import objective_of
 from experiments.search_state import State, outcome_of
@@ -62,6 +62,7 @@ class Drive:
         self.refits: dict[int, tuple[Outcome, str]] = {}
         """Outcome and run id of the refit of each outer fold."""
         self._tasks: dict[Place, Task] = {}
+        self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
         self._began: dict[Place, float] = {}
         self._sent = [0] * len(work.searches)  # settled trials that were tracked
@@ -83,7 +84,7 @@ class Drive:
         """Seconds of this start, and those of the earlier ones up to their last fit."""
         return self._earlier + time.monotonic() - self._started
 
-    def run(self, executor: Inline | Processes) -> None:
+    def run(self, executor: Inline | Pool) -> None:
         """Replay the journal, then run what is left."""
         if self.state.ended:
             self.display.say(f"{len(self.state.ended)} fits already done")
@@ -103,7 +104,7 @@ class Drive:
 
     def _release(self) -> None:
         """Queue what may run now; what the journal holds is told instead."""
-        while tasks := self.work.ready():
+        while tasks := self._due():
             self.state.propose(list(self._new_trials(tasks)))
             todo = []
             for task in tasks:
@@ -118,6 +119,16 @@ class Drive:
             self._backlog.add(self._jobs(todo))
         self._track()
 
+    def _due(self) -> list[Task]:
+        """What may run now. Of the fits that a spent budget leaves under way one may yet win, so
+        the refit waits for them."""
+        tasks = self._held + self.work.ready()
+        if all(task.fit is not None for task in tasks):
+            return tasks
+        busy = {self._tasks[path].outer for path in self._began}
+        self._held = [task for task in tasks if task.fit is None and task.outer in busy]
+        return [task for task in tasks if task.fit is not None or task.outer not in busy]
+
     def _outdated(self, task: Task, record: dict[str, Any]) -> bool:
         """Is this refit of another winner, found before the search was taken further, or failed?"""
         winner = self.work.winner(task.outer)
@@ -126,7 +137,11 @@ class Drive:
 
     def _jobs(self, tasks: list[Task]) -> Iterator[Job]:
         for task in tasks:
-            yield self.candidates.job(task, self.work.winner(task.outer))
+            yield self.candidates.job(task, self._winner(task))
+
+    def _winner(self, task: Task) -> Trial | None:
+        """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
+        return self.work.winner(task.outer) if task.fit is None else None
 
     def _is_sound(self, task: Task, path: Place) -> bool:
         """False, and told so, for settings that do not go with data or network."""
@@ -134,7 +149,7 @@ class Drive:
             return False
         try:
             if task.fit is None:
-                self.candidates.job(task, self.work.winner(task.outer))
+                self.candidates.job(task, self._winner(task))
             else:
                 self.candidates.prepared(task.fit.settings, task.fit.epochs)
         except BadInput as error:
@@ -159,12 +174,29 @@ class Drive:
         if event["kind"] == "begin":
             self._began[job.path] = time.time()
             runs.fetch_initial(job, self.tracked.experiment)
+        if event["kind"] == "epoch" and (task := self._tasks[job.path]).fit is not None:
+            self._point(task, job, event)
         self.display.event(job, event)
+
+    def _point(self, task: Task, job: Job, event: dict[str, Any]) -> None:
+        """Track an epoch of a trial under way."""
+        assert task.fit
+        fit, began = task.fit, self._began[job.path]
+        *place, _, fold = job.path
+        path = "/".join(str(part) for part in place)
+
+        def trial() -> TrialRun:
+            config = self.candidates.prepared(fit.settings, fit.epochs).config
+            return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
+
+        lone = self.work.searches[task.outer].folds == 1
+        own = None if lone else int(fold)
+        self.tracked.point(path, own, event["epoch"], event["values"], trial)
 
     def _end(self, task: Task, path: Place, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
         began = self._began.pop(path, time.time())
-        winner = self.work.winner(task.outer) if task.fit is None else None
+        winner = self._winner(task)
         record = self.state.end(
             path,
             outcome,
@@ -199,7 +231,7 @@ class Drive:
         self.work.tell(task, outcome.status, score, outcome.error)
         run_id = ""
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
-            job = self.candidates.job(task, self.work.winner(task.outer))
+            job = self.candidates.job(task, self._winner(task))
             level = "outer_fold" if self.candidates.kind == "nested" else "refit"
             run_id = self.tracked.refit(job, outcome, level, fresh=fresh)
         self.refits[task.outer] = outcome, run_id

@@ -73,8 +73,8 @@ class Nested:
         ]
         for outer, search in enumerate(self.searches):
             # A search that its failures stopped has no honest winner, so there is no estimate.
-            ready = self.refit and search.done and not search.failed_in_a_row and search.best
-            if ready and outer not in self._handed:
+            wanted = self.refit and search.done and outer not in self._handed
+            if wanted and not search.failed_in_a_row and search.best:
                 self._handed.add(outer)
                 tasks.append(Task(outer))
         return tasks
