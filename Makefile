@@ -9,16 +9,18 @@ WORKERS ?= 2 # of the tests; each takes up to 3 GB of memory
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup quickstart test check cards bench ui screenshots clean
+.PHONY: help setup quickstart test check audit cards bench soak ui screenshots clean
 
 help:
 	@echo "make quickstart   set up .venv, train 4 architectures x 2 seeds on real digits, compare them"
 	@echo "make test         set up .venv, run the tests"
-	@echo "make check        lint, format, types, import contracts"
+	@echo "make check        lint, format, types, import contracts, bandit"
+	@echo "make audit        known vulnerabilities of the pinned packages (asks its index on the network)"
 	@echo "make ui           the MLflow UI on the runs of this folder"
-	@echo "make screenshots  pictures of that UI's run table and charts, in screenshots/ (needs Chromium)"
+	@echo "make screenshots  the README's pictures of the quickstart, in .pictures/ (needs Chromium)"
 	@echo "make cards        rewrite counts and deviations in models/cards.json from the networks"
 	@echo "make bench        start-up, sweep and memory figures of this machine"
+	@echo "make soak         200 runs with workers that die, losses that burst, files that rot, a server that goes"
 
 $(VENV)/.ready: pyproject.toml .constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
@@ -47,6 +49,12 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml models pipelines tuning experiments
+
+# Not part of `check`: it asks a database on the network, which changes without the code.
+audit: $(VENV)/.ready-dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9'
+	$(BIN)/pip-audit --strict --requirement .constraints.txt --no-deps --disable-pip
 
 cards: $(VENV)/.ready
 	@$(QUIET) $(BIN)/python -m models.cards
@@ -54,11 +62,14 @@ cards: $(VENV)/.ready
 bench: $(VENV)/.ready
 	@$(BIN)/ilsvrc bench suite --quickstart
 
+soak: $(VENV)/.ready
+	@$(QUIET) $(BIN)/python tests/soak.py
+
 ui: $(VENV)/.ready
 	@$(BIN)/ilsvrc ui --open
 
-screenshots: $(VENV)/.ready
-	@$(BIN)/ilsvrc ui --pictures screenshots
+screenshots: quickstart
+	@$(QUIET) $(BIN)/ilsvrc ui --experiment quickstart --pictures .pictures
 
 clean:
 	rm -rf $(VENV) build *.egg-info

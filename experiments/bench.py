@@ -28,7 +28,9 @@ def startup(rounds: int = 11) -> list[dict[str, Any]]:
         for name, words in COMMANDS.items():
             command = [sys.executable, "-c", "pass"] if words is None else [_ilsvrc(), *words]
             start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(  # nosec B603  # the command that is timed, own words
+                command, check=True, stdout=subprocess.DEVNULL
+            )
             times[name].append(time.perf_counter() - start)
     return [
         {"name": name, "median": median(row[1:]), "low": min(row[1:]), "high": max(row[1:])}
@@ -65,6 +67,50 @@ def quickstart() -> dict[str, Any]:
         return {"seconds": time.perf_counter() - start, "runs": len(done["runs"])}
 
 
+def scaling(counts: Sequence[int] = (1, 2), runs: int = 16, epochs: int = 40) -> dict[str, Any]:
+    """Wall time of one sweep for each number of workers, a thread a worker, start-up included.
+
+    LeNet-5 on the digits, a run a seed. Its rows: workers, seconds, speedup over the first number,
+    and `again`, the seconds of the same command with nothing left to do. `equal`: every number of
+    workers gave the same scores.
+    """
+    config = {
+        "name": "scaling",
+        "data": {"source": "digits"},
+        "model": {"name": "lenet5"},
+        "train": {"epochs": epochs, "threads": 1},
+        "sweep": {"seed": list(range(1, runs + 1))},
+    }
+    rows: list[dict[str, Any]] = []
+    scores = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "scaling.yaml"
+            path.write_text(yaml.safe_dump(config | {"launch": {"workers": count}}))
+            start = time.perf_counter()
+            done = _sweep(path, folder)
+            between = time.perf_counter()
+            _sweep(path, folder)
+            row = {
+                "workers": count,
+                "seconds": between - start,
+                "again": time.perf_counter() - between,
+            }
+        rows.append(row | {"speedup": (rows or [row])[0]["seconds"] / row["seconds"]})
+        scores.append([(run["test_top1"], run["val_loss"]) for run in done["runs"]])
+    return {"runs": runs, "rows": rows, "equal": all(one == scores[0] for one in scores)}
+
+
+def scaling_report(found: dict[str, Any]) -> str:
+    """Those figures for people."""
+    lines = [
+        f"{found['runs']} runs, workers {row['workers']}: {row['seconds']:.0f} s, speedup "
+        f"{row['speedup']:.2f}; again, all done: {row['again']:.1f} s"
+        for row in found["rows"]
+    ]
+    return "\n".join([*lines, f"scores are {'equal' if found['equal'] else 'NOT equal'}"])
+
+
 def report(rows: Sequence[dict[str, Any]], peaks: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [
@@ -80,7 +126,7 @@ def report(rows: Sequence[dict[str, Any]], peaks: dict[str, Any]) -> str:
 def _sweep(config: Path, folder: str) -> dict[str, Any]:
     import json
 
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603  # the installed ilsvrc, no shell
         [_ilsvrc(), "sweep", str(config), "--json"],
         cwd=folder,
         stdout=subprocess.PIPE,

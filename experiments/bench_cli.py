@@ -22,11 +22,18 @@ def suite(
     quickstart: Annotated[
         bool, typer.Option("--quickstart", help="Time the quickstart sweep too (minutes).")
     ] = False,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Only a sweep with 1 and with 2 workers (minutes).")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What this tool itself costs: start-up, memory over a sweep."""
     from experiments import bench
 
+    if scaling:
+        found = bench.scaling()
+        _print(found) if as_json else print(bench.scaling_report(found))
+        return
     rows, peaks = bench.startup(), bench.memory()
     document: dict[str, Any] = {"rows": rows, "memory": peaks}
     if quickstart:
