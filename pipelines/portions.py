@@ -1,0 +1,71 @@
+"""What each process reads of a batch, where several train one network together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Portion(NamedTuple):
+    """Of each batch that divides among the devices, the part of one of the processes.
+
+    A batch that does not, such as the one left over, is read whole by all of them.
+    """
+
+    process: int = 0
+    processes: int = 1
+    devices: int = 1
+    """Of all processes together, as many in each."""
+
+
+WHOLE = Portion()
+
+
+def sizes(images: int, batch_size: int) -> np.ndarray:
+    """Images in each batch of an epoch, int64 [batches]; the last is what is left over."""
+    starts = np.arange(0, images, batch_size)
+    return np.minimum(batch_size, images - starts).astype(np.int64)
+
+
+def positions(images: int, batch_size: int, portion: Portion) -> list[np.ndarray]:
+    """Places in the order of an epoch that a process reads, one int64 array a batch."""
+    found, start = [], 0
+    for size in sizes(images, batch_size).tolist():
+        first, own = start, size
+        if size % portion.devices == 0:
+            own = size // portion.processes
+            first += portion.process * own
+        found.append(np.arange(first, first + own))
+        start += size
+    return found
+
+
+def read(order: tf.Tensor, images: int, batch_size: int, portion: Portion) -> list[Any]:
+    """What a process reads of the `order` of an epoch: (indices, images in a batch) of the full
+    batches and of the one left over, as far as there are any."""
+    import tensorflow as tf
+
+    own = positions(images, batch_size, portion)
+    full = images // batch_size
+    return [
+        (tf.gather(order, np.concatenate(places)), len(places[0]))
+        for places in (own[:full], own[full:])
+        if places
+    ]
+
+
+def part(batch: Any, portion: Portion) -> Any:
+    """The same of a batch that is there already, a structure of tensors [b, ...]."""
+    import tensorflow as tf
+
+    if portion.processes == 1:
+        return batch
+    size = tf.shape(tf.nest.flatten(batch)[0])[0]
+    whole, own = size % portion.devices != 0, size // portion.processes
+    first = tf.where(whole, 0, portion.process * own)
+    stop = tf.where(whole, size, (portion.process + 1) * own)
+    return tf.nest.map_structure(lambda values: values[first:stop], batch)
