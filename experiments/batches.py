@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import pretrained
+from experiments import devices, pretrained
 from experiments.config import Config
 from experiments.errors import FailedWork
 from experiments.kept import Kept, digest
@@ -61,11 +61,15 @@ class Batches:
         """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order, from
         `first_epoch` on.
 
-        Labels are int64 [b], or float32 [b, classes] where the recipe mixes images.
+        Where several devices share them, pairs of what this process reads of a batch, and the
+        number of images in the whole one. Labels are int64 [b], or float32 [b, classes] where the
+        recipe mixes images.
         """
         import pipelines.build
+        from pipelines.portions import Portion, sizes
 
         size, crop_fraction = view(config)
+        place = devices.found(config.train.devices)
         dataset = pipelines.build.training_dataset(
             self.source,
             self.train,
@@ -80,14 +84,18 @@ class Batches:
             transfer=config.data.transfer,
             antialias=config.data.antialias,
             threads=config.data.threads,
+            portion=Portion(place.process, place.processes, place.replicas),
         )
-        weights = class_weights(config, self.source, self.train)
-        if weights is None:
-            return dataset
         import tensorflow as tf
 
-        table = tf.constant(weights)
-        return dataset.map(lambda images, labels: (images, *weighted(labels, table)))
+        weights = class_weights(config, self.source, self.train)
+        if weights is not None:
+            table = tf.constant(weights)
+            dataset = dataset.map(lambda images, labels: (images, *weighted(labels, table)))
+        if not place.spread:
+            return dataset
+        whole = sizes(len(self.train), config.data.batch_size)
+        return tf.data.Dataset.zip(dataset, tf.data.Dataset.from_tensor_slices(whole).repeat())
 
     def training_rows(self, config: Config, seed: int) -> TrainingRows | None:
         """What `training` makes batches of, if the Trainer can make the same ones by itself."""
@@ -145,14 +153,14 @@ class Batches:
         """The views on the one device that computes; None where there is no such thing.
 
         An accelerator would wait for what is drawn for each image on the host, which tf.data does
-        beside it. XLA would compile a batch of what is left over apart.
+        beside it.
         """
         import keras
         import tensorflow as tf
 
         from pipelines.in_memory import resident
 
-        if keras.backend.backend() != "tensorflow" or config.train.jit:
+        if keras.backend.backend() != "tensorflow" or devices.found(config.train.devices).spread:
             return None
         accelerators = [x for kind in ("GPU", "TPU") for x in tf.config.list_logical_devices(kind)]
         if len(accelerators) > 1 or (accelerators and augmented):

@@ -78,11 +78,60 @@ class Model(Section):
     )
 
 
+class Clip(Section):
+    """Bound on the gradient of an update, before weight decay enters it: one of the three."""
+
+    norm: PositiveFloat | None = Field(None, description="of each variable's gradient, L2")
+    global_norm: PositiveFloat | None = Field(None, description="of all gradients together, L2")
+    value: PositiveFloat | None = Field(None, description="of each element, in magnitude")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Clip:
+        given = [name for name, bound in self if bound is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "expected one of norm, global_norm and value; "
+                f"received {' and '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def bound(self) -> tuple[str, float]:
+        """Its kind and how much it is."""
+        [(kind, bound)] = [(name, bound) for name, bound in self if bound is not None]
+        return kind, bound
+
+
+class Averaging(Section):
+    """Moving average of the weights: a <- momentum * a + (1 - momentum) * w after each update.
+
+    The averages stand in for the weights in whatever is measured and kept: validation, early
+    stopping, predictions, layer statistics, the saved network, the test. Training goes on with the
+    weights as they are, and train_loss is theirs. Batch normalisation scores with statistics of
+    its own, moving averages of what the weights being trained gave.
+    """
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    warmup: bool = Field(
+        True,
+        description="min(momentum, n / (n + 9)) at update n, as TensorFlow's num_updates, so that "
+        "a short run does not end with its first weights; false: momentum from update 2 on",
+    )
+
+
 class Optimizer(Section):
     """Update rule. weight_decay is L2 in the gradient (the papers'), decoupled for adamw."""
 
     name: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.01
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = Field(
+        "none",
+        description="the rate used is learning_rate times data.batch_size / learning_rate_for_batch"
+        " (linear: Goyal et al. 2017), or its root (sqrt: Krizhevsky 2014); none: as written",
+    )
+    learning_rate_for_batch: PositiveInt | None = Field(
+        None, description="batch that learning_rate was found for; with learning_rate_scaling"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd and rmsprop")
     nesterov: bool = Field(False, description="sgd")
     rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="rmsprop")
@@ -93,6 +142,18 @@ class Optimizer(Section):
     decay: Literal["kernels", "all"] = Field(
         "kernels", description="kernels: not biases, not batch-norm scales"
     )
+    clip: Clip | None = None
+    ema: Averaging | None = None
+
+    @model_validator(mode="after")
+    def _scaling_has_its_batch(self) -> Optimizer:
+        if (self.learning_rate_scaling == "none") != (self.learning_rate_for_batch is None):
+            raise ValueError(
+                "learning_rate_scaling and learning_rate_for_batch go together; received "
+                f"{self.learning_rate_scaling} and {self.learning_rate_for_batch}; set "
+                "such as linear and 256, or none and null"
+            )
+        return self
 
 
 class Schedule(Section):
@@ -170,8 +231,23 @@ class Train(Section):
     loss: Loss = Field(default_factory=Loss)
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     early_stopping: EarlyStopping | None = None
+    accumulate: PositiveInt = Field(
+        1,
+        description="parts that a batch is shown in, to need less memory; their gradients make one "
+        "update, that of the whole batch but for batch norm, whose statistics are of a part",
+    )
+    steps_per_execution: PositiveInt = Field(
+        1,
+        description="updates a call, where images come from files; changes no result (images held "
+        "in memory have many updates a call as it is)",
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit: bool = False
+    jit: bool = Field(False, description="compile updates and scoring with XLA")
+    devices: Literal["one", "all", "hosts", "tpu"] = Field(
+        "one",
+        description="what shares each batch of data.batch_size; all: the accelerators of this "
+        "machine, else its processors; hosts: those in ILSVRC_HOSTS, see experiments/devices.py",
+    )
     threads: NonNegativeInt = Field(0, description="0: one a core")
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
@@ -273,11 +349,46 @@ class Tracking(Section):
 
 
 class Launch(Section):
-    executor: Literal["processes", "inline"] = "processes"
+    """Where fits run. None of it changes a result, for the same number of threads."""
+
+    executor: Literal["processes", "inline", "ray"] = "processes"
     workers: PositiveInt = 1
+    runs_per_worker: PositiveInt | None = Field(
+        None, description="runs after which a worker's process is replaced; null: never"
+    )
+    retries: NonNegativeInt | None = Field(
+        None, description="of a run whose worker died; null: 2 with ray, where nodes go, else 0"
+    )
+    cpus: PositiveFloat | None = Field(
+        None,
+        description="cores of each worker, and its threads where train.threads is 0; null: this "
+        "machine's divided by the workers, on an existing Ray cluster 1",
+    )
+    gpus: NonNegativeFloat | None = Field(
+        None,
+        description="of each worker, below 1 to share one; null: this machine's dealt out in "
+        "turn, on an existing Ray cluster 0",
+    )
+    resources: dict[str, PositiveFloat] = Field(
+        default_factory=dict, description="ray: what else each worker needs, such as {TPU: 4}"
+    )
+    address: str | None = Field(
+        None,
+        description="ray: auto, ray://HOST:10001 or HOST:6379; null starts a Ray of this machine",
+    )
     grace_seconds: PositiveFloat = Field(
         20.0, description="that workers have, once asked to stop, to write their snapshots"
     )
+
+    @model_validator(mode="after")
+    def _one_executor(self) -> Launch:
+        for key in ("address", "resources"):
+            if getattr(self, key) and self.executor != "ray":
+                raise ValueError(
+                    f"{key} is Ray's, and the executor {self.executor}; set executor: ray, or "
+                    f"leave {key} out"
+                )
+        return self
 
 
 class Bench(Section):
@@ -314,10 +425,19 @@ class Bench(Section):
     seconds: NonNegativeFloat = Field(
         0.5, description="train, infer: of each row in each round, at least"
     )
+    backends: tuple[Literal["tensorflow", "jax", "torch"], ...] = Field(
+        (),
+        description="train, infer: Keras's, side by side; empty: the one KERAS_BACKEND names",
+    )
+    peers: tuple[Literal["keras", "pytorch", "pytorch_bfloat16"], ...] = Field(
+        (),
+        description="train, infer: plain alternatives beside them: Keras's own loop; PyTorch "
+        "channels last, bfloat16 by autocast; PyTorch with weights in bfloat16 too",
+    )
     log: bool = Field(False, description="train, infer: the rows also as runs, level bench")
 
 
-OF_MODELS = frozenset({"names", "batch_sizes", "precisions", "seconds", "log"})
+OF_MODELS = frozenset({"names", "batch_sizes", "precisions", "seconds", "backends", "peers", "log"})
 """Keys of Bench that no training run depends on."""
 
 
@@ -364,6 +484,21 @@ class Config(Section):
             raise ValueError(
                 f"train.loss.name: {self.train.loss.name} has one right class an image, and mixup "
                 f"and cutmix give two; set {' or '.join(SOFT_LOSSES)}, or take the step out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _accumulation_where_possible(self) -> Config:
+        parts, batch = self.train.accumulate, self.data.batch_size
+        if parts > batch:
+            raise ValueError(
+                f"train.accumulate: a batch of {batch} images has no {parts} parts; lower it, or "
+                "raise data.batch_size"
+            )
+        if parts > 1 and self.train.jit:
+            raise ValueError(
+                "train.accumulate: XLA compiles no parts whose size varies; set train.jit=false, "
+                "or train.accumulate=1"
             )
         return self
 

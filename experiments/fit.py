@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import measure, per_class, pretrained
+from experiments import devices, measure, per_class, pretrained, shares
 from experiments.batches import Batches, steps_of, view
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config
@@ -23,6 +23,7 @@ from experiments.jobs import Job, Outcome, seed_for
 from experiments.kept import Kept, digest
 from experiments.plan import open_source, source_key
 from experiments.quiet import load_tensorflow
+from experiments.schedules import base_rate
 
 if TYPE_CHECKING:
     from experiments.loop import History
@@ -62,7 +63,11 @@ def run(job: Job, emit: Any) -> Outcome:
         Exception: whatever went wrong; the executor turns it into a failed Outcome.
     """
     config = job.config
-    prepare_process(config.train.threads, config.train.deterministic)
+    prepare_process(shares.threads(config.train.threads), config.train.deterministic)
+    place = devices.found(config.train.devices)  # before anything is computed
+    if place.spread:
+        place.check_batch(config.data.batch_size)
+        emit({"kind": "note", "text": devices.told(place, config.data.batch_size)})
     import pipelines
     from experiments import resume, stages
     from experiments.layer_statistics import LayerStatistics
@@ -96,7 +101,8 @@ def run(job: Job, emit: Any) -> Outcome:
 
         return validate
 
-    keeper = resume.keeper(job, source.fingerprint, emit)
+    # Of several hosts the others would not know what the first goes on from.
+    keeper = resume.keeper(job, source.fingerprint, emit) if place.processes == 1 else None
     last = len(config.train.stages)
     resumes = keeper is not None and keeper.resumes(last)
     initial: Any = None
@@ -167,6 +173,7 @@ def run(job: Job, emit: Any) -> Outcome:
     cost = measure.training_speed(len(job.train), history.seconds)
     cost["step_seconds"] = trainer.clock.seconds
     if job.measured:
+        cost |= {"replicas": place.replicas, "global_batch_size": config.data.batch_size}
         cost |= _network_cost(trainer)
         cost["peak_memory_bytes"] = memory.bytes()
         cost |= measure.inference(
@@ -192,11 +199,12 @@ def run(job: Job, emit: Any) -> Outcome:
         if job.measured
         else None,
         tags={
-            "device": measure.device(config.train.threads),
+            "device": measure.device(shares.threads(config.train.threads)),
             "augment": pipelines.recipes.render(steps_of(config)),
             "epochs_trained": str(len(history.epochs)),
             "stopped_early": str(history.stopped_early).lower(),
             "corrupt_images": str(len(source.corrupt)),
+            "base_learning_rate": f"{base_rate(config):g}",
             **tables,
         },
         artifacts=artifacts,

@@ -16,7 +16,7 @@ from experiments.wording import run_title
 Status = Literal["finished", "failed", "killed"]
 IRRELEVANT: dict[str, Any] = {
     **dict.fromkeys(("tracking", "launch", "sweep", "search"), True),
-    "train": {"checkpoint"},
+    "train": {"checkpoint", "steps_per_execution"},
     "validation": set(PROTOCOL),
     "evaluate": set(AFTER_TRAINING),
     "bench": set(OF_MODELS),
@@ -101,9 +101,10 @@ def group_hash(config: Config) -> str:
 def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -> str:
     """Digest of what shapes the traced program.
 
-    The learning rate and its schedule, how much weight decay and SGD's momentum are, initial
-    weights, statistics, data, batch size, the number of epochs and how the result is scored vary
-    without a new trace; everything here does not.
+    The learning rate and its schedule, how much weight decay, SGD's momentum, the bound on the
+    gradient and the momentum of averages are, initial weights, statistics, data, batch size, the
+    number of epochs and how the result is scored vary without a new trace; everything here does
+    not.
     """
     train = config.train.model_dump(mode="json")
     return _digest(
@@ -117,12 +118,14 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
             "optimizer": _traced_optimizer(config.train.optimizer),
             "loss": train["loss"],
             "weighted": train["class_weights"] is not None,
+            "accumulate": train["accumulate"],
             "soft_labels": config.augment.mixes,
             "transfer": config.data.transfer,
             "offsets": offsets_apart(config),
             "freeze": train["freeze"],
             "precision": train["precision"],
             "jit": train["jit"],
+            "devices": train["devices"],
             "threads": train["threads"],
             "deterministic": train["deterministic"],
         }
@@ -137,7 +140,10 @@ def offsets_apart(config: Config) -> bool:
 
 def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:
     """Without what `optimizers.assign` sets; that there is any decay or momentum is traced."""
-    document = settings.model_dump(mode="json", exclude={"learning_rate"})
+    rate = {"learning_rate", "learning_rate_scaling", "learning_rate_for_batch"}
+    document = settings.model_dump(mode="json", exclude={*rate, "clip", "ema"})
+    document["clip"] = settings.clip and settings.clip.bound[0]
+    document["ema"] = settings.ema and settings.ema.warmup
     document["weight_decay"] = settings.name == "adamw" or settings.weight_decay > 0
     if settings.name == "sgd":
         document["momentum"] = settings.momentum > 0

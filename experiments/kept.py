@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-LIMITS = {"statistics": 256, "views": 2, "datasets": 16, "updates": 8, "scoring": 2}
+LIMITS = {
+    "statistics": 256, "views": 2, "datasets": 16, "updates": 8, "executions": 2, "scoring": 2
+}  # fmt: skip
 """How many of each are kept: a nested search has as many training parts as folds."""
 
 

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 
 from experiments import hot
+from experiments.averages import Averages
 from experiments.config import Config
 from experiments.errors import FailedWork, Stopped, stop_if_asked
 from experiments.measure import Clock
-from experiments.schedules import Plateau, learning_rate
+from experiments.schedules import Plateau, base_rate, learning_rate
 
 if TYPE_CHECKING:
     from experiments.resume import Keeper
@@ -55,8 +56,10 @@ class Loop(keras.callbacks.Callback):
         after_epoch: AfterEpoch | None = None,
         clock: Clock | None = None,
         keeper: Keeper | None = None,
+        averages: Averages | None = None,
     ):
         super().__init__()
+        self.averages = averages or Averages()
         self.clock = clock or Clock()
         self.network, self.config, self.emit = model, config, emit
         self.steps_per_epoch, self.validate = steps_per_epoch, validate
@@ -187,11 +190,7 @@ class Loop(keras.callbacks.Callback):
     def _learning_rate(self, step: int) -> float:
         train = self.config.train
         return self.plateau.scale * learning_rate(
-            train.schedule,
-            train.optimizer.learning_rate,
-            step,
-            self.steps_per_epoch,
-            train.epochs,
+            train.schedule, base_rate(self.config), step, self.steps_per_epoch, train.epochs
         )
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -199,15 +198,16 @@ class Loop(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         self._check(loss)
         values = {"train_loss": loss, "learning_rate": self._rate}
-        if self.validate:
-            values |= self._validated(self.validate, seconds)
-            self._check(values["val_loss"])
-            self.plateau.update(values["val_loss"])
-            self._keep_best(values)
-        self.history.epochs.append(values)
-        self.history.seconds.append(seconds)
-        if self.after_epoch:
-            self.after_epoch(epoch + 1)
+        with self.averages.shown():
+            if self.validate:
+                values |= self._validated(self.validate, seconds)
+                self._check(values["val_loss"])
+                self.plateau.update(values["val_loss"])
+                self._keep_best(values)
+            self.history.epochs.append(values)
+            self.history.seconds.append(seconds)
+            if self.after_epoch:
+                self.after_epoch(epoch + 1)
         self.emit({"kind": "epoch", "epoch": epoch + 1, "values": values})
         if self.keeper and self.keeper.due():
             self._keep()
@@ -228,11 +228,13 @@ class Loop(keras.callbacks.Callback):
             for variable, value in zip(random_states, before, strict=True):
                 variable.assign(value)
             self._started = time.perf_counter() - seconds
-            self._keep()
+            with self.averages.shown():  # out again, for the weights themselves
+                self._keep()
             raise
 
     def finish(self) -> History:
-        """Restore the best epoch's weights where early stopping is on."""
+        """Leave the averages of the weights, and the best epoch's where early stopping is on."""
+        self.averages.exchange()
         if self.config.train.early_stopping and self.history.best_weights is not None:
             self.network.set_weights(self.history.best_weights)
         return self.history
@@ -255,7 +257,7 @@ class Loop(keras.callbacks.Callback):
 
     def _check(self, loss: float) -> None:
         if not np.isfinite(loss):
-            rate = self.config.train.optimizer.learning_rate
+            rate = base_rate(self.config)
             word = "NaN" if np.isnan(loss) else "infinite"
             raise FailedWork(
                 f"the loss became {word} in epoch {self._epoch + 1}, by update {self.step}; "

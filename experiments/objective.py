@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from experiments.accumulation import accumulated_step
 from experiments.errors import BadInput
 
 LOGITS = "logits"
@@ -21,14 +22,25 @@ class Objective(keras.Model):
     """
 
     def set_up(
-        self, criterion: keras.losses.Loss, weights: dict[str, float], *, reconstructs: bool
+        self,
+        criterion: keras.losses.Loss,
+        weights: dict[str, float],
+        *,
+        reconstructs: bool,
+        accumulate: int = 1,
     ) -> None:
-        """Name the loss of one head, and the weight of each head's loss."""
-        self.criterion, self.reconstructs = criterion, reconstructs
+        """Name the loss of one head, the weight of each head's loss, and the parts of a batch."""
+        self.criterion, self.reconstructs, self.accumulate = criterion, reconstructs, accumulate
         self.head_weights = tuple(weights.items())  # a tuple: Keras would track a dict
 
     def __call__(self, pixels: Any, *args: Any, **kwargs: Any) -> Any:
         return super().__call__(joined(pixels), *args, **kwargs)  # Keras would count two inputs
+
+    def train_step(self, *given: Any) -> Any:
+        """One update from a batch; JAX gives its state too."""
+        if self.accumulate == 1:
+            return super().train_step(*given)
+        return accumulated_step(self, given[-1], self.accumulate)
 
     def compute_loss(
         self,

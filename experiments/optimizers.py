@@ -1,8 +1,9 @@
 """Update rules. Weight decay is L2 in the gradient, as in the papers; decoupled for AdamW only.
 
-Weight decay and the momentum of SGD are variables: a traced network takes others as they come, and
-trains bit for bit as with a constant. That there is any is traced (`jobs.graph_key`), for without
-it the program is another, shorter one. Keras's Adam computes 1 - beta in Python, in double
+Weight decay, the momentum of SGD, the bound on the gradient and the momentum of the weights' moving
+average are variables: a traced network takes others as they come, and trains bit for bit as with a
+constant. That there is any is traced (`jobs.graph_key`), for without it the program is another,
+shorter one. Keras's Adam computes 1 - beta in Python, in double
 precision; of a variable it would be another number, so betas stay constants.
 """
 
@@ -21,14 +22,15 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
 
     Keras's own `weight_decay` is decoupled for every rule (Loshchilov and Hutter 2019), which is
     not what the papers of 1998 to 2016 trained with; here g <- g + weight_decay * w enters the
-    gradient before momentum or scaling (Krizhevsky et al. 2012, section 5).
+    gradient before momentum or scaling (Krizhevsky et al. 2012, section 5). Gradients are bounded
+    before it enters them, as in Caffe and PyTorch (Keras's own bound, in `apply`, comes after).
     """
     rate, epsilon = settings.learning_rate, settings.epsilon
     betas = {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
     decayed = [v for v in model.trainable_variables if settings.decay == "all" or len(v.shape) > 1]
     optimizer: Any
     if settings.name == "adamw":
-        optimizer = keras.optimizers.AdamW(
+        optimizer = extended(keras.optimizers.AdamW)(
             rate, weight_decay=settings.weight_decay, epsilon=epsilon, **betas
         )
         kept = {id(v) for v in decayed}
@@ -36,6 +38,7 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
             var_list=[v for v in model.trainable_variables if id(v) not in kept]
         )
         optimizer.weight_decay = _variable(settings.weight_decay, "weight_decay")
+        decayed = []  # not in the gradient
     else:
         arguments: dict[str, dict[str, Any]] = {
             "sgd": {"momentum": settings.momentum, "nesterov": settings.nesterov},
@@ -43,10 +46,9 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
             "adagrad": {"epsilon": epsilon},
             "adam": {"epsilon": epsilon, **betas},
         }
-        rule = with_l2(RULES[settings.name])
-        optimizer = rule(rate, **arguments[settings.name])
-        optimizer.penalise(decayed, settings.weight_decay)
+        optimizer = extended(RULES[settings.name])(rate, **arguments[settings.name])
     optimizer.build(model.trainable_variables)
+    optimizer.extend(settings, decayed)
     return optimizer
 
 
@@ -61,6 +63,10 @@ def assign(optimizer: Any, settings: Settings) -> None:
         hot.assign(optimizer, at, settings.weight_decay)
     if settings.name == "sgd" and (settings.momentum or optimizer.momentum):
         hot.assign(optimizer, "momentum_rate", settings.momentum)
+    if settings.clip:
+        hot.assign(optimizer, "clip_bound", settings.clip.bound[1])
+    if settings.ema:
+        hot.assign(optimizer, "average_momentum", settings.ema.momentum)
 
 
 def _variable(value: float, name: str) -> keras.Variable:
@@ -95,32 +101,81 @@ RULES: dict[str, type] = {
 }
 
 
-def with_l2(rule: type) -> type:
-    """The rule, with weight_decay * w added to the gradient of the penalised variables."""
+def extended(rule: type) -> type:
+    """The rule, with what `Settings` has beyond Keras's: see `extend`."""
 
-    class WithL2(rule):
-        def penalise(self, variables: list[Any], weight_decay: float) -> None:
-            self._penalised = {id(v) for v in variables} if weight_decay else set()
-            if weight_decay:
-                self.weight_decay_rate = _variable(weight_decay, "weight_decay")
+    class Extended(rule):
+        def extend(self, settings: Settings, penalised: list[Any]) -> None:
+            """Bounds the gradients, then adds weight_decay * w to those of the penalised variables,
+            and after the update averages the weights."""
+            self._penalised = {id(v) for v in penalised} if settings.weight_decay else set()
+            if settings.weight_decay and settings.name != "adamw":
+                self.weight_decay_rate = _variable(settings.weight_decay, "weight_decay")
+            self._clip_kind = None
+            if settings.clip:
+                self._clip_kind, bound = settings.clip.bound
+                self.clip_bound = _variable(bound, "clip_bound")
+            self.averages: list[Any] = []
+            if settings.ema:
+                self._warms_up = settings.ema.warmup
+                self.average_momentum = _variable(settings.ema.momentum, "average_momentum")
+                self.averages = self.add_optimizer_variables(self._trainable_variables, "average")
 
         def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
             variables = self._trainable_variables
             if trainable_variables is not None:
                 variables = list(trainable_variables)
+            if self._clip_kind:
+                grads = bounded(list(grads), self._clip_kind, self.clip_bound)
             grads = [
                 g + keras.ops.cast(self.weight_decay_rate * v, g.dtype)
                 if g is not None and id(v) in self._penalised
                 else g
                 for g, v in zip(grads, variables, strict=True)
             ]
-            return super().apply(grads, trainable_variables)
+            super().apply(grads, trainable_variables)
+            if self.averages:
+                self._average()
 
-    WithL2.__name__ = rule.__name__
-    return WithL2
+        def _average(self) -> None:
+            made = keras.ops.cast(self.iterations, "float32")
+            momentum = keras.ops.convert_to_tensor(self.average_momentum)
+            if self._warms_up:
+                momentum = keras.ops.minimum(momentum, made / (made + 9.0))
+            momentum = keras.ops.where(made > 1, momentum, 0.0)
+            for average, variable in zip(self.averages, self._trainable_variables, strict=True):
+                kept = keras.ops.cast(momentum, variable.dtype)
+                self.assign(average, average * kept + variable * (1 - kept))
+
+    Extended.__name__ = rule.__name__
+    return Extended
 
 
-SETTINGS = ("weight_decay", "weight_decay_rate", "momentum_rate")
+def bounded(gradients: list[Any], kind: str, bound: Any) -> list[Any]:
+    """Gradients no longer (norm, global_norm) or larger in any element (value) than `bound`.
+
+    Those that are too long are scaled down to it (Pascanu et al. 2013, algorithm 1).
+    """
+    ops = keras.ops
+    bound = ops.convert_to_tensor(bound)
+    if kind == "value":
+        return [None if g is None else ops.clip(g, -bound, bound) for g in gradients]
+
+    def squares(gradient: Any) -> Any:
+        return ops.sum(ops.square(ops.cast(gradient, "float32")))
+
+    def scaled(gradient: Any, length: Any) -> Any:
+        return gradient * ops.cast(bound / ops.maximum(length, bound), gradient.dtype)
+
+    if kind == "norm":
+        return [None if g is None else scaled(g, ops.sqrt(squares(g))) for g in gradients]
+    length = ops.sqrt(sum(squares(g) for g in gradients if g is not None))
+    return [None if g is None else scaled(g, length) for g in gradients]
+
+
+SETTINGS = (
+    "weight_decay", "weight_decay_rate", "momentum_rate", "clip_bound", "average_momentum"
+)  # fmt: skip
 
 
 class InitialState:

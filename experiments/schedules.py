@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import math
 
-from experiments.config import Schedule
+from experiments.config import Config, Schedule
+
+
+def base_rate(config: Config) -> float:
+    """The rate after warm-up: train.optimizer.learning_rate, scaled to the batch as it says.
+
+    By the ratio k of the batch to the one that the rate was found for (Goyal et al. 2017, section
+    2.1), or by the square root of k, which keeps the variance of an update (Krizhevsky 2014).
+    """
+    optimizer = config.train.optimizer
+    if optimizer.learning_rate_for_batch is None:
+        return optimizer.learning_rate
+    ratio = config.data.batch_size / optimizer.learning_rate_for_batch
+    if optimizer.learning_rate_scaling == "sqrt":
+        ratio = math.sqrt(ratio)
+    return optimizer.learning_rate * ratio
 
 
 def learning_rate(

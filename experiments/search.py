@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from experiments import launch, search_report, search_space, track
+from experiments import devices, launch, search_report, search_space, track
 from experiments.candidates import Candidates
 from experiments.config import Config
 from experiments.errors import BadInput
@@ -58,7 +58,7 @@ def run(kind: str, config: Config, where: str, *, fresh: bool) -> dict[str, Any]
                 if state.versions != versions:
                     display.say(_changed(state.versions, versions))
                 tracked = SearchRuns(
-                    config, kind, state.id, f"{kind} {config.name}", source.fingerprint, display.say
+                    config, kind, state.id, f"{kind} {config.name}", source, display.say
                 )
                 state.journal.append(
                     "planned", fits=planned, workers=config.launch.workers, run_id=tracked.id
@@ -88,6 +88,7 @@ def check(kind: str, config: Config, where: str) -> None:
     protocol = config.validation
     folds = protocol.inner if kind == "nested" else protocol.folds or 1
     search_space.check(config, where, folds * protocol.repeats)
+    devices.refuse_hosts(config.train.devices, kind)
     assert config.search
     refits = kind == "nested" or config.search.refit
     if refits and config.train.schedule.name == "plateau":

@@ -17,7 +17,8 @@ from experiments.grouping import ACCURACIES, Comparison
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MORE_IS_BETTER = {*ACCURACIES, "top1_mean", "train_images_per_second", "infer_images_per_second"}
+RATES = {f"{mode}_images_per_second" for mode in ("train", "infer")}
+MORE_IS_BETTER = {*ACCURACIES, "top1_mean", *RATES, *(f"bench_{rate}" for rate in RATES)}
 LAST_FIRST = {"n", "folds", "pareto"}  # most runs, or the front, on top
 
 
@@ -104,7 +105,7 @@ def _read(text: str) -> Any:
         pass
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # 2001-99-99 looks like a date
         return text
 
 

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from experiments import launch, runs, settings, track
+from experiments import dataset_input, devices, launch, runs, settings, track
 from experiments.config import Config
 from experiments.delivery import Opening, open_run
 from experiments.errors import BadInput
@@ -50,7 +50,7 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
         check_free(Path(cell.job.directory) for cell in cells)
         experiment = runs.Experiment(config.name, config.tracking)
         axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
-        parent = parent_run(config, experiment, book, "sweep", axes)
+        parent = parent_run(config, experiment, book, "sweep", axes, cells)
         status = "killed"
         try:
             line, remark = announcement(config, cells), sizes_differ(config, cells)
@@ -93,6 +93,7 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
         key = source_key(cell.data)
         if key not in sources:
             sources[key] = open_source(cell.data)
+        devices.refuse_hosts(cell.train.devices, "sweep")
         plan = prepare(cell, sources[key])
         if config_hash(plan.config) not in seen:
             seen.add(config_hash(plan.config))
@@ -150,13 +151,22 @@ def parent_run(
     book: Journal,
     level: str,
     params: Mapping[str, Any],
+    cells: Sequence[Cell],
 ) -> track.Run:
     """The command's own run: the one of an earlier start of the same command, or a new one."""
     opening = Opening.of_event(book.last("started"))
     if opening is None:
         tags = experiment.origin | {"level": level, "path": level}
         documents = {"config.yaml": runs.to_yaml(config)}
-        opening = Opening(f"{level} {config.name}", tags, dict(params), documents)
+        plans = {cell.plan.source.fingerprint: cell.plan for cell in cells}
+        data = [
+            dataset_input.whole(plan.config.data.source, fingerprint, len(plan.source))
+            for fingerprint, plan in plans.items()
+        ]
+        opening = Opening(
+            f"{level} {config.name}", tags, dict(params), documents,
+            [given.to_dictionary() for given in data],
+        )  # fmt: skip
     run = open_run(experiment.client, experiment.id, opening)
     book.append("started", **asdict(opening), run_id=run.id, store=experiment.key)
     return run

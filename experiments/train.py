@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from experiments import launch, runs, track
+from experiments import devices, launch, runs, track
 from experiments.config import Config
 from experiments.errors import BadInput
 from experiments.jobs import Job, Outcome
@@ -14,6 +16,7 @@ from experiments.lock import check_free
 from experiments.plan import Plan, prepare
 from experiments.progress import Display
 from experiments.quiet import load_tensorflow
+from experiments.schedules import base_rate
 
 
 def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
@@ -22,6 +25,8 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     Raises:
         BadInput: the config does not suit its data or network.
     """
+    if devices.process_index(config.train.devices):
+        return _follow(config, quiet=quiet)
     with launch.executor(config.launch) as executor:
         plan = prepare(config)
         job = plan.job(("run",))
@@ -36,6 +41,25 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     if outcome.bad_input:
         raise BadInput(str(outcome.error))
     return result(job, outcome, run.id)
+
+
+def _follow(config: Config, *, quiet: bool) -> dict[str, Any]:
+    """What every host but the first does: train with it, and leave all that is kept to it."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        launch.executor(config.launch) as executor,
+        Display(1, every_epoch=not quiet) as display,
+    ):
+        plan = prepare(config)
+        job = dataclasses.replace(plan.job(("run",)), directory=folder)
+        if config.train.initialize_from:
+            runs.fetch_initial(job, runs.Experiment(config.name, config.tracking))
+        display.say(f"{headline(plan)}; the first host keeps the results")
+        [(job, outcome)] = executor.run([job], display.event)
+        display.end(job, outcome)
+    if outcome.bad_input:
+        raise BadInput(str(outcome.error))
+    return result(job, outcome, "")
 
 
 def result(job: Job, outcome: Outcome, run_id: str) -> dict[str, Any]:
@@ -101,6 +125,12 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
             "params": profile.params,
             "macs": profile.macs,
             "activation_bytes": profile.activation_bytes,
+        },
+        "update": {
+            "images": config.data.batch_size,
+            "parts": config.train.accumulate,
+            "learning_rate": base_rate(config),
+            "scaling": config.train.optimizer.learning_rate_scaling,
         },
         "fits": fits,
     }

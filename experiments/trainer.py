@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 import models
-from experiments import hot, losses, optimizers, pretrained
+from experiments import devices, fused_batch_norm, hot, losses, optimizers, pretrained
+from experiments.averages import Averages
 from experiments.batches import Rows, TrainingRows
 from experiments.config import Config
 from experiments.errors import BadInput, FailedWork, stop_if_asked
@@ -53,30 +54,37 @@ class Trainer:
     """
 
     def __init__(self, config: Config, input_shape: tuple[int, int, int], classes: int):
+        _check_backend(config)
+        self.devices = devices.found(config.train.devices)
         self.classes, self.input_shape = classes, input_shape
         self.graph = graph_key(config, input_shape, classes)
         self.clock = Clock()
+        backend = keras.backend.backend()
+        self._jit = config.train.jit and backend == "tensorflow"
         card = models.card(config.model.name)
         self.reconstructs = card.task == "reconstruction"
         keras.config.set_dtype_policy(config.train.precision)
         try:
-            self.built = models.build(
-                config.model.name,
-                input_shape=input_shape,
-                classes=classes,
-                **config.model.options,
-            )
-            pixels = keras.Input(input_shape, name="pixels")
-            self.normalise = Normalise(name="normalise")
-            normalised = self.normalise(pixels)
-            self.model = Objective(pixels, self.built(normalised), name=self.built.name)
-            self.network = deployable(self.built)
-            self.deployed = keras.Model(pixels, self.network(normalised), name=self.built.name)
+            with self.devices.scope():
+                self.built = models.build(
+                    config.model.name,
+                    input_shape=input_shape,
+                    classes=classes,
+                    **config.model.options,
+                )
+                pixels = keras.Input(input_shape, name="pixels")
+                self.normalise = Normalise(name="normalise")
+                normalised = self.normalise(pixels)
+                self.model = Objective(pixels, self.built(normalised), name=self.built.name)
+                self.network = deployable(self.built)
+                self.deployed = keras.Model(pixels, self.network(normalised), name=self.built.name)
         except ValueError as error:
             raise BadInput(f"model: {error}") from None
         finally:
             keras.config.set_dtype_policy("float32")
         self.leaves = list(leaves(self.model))
+        if not config.train.jit:  # XLA makes kernels of its own
+            fused_batch_norm.install(self.leaves)
         self.normalise.trainable = False
         freeze(self.built, config.train.freeze)
         self.loss = PixelError() if self.reconstructs else losses.build(config.train.loss, classes)
@@ -84,14 +92,21 @@ class Trainer:
             self.loss,
             head_weights(self.built, card.auxiliary_loss_weights),
             reconstructs=self.reconstructs,
+            accumulate=config.train.accumulate,
         )
-        self.rule = optimizers.build(config.train.optimizer, self.model)
-        self.model.compile(
-            optimizer=self.rule,
-            jit_compile=config.train.jit,
-            auto_scale_loss=True,
-        )
-        self.model.optimizer.build(self.model.trainable_variables)
+        with self.devices.scope():
+            self.rule = optimizers.build(config.train.optimizer, self.model)
+        with self.devices.metrics_scope():
+            self.model.compile(
+                optimizer=self.rule,
+                # uncompiled, JAX would go operation by operation; see `_by_executions` on
+                # determinism
+                jit_compile=backend == "jax"
+                or (config.train.jit and not (self._jit and config.train.deterministic)),
+                auto_scale_loss=True,
+            )
+            self.model.optimizer.build(self.model.trainable_variables)
+        self._averages = Averages(self.rule, self.model.trainable_variables)
         fresh = optimizers.InitialState(self.model.optimizer)
         self._draw = Drawing(self.leaves, fresh.restore)
         self._programs = Kept()
@@ -99,7 +114,20 @@ class Trainer:
         self._soft, self._transfer = config.augment.mixes, config.data.transfer
         self._offsets = offsets_apart(config)
         self.infer = inference_function(self.deployed, jit=config.train.jit)
+        if self.devices.distribution is not None:
+            from experiments import spread_jax
+
+            self.infer = spread_jax.inference(self.deployed, self.devices)
         self._score = scoring_function(self.infer, self.loss, input_shape, self.reconstructs)
+        if self.devices.strategy is not None:
+            from experiments import spread_tensorflow as spread
+
+            spread.check(config, self.leaves)
+            spread.adapt(self.leaves)
+            self._spread = spread.Updates(self.model, self.devices)
+            self._score = spread.scoring(
+                self.deployed, self.loss, self.devices, reconstructs=self.reconstructs
+            )
 
     def reset(
         self,
@@ -191,14 +219,20 @@ class Trainer:
                 f"{self.model.name}: the config differs from what was traced in more than what may "
                 "vary; build another Trainer"
             )
+        self.devices.check_batch(config.data.batch_size)
         optimizers.assign(self.rule, config.train.optimizer)
         loop = Loop(
-            self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock, keeper
-        )
+            self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock, keeper,
+            self._averages,
+        )  # fmt: skip
         with hearing() if keeper else nullcontext():
             loop.resume()
-            if rows is not None and not loop.ended:
+            if self.devices.strategy is not None and not loop.ended:
+                self._by_devices(dataset, config.train.epochs, loop)
+            elif rows is not None and not loop.ended:
                 self._by_whole_epochs(rows, config.train.epochs, loop)
+            elif not loop.ended and (self._jit or config.train.steps_per_execution > 1):
+                self._by_executions(dataset, config, loop)
             elif not loop.ended:
                 self._by_batch(dataset, config.train.epochs, loop)
         return loop.finish()
@@ -207,6 +241,10 @@ class Trainer:
         """By Keras's `fit`: first what is left of an epoch, if it was stopped in one."""
 
         def train(data: Any, epochs: int, steps: int) -> None:
+            if self.devices.distribution is not None:
+                from experiments import spread_jax
+
+                data = spread_jax.placed(data, self.devices)
             self.model.fit(
                 data,
                 initial_epoch=loop.epoch,
@@ -223,6 +261,53 @@ class Trainer:
         if not loop.ended:
             data = dataset(loop.epoch) if loop.epoch else dataset()
             train(data, epochs, loop.steps_per_epoch)
+
+    def _by_devices(self, dataset: Callable[..., Any], epochs: int, loop: Loop) -> None:
+        """On all devices of a TensorFlow strategy."""
+        data = dataset(loop.epoch) if loop.epoch else dataset()
+        batches = self._spread.batches(data.skip(loop.made))
+        self.model.stop_training = False
+        for epoch in range(loop.epoch, epochs):
+            self.model.reset_metrics()
+            loop.on_epoch_begin(epoch)
+            loss = float("nan")
+            for step in range(loop.made, loop.steps_per_epoch):
+                loop.on_train_batch_begin(step)
+                loss = self._spread(batches)
+                loop.on_train_batch_end(step, {"loss": loss})
+            loop.on_epoch_end(epoch, {"loss": loss})
+            if self.model.stop_training:
+                break
+
+    def _by_executions(self, dataset: Callable[..., Any], config: Config, loop: Loop) -> None:
+        """With several updates a call, whose learning rates go with it.
+
+        Compiled by XLA also where it is one: Keras's `fit` leaves XLA out, with a warning, where
+        operations must be deterministic, though TensorFlow compiles deterministic ones then.
+        """
+        from experiments.executions import executions
+
+        data = dataset(loop.epoch) if loop.epoch else dataset()
+        batches = iter(data.skip(loop.made))
+        several = self._programs.get(
+            "executions",
+            data.element_spec,
+            lambda: executions(self.model, self._step, data.element_spec),
+        )
+        self.model.stop_training = False
+        for epoch in range(loop.epoch, config.train.epochs):
+            self.model.reset_metrics()
+            loop.on_epoch_begin(epoch)
+            rates, loss = loop.rates(), float("nan")
+            while (made := loop.made) < loop.steps_per_epoch:
+                own = rates[made : made + config.train.steps_per_execution]
+                self.clock.start()
+                loss = float(several(batches, own))
+                self.clock.stop()
+                loop.advanced(len(own), loss)
+            loop.on_epoch_end(epoch, {"loss": loss})
+            if self.model.stop_training:
+                break
 
     def _by_whole_epochs(self, rows: TrainingRows, epochs: int, loop: Loop) -> None:
         from experiments.epoch_function import Updates
@@ -250,6 +335,18 @@ class Trainer:
                 break
 
     @cached_property
+    def update(self) -> Callable[[Any, Any], Any]:
+        """(images, labels) -> mean loss so far: one update, compiled as those of `fit` are."""
+        if not self._jit:
+            return self.model.train_on_batch
+        import tensorflow as tf
+
+        def step(images: Any, labels: Any) -> Any:
+            return self.model.train_step((images, labels))["loss"]
+
+        return tf.function(step, autograph=False, jit_compile=True)
+
+    @cached_property
     def _step(self) -> Callable[..., Any]:
         """One update from (images, labels[, weights]), traced once whatever loops around it."""
         import tensorflow as tf
@@ -268,7 +365,8 @@ class Trainer:
         def step(*batch: Any) -> None:
             self.model.train_step(batch)
 
-        return tf.function(step, input_signature=signature, autograph=False)
+        jit = self._jit or None  # None: as what calls it
+        return tf.function(step, input_signature=signature, autograph=False, jit_compile=jit)
 
     def score(self, images: Rows | Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every image once, of Rows or of a dataset of batches (images, labels).
@@ -318,3 +416,13 @@ class Trainer:
         Neither the optimizer nor the heads that only training needs go with it.
         """
         self.deployed.save(path)
+
+
+def _check_backend(config: Config) -> None:
+    backend = keras.backend.backend()
+    for key in ("accumulate", "steps_per_execution"):
+        if backend != "tensorflow" and (value := getattr(config.train, key)) > 1:
+            raise BadInput(
+                f"train.{key}: {value} needs Keras's TensorFlow backend. Received: {backend}; set "
+                f"KERAS_BACKEND=tensorflow, or train.{key}=1"
+            )

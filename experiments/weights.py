@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.errors import BadInput, FailedWork
 from experiments.jobs import seed_for
+from experiments.keras_file import load_network
 from models.initializers import FanInUniform
 from models.layers import Normalise
 
@@ -168,14 +169,9 @@ def saved_donors(path: Path) -> Donors:
     """The weights of the layers of a .keras file.
 
     Raises:
-        BadInput: the file is no Keras model.
+        BadInput: the file is no Keras model, or brings code along.
     """
-    try:
-        saved = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"train.initialize_from: {path}: no Keras model ({reason})") from None
-    return donors(leaves(saved))
+    return donors(leaves(load_network(path, f"train.initialize_from: {path}")))
 
 
 def copy_weights(given: Donors, into: Iterable[Any]) -> int:

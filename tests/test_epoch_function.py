@@ -90,7 +90,8 @@ def assert_equal(one, other):
     [
         ["model.options={normalization: batch, dropout: 0.3}", "train.class_weights=balanced"],
         ["augment={steps: [{op: mixup}, {op: cutmix}]}", "train.class_weights=balanced",
-         "train.schedule={name: cosine, warmup_epochs: 1}", "train.optimizer.name=adamw"],
+         "train.schedule={name: cosine, warmup_epochs: 1}", "train.accumulate=2",
+         "train.optimizer={name: adamw, ema: {momentum: 0.9}, clip: {norm: 0.1}}"],
         ["augment={steps: [{op: random_resized_crop}, {op: horizontal_flip}]}",
          "data.transfer=uint8", "train.schedule={name: plateau, patience: 1}"],
         ["train.early_stopping={patience: 1, monitor: val_loss}", "train.epochs=8",
@@ -202,10 +203,36 @@ def test_a_config_of_another_traced_program_is_refused(plain):
         trainer.fit(lambda: None, planned.config, 1, None, print, rows=weighted)
 
 
-@pytest.mark.parametrize("why", ["train.jit=true", "data.image_size=40"])
-def test_what_cannot_be_held_or_looped_goes_through_the_pipeline(why, monkeypatch):
+@pytest.mark.parametrize("updates", [2, 3, 100])
+def test_several_updates_a_call_give_the_bits_of_one(plain, updates):
+    """On batches of a pipeline: five an epoch, each at its own rate."""
+    schedule = "train.schedule={name: cosine, warmup_epochs: 0.5}"
+    words = ["model.options.dropout=0.3", "data.batch_size=40", schedule]
+    trainer, one = plain[1], fit(plain[1], plan(*words), whole=True)
+    several = plan(*words, f"train.steps_per_execution={updates}")
+    assert batches_of(several).steps(several.config) == 5
+    assert_equal(fit(trainer, several, whole=False), one)
+
+
+def test_xla_compiles_the_updates_whoever_feeds_them(recwarn):
+    """Also where they are deterministic, which Keras's `fit` would leave uncompiled, and with a
+    loss scale."""
+    planned = plan(
+        "model={name: mlp, options: {hidden: [8]}}", "data.image_size=8", "data.batch_size=100",
+        "data.eval_batch_size=500",
+        "train.jit=true", "train.precision=mixed_float16", "train.optimizer.clip.global_norm=1.0",
+    )  # fmt: skip
+    trainer = trainer_of(planned)
+    whole = fit(trainer, planned, whole=True)
+    assert_equal(fit(trainer, planned, whole=False), whole)
+    assert trainer._step.get_concrete_function().function_def.attr["_XlaMustCompile"].b
+    assert whole[0].epochs[1]["train_loss"] < whole[0].epochs[0]["train_loss"]
+    assert not [x for x in recwarn if "jit_compile" in str(x.message)]
+
+
+def test_what_cannot_be_held_goes_through_the_pipeline(monkeypatch):
     monkeypatch.setattr("pipelines.in_memory.VIEW_LIMIT_BYTES", 10**6)
-    planned = plan(why)
+    planned = plan("data.image_size=40")
     batches = Batches(planned.source, planned.split.train, None)
     assert batches.training_rows(planned.config, 1) is None
     images, labels = next(iter(batches.held_out(planned.config, planned.split.validation)))

@@ -29,6 +29,7 @@ def test_config_hash_leaves_out_tracking_and_launch():
     base = config_hash(Config())
     assert config_hash(changed("tracking.uri=sqlite:///x.db", "launch.workers=3")) == base
     assert config_hash(changed("sweep={seed: [1, 2]}")) == base
+    assert config_hash(changed("train.steps_per_execution=8")) == base
     assert config_hash(changed("seed=2")) != base
     assert config_hash(changed("train.optimizer.learning_rate=0.02")) != base
 
@@ -54,6 +55,12 @@ def test_group_hash_leaves_out_the_seed_only():
         ("train.precision=mixed_bfloat16", False),
         ("train.freeze=[conv*]", False),
         ("train.class_weights=balanced", False),
+        ("train.optimizer={learning_rate_scaling: linear, learning_rate_for_batch: 256}", True),
+        ("train.steps_per_execution=8", True),
+        ("train.optimizer.clip.norm=1", False),
+        ("train.optimizer.ema.momentum=0.9", False),
+        ("train.accumulate=2", False),
+        ("train.jit=true", False),
         ("model.name=mlp", False),
     ],
 )
@@ -75,6 +82,10 @@ def test_graph_key_knows_shape_and_classes():
         ("adam", "weight_decay=0", "weight_decay=0.2", False),
         ("adam", "beta_1=0.8", "beta_1=0.9", False),
         ("rmsprop", "momentum=0.5", "momentum=0.6", False),
+        ("adam", "clip.norm=1", "clip.norm=2", True),
+        ("adam", "clip.norm=1", "clip.value=1", False),
+        ("sgd", "ema.momentum=0.9", "ema.momentum=0.5", True),
+        ("sgd", "ema.warmup=true", "ema.warmup=false", False),
     ],
 )
 def test_graph_key_knows_which_optimizer_values_are_variables(name, one, other, same):

@@ -109,10 +109,23 @@ CASES = {
         "augment={steps: [{op: horizontal_flip}, {op: pad_and_crop, padding: 2}]}",
         "train.class_weights=balanced",
     ],
-    "early stopping": [BATCH, EARLY, "train.epochs=30", "train.optimizer.learning_rate=0.8"],
+    "several updates a call, in parts": [
+        BATCH,
+        "train.steps_per_execution=2",
+        "train.accumulate=3",
+        "train.epochs=6",
+        "train.schedule={name: cosine, warmup_epochs: 0.5}",
+    ],
+    "early stopping": [
+        BATCH,
+        EARLY,
+        "train.epochs=30",
+        "train.optimizer={learning_rate: 0.8, ema: {momentum: 0.5}, clip: {global_norm: 9.0}}",
+    ],
     "loss scale, mixup": [
         WHOLE,
         "train.precision=mixed_float16",
+        "train.optimizer.ema.momentum=0.9",
         "augment={steps: [{op: mixup, alpha: 0.4}]}",
         "tracking.save_model=best",
     ],
@@ -121,6 +134,7 @@ CASES = {
     DROPPING: [
         WHOLE,
         "model.options={hidden: [24], dropout: 0.5, monte_carlo: true}",
+        "train.optimizer.ema={momentum: 0.8, warmup: false}",
         "evaluate.dropout_samples=2",
     ],
 }

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from experiments.config import Schedule
-from experiments.schedules import Plateau, learning_rate
+from experiments.config import Config, Data, Optimizer, Schedule, Train
+from experiments.schedules import Plateau, base_rate, learning_rate
 
 
 def rates(schedule, steps_per_epoch=10, epochs=4, base=0.1):
@@ -52,3 +52,21 @@ def test_other_schedules_do_not_hear_of_a_plateau():
     plateau.update(1.0)
     plateau.update(1.0)
     assert plateau.scale == 1
+
+
+@pytest.mark.parametrize(
+    ("scaling", "reference", "expected"),
+    [("none", None, 0.1), ("linear", 256, 0.8), ("sqrt", 256, 0.1 * math.sqrt(8))],
+)
+def test_the_rate_scales_with_the_batch(scaling, reference, expected):
+    rule = Optimizer(
+        learning_rate=0.1, learning_rate_scaling=scaling, learning_rate_for_batch=reference
+    )
+    config = Config(data=Data(batch_size=2048), train=Train(optimizer=rule))
+    assert base_rate(config) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("key", "value"), [("scaling", "sqrt"), ("for_batch", 9)])
+def test_a_scaling_needs_its_batch_and_a_batch_its_scaling(key, value):
+    with pytest.raises(ValueError, match="learning_rate_scaling and learning_rate_for_batch go to"):
+        Optimizer(**{f"learning_rate_{key}": value})

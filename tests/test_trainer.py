@@ -64,8 +64,9 @@ def fit(trainer, planned, seed, weights_from=None):
         ["train.optimizer.name=adam", "train.schedule.name=cosine"],
         ["train.optimizer.name=adagrad", "train.loss.label_smoothing=0.1"],
         ["model.name=nin_cifar", "train.epochs=1"],  # dropout
+        ["train.optimizer={ema: {momentum: 0.8}, clip: {value: 0.01}}", "train.accumulate=3"],
     ],
-    ids=["sgd", "resnet", "adam", "adagrad", "dropout"],
+    ids=["sgd", "resnet", "adam", "adagrad", "dropout", "averages"],
 )
 def test_a_reset_network_trains_as_a_fresh_one_bit_for_bit(words):
     planned = plan(*words)
