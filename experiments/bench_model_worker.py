@@ -38,7 +38,7 @@ OUT_OF_MEMORY = ("resource_exhausted", "resourceexhausted", "out of memory", "oo
 def measure(job: dict[str, Any], emit: Emit) -> None:
     """Build the network of the job, then measure each of its batch sizes, and latency."""
     start = time.perf_counter()
-    subject = Training(job) if job["mode"] == "train" else Inference(job)
+    subject = _subject(job)
     emit({"kind": "built", "build_seconds": time.perf_counter() - start, **subject.facts()})
     meter = Meter(subject, emit)
     calls, seconds = job["calls"], job["seconds"]
@@ -50,6 +50,21 @@ def measure(job: dict[str, Any], emit: Emit) -> None:
         emit({"kind": "size", "asked": item["asked"], "batch": batch, **found})
     if job["latency_calls"]:
         emit({"kind": "latency", "seconds": meter.timed(1, job["latency_calls"], 0)["seconds"]})
+
+
+def _subject(job: dict[str, Any]) -> Any:
+    side = job.get("side", "")
+    if side == "keras":
+        from experiments.bench_peers import PlainKeras
+
+        plain = PlainKeras(job, POLICIES[job["precision"]])
+        _centre(plain.normalise)
+        return plain
+    if side.startswith("pytorch"):
+        from experiments.bench_torch import PyTorch
+
+        return PyTorch(job)
+    return Training(job) if job["mode"] == "train" else Inference(job)
 
 
 class Inference:
@@ -94,23 +109,16 @@ class Training(Inference):
     """One update: forward, backward, optimizer; loss and update rule as the config has them."""
 
     def __init__(self, job: dict[str, Any]):
-        import keras
-
         from experiments import settings
         from experiments.trainer import Trainer
 
-        config = settings.parse(job["config"])
-        if keras.backend.backend() == "jax":  # without it, it would go operation by operation
-            config = config.model_copy(
-                update={"train": config.train.model_copy(update={"jit": True})}
-            )
-        trainer = Trainer(config, tuple(job["input_shape"]), job["classes"])
+        trainer = Trainer(settings.parse(job["config"]), tuple(job["input_shape"]), job["classes"])
         _centre(trainer.normalise)
-        self.model, self.network = trainer.model, trainer.network
+        self.model, self.network, self.update = trainer.model, trainer.network, trainer.update
         self.threads = job["threads"]
 
     def step(self, images: Any, labels: Any) -> Any:
-        return self.model.train_on_batch(images, labels)
+        return self.update(images, labels)
 
 
 class Meter:

@@ -1,8 +1,8 @@
 """`ilsvrc bench train` and `ilsvrc bench infer`: what networks cost on this machine.
 
-Rounds are interleaved: each takes every (network, precision) once, in a fresh process, and the
-machine's matrix-product peak in every precision, so that a disturbance falls on all alike. Rates
-are the median over rounds of each round's median call; the range is that of the rounds.
+Rounds are interleaved: each takes every (network, precision, side) once, in a fresh process, and
+the machine's matrix-product peak in every precision, so that a disturbance falls on all alike.
+Rates are the median over rounds of each round's median call; the range is that of the rounds.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from typing import Any, Literal
 import numpy as np
 
 import models
+from experiments import bench_sides
 from experiments.bench_model_worker import POLICIES
+from experiments.bench_sides import Side
 from experiments.config import Config
 from experiments.errors import BadInput, FailedWork, stop_if_asked
 
 Mode = Literal["train", "infer"]
 Say = Callable[[str], None]
-Key = tuple[str, str]  # network, precision
+Key = tuple[str, str, Side]  # network, precision, whose
 
 FORWARD, UPDATE = 2, 6  # FLOPs a MAC: of a forward pass; of an update, counted as three of them
 NOTES = (
@@ -39,6 +41,8 @@ NOTES = (
     "above 1 where a library convolves in fewer operations",
     "memory: of the device where the backend tells, else peak resident memory of the process, "
     "libraries included",
+    "by: ours on a backend of Keras; keras: its own loop on that of the first; pytorch: its own "
+    "network and loop, channels last, bfloat16 by autocast or with weights in bfloat16 too",
 )
 
 
@@ -53,39 +57,49 @@ def run(config: Config, mode: Mode, say: Say = print) -> dict[str, Any]:
     """
     names = tuple(dict.fromkeys(config.bench.names or (config.model.name,)))
     shapes = {name: _shape(name, config) for name in names}
+    sides = bench_sides.chosen(config)
     measured: dict[Key, Measured] = {}
-    peaks: dict[str, list[dict[str, float]]] = {}
-    left_out: dict[str, str] = {}
+    peaks: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    left_out = {side.name: why for side in sides if (why := side.missing())}
+    sides = tuple(side for side in sides if side.name not in left_out)
     started, load = datetime.datetime.now().astimezone(), os.getloadavg()[0]
     for number in range(config.bench.rounds):
         for precision in config.bench.precisions:
             where = f"round {number + 1}/{config.bench.rounds}: {precision}"
-            say(f"{where}: matrix product")
-            peaks.setdefault(precision, []).append(_peak(config, precision))
+            for backend in dict.fromkeys(side.backend for side in sides):
+                say(f"{where}: matrix product{f', {backend}' * (len(sides) > 1)}")
+                peaks.setdefault((precision, backend), []).append(_peak(config, precision, backend))
             for name in names:
-                if f"{name} {precision}" in left_out:
-                    continue
-                say(f"{where}: {mode} {name}")
-                own = measured.setdefault((name, precision), Measured(config.bench.batch_sizes))
-                try:
-                    own.add(_job(config, mode, name, shapes[name], precision))
-                except FailedWork as error:
-                    left_out[f"{name} {precision}"] = str(error)
-                    del measured[name, precision]
+                for side in sides:
+                    whose = f", {side.name}" * (len(sides) > 1)
+                    title = f"{name} {precision}{whose}"
+                    if title in left_out or not side.measures(precision):
+                        continue
+                    say(f"{where}: {mode} {name}{whose}")
+                    key = name, precision, side
+                    own = measured.setdefault(key, Measured(config.bench.batch_sizes))
+                    try:
+                        own.add(_job(config, mode, name, shapes[name], precision, side))
+                    except FailedWork as error:
+                        left_out[title] = str(error)
+                        del measured[key]
     if not measured:
         raise FailedWork(f"bench {mode}: {_listed(left_out)}")
-    best = {p: max(found, key=lambda x: x["flops_per_second"]) for p, found in peaks.items()}
+    best = {key: max(found, key=lambda x: x["flops_per_second"]) for key, found in peaks.items()}
     rows = [
-        {**_row(mode, key, asked, own, best[key[1]], shapes[key[0]]), **_settings(config)}
+        {
+            **_row(mode, key, asked, own, best[key[1], key[2].backend], shapes[key[0]]),
+            **_settings(config),
+        }
         for key, own in measured.items()
         for asked in own.sizes
     ]
     return {
         "rows": rows,
-        "peaks": [{"precision": p, **found} for p, found in best.items()],
+        "peaks": [{"precision": p, "backend": b, **found} for (p, b), found in best.items()],
         "machine": {
             "device": rows[0]["device"],
-            "framework": rows[0]["framework"],
+            "framework": "; ".join(dict.fromkeys(row["framework"] for row in rows)),
             "load_at_start": load,
             "date": started.isoformat(timespec="seconds"),
             **_host(),
@@ -152,12 +166,14 @@ def listen(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     command = [sys.executable, "-m", "experiments.bench_model_worker", json.dumps(job)]
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
             command,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path},
+            env=os.environ
+            | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
+            | ({"KERAS_BACKEND": job["backend"]} if "backend" in job else {}),
         )
         try:
             assert process.stdout is not None
@@ -177,7 +193,12 @@ def listen(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _job(
-    config: Config, mode: Mode, name: str, shape: tuple[int, int, int], precision: str
+    config: Config,
+    mode: Mode,
+    name: str,
+    shape: tuple[int, int, int],
+    precision: str,
+    side: Side,
 ) -> dict[str, Any]:
     train = config.train.model_copy(update={"precision": POLICIES[precision], "stages": ()})
     model = config.model.model_copy(update={"name": name, "weights": None})
@@ -185,6 +206,8 @@ def _job(
     return {
         "mode": mode,
         "name": name,
+        "side": side.name,
+        "backend": side.backend,
         "options": model.options,
         "input_shape": shape,
         "classes": models.card(name).classes,
@@ -197,8 +220,9 @@ def _job(
     }
 
 
-def _peak(config: Config, precision: str) -> dict[str, float]:
+def _peak(config: Config, precision: str, backend: str) -> dict[str, float]:
     job = {"mode": "peak", "precision": precision, "seconds": 2 * config.bench.seconds}
+    job["backend"] = backend
     [found] = listen({**job, **_settings(config)})
     return {key: found[key] for key in ("flops_per_second", "side")}
 
@@ -249,6 +273,7 @@ def _row(
         "asked": asked,
         "rounds": len(sizes),
         "policy": POLICIES[key[1]],
+        "side": key[2].name,
         "device": built["machine"],
         "framework": built["framework"],
     }

@@ -20,15 +20,19 @@ def text(document: dict[str, Any]) -> str:
         "name", "precision", "batch", "images/s", "low", "high", "p50 ms", "p95", "p99",
         "MiB", "build s", "first s", "FLOP/s", "of peak",
     ]  # fmt: skip
-    lines = [_line(head)]
+    several = len({row["side"] for row in document["rows"]}) > 1
+    widest = max(len(row["side"]) for row in document["rows"]) + 2
+    lines = [f"{'by' * several:{widest * several}}{_line(head)}"]
     for row in document["rows"]:
+        side = f"{row['side']:{widest}}" * several
         rates = [_rate(row[key]) for key in ("images_per_second", "low", "high")]
         latencies = [_ms(row[f"latency_ms_p{p}"]) for p in (50, 95, 99)]
         batch = str(row["batch"]) + (" auto" if row["asked"] == "auto" else "")
         if row["asked"] not in ("auto", row["batch"]):
             batch += f" of {row['asked']}"
         lines.append(
-            _line(
+            side
+            + _line(
                 [row["name"], row["precision"], batch, *rates, *latencies]
                 + [f"{row['peak_memory_bytes'] / MIB:.0f}"]
                 + [f"{row[key]:.2f}" for key in ("build_seconds", "first_step_seconds")]
@@ -37,7 +41,8 @@ def text(document: dict[str, Any]) -> str:
         )
     for peak in document["peaks"]:
         lines.append(
-            f"matrix-product peak, {peak['precision']}: {si(peak['flops_per_second'])}FLOP/s "
+            f"matrix-product peak, {peak['precision']}"
+            f"{', ' * several}{peak['backend'] * several}: {si(peak['flops_per_second'])}FLOP/s "
             f"(side {peak['side']:.0f})"
         )
     machine = document["machine"]
@@ -51,10 +56,11 @@ def text(document: dict[str, Any]) -> str:
 
 
 def write_csv(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
-    """One file a precision, named by mode, device, precision and framework version; full digits."""
+    """One file a precision and framework, named by mode, device, precision and framework version;
+    full digits."""
     files = []
-    for precision in dict.fromkeys(row["precision"] for row in rows):
-        own = [row for row in rows if row["precision"] == precision]
+    for precision, framework in dict.fromkeys((r["precision"], r["framework"]) for r in rows):
+        own = [r for r in rows if (r["precision"], r["framework"]) == (precision, framework)]
         words = (own[0]["mode"], own[0]["device"], precision, own[0]["framework"])
         path = folder / ("-".join(map(_slug, words)) + ".csv")
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,10 +86,11 @@ def log(document: dict[str, Any], files: Sequence[Path], config: Config) -> str:
     rows = document["rows"]
     mode = rows[0]["mode"]
     tags = experiment.origin | {"level": "bench", "device": rows[0]["device"]}
-    tags["framework"] = rows[0]["framework"]
+    tags["framework"] = document["machine"]["framework"]
 
     def start(name: str, path: str, params: dict[str, Any], parent: str | None) -> track.Run:
-        own = tags | {"path": path} | ({"precision": params["precision"]} if parent else {})
+        row = {key: params[key] for key in ("precision", "framework")} if parent else {}
+        own = tags | {"path": path} | row
         return track.Run.start(experiment.client, experiment.id, name, own, params, parent)
 
     top = start(f"bench {mode}", "bench", {"mode": mode}, None)
@@ -102,7 +109,7 @@ def log(document: dict[str, Any], files: Sequence[Path], config: Config) -> str:
 def _params(row: dict[str, Any], config: Config) -> dict[str, Any]:
     keys = (
         "mode", "batch", "asked", "precision", "policy", "input_shape", "rounds", "threads",
-        "deterministic", "jit",
+        "deterministic", "jit", "side", "framework",
     )  # fmt: skip
     own = {"model.name": row["name"], "model.options": config.model.options}
     return own | {key: row[key] for key in keys}

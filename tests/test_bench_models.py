@@ -15,6 +15,7 @@ from experiments import (
     bench_device,
     bench_model_worker,
     bench_models,
+    bench_sides,
     bench_table,
     matmul_peak,
     settings,
@@ -31,6 +32,12 @@ FAST = ["bench.seconds=0", "bench.throughput_batches=2", "bench.latency_calls=3"
 
 def config(*words: str) -> Any:
     return settings.parse(settings.override({"name": "bench"}, [*FAST, *words]))
+
+
+def own_job(chosen: Any, mode: Any, name: str, shape: Any, number: int = 0) -> dict[str, Any]:
+    """The job of one of the sides of a config, the first unless told."""
+    side = bench_sides.chosen(chosen)[number]
+    return bench_models._job(chosen, mode, name, shape, "float32", side)
 
 
 def in_process(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -145,7 +152,7 @@ def test_training_of_a_real_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["mlp", "autoencoder_undercomplete"])
 def test_a_step_of_training_updates_the_weights(name: str) -> None:
     chosen = config(f"model.name={name}")
-    job = bench_models._job(chosen, "train", name, bench_models._shape(name, chosen), "float32")
+    job = own_job(chosen, "train", name, bench_models._shape(name, chosen))
     subject = bench_model_worker.Training(job)
     images, labels = bench_model_worker._batch(4, subject)
     before = [np.array(w) for w in subject.model.trainable_weights]
@@ -161,7 +168,7 @@ def test_a_process_of_its_own_says_what_it_found(
     pytest.importorskip(backend)
     monkeypatch.setenv("KERAS_BACKEND", backend)
     chosen = config("data.image_size=16", "bench.batch_sizes=[2]", "bench.precisions=[float32]")
-    job = bench_models._job(chosen, mode, "mlp", (16, 16, 1), "float32")
+    job = own_job(chosen, mode, "mlp", (16, 16, 1))
     job |= {"batches": [{"asked": 2, "batch": 2}]}
     built, trying, size, *rest = bench_models.listen(job)
     assert built["kind"] == "built"
@@ -175,6 +182,56 @@ def test_a_process_of_its_own_says_what_it_found(
         assert len(rest[1]["seconds"]) == 3
     else:
         assert rest == []
+
+
+def test_sides_stand_beside_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    jobs = in_process(monkeypatch)
+    monkeypatch.setattr(bench_sides, "find_spec", lambda name: name != "torch")
+    chosen = config(
+        "bench.backends=[tensorflow, torch]", "bench.peers=[keras, pytorch]", "data.image_size=16",
+        "bench.names=[lenet5]", "bench.batch_sizes=[2]", "bench.precisions=[float32]",
+        "data.channels=1",
+    )  # fmt: skip
+    heard: list[str] = []
+    document = bench_models.run(chosen, "train", heard.append)
+    assert heard[:3] == [
+        "round 1/2: float32: matrix product, tensorflow",
+        "round 1/2: float32: train lenet5, tensorflow",
+        "round 1/2: float32: train lenet5, keras",
+    ]
+    # what is not installed is named, not run
+    assert document["left_out"] == dict.fromkeys(
+        ("torch", "pytorch"), "torch is not installed; pip install -e '.[torch]'"
+    )
+    assert {job.get("backend") for job in jobs} == {"tensorflow"}
+    ours, keras = document["rows"]
+    assert (ours["side"], keras["side"]) == ("tensorflow", "keras")
+    assert ours["params"] == keras["params"]
+    assert ours["framework"].startswith("tensorflow 2.")
+    assert keras["framework"].startswith("keras 3.")
+    files = bench_table.write_csv(document["rows"], tmp_path)
+    assert len(set(files)) == 2
+    shown = bench_table.text(document).splitlines()
+    assert shown[0].startswith("by          name")
+    assert shown[1].startswith("tensorflow  lenet5")
+    assert shown[2].startswith("keras       lenet5")
+
+
+def test_pytorch_trains_the_same_network_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="measures PyTorch where it is installed")
+    chosen = config("bench.peers=[pytorch, pytorch_bfloat16]", "data.image_size=64")
+    for number, precision in ((1, "float32"), (2, "bfloat16")):
+        side = bench_sides.chosen(chosen)[number]
+        assert side.measures("bfloat16")
+        assert side.measures("float32") == (side.name == "pytorch")
+        job = bench_models._job(chosen, "train", "resnet18", (64, 64, 3), precision, side)
+        built, _, size = bench_models.listen(job | {"batches": [{"asked": 2, "batch": 2}]})
+        assert built["params"] == 11_689_512
+        assert built["framework"].startswith("pytorch ")
+        assert len(size["seconds"]) == 2
+    job |= {"name": "lenet5", "batches": []}
+    with pytest.raises(FailedWork, match=r"plain PyTorch has resnet18, .* here"):
+        list(bench_models.listen(job))
 
 
 def test_a_process_that_fails_says_why() -> None:

@@ -324,6 +324,8 @@ def _reference(name: str) -> tuple[Any, tuple[int, int, int], dict[str, Any]]:
     torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
     import torch_networks
 
+    from experiments import bench_torch
+
     torch.manual_seed(3)
     if name == "alexnet_owt":
         net = torch_networks.alexnet(0.125, maps=12, classes=5)
@@ -332,7 +334,7 @@ def _reference(name: str) -> tuple[Any, tuple[int, int, int], dict[str, Any]]:
         "resnet18": ((2, 2, 2, 2), False),
         "resnet50_v1_5": ((3, 4, 6, 3), True),
     }[name]
-    net = torch_networks.ResNet(units, bottleneck, 0.125, classes=5)
+    net = bench_torch.ResNet(units, bottleneck, 0.125, classes=5)
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
