@@ -227,6 +227,13 @@ Sort = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Any column; a minus sign turns it around.")
 ]
 Test = Annotated[str, typer.Option(help="Against the best row: auto, paired, mcnemar or none.")]
+Bench = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXPERIMENT[,batch=N][,precision=P][,side=S]",
+        help="Add what `ilsvrc bench --log` measured of the same architectures.",
+    ),
+]
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
 Experiments = Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")]
 
@@ -242,6 +249,7 @@ def compare(
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
+    bench: Bench = None,
     uri: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -251,7 +259,7 @@ def compare(
     experiments, store = _experiments_and_store(names, uri)
     command.run(
         store, experiments, out,
-        as_json=as_json, level=level, where=where or (), sort=sort, test=test,
+        as_json=as_json, level=level, where=where or (), sort=sort, test=test, bench=bench,
     )  # fmt: skip
 
 
@@ -263,6 +271,7 @@ def report(
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
+    bench: Bench = None,
     uri: Store = None,
 ) -> None:
     """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
@@ -270,7 +279,8 @@ def report(
 
     experiments, store = _experiments_and_store(names, uri)
     command.run(
-        store, experiments, out, level=level, where=where or (), sort=sort, test=test
+        store, experiments, out,
+        level=level, where=where or (), sort=sort, test=test, bench=bench,
     )  # fmt: skip
 
 
@@ -281,7 +291,8 @@ def ui(
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     experiment: Annotated[str | None, typer.Option(help="Default: the newest.")] = None,
     pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write PNGs of both views, and end.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write PNGs of both views and of the report, and end."),
     ] = None,
 ) -> None:
     """The MLflow UI on this store, on 127.0.0.1, with links to the newest runs and their charts."""
@@ -389,8 +400,13 @@ def main() -> None:
 
 
 def _complain(message: object) -> None:
-    """One line, begun with the program's name once: messages on `ilsvrc:DIR` bring it along."""
-    print(f"ilsvrc: {str(message).removeprefix('ilsvrc: ')}", file=sys.stderr)
+    """One line, begun with the program's name once: messages on `ilsvrc:DIR` bring it along.
+
+    A tracking URI that is quoted in it loses its password.
+    """
+    from experiments.track import shown
+
+    print(f"ilsvrc: {shown(str(message)).removeprefix('ilsvrc: ')}", file=sys.stderr)
 
 
 def _one_line_warnings() -> None:
@@ -453,12 +469,16 @@ def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:
     if as_json:
         _print(document)
         return
-    cost = document["cost"]
+    cost, update = document["cost"], document["update"]
     print(to_yaml(plan.config))
     print(headline(plan))
     print(
         f"{cost['params']:,} params, {cost['macs']:,} MACs, "
         f"{cost['activation_bytes']:,} activation bytes an image"
+    )
+    print(
+        f"{update['images']} images an update, parts: {update['parts']}; learning rate before its "
+        f"schedule: {update['learning_rate']:g} (scaling: {update['scaling']})"
     )
     print(f"{fits} fit{'s' if fits > 1 else ''}; nothing was trained (--dry-run)")
 

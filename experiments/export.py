@@ -126,12 +126,9 @@ def load(given: str, uri: str, folder: Path) -> keras.Model:
             "export works on the tensorflow backend only. Received: KERAS_BACKEND="
             f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
         )
-    import models.layers  # noqa: F401  (registers the layers that Keras lacks)
+    from experiments.keras_file import load_network
 
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError) as error:
-        raise BadInput(f"export: {given}: not a network of this suite: {_first(error)}") from None
+    return load_network(path, f"export: {given}")
 
 
 def example(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import models
 from experiments import settings, track
 from experiments.config import Config
@@ -155,21 +153,25 @@ def read_model(path: Path, said: str = "") -> tuple[Any, bool]:
     """The classifier in a .keras file, and whether it ends in a softmax.
 
     Raises:
-        BadInput: no such file, not a Keras model, or not one from images to classes.
+        BadInput: no such file, not a Keras model, one that brings code along, or not one from
+            images to classes.
     """
     import keras
 
-    import models.layers  # noqa: F401  (registers what saved networks are made of)
+    from experiments.keras_file import load_network
     from experiments.objective import deployable
 
     said = said or str(path)
     if not path.is_file():
         raise BadInput(f"{said}: no such file")
+    network = load_network(path, said)
     try:
-        model = deployable(keras.saving.load_model(path, compile=False, safe_mode=True))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{said}: no Keras model that can be loaded ({reason})") from None
+        model = deployable(network)
+    except KeyError:
+        raise BadInput(
+            f"{said}: expected a classifier with one output, or one called logits. "
+            f"Received: {', '.join(network.output)}"
+        ) from None
     before, after = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     shapes = isinstance(before, tuple) and isinstance(after, tuple)
     if not shapes or len(before or ()) != 4 or None in (before or ())[1:] or len(after or ()) != 2:
@@ -222,7 +224,8 @@ def _run(word: str, config: Config) -> TrackedRun:
         run.data.tags.get("level", "run"),
     )
     written = bare.file("config.yaml").read_text(encoding="utf-8")
-    own = settings.parse(yaml.safe_load(written), where=f"run {word}: config.yaml")
+    where = f"run {word}: config.yaml"
+    own = settings.parse(settings.sections(written, where), where)
     return replace(bare, config=own)
 
 

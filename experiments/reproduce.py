@@ -18,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from experiments import launch, runs, settings, track
 from experiments.config import Config
 from experiments.errors import BadInput
@@ -65,7 +63,7 @@ def reproduce(
         BadInput: no such run, none that can be repeated, or other data without `anyway`.
     """
     given = settings.override({}, _checked(changes))
-    uri = track.store_uri((given.get("tracking") or {}).get("uri"))
+    uri = track.store_uri(settings.parse(given).tracking.uri)
     client = track.connect(uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     original = _original(client, uri, run_id)
@@ -191,7 +189,7 @@ def _config(client: MlflowClient, uri: str, run_id: str, changes: Sequence[str])
     with _fetched(client, run_id, "config.yaml") as path:
         if path is None:
             raise BadInput(f"reproduce: {run_id} holds no config.yaml")
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = settings.sections(path.read_text(encoding="utf-8"), f"{run_id}/config.yaml")
     raw = settings.override(raw, changes)
     raw["tracking"] = (raw.get("tracking") or {}) | {"uri": uri}
     return settings.parse(raw, where=f"{run_id}/config.yaml")

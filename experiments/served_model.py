@@ -60,15 +60,14 @@ class ServedNetwork:
     """What MLflow serves."""
 
     def __init__(self, folder: Path):
-        import keras
         import tensorflow as tf
 
-        import models.layers  # noqa: F401  (registers the layers that Keras lacks)
+        from experiments.keras_file import load_network
         from pipelines.crops import CentreWindow
         from pipelines.decode import decode_window
 
         self._settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        self._network = keras.saving.load_model(folder / NETWORK, compile=False)
+        self._network = load_network(folder / NETWORK, NETWORK)
         _, height, width, channels = self._network.input_shape
 
         def view(contents: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

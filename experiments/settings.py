@@ -10,9 +10,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from experiments import yaml_text
 from experiments.config import STEPS, Config, Stage, StageModel
 from experiments.errors import BadInput
 from experiments.search_config import TYPES
@@ -32,7 +32,11 @@ def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
     """Check a nested mapping. `where` names its origin in the errors."""
     try:
         # Through JSON, where strict means strict about types and still reads a list as a tuple.
-        return Config.model_validate_json(json.dumps(raw, default=str))
+        text = json.dumps(raw, default=str)
+    except ValueError as error:  # a whole number of more digits than Python writes
+        raise BadInput(f"{where}: a value that cannot be read: {error}") from None
+    try:
+        return Config.model_validate_json(text)
     except ValidationError as error:
         lines = [_explain(item) for item in error.errors()]
         raise BadInput(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
@@ -45,18 +49,17 @@ def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise BadInput(f"expected key.path=value. Received: {word}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise BadInput(f"{key}: the value is not YAML. Received: {text}") from None
-        set_key(changed, key, _numbers(value))
+        set_key(changed, key, yaml_text.read(text, key))
     return changed
 
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in place; a whole number as a part is a position in a list."""
     if key.startswith("sweep."):  # an axis is a dotted key itself
-        raw["sweep"] = (raw.get("sweep") or {}) | {key.removeprefix("sweep."): value}
+        axes = raw.get("sweep") or {}
+        if not isinstance(axes, dict):
+            raise BadInput(f"{key}: sweep holds {axes!r}, which has no keys below it")
+        raw["sweep"] = axes | {key.removeprefix("sweep."): value}
         return
     if key.startswith("search.space."):  # a parameter, too
         set_key(raw, "search.space", _space(raw) | {key.removeprefix("search.space."): value})
@@ -66,10 +69,10 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     for depth, part in enumerate(parents):
         if isinstance(node, list):
             node = node[_position(node, part, key)]
-            continue
-        if node.get(part) is None:
-            node[part] = {}
-        node = node[part]
+        else:
+            if node.get(part) is None:
+                node[part] = {}
+            node = node[part]
         if not isinstance(node, dict | list):
             above = ".".join(parents[: depth + 1])
             raise BadInput(f"{key}: {above} holds {node!r}, which has no keys below it")
@@ -80,7 +83,8 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _space(raw: Mapping[str, Any]) -> dict[str, Any]:
-    space = (raw.get("search") or {}).get("space")
+    search = raw.get("search")
+    space = search.get("space") if isinstance(search, dict) else None
     return space if isinstance(space, dict) else {}
 
 
@@ -103,41 +107,29 @@ def _read(path: Path) -> dict[str, Any]:
         hint = f"; did you mean {path.parent / close[0]}?" if close else ""
         raise BadInput(f"{path}: no such config file{hint}")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not text in UTF-8"
-        raise BadInput(f"{path}{line}: not YAML: {problem}") from None
+        return sections(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not YAML: not text in UTF-8") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def sections(text: str, where: str) -> dict[str, Any]:
+    """The nested mapping of a YAML text; empty for an empty one.
+
+    Raises:
+        BadInput: it is not YAML, or not a mapping.
+    """
+    raw = yaml_text.read(text, where)
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        raise BadInput(f"{path}: expected sections such as data: and model:. Received: {raw!r}")
-    return {key: _numbers(value) for key, value in raw.items()}
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return _number(value)
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as a string; people who write learning rates mean the number."""
-    if isinstance(value, str) and value[:1] in "+-.0123456789" and "e" in value.lower():
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+        raise BadInput(f"{where}: expected sections such as data: and model:. Received: {raw!r}")
+    return raw
 
 
 def _position(node: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(node):
+    if not (part.isascii() and part.isdecimal()) or int(part[:9]) >= len(node):
         raise BadInput(f"{key}: {part} is not a position in a list of {len(node)}")
     return int(part)
 

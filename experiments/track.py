@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.errors import BadInput
 from experiments.jobs import Outcome
+from experiments.lock import alone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +38,8 @@ def store_uri(uri: str | None) -> str:
 
 def shown(text: str) -> str:
     """A URI, or a text with URIs in it, without their passwords: for people and logs."""
-    text = re.sub(r"://\S*@", "://", text)  # greedy: a password may hold / and @
+    # greedy: a password may hold / and @; a path has lost one of the slashes
+    text = re.sub(r"(https?://?|://)\S*@", r"\1", text)
     return re.sub(r"(?i)([?&;](?:\w*password|\w*token|secret)=)[^&;\s'\"]+", r"\1...", text)
 
 
@@ -47,10 +49,13 @@ def connect(uri: str) -> MlflowClient:
     Raises:
         BadInput: nobody answers at the address, or the database file cannot be opened.
     """
+    turn: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if uri.startswith(("http://", "https://")):
         _knock(uri)
     elif uri.startswith("sqlite:///"):
-        _check_database(Path(uri.removeprefix("sqlite:///")))
+        path = Path(uri.removeprefix("sqlite:///"))
+        _check_database(path)
+        turn = alone(path.parent)  # MLflow makes its tables one by one, and fails on half of them
     elif uri.startswith("file:") or "://" not in uri:
         raise BadInput(
             f"tracking.uri: MLflow no longer writes to folders. Received: {shown(uri)}; "
@@ -71,8 +76,9 @@ def connect(uri: str) -> MlflowClient:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each retry
     try:
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
+        with turn:
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
         first = shown(str(error).strip().splitlines()[0])
         raise BadInput(f"tracking.uri: {shown(uri)} does not work: {first}") from None
@@ -272,7 +278,8 @@ def surroundings() -> tuple[dict[str, str], dict[str, str]]:
     def git(*words: str) -> str | None:
         here = Path(__file__).parent
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(
+            # fixed words; git is whichever the user's own PATH has
+            done = subprocess.run(  # nosec B603, B607
                 ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10
             )
             return done.stdout.strip() if done.returncode == 0 else None
@@ -302,7 +309,10 @@ def _knock(uri: str, timeout: float = 5) -> None:
     parts = urllib.parse.urlsplit(uri)  # urllib takes user:password@ for a part of the host's name
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        with urllib.request.urlopen(bare.rstrip("/") + "/health", timeout=timeout):
+        # http or https only: whoever calls has looked at the scheme
+        with urllib.request.urlopen(  # nosec B310
+            bare.rstrip("/") + "/health", timeout=timeout
+        ):
             return
     except urllib.error.HTTPError as error:
         if error.code < 500:

@@ -160,7 +160,7 @@ def test_orientation_works_inside_a_graph(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["CMYK", "grey", "progressive", "PNG"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_window_of_an_odd_image_is_that_part_of_the_whole(kind: str, channels: int) -> None:
-    from pipelines.decode import decode, decode_window
+    from pipelines.decode import cut_of, decode, decode_cut, decode_window
 
     image = picture()
     contents = {
@@ -171,8 +171,11 @@ def test_a_window_of_an_odd_image_is_that_part_of_the_whole(kind: str, channels:
     }[kind]()
     whole = decode(tf.constant(contents), channels).numpy()
     assert whole.shape == (24, 40, channels)
-    part = decode_window(tf.constant(contents), channels, lambda _: tf.constant([3, 7, 15, 21]))
+    window = tf.constant([3, 7, 15, 21])
+    part = decode_window(tf.constant(contents), channels, lambda _: window)
     assert np.array_equal(part, whole[3:18, 7:28])
+    cut = cut_of(window, tf.constant([24, 40]), channels)
+    assert np.array_equal(decode_cut(tf.constant(contents), channels, cut), part)
 
 
 def jpeg_of_size(height: int, width: int) -> bytes:

@@ -167,7 +167,7 @@ def test_what_cannot_be_checked_or_run_is_refused(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["nowhere.keras"], "nowhere.keras: no such file"),
-        (["bad.keras"], "bad.keras: not a network of this suite"),
+        (["bad.keras"], "bad.keras: no Keras model that can be loaded"),
         (["GOOD", "--format", "torch"], "expected savedmodel, onnx, litert. Received: torch"),
         (["GOOD", "--format", "litert", "--out", "x.bin"], "a litert file ends in .tflite"),
         (["GOOD", "--out", "."], "is a folder with other things in it"),
