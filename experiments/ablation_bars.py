@@ -74,7 +74,9 @@ def draw(comparison: Comparison) -> Drawn | None:
         f"Bars: mean; lines: ± 1 sample standard deviation over {repeated(comparison)}; "
         "points: single runs."
     )
-    lines = [figure_origin(comparison), caption if spread else ""]
+    starred = any((row.get("vs_best") or "").endswith("*") for row in rows)
+    star = "*: p at or below 0.05 against the best row; the tests stand below the table."
+    lines = [figure_origin(comparison), caption if spread else "", star if starred else ""]
     bottom = caption_below(figure, lines, 0.03) + 0.5 / height
     right = 1 - 0.95 / width
     axes = figure.add_axes((left / width, bottom, right - left / width, 1 - 0.4 / height - bottom))

@@ -21,6 +21,7 @@ NONE = (0.0, 0.0)
 CORRECTED = "corrected resampled t over folds"
 PAIRED_T = "paired t over seeds"
 MCNEMAR = "McNemar"
+SIGN_FLIP = "randomisation over images"
 
 Answers = Callable[[str, str], "tuple[np.ndarray, np.ndarray] | None"]
 """Of a run id and a part (test, val): the images' index, int [images], and whether the label was
@@ -47,7 +48,8 @@ def with_significance(
     """The comparison with `significance`, and with `vs_best p_value p_holm` in its rows.
 
     auto: over the folds or seeds that two rows share, where there are at least three; otherwise
-    McNemar on the kept predictions of the same images. Rows that allow neither are told why.
+    on the kept predictions of the same images, McNemar's test for one common seed and for several
+    its like, `sign_flip` of the hits of all of them. Rows that allow neither are told why.
     """
     scored = [row for row in comparison.rows if row["top1_mean"] is not None]
     if test == "none" or not scored:
@@ -88,7 +90,7 @@ def _tested(
         return _untested("other split")  # folds of other searches may bear the same numbers
     if test == "paired":
         return _paired(pairs, sizes)
-    return _mcnemar(pairs, answers, comparison.score.partition("_")[0])
+    return _over_images(pairs, answers, comparison.score.partition("_")[0])
 
 
 def _pairs(
@@ -133,25 +135,43 @@ def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes
     return _result(p, PAIRED_T, f"{n} seeds", float(differences.mean()))
 
 
-def _mcnemar(
+def _over_images(
     pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], answers: Answers, part: str
 ) -> dict[str, Any]:
+    from tuning.sign_flip import sign_flip
     from tuning.significance import mcnemar
 
     if not pairs:
         return _untested("no common seed")
-    if pairs[0][0]["fold"].rpartition("/")[0].endswith("fold"):
+    fold = pairs[0][0]["fold"]
+    if fold.rpartition("/")[0].endswith("fold"):
         return _untested(f"{len(pairs)} common folds")
-    first, second = pairs[0]
-    one, other = answers(first["run_id"], part), answers(second["run_id"], part)
-    if one is None or other is None:
+    seeds, index, hits = [], None, []
+    for first, second in pairs:
+        if first["fold"] != fold:
+            continue
+        one, other = answers(first["run_id"], part), answers(second["run_id"], part)
+        if one is None or other is None:
+            continue
+        index = one[0] if index is None else index
+        if not (np.array_equal(one[0], index) and np.array_equal(other[0], index)):
+            return _untested("other images")
+        seeds.append(first["seed"])
+        hits.append((one[1], other[1]))
+    if not hits:
         return _untested("no kept predictions")
-    if not np.array_equal(one[0], other[0]):
-        return _untested("other images")
-    found = mcnemar(one[1], other[1])
-    n = len(one[1])
-    gain = (found.only_first - found.only_second) / n
-    return _result(found.p_value, MCNEMAR, f"{n} images, seed {first['seed']}", gain)
+    n = len(hits[0][0])
+    sample = f"{n} images, seed{'s' * (len(seeds) > 1)} {_listed(seeds)}{fold and f', {fold}'}"
+    right, others = (np.sum([pair[k] for pair in hits], axis=0) for k in (0, 1))
+    gain = float((right - others).sum()) / (n * len(hits))
+    if len(hits) == 1:
+        return _result(mcnemar(*hits[0]).p_value, MCNEMAR, sample, gain)
+    return _result(sign_flip(right, others), SIGN_FLIP, sample, gain)
+
+
+def _listed(seeds: Sequence[Any]) -> str:
+    words = [str(seed) for seed in seeds]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _result(p: float, test: str, sample: str, gain: float) -> dict[str, Any]:
@@ -204,6 +224,11 @@ def _summary(
         )
     if MCNEMAR in kinds:
         notes.append(f"{MCNEMAR}: of these trained networks on these images, not of other seeds")
+    if SIGN_FLIP in kinds:
+        notes.append(
+            f"{SIGN_FLIP}: McNemar's test for several seeds, each image's hits taken together; of "
+            "these trained networks, not of other seeds"
+        )
     untested = [found["text"].removeprefix("not tested: ") for found in made if not found["test"]]
     if untested:
         counts = {why: untested.count(why) for why in dict.fromkeys(untested)}

@@ -308,7 +308,7 @@ def _process(
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONPATH": path}
     with TemporaryFile("w+") as errors:
         processes = [
-            subprocess.Popen(
+            subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -364,7 +364,9 @@ def _compile(source: Path, folder: Path, left_out: dict[str, str]) -> Path | Non
         return None
     program = folder / "limit"
     command = [compiler, "-O3", "-march=native", "-o", str(program), str(source), "-ljpeg", "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(  # nosec B603  # a C file that bench.limit names: the user's own
+        command, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
         left_out["limits A and B"] = f"they do not compile: {lines[0].strip()}"
@@ -379,7 +381,9 @@ def _limits(
     listed = folder / "limit.txt"
     listed.write_text("\n".join(files) + "\n", encoding="utf-8")
     processes = [
-        subprocess.Popen([program, listed, str(core)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(  # nosec B603  # what was compiled just now, no shell
+            [program, listed, str(core)], stdout=subprocess.PIPE, text=True
+        )
         for core in cores
     ]
     outputs = [process.communicate()[0] for process in processes]

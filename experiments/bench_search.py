@@ -40,7 +40,7 @@ class Side:
             "train_fraction": train_fraction, "image_size": image_size,
         }  # fmt: skip
         self.name = side
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
             [sys.executable, "-m", "experiments.bench_search_worker", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -112,7 +112,7 @@ def ours(job: dict[str, Any], turns: Turns) -> None:
     directory = find(NAME, "search", matters, fresh=False)
     state = State(directory)
     state.begin(matters, track.surroundings()[1])
-    tracked = SearchRuns(config, "search", state.id, NAME, source.fingerprint, print)
+    tracked = SearchRuns(config, "search", state.id, NAME, source, print)
 
     class TakingTurns(Inline):
         trial: Any = None

@@ -48,7 +48,8 @@ def seeds(comparison: Comparison) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """What was tested, warnings, and runs that are not in the rows."""
     tested = comparison.significance or {}
-    lines = [*tested.get("notes", ()), *(f"Warning: {warning}" for warning in comparison.warnings)]
+    lines = [*tested.get("notes", ()), *(comparison.bench or {}).get("notes", ())]
+    lines += [f"Warning: {warning}" for warning in comparison.warnings]
     gone = [f"{count} {status.lower()}" for status, count in comparison.left_out.items()]
     if comparison.repeats:
         gone.append(f"{comparison.repeats} repeated with the same config and seed since")
@@ -58,8 +59,9 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def short_notes(comparison: Comparison, most: int = 3) -> list[str]:
-    """For under a figure: warnings and runs left out; the tests stand under the table."""
-    tested = (comparison.significance or {}).get("notes", ())
-    lines = [note for note in notes(comparison) if note not in tested]
+    """For under a figure: warnings and runs left out; tests and bench stand under the table."""
+    below = [*(comparison.significance or {}).get("notes", ())]
+    below += (comparison.bench or {}).get("notes", ())
+    lines = [note for note in notes(comparison) if note not in below]
     rest = len(lines) - most
     return lines if rest <= 0 else [*lines[:most], f"{rest} more: see the table's notes"]

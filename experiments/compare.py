@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import learning_curves, pictures, predictions, selection
+from experiments import bench_join, learning_curves, pictures, predictions, selection
 from experiments.against_best import Answers, checked, with_significance
 from experiments.errors import BadInput
 from experiments.grouping import Comparison, grouped, value_of
@@ -46,6 +46,7 @@ def run(
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",
+    bench: str | None = None,
 ) -> None:
     """The command: print the table (or JSON), and with `out` write and log the files.
 
@@ -53,7 +54,7 @@ def run(
         BadInput: as `compare` and `write`, or the store does not answer.
     """
     client = connect(uri)
-    comparison = compare(client, names, level=level, where=where, sort=sort, test=test)
+    comparison = compare(client, names, level=level, where=where, sort=sort, test=test, bench=bench)
     files: list[Path] = []
     if out is not None:
         files = write(comparison, out, learning_curves.fetch(client, comparison))
@@ -77,6 +78,7 @@ def compare(
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "none",
+    bench: str | None = None,
 ) -> Comparison:
     """Finished runs of these experiments, grouped by config without its seed.
 
@@ -84,17 +86,24 @@ def compare(
         level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
+        bench: measurements to stand beside the rows, as `bench_join.parsed`.
 
     Raises:
         BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
     """
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
+    wanted = None if bench is None else bench_join.parsed(bench)
     found = [
         (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
     ]
     finished = [(name, r) for name, r in found if r.info.status == "FINISHED"]
-    left_out = Counter(r.info.status for _, r in found if r.info.status != "FINISHED")
+    done = {_what(name, r) for name, r in finished}
+    left_out = Counter(
+        r.info.status
+        for name, r in found
+        if r.info.status != "FINISHED" and _what(name, r) not in done  # else tried again since
+    )
     if not finished:
         raise BadInput(_nothing_finished(client, names, left_out, level))
     there = {name for name, _ in finished}
@@ -111,6 +120,10 @@ def compare(
     comparison = with_significance(
         comparison, made, _sizes(client, runs, comparison.score), _answers(client)
     )
+    if wanted:
+        rows = _runs(client, find_experiment(client, wanted.experiment), "bench")
+        rows = [r for r in rows if r.info.status == "FINISHED"]
+        comparison = bench_join.joined(comparison, wanted, rows, runs)
     return selection.ordered(comparison, sort)
 
 
@@ -215,6 +228,13 @@ def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
         token = page.token
         if not token:
             return found
+
+
+def _what(name: str, run: Run) -> tuple[str | None, ...]:
+    """What tells apart a run from another attempt at the same."""
+    keys = ("config_hash", "source_fingerprint", "path")
+    own = [run.data.tags.get(key) for key in keys]
+    return name, *(own if own[0] else [run.info.run_id])
 
 
 def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:

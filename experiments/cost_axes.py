@@ -88,6 +88,33 @@ AXES = (
         less_is_better=False,
         prefixed=True,
     ),
+    CostAxis(
+        "bench_latency_ms_p50",
+        "bench_latency",
+        "Latency (bench)",
+        "Latency of one image in ilsvrc bench, median (ms)",
+        "Bench: side by side in processes of their own; see the notes below the table",
+        suffix="ms",
+    ),
+    CostAxis(
+        "bench_infer_images_per_second",
+        "bench_images_per_second",
+        "Images per second (bench)",
+        "Images per second at inference in ilsvrc bench",
+        "",
+        suffix="images/s",
+        less_is_better=False,
+        prefixed=True,
+    ),
+    CostAxis(
+        "bench_infer_memory_bytes",
+        "bench_memory",
+        "Memory (bench)",
+        "Peak memory of inference in ilsvrc bench (MiB)",
+        "",
+        unit=2**20,
+        suffix="MiB",
+    ),
 )
 
 

@@ -35,8 +35,8 @@ class Opening:
     params: dict[str, Any]
     documents: dict[str, str]
     """Small texts by file name."""
-    dataset: dict[str, Any] | None = None
-    """MLflow's dataset input, as its `to_dictionary` gives it."""
+    dataset: dict[str, Any] | list[dict[str, Any]] | None = None
+    """MLflow's dataset inputs, as its `to_dictionary` gives them."""
     parent: str | None = None
     """Run id of the parent, in the store of then."""
     began: float = field(default_factory=time.time)
@@ -68,8 +68,9 @@ def open_run(
             client, experiment, opening.name, opening.tags | {track.JOURNAL_TAG: opening.id},
             opening.params, opening.parent, opening.began,
         )  # fmt: skip
-    if opening.dataset:
-        run.dataset(_dataset_input(opening.dataset))
+    given = opening.dataset or []
+    for dataset in [given] if isinstance(given, dict) else given:
+        run.dataset(_dataset_input(dataset))
     for name, content in opening.documents.items():
         run.document(name, content)
     return run

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import runs, track
+from experiments import devices, runs, track
 from experiments.config import Config
 from experiments.evaluation import Evaluation, write_predictions
 from experiments.jobs import Outcome
@@ -43,11 +43,12 @@ def ensemble(config: Config, where: str) -> dict[str, Any]:
     Raises:
         BadInput: settings or data that make no such ensemble; nothing has started then.
     """
+    devices.refuse_hosts(config.train.devices, "ensemble")
     team = plan_team(config, where)
     book = of_sweep(config.name, team.digest).open()
     experiment = runs.Experiment(config.name, config.tracking)
     params = {f"ensemble.{key}": value for key, value in team.settings.items()}
-    parent = parent_run(config, experiment, book, "ensemble", params)
+    parent = parent_run(config, experiment, book, "ensemble", params, team.cells)
     status = "killed"
     try:
         line = headline(config, team)

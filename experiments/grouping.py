@@ -78,6 +78,8 @@ class Comparison:
     warnings: list[str] = field(default_factory=list)
     significance: dict[str, Any] | None = None
     """See `against_best`: the best row, the tests made, and notes on what they say."""
+    bench: dict[str, Any] | None = None
+    """See `bench_join`: which measurements stand beside the rows, and notes on them."""
 
 
 def grouped(

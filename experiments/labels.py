@@ -11,6 +11,8 @@ Segment = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
 CROSSING = 16.0
 """A label may stand this many gaps further away rather than lie on one line."""
+DOUBTFUL = 12.0
+"""And this many rather than be nearer to another bubble than to its own."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,11 @@ def _choose(
                 fallback = (clash, box)
             continue
         cost = distance + CROSSING * gap * sum(_crosses(line, box) for line in lines)
+        own = box.distance(bubbles[i])
+        others = [bubble for j, bubble in enumerate(bubbles) if j != i]
+        cost += DOUBTFUL * gap * any(box.distance(bubble) < own for bubble in others)
         segment = leader(bubbles[i], box, gap)
         if segment is not None:
-            others = [bubble for j, bubble in enumerate(bubbles) if j != i]
             cost += CROSSING * gap * sum(_crosses(segment, other) for other in taken)
             cost += 8 * gap * sum(_passes(segment, other) for other in others)
         if best is None or cost < best[0]:

@@ -38,8 +38,9 @@ Curves = dict[str, list[Curve]]
 """By metric: a curve for each seed."""
 
 METRICS = ("train_loss", "val_top1", "val_loss", "val_mse")
-COLOURED = 7  # rows that can be told apart; the others stand behind them in grey
-STYLES = [(colour, "-") for colour in OKABE_ITO] + [("#000000", "-")]
+STYLES = [(colour, line) for line in ("-", "--") for colour in (*OKABE_ITO, "#000000")]
+COLOURED = len(STYLES)  # rows that can be told apart; the others stand behind them in grey
+BANDS = 7  # of them, whose spread is drawn
 MOST_RUNS = 300  # whose histories are fetched
 PANELS = {
     "train_loss": ("Training loss", 1.0),
@@ -141,10 +142,11 @@ def _panel(
             f"{row['name']}\n{label}: {means[-1]:.4g} at epoch {epochs[-1]}, n = {len(own)}"
         )
         top = max([top, *means])
-        if i < COLOURED:
+        if i < BANDS:
             low = [mean - s for mean, s in zip(means, deviations, strict=True)]
             high = [mean + s for mean, s in zip(means, deviations, strict=True)]
             axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0, zorder=2)
+        if i < COLOURED:
             ends.append((row["name"], colour, float(epochs[-1]), means[-1]))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylim(0, min(axes.get_ylim()[1], 1.15 * top))
@@ -183,8 +185,9 @@ def _caption(
     lines = [figure_origin(comparison)]
     if several:
         lines.append(
-            f"Lines: means over {repeated(comparison)}; bands: ± 1 sample standard deviation; "
-            "as far as every run trained."
+            f"Lines: means over {repeated(comparison)}; bands: ± 1 sample standard deviation"
+            + (f" of the first {BANDS} rows" if len(rows) > BANDS else "")
+            + "; as far as every run trained."
         )
     lines.append("Training loss: while training, with augmentation and dropout.")
     if len(rows) > COLOURED:

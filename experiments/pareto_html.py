@@ -13,7 +13,7 @@ from experiments.grouping import Comparison
 from experiments.html_page import DETAILS, document, paragraphs
 from experiments.labels import Box, Bubble, Segment, leader, place, staircase
 from experiments.numbers import percent, si, significant
-from experiments.plots import MOST_LABELS, costs_of, labelled, limits, logarithmic, tick
+from experiments.plots import MOST_LABELS, costs_of, labelled, limits, logarithmic, steps, tick
 from experiments.row_names import labels
 
 WIDTH, HEIGHT = 960.0, 600.0
@@ -108,9 +108,8 @@ class _Scale:
     def ticks(self) -> tuple[list[float], list[float]]:
         low, high = self.across
         if self.log:
-            steps = (1, 2, 5) if high - low < 2.2 else (1,)
             powers = range(math.floor(low), math.ceil(high) + 1)
-            values = [step * 10.0**power for power in powers for step in steps]
+            values = [step * 10.0**power for power in powers for step in steps(self.across)]
             across = [value for value in values if low <= math.log10(value) <= high]
         else:
             across = [value for value in _round_values(low, high) if value >= 0]

@@ -63,10 +63,10 @@ def draw_key(
     if entries:
         sizes = figure.legend(
             *zip(*entries, strict=True),
-            title="Parameters",
+            title="Parameters\n",  # a bubble is higher than its row
             loc="upper left",
             bbox_to_anchor=(left, top),
-            labelspacing=1.3,
+            labelspacing=1.7,
             handlelength=LARGEST_POINTS / 7.8,
             handletextpad=0.5,
             handleheight=1.8,

@@ -122,6 +122,12 @@ def limits(
     return span(min(across), max(across), (0.10, 0.14)), span(low, high, (0.13, 0.13))
 
 
+def steps(across: tuple[float, float]) -> tuple[int, ...]:
+    """Ticks of a logarithmic axis between powers of ten, by its length in decades."""
+    decades = across[1] - across[0]
+    return (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 4 else (1,)
+
+
 def costs_of(rows: Sequence[Row], axis: CostAxis) -> list[float]:
     """The rows' costs in the axis' unit; every row has one."""
     return [float(row[axis.key]) / axis.unit for row in rows]
@@ -134,8 +140,7 @@ def _scale(axes: Axes, rows: Sequence[Row], axis: CostAxis) -> None:
     if logarithmic(costs_of(rows, axis)):
         axes.set_xscale("log")
         axes.set_xlim(10 ** across[0], 10 ** across[1])
-        few = across[1] - across[0] < 2.2
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axes.xaxis.set_major_locator(LogLocator(subs=steps(across)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_xlim(*across)

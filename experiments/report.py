@@ -67,6 +67,7 @@ def run(
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",
+    bench: str | None = None,
 ) -> Path:
     """The command: write the page.
 
@@ -76,7 +77,7 @@ def run(
     from experiments import report_html
 
     client = connect(uri)
-    comparison = compare(client, names, level=level, where=where, sort=sort, test=test)
+    comparison = compare(client, names, level=level, where=where, sort=sort, test=test, bench=bench)
     facts = gather(client, comparison)
     curves = learning_curves.fetch(client, comparison)
     target = out / "report.html" if out.is_dir() else out

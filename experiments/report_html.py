@@ -84,7 +84,7 @@ def _table(comparison: Comparison) -> str:
     columns = columns_of(comparison)
     heads = []
     for header, _, _ in columns:
-        text = escape(header.replace("\n", " ")) or "front"
+        text = escape(header).replace("\n", " <br>") or "●"
         kind = ' class="word"' if header in LEFT else ""
         heads.append(f'<th scope="col"{kind}><button type="button">{text}</button></th>')
     rows = []
@@ -104,7 +104,8 @@ def _table(comparison: Comparison) -> str:
         "</thead><tbody>\n"
         + "\n".join(rows)
         + "\n</tbody></table></div>\n"
-        + paragraphs(["Click a column's head to sort by it.", *legend(comparison, headers)])
+        + '<p class="note screen">Click a column\'s head to sort by it.</p>\n'
+        + paragraphs(legend(comparison, headers))
     )
 
 
@@ -135,9 +136,10 @@ def _single_runs(comparison: Comparison) -> str:
         f'<td>{escape(fold)}</td><td>{score:.2f}</td><td class="word">{escape(run_id)}</td></tr>'
         for name, seed, fold, score, run_id in rows
     )
+    columns = ("model", "seed", "fold", f"{part(comparison)} top-1 %", "MLflow run")
     heads = "".join(
-        f'<th scope="col">{text}</th>'
-        for text in ("model", "seed", "fold", f"{part(comparison)} top-1 %", "MLflow run")
+        f'<th scope="col"{kind}>{text}</th>'
+        for text, kind in zip(columns, (' class="word"', "", "", "", ' class="word"'), strict=True)
     )
     return (
         f"<details><summary>Every run</summary><table><thead><tr>{heads}</tr></thead>"
@@ -216,6 +218,10 @@ def _commands(comparison: Comparison, facts: Facts) -> str:
     options = "" if comparison.level == "run" else f" --level {shlex.quote(comparison.level)}"
     options += "".join(f" --where {shlex.quote(text)}" for text in comparison.where)
     options += f" --sort {shlex.quote(comparison.sort)}" if comparison.sort else ""
+    if bench := comparison.bench:
+        keys = ("batch", "precision", "side")
+        picked = ",".join([bench["experiment"], *(f"{key}={bench[key]}" for key in keys)])
+        options += f" --bench {shlex.quote(picked)}"
     lines.append(f"ilsvrc compare {names}{options} --out comparison")
     lines.append(f"ilsvrc report {names}{options} --out report.html")
     shown = escape("\n".join(lines))
@@ -232,7 +238,8 @@ def _section(heading: str, content: str) -> str:
 
 
 def _list(lines: Iterable[str]) -> str:
-    return "<ul>" + "\n".join(f"<li>{escape(line)}.</li>" for line in lines) + "</ul>"
+    texts = (re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line)) for line in lines)
+    return "<ul>" + "\n".join(f"<li>{text}.</li>" for text in texts) + "</ul>"
 
 
 def _day(milliseconds: int) -> str:

@@ -70,7 +70,36 @@ def _training(comparison: Comparison, facts: Facts) -> str:
         f"part, augmentation: {augment[0] if len(augment) == 1 else 'varied'}, precision "
         f"{setting('train.precision')}"
     )
-    return f"Training: {text}"
+    return ", ".join([f"Training: {text}", *_special(facts.settings)])
+
+
+def _special(settings: dict[str, Any]) -> list[str]:
+    """What an update has that most have not, in words."""
+
+    def of(key: str) -> Any:
+        return settings.get(f"train.{key}")
+
+    found = []
+    if of("optimizer.learning_rate_for_batch"):
+        found.append(
+            f"learning rate as for batches of {of('optimizer.learning_rate_for_batch')}, "
+            f"{of('optimizer.learning_rate_scaling')} scaling"
+        )
+    found += [
+        f"gradients clipped to a {words} of {of(f'optimizer.clip.{kind}')}"
+        for kind, words in (
+            ("norm", "norm (of each variable)"), ("global_norm", "global norm"), ("value", "value")
+        )
+        if of(f"optimizer.clip.{kind}")
+    ]  # fmt: skip
+    if of("optimizer.ema.momentum") is not None:
+        found.append(
+            "scored with moving averages of the weights, momentum "
+            f"{of('optimizer.ema.momentum')}{', warmed up' * bool(of('optimizer.ema.warmup'))}"
+        )
+    if (of("accumulate") or 1) > 1:
+        found.append(f"gradients summed over {of('accumulate')} parts of a batch")
+    return found
 
 
 def _scoring(comparison: Comparison, facts: Facts) -> str:

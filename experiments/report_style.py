@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 STYLE = """
+body { max-width: 1200px } figure { max-width: 1000px }
 h2 { font-size: 1.1em; margin: 1.6em 0 .3em; border-bottom: 1px solid #ccc }
 table { border-collapse: collapse; font-size: .85em; font-variant-numeric: tabular-nums }
 .wide { overflow-x: auto }
-th, td { padding: .15em .6em; text-align: right; vertical-align: top; white-space: nowrap }
+th, td { padding: .15em .4em; text-align: right; vertical-align: top; white-space: nowrap }
 th { border-bottom: 1px solid #666; vertical-align: bottom }
 th button { font: inherit; font-weight: bold; border: 0; background: none; padding: 0;
             cursor: pointer; text-align: inherit }
@@ -21,10 +22,15 @@ pre { background: #f6f6f6; padding: .6em; overflow-x: auto; font-size: .8em; whi
 .choice button[aria-pressed=true] { font-weight: bold }
 figure { margin: .5em 0 1.2em } li { margin: .15em 0 } summary { cursor: pointer; color: #444 }
 @media print {
-  body { font-size: 9.5pt; max-width: none; margin: 0 } .choice, .details { display: none }
-  h2 { break-after: avoid } figure, tr { break-inside: avoid } thead { display: table-header-group }
-  th, td { padding: .1em .35em } .wide { overflow: visible } table { font-size: 7pt }
-  th, td { white-space: normal }
+  body { font-size: 9.5pt; max-width: none; margin: 0; padding: 0 } figure { max-width: none }
+  .choice, .details, .screen { display: none } summary { list-style: none }
+  h2, summary { break-after: avoid } h2 + * { break-before: avoid }
+  figure, tr, dt, dd, li { break-inside: avoid } figure { margin: .4em 0 }
+  thead { display: table-header-group }
+  .wide { overflow: visible } table { font-size: 6.5pt } th, td { padding: .15em .3em }
+  .word, td.name { white-space: normal } td.name { min-width: 9em }
+  details { font-size: 7.5pt } details dl { grid-template-columns: repeat(2, max-content 1fr) }
+  pre { font-size: 6.5pt } details pre { columns: 3; background: none; padding: 0 }
   @page { margin: 15mm }
 }
 """
@@ -56,12 +62,14 @@ for (const button of document.querySelectorAll(".choice button"))
   button.addEventListener("click", () => draw(button.dataset.axis));
 const opened = [];
 addEventListener("beforeprint", () => {  // paper shows every axis, and what is folded up
-  for (const drawing of [...document.querySelectorAll("template[data-axis]")]) {
+  let last = stage;
+  for (const drawing of document.querySelectorAll("template[data-axis]")) {
     if (stage.querySelector(`svg[data-axis="${drawing.dataset.axis}"]`)) continue;
     const figure = document.createElement("figure");
     figure.className = "printed";
     figure.append(drawing.content.cloneNode(true));
-    stage.after(figure);
+    last.after(figure);
+    last = figure;
   }
   for (const fold of document.querySelectorAll("details:not([open])"))
     { fold.open = true; opened.push(fold); }

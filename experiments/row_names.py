@@ -16,8 +16,8 @@ def name_rows(rows: Sequence[dict[str, Any]], varying: Sequence[str]) -> None:
     for shared in _clashes(rows):
         keys = [key for key in varying if len({str(row[key]) for row in shared}) > 1]
         for row in shared:
-            # What is null in one of many rows is what no setting was given for.
-            given = [key for key in keys if row[key] is not None] if len(keys) > 1 else keys
+            # What is null or empty in one of many rows is what no setting was given for.
+            given = [key for key in keys if row[key] not in (None, {})] if len(keys) > 1 else keys
             parts = [f"{short[key]}={in_words(row[key])}" for key in given]
             row["name"] = " ".join([row["name"], *parts])
     for extra in ("experiment", "source_fingerprint", "group_hash"):

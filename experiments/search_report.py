@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.search_space import space_of
-from experiments.search_state import outcome_of, write_whole
+from experiments.search_state import outcome_of
 from experiments.wording import in_words
+from pipelines.shards import write_whole
 from tuning.nested import summary
 from tuning.search import Search, Trial
 
@@ -94,11 +95,14 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
     Pictures that cannot be drawn cost a line, not the search.
     """
     keys = list(dict.fromkeys(k for t in document["trials"] for k in t["hyperparameters"]))
-    files = [
-        write_whole(directory / "folds.csv", table(fold_rows(drive, keys))),
-        write_whole(directory / "trials.csv", table(_trial_rows(document["trials"], keys))),
-        write_whole(directory / "result.json", json.dumps(document, indent=1)),
-    ]
+    texts = {
+        "folds.csv": table(fold_rows(drive, keys)),
+        "trials.csv": table(_trial_rows(document["trials"], keys)),
+        "result.json": json.dumps(document, indent=1),
+    }
+    for name, content in texts.items():
+        write_whole(directory / name, content)
+    files = [directory / name for name in texts]
     if drive.seconds or not (directory / "plots").exists():
         from experiments import search_pictures
 

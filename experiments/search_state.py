@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -179,14 +178,6 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def digest(matters: Mapping[str, Any]) -> str:
     """Twelve hex digits of what matters."""
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file so that a reader finds the old one or the new one, never half of it."""
-    unfinished = path.with_name(f".{path.name}.writing")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
-    return path
 
 
 def _begun(name: str, kind: str) -> dict[Path, dict[str, Any]]:

@@ -1,24 +1,28 @@
 """MLflow of a search: one parent, one run a trial written in one go when the trial ends.
 
+A trial that takes longer than LIVE_SECONDS has its run from then on, and curves that grow.
+
 The store is asked once, at the start, what it holds of this search; so a start after a kill sends
 what is missing and doubles nothing. All of it is measured in `seconds`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from experiments import runs, settings, track
+from experiments import dataset_input, runs, settings, track
 from experiments.config import Config
 from experiments.jobs import Job, Outcome, config_hash, group_hash
 from experiments.wording import run_title
 
+LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
 REST_SECONDS = 60.0  # after a store that failed, whose every call waits for retries
 SUPERSEDED = "superseded"  # tag of the refit of a winner that a longer search has overtaken
 ALL_OF_THEM = 1000  # runs that the store is asked for at a time
@@ -40,6 +44,19 @@ class TrialRun:
     """Seconds since 1970."""
 
 
+@dataclass
+class _Live:
+    """The run of a trial under way, if it has one yet, and what waits to be sent to it."""
+
+    due: float = 0.0
+    """When that is sent, on the monotonic clock."""
+    run_id: str = ""
+    known: set[tuple[str, int]] = field(default_factory=set)
+    """Names and steps of the points of its curves."""
+    metrics: list[Any] = field(default_factory=list)
+    params: list[Any] = field(default_factory=list)
+
+
 class SearchRuns:
     """The parent run of a search and its children.
 
@@ -47,7 +64,7 @@ class SearchRuns:
         config: base settings and the search.
         kind: search or nested, the parent's level.
         state_id: tags the runs, so that the next start finds them.
-        fingerprint: of the source.
+        source: the images, an `ImageSource`.
         say: hears of a store that failed.
     """
 
@@ -57,23 +74,25 @@ class SearchRuns:
         kind: str,
         state_id: str,
         title: str,
-        fingerprint: str,
+        source: Any,
         say: Callable[[str], None],
     ):
         self.seconds = 0.0
-        self.say, self.fingerprint = say, fingerprint
+        self.say, self.fingerprint = say, source.fingerprint
         self._rest_until = 0.0
         self.missed = 0
         """Times that the store did not take something."""
         began = time.perf_counter()
         self.experiment = runs.Experiment(config.name, config.tracking)
         self._children: dict[str, str] = {}
+        self._live: dict[str, _Live] = {}
         self._tags = self.experiment.origin | {
             "search_id": state_id,
             "source": config.data.source,
-            "source_fingerprint": fingerprint,
+            "source_fingerprint": self.fingerprint,
             "precision": config.train.precision,
         }
+        self._data = dataset_input.whole(config.data.source, self.fingerprint, len(source))
         self.parent = self._parent(config, kind, title)
         self.seconds += time.perf_counter() - began
 
@@ -85,6 +104,44 @@ class SearchRuns:
     def holds(self, path: str) -> str | None:
         """The run of a trial or refit that the store holds."""
         return self._children.get(path)
+
+    def point(
+        self,
+        path: str,
+        fold: int | None,
+        epoch: int,
+        values: Mapping[str, float],
+        of: Callable[[], TrialRun],
+    ) -> None:
+        """Hear of an epoch of a trial under way.
+
+        Args:
+            path: of the trial.
+            fold: None where it has one only.
+            epoch: from 1.
+            values: what it came to.
+            of: gives the trial, asked for when its run is opened.
+        """
+        from mlflow.entities import Metric
+
+        if self.holds(path):
+            return
+        live = self._live.setdefault(path, _Live(time.monotonic() + LIVE_SECONDS))
+        now = int(time.time() * 1000)
+        for name, value in _curve(fold, values):
+            if (name, epoch) not in live.known:
+                live.known.add((name, epoch))
+                live.metrics.append(Metric(name, value, now, epoch))
+        if time.monotonic() < live.due:
+            return
+
+        def write() -> None:
+            if not live.run_id:
+                self._open(live, of())
+            self._batches(live)
+
+        self._send(write)
+        live.due = time.monotonic() + LIVE_SECONDS
 
     def trial(self, trial: TrialRun) -> None:
         """Write a trial that has ended, unless the store holds it."""
@@ -118,6 +175,10 @@ class SearchRuns:
         """Close the parent with what the search found."""
 
         def write() -> None:
+            for live in self._live.values():
+                if live.run_id:  # the next start makes another run of the trial
+                    self.experiment.client.set_terminated(live.run_id, "KILLED")
+            self._live = {}
             self.parent.metrics(metrics)
             for path in files:
                 self.parent.file(path, "plots" if path.suffix in (".png", ".html") else None)
@@ -150,7 +211,7 @@ class SearchRuns:
                 continue
             elif info.status == "FINISHED" or (info.status, tags["level"]) == ("FAILED", "trial"):
                 self._children[tags["path"]] = info.run_id
-            elif info.status == "RUNNING":
+            elif info.status == "RUNNING" or (info.status, tags["level"]) == ("KILLED", "trial"):
                 client.delete_run(info.run_id)  # a kill came between its first and last call
         if found and (run := track.reopen(client, found)):
             return run
@@ -160,6 +221,7 @@ class SearchRuns:
         params |= settings.flatten(config.validation.model_dump(mode="json"), "validation.")
         tags = self._tags | {"level": kind, "path": kind, "config_hash": config_hash(config)}
         run = track.Run.start(client, experiment, title, tags, params)
+        run.dataset(self._data)
         run.document("config.yaml", runs.to_yaml(config))
         run.document("versions.json", json.dumps(self.experiment.versions, indent=1))
         return run
@@ -179,43 +241,74 @@ class SearchRuns:
                 return
 
     def _write(self, trial: TrialRun) -> str:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric
 
-        client = self.experiment.client
+        client, live = self.experiment.client, self._live.get(trial.path)
+        if live is None or not live.run_id:
+            live = _Live()
+            self._open(live, trial)
+        else:
+            for key, value in _ending(trial).items():
+                client.set_tag(live.run_id, key, value)
+        now = int(time.time() * 1000)
+        curves = (x for x in _lone_curve(trial) if (x[0], x[2]) not in live.known)
+        live.metrics += [
+            Metric(key, value, now, step)
+            for key, value, step in itertools.chain(_metrics(trial), curves)
+        ]
+        self._batches(live)
+        client.set_terminated(live.run_id, "FAILED" if trial.status == "failed" else "FINISHED")
+        self._live.pop(trial.path, None)
+        return live.run_id
+
+    def _open(self, live: _Live, trial: TrialRun) -> None:
+        from mlflow.entities import Param
+
         tags = self._tags | {
             "level": "trial",
             "path": trial.path,
             "config_hash": config_hash(trial.config),
             "group_hash": group_hash(trial.config),
             "mlflow.parentRunId": self.parent.id,
-            "trial_status": trial.status,
+            **_ending(trial),
         }
-        if trial.error:
-            tags["error"] = trial.error
-        now = int(time.time() * 1000)
         title = run_title(trial.config.model.name, trial.config.seed, trial.chosen)
-        created = client.create_run(
+        created = self.experiment.client.create_run(
             self.experiment.id,
             start_time=int(trial.began * 1000),
             run_name=f"trial {trial.number} {title}",
             tags={key: str(value) for key, value in tags.items()},
         )
-        run_id = str(created.info.run_id)
-        params = [Param(k, track.text(v)) for k, v in runs.params_of(trial.config).items()]
-        metrics = [Metric(key, value, now, step) for key, value, step in _metrics(trial)]
-        size = track.PARAM_BATCH
-        client.log_batch(run_id, metrics[: track.METRIC_BATCH], params[:size], [])
-        for at in range(size, len(params), size):
-            client.log_batch(run_id, params=params[at : at + size])
-        for at in range(track.METRIC_BATCH, len(metrics), track.METRIC_BATCH):
-            client.log_batch(run_id, metrics=metrics[at : at + track.METRIC_BATCH])
-        failed = trial.status == "failed"
-        client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
-        return run_id
+        live.run_id = str(created.info.run_id)
+        live.params = [Param(k, track.text(v)) for k, v in runs.params_of(trial.config).items()]
+
+    def _batches(self, live: _Live) -> None:
+        """Send what waits, params and metrics together."""
+        while live.metrics or live.params:
+            metrics, params = live.metrics[: track.METRIC_BATCH], live.params[: track.PARAM_BATCH]
+            self.experiment.client.log_batch(live.run_id, metrics, params, [])
+            del live.metrics[: len(metrics)], live.params[: len(params)]
+
+
+def _ending(trial: TrialRun) -> dict[str, str]:
+    found = {"trial_status": trial.status}
+    return found | ({"error": trial.error} if trial.error else {})
+
+
+def _curve(fold: int | None, values: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Points of an epoch; those of one of several folds under names of its own."""
+    for name, value in values.items():
+        yield name if fold is None else f"fold_{fold}_{name}", value
+
+
+def _lone_curve(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
+    if len(trial.outcomes) == 1:
+        for epoch, curve in enumerate(trial.outcomes[0].history, start=1):
+            yield from ((name, value, epoch) for name, value in curve.items())
 
 
 def _metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): each fold's scores, their mean and spread; the curve of a lone fold."""
+    """(name, value, step): each fold's scores, their mean and spread; seconds in all."""
     finished = [outcome for outcome in trial.outcomes if outcome.status == "finished"]
     names = sorted({name for outcome in finished for name in outcome.scores})
     for name in names:
@@ -228,9 +321,6 @@ def _metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
         yield name, fmean(values), last
         if len(values) > 1:
             yield f"{name}_std", stdev(values), 0
-    if len(trial.outcomes) == 1:
-        for epoch, curve in enumerate(trial.outcomes[0].history, start=1):
-            yield from ((name, value, epoch) for name, value in curve.items())
     seconds = [outcome.cost["train_seconds"] for outcome in finished
                if "train_seconds" in outcome.cost]  # fmt: skip
     if seconds:

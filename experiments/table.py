@@ -69,6 +69,9 @@ def columns_of(comparison: Comparison) -> list[tuple[str, int, Cell]]:
     def mean(key: str, show: Callable[[Any], str]) -> Cell:
         return lambda row: "" if row[key] is None else show(row[key])
 
+    def benched(key: str, show: Callable[[Any], str]) -> Cell:
+        return lambda row: "" if row.get(key) is None else show(row[key])
+
     def value(key: str) -> Cell:
         return lambda row: "" if row[key] is None else str(row[key])
 
@@ -115,6 +118,11 @@ def columns_of(comparison: Comparison) -> list[tuple[str, int, Cell]]:
         ("infer\nimages/s", 6, mean("infer_images_per_second", significant)),
         ("memory\nMiB", 10, mean("peak_memory_bytes", lambda v: f"{v / MIB:.0f}")),
         ("train\ns", 11, mean("train_seconds", significant)),
+        ("bench\np50 ms", 2, benched("bench_latency_ms_p50", significant)),
+        ("bench infer\nimages/s", 3, benched("bench_infer_images_per_second", significant)),
+        ("bench infer\nMiB", 8, benched("bench_infer_memory_bytes", lambda v: f"{v / MIB:.0f}")),
+        ("bench train\nimages/s", 3, benched("bench_train_images_per_second", significant)),
+        ("bench train\nMiB", 8, benched("bench_train_memory_bytes", lambda v: f"{v / MIB:.0f}")),
     ]
     return [column for column in columns if any(column[2](row) for row in comparison.rows)]
 

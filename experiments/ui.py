@@ -97,7 +97,7 @@ def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Se
     print(f"Starting MLflow on {shown(uri)} (about 10 s)...", file=sys.stderr)
     with os.fdopen(handle, "wb") as log:
         # a group of its own, because the server forks workers that must go with it
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603  # MLflow of this Python, no shell
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -164,6 +164,14 @@ def _newest(client: MlflowClient) -> str | None:
         ids, "tags.level LIKE '%'", max_results=1, order_by=["attributes.start_time DESC"]
     )
     return str(runs[0].info.experiment_id) if runs else None
+
+
+def newest_name(client: MlflowClient) -> str:
+    """The name of the experiment that ran last. Raises BadInput: there is none."""
+    found = _newest(client)
+    if found is None:
+        raise BadInput("no runs yet: run a sweep first, ilsvrc sweep CONFIG")
+    return str(client.get_experiment(found).name)
 
 
 def _announce(addresses: Sequence[str], open_browser: bool) -> None:

@@ -1,28 +1,46 @@
-"""`ilsvrc ui --pictures DIR`: the views of the MLflow UI as PNG files, by headless Chromium."""
+"""`ilsvrc ui --pictures DIR`: MLflow's two views, the bubble chart and the report as PNG files."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import io
 import tempfile
-from collections.abc import Sequence
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments import ui, ui_views
-from experiments.errors import BadInput, FailedWork
+from experiments import learning_curves, pareto_html, report, report_html, ui, ui_views
+from experiments.compare import compare
+from experiments.errors import BadInput
+from experiments.headless import BROWSERS, Tab, find_browser, tab
 from experiments.track import connect
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 FILES = {ui_views.TABLE: "mlflow-table.png", ui_views.CHARTS: "mlflow-charts.png"}
-WIDTH, HEIGHT = 1800, 1000
+PAGES = ("pareto.png", "report.png")
+SIZES = {
+    ui_views.TABLE: (1600, 640), ui_views.CHARTS: (1600, 1240),
+    "pareto.png": (1040, 800), "report.png": (1240, 1280),
+}  # fmt: skip
+READY = {
+    ui_views.TABLE: "document.querySelectorAll('.ag-center-cols-container .ag-row').length",
+    ui_views.CHARTS: "document.querySelector('.scatterlayer .point') && "
+    "document.querySelector('.parcoords')",
+}
+LOADED = "document.querySelector('h1') && document.readyState == 'complete'"
+IN_THE_WAY = {  # buttons to press; the browser remembers that the side bar is folded
+    ui_views.TABLE: ("Hide banner", "Toggle sidebar"),
+    ui_views.CHARTS: ("Hide banner",),
+}
+SETTLING = 2.0  # seconds in which layouts move to their place
 BYTES, COLOURS = 200_000, 256  # a larger file is written again with so few colours
 # Opened by this name of this machine, the page leaves its chat panel closed.
 NAME = "10.0.0.1"
-SECONDS = 120
 
 
 def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
-    """Write a picture of the run table and one of the charts.
+    """Write a picture of the run table, the charts, accuracy against MACs, and the report.
 
     Args:
         uri: a store that is a database; it is served meanwhile.
@@ -34,7 +52,7 @@ def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
     """
     if uri.startswith(("http://", "https://")):
         raise BadInput("--pictures: expected a store that is a database; this one is a server")
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = find_browser()
     if browser is None:
         raise BadInput(f"--pictures needs a browser: install one of {', '.join(BROWSERS)}")
     client = connect(uri)
@@ -45,41 +63,52 @@ def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
         links = ui.links(client, f"http://{NAME}:{port}", experiment)
         if len(links) < len(FILES):
             raise BadInput("--pictures: no runs to draw, or a store that takes no views")
-        return [
-            _draw(browser, link, folder / name)
-            for link, name in zip(links, FILES.values(), strict=True)
-        ]
+        with tab(browser, [f"--host-resolver-rules=MAP {NAME} {ui.HOST}"]) as page:
+            drawn = [
+                _view(page, link, key, folder / FILES[key])
+                for link, key in zip(links, FILES, strict=True)
+            ]
     finally:
         ui.stop(server)
+    name = experiment or ui.newest_name(client)
+    with tab(browser) as page:
+        return drawn + [_page(page, text, folder / to) for text, to in _pages(client, name)]
 
 
-def flags(profile: Path, size: tuple[int, int]) -> list[str]:
-    """Of a browser without a window that waits for the page's scripts and calls nobody."""
-    return [
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}",
-        "--virtual-time-budget=30000", "--hide-scrollbars",
-    ]  # fmt: skip
+def _view(page: Tab, link: str, key: str, path: Path) -> Path:
+    page.open(link, SIZES[key], READY[key])
+    for label in IN_THE_WAY[key]:
+        page.evaluate(f"document.querySelector('button[aria-label=\"{label}\"]')?.click()")
+    return _save(page, path)
 
 
-def _draw(browser: str, link: str, path: Path) -> Path:
+def _pages(client: MlflowClient, name: str) -> list[tuple[str, str]]:
+    """The two pages of an experiment, and the names of their pictures; none without a result."""
+    try:
+        comparison = compare(client, [name], test="auto")
+    except BadInput:
+        return []
+    facts = report.gather(client, comparison)
+    curves = learning_curves.fetch(client, comparison)
+    texts = (pareto_html.page(comparison), report_html.page(comparison, facts, curves))
+    return list(zip(texts, PAGES, strict=True))
+
+
+def _page(page: Tab, text: str, path: Path) -> Path:
+    with tempfile.TemporaryDirectory(prefix="ilsvrc-page-") as scratch:
+        file = Path(scratch) / "page.html"
+        file.write_text(text, encoding="utf-8")
+        page.open(file.as_uri(), SIZES[path.name], LOADED)
+        return _save(page, path)
+
+
+def _save(page: Tab, path: Path) -> Path:
     from PIL import Image
 
-    with tempfile.TemporaryDirectory(prefix="ilsvrc-browser-") as scratch:
-        raw = Path(scratch) / "page.png"
-        own: Sequence[str] = [f"--host-resolver-rules=MAP {NAME} {ui.HOST}", f"--screenshot={raw}"]
-        command = [browser, *flags(Path(scratch) / "profile", (WIDTH, HEIGHT)), *own, link]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            raise FailedWork(f"--pictures: {browser} took more than {SECONDS} s") from None
-        if done.returncode or not raw.exists():
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise FailedWork(f"--pictures: {browser} ended with {done.returncode}: {last}")
-        with Image.open(raw) as image:
-            picture = image.convert("RGB")
-        picture.save(path, optimize=True)
-        if path.stat().st_size > BYTES:
-            picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    time.sleep(SETTLING)
+    with Image.open(io.BytesIO(page.picture())) as image:
+        picture = image.convert("RGB")
+    picture.save(path, optimize=True)
+    if path.stat().st_size > BYTES:
+        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     return path

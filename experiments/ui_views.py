@@ -86,6 +86,8 @@ def table(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
         "attributes.`Dataset`",
     ]
     wide = {column: max(110, 50 + 8 * len(column.split("`")[1])) for column in columns[:-1]}
+    # MLflow writes all 16 digits of a float
+    wide |= {f"metrics.`{name}`": 155 for name in (*_scores(metrics), "latency_ms_p50")}
     return {
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", *columns],
@@ -113,10 +115,13 @@ def charts(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
     cards.append(
         _card("PARALLEL", "ilsvrc-parallel", "ilsvrc-parallel")
         | {
+            # words are cut short on every axis but the first
             "selectedParams": ["model.name", *varies[:3]],
             # the last axis gives the lines their colours
             "selectedMetrics": [
-                name for name in ("params", "macs", *reversed(_scores(metrics))) if name in metrics
+                name
+                for name in (*CHART_COSTS, _score("val_top1", metrics), score)
+                if name in metrics
             ],
             "showAllRuns": True,
             "runsCountToCompare": 100,

@@ -8,7 +8,14 @@ from fake_store import row
 from scipy import stats
 
 from experiments import grouping
-from experiments.against_best import CORRECTED, MCNEMAR, PAIRED_T, checked, with_significance
+from experiments.against_best import (
+    CORRECTED,
+    MCNEMAR,
+    PAIRED_T,
+    SIGN_FLIP,
+    checked,
+    with_significance,
+)
 from experiments.errors import BadInput
 
 SIZES = {f"{name}{i}": (800.0, 200.0) for name in "abcd" for i in range(12)}
@@ -92,6 +99,31 @@ def test_one_seed_falls_back_on_mcnemar_over_the_same_images():
     assert found.rows[1]["better"] == pytest.approx(7 / 40)
     assert "40 images, seed 1" in found.significance["notes"][0]
     assert any("not of other seeds" in note for note in found.significance["notes"])
+
+
+def test_two_seeds_are_tested_together_image_by_image():
+    index = np.arange(40)
+    right = {"a0": index < 38, "b0": index < 38, "a1": index >= 1, "b1": (index >= 9)}
+    asked = []
+
+    def answers(run_id, part):
+        asked.append(run_id)
+        return index, right[run_id]
+
+    rows = [scored("a", [0.95, 0.975]), scored("b", [0.95, 0.775])]
+    found = compared(rows, answers=answers)
+    assert set(asked) == set(right)
+    # seed 1 alone sees no difference; of both, 8 images speak for a and none for b
+    assert found.rows[1]["p_value"] == pytest.approx(2 * 0.5**8)
+    assert found.rows[1]["better"] == pytest.approx(found.rows[0]["top1_mean"] - 0.8625)
+    assert found.rows[1]["tested_by"] == SIGN_FLIP
+    assert "40 images, seeds 1 and 2" in found.significance["notes"][0]
+    assert any("not of other seeds" in note for note in found.significance["notes"])
+
+    kept = {name: (index, hits) for name, hits in right.items() if name != "b1"}
+    found = compared(rows, answers=lambda run_id, part: kept.get(run_id))
+    assert found.rows[1]["tested_by"] == MCNEMAR
+    assert "40 images, seed 1)" in found.significance["notes"][0]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,13 @@ def test_failed_killed_and_running_are_counted_and_shown(store):
     assert "2 failed, 1 killed, 1 running" in text_of(found, 100)
 
 
+def test_an_attempt_that_was_made_again_is_not_left_out(store):
+    store.run(store.name, "lenet5", 1, {}, status="KILLED")
+    store.run(store.name, "lenet5", 1, top1(0.9))
+    store.run(store.name, "lenet5", 2, {}, status="KILLED")
+    assert compare.compare(store.client, [store.name]).left_out == {"KILLED": 1}
+
+
 def test_validation_stands_in_when_no_run_was_tested_and_says_so(store):
     store.run(store.name, "lenet5", 1, {"val_top1": 0.8, "macs": 1e6})
 

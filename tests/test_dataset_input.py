@@ -36,7 +36,10 @@ def test_it_names_the_source_as_mlflow_reads_it(source, name, kind, place):
 
 def test_it_holds_fingerprint_counts_and_split():
     made = record("digits", validation=np.arange(3))
-    assert made.dataset.digest == ("0123456789abcdef" * 4)[:36]
+    assert made.dataset.digest.startswith(("0123456789abcdef" * 4)[:27] + "-")
+    assert len(made.dataset.digest) == 36
+    other = record("digits", validation=np.arange(4)).dataset
+    assert other.digest != made.dataset.digest, "MLflow would keep one profile for both"
     profile = json.loads(made.dataset.profile)
     assert profile["images"] == {"train": 7, "val": 3, "test": 2}
     assert profile["num_rows"] == 12

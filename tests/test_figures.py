@@ -106,6 +106,20 @@ def test_the_axis_is_in_its_unit_and_turns_round_for_rates():
     assert "memory 900 MiB" in pareto_html.page(by_cost())
 
 
+@pytest.mark.parametrize("largest", [6e6, 3e7, 3e8, 1e10])
+def test_a_logarithmic_axis_has_ticks_whatever_its_length(largest):
+    rows = [row("a", 1e6, 1e4, 0.5, None), row("b", largest, 1e4, 0.6, None)]
+    figure, _, _ = plots.draw(comparison(rows))
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_xlim()
+    shown = [x for x in figure.axes[0].get_xticks() if low <= x <= high]
+    ticks = re.findall(
+        r'text-anchor="middle">([\d.]+ [kMG])</text>', pareto_html.svg(comparison(rows))
+    )
+    assert 3 <= len(shown) <= 8
+    assert len(ticks) == len(shown)
+
+
 def test_forty_one_rows_are_drawn_and_those_on_the_front_named():
     rows = [row(f"net{i}", 1e6 * (i + 1), 1e4, 0.5 + 0.001 * (i % 7), None) for i in range(41)]
     found = comparison(rows)
@@ -232,17 +246,19 @@ def test_curves_are_means_over_seeds_as_far_as_all_trained():
     assert learning_curves.draw(found, {}) is None
 
 
-def test_thirty_curves_are_told_apart_by_naming_seven():
+def test_thirty_curves_are_told_apart_by_naming_fourteen():
     rows = [row(f"net{i}", 1e6, 1e4, 0.9 - 0.01 * i, None) for i in range(30)]
     curves = {r["name"]: {"val_top1": [{1: 0.1, 2: r["top1_mean"]}]} for r in rows}
     drawn = learning_curves.draw(comparison(rows), curves)
     (axes,) = drawn.figure.axes
     named = [t for t in drawn.figure.texts if t.get_text().startswith("net")]
-    assert [t.get_text() for t in named][::-1] == [f"net{i}" for i in range(7)]
+    assert [t.get_text() for t in named][::-1] == [f"net{i}" for i in range(14)]
+    looks = {(x.get_color(), x.get_linestyle()) for x in axes.lines if x.get_gid()}
+    assert len(looks) == 14 + 1, "and one for the others"
     boxes = [t.get_window_extent() for t in named]
     assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
     assert len([x for x in axes.lines if x.get_gid()]) == 30
-    assert "first 7 of 30 rows" in texts_of(drawn.figure)
+    assert "first 14 of 30 rows" in texts_of(drawn.figure)
 
 
 # --- depth ----------------------------------------------------------------------------------

@@ -274,7 +274,11 @@ def test_early_stopping_restores_and_scores_the_best_epoch(tmp_path):
 
 def test_dry_run_tells_data_cost_and_fits_and_writes_nothing(swept, tmp_path):
     _, config, _ = swept
-    told = answer(tmp_path, "sweep", config, "--dry-run")
+    rule = "train.optimizer.learning_rate"
+    scaled = (f"{rule}_scaling=linear", f"{rule}_for_batch=32", "data.batch_size=96")
+    told = answer(tmp_path, "sweep", config, "--dry-run", *scaled)
+    written = told["config"]["train"]["optimizer"]["learning_rate"]
+    assert told["update"]["learning_rate"] == pytest.approx(3 * written)
     assert told["fits"] == 4
     assert told["data"]["images"] == 1797
     assert told["data"]["classes"] == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -94,6 +95,24 @@ def test_protocol_reads_as_a_methods_section(found):
         assert part in text
 
 
+def test_protocol_tells_of_what_updates_have_that_most_have_not(found):
+    comparison, facts, _ = found
+    assert "clipped" not in "\n".join(sentences(comparison, facts))
+    special = {
+        "train.accumulate": 4,
+        "train.optimizer.learning_rate_scaling": "sqrt",
+        "train.optimizer.learning_rate_for_batch": 256,
+        "train.optimizer.clip.norm": None,
+        "train.optimizer.clip.global_norm": 2.0,
+        "train.optimizer.ema.momentum": 0.99,
+        "train.optimizer.ema.warmup": True,
+    }
+    told = "\n".join(sentences(comparison, replace(facts, settings=facts.settings | special)))
+    for part in ("rate as for batches of 256, sqrt scaling", "clipped to a global norm of 2.0",
+                 "averages of the weights, momentum 0.99, warmed up", "over 4 parts"):  # fmt: skip
+        assert part in told
+
+
 class Reader(HTMLParser):
     """What a browser makes of the page: texts of cells, and whether all that opens closes."""
 
@@ -150,7 +169,7 @@ def test_table_points_and_sections_are_all_there(found):
     reader = Reader()
     reader.feed(page)
     head, *rows = reader.rows[:4]
-    assert head[:3] == ["front", "model", "n"]
+    assert head[:3] == ["●", "model", "n"]
     assert [cells[1] for cells in rows] == ["nin", "lenet5", EVIL]
     assert rows[0][head.index("test top-1 %")] == "91.5 ± 0.7"
     shown = page[: page.index("<template")]

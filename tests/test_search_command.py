@@ -130,6 +130,9 @@ def test_the_store_has_a_parent_a_run_a_trial_and_the_refit(here):
     assert parent.data.tags["level"] == "search"
     assert parent.data.params["search.strategy"] == "grid"
     assert parent.data.params["validation.folds"] == "2"
+    [given] = [one.dataset for one in parent.inputs.dataset_inputs]
+    assert given.digest == parent.data.tags["source_fingerprint"][:36]
+    assert json.loads(given.profile) == {"num_rows": 1797}
     assert parent.data.metrics["val_top1"] == here["best"]["score"]
     assert parent.data.metrics["test_top1"] == here["refit"]["test_top1"]
     children = client.search_runs(
@@ -351,6 +354,49 @@ def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
     assert client.get_run(result["run_id"]).info.status == "FINISHED"
     assert result["fits"]["done"] == 4
     assert began[2:] == [("trial", 1, "fold", fold) for fold in (0, 0, 1)]
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_a_long_trial_has_curves_while_it_runs_and_no_point_twice(folds, monkeypatch):
+    """The second trial is stopped in its second epoch, and made anew by the next start."""
+    monkeypatch.setattr("experiments.search_track.LIVE_SECONDS", 0.0)
+    client, seen, stops = MlflowClient(uri()), [], [True]
+    real = SearchRuns.point
+
+    def point(runs, path, fold, epoch, values, of):
+        real(runs, path, fold, epoch, values, of)
+        found = client.get_run(runs._live[path].run_id)
+        seen.append((path, found.info.status, found.data.tags["trial_status"]))
+        name = "val_top1" if fold is None else f"fold_{fold}_val_top1"
+        assert [m.step for m in client.get_metric_history(found.info.run_id, name)] == [
+            *range(1, epoch + 1)
+        ]
+        assert found.data.metrics[name] == values["val_top1"]
+        if (path, epoch) == ("trial/1", 2) and stops:
+            stops.clear()
+            raise Stopped
+
+    monkeypatch.setattr(SearchRuns, "point", point)
+    words = (*ONE, f"validation.folds={folds if folds > 1 else 'null'}", "train.epochs=3")
+    with pytest.raises(Stopped):
+        go(config("l", *words))
+    result = go(config("l", *words))
+    assert set(seen) == {(f"trial/{n}", "RUNNING", "running") for n in range(2)}
+    [experiment] = [e for e in client.search_experiments() if e.name == "l"]
+    found = client.search_runs([experiment.experiment_id])
+    made = {run.data.tags["path"]: run for run in found}
+    assert sorted(made) == ["search", "trial/0", "trial/1"]
+    assert len(found) == 3
+    names = ["val_top1"] if folds == 1 else ["fold_0_val_top1", "fold_1_val_top1"]
+    for number, trial in enumerate(result["trials"]):
+        run = made[f"trial/{number}"]
+        assert (run.info.status, run.data.tags["trial_status"]) == ("FINISHED", "finished")
+        assert run.data.params["train.epochs"] == "3"
+        assert run.data.metrics["val_top1"] == trial["score"]
+        for name in names:
+            steps = [m.step for m in client.get_metric_history(run.info.run_id, name)]
+            assert set(steps) == {1, 2, 3}
+            assert len(steps) == len(set(steps)) + (folds == 1)  # its last point and its score
 
 
 def test_a_store_that_fails_costs_a_line_and_gets_the_rest_later(monkeypatch, capsys):

@@ -18,7 +18,7 @@ from browser import browser
 from fake_store import FakeStore
 from PIL import Image
 
-from experiments import dataset_input, ui, ui_pictures, ui_views
+from experiments import dataset_input, headless, ui, ui_pictures, ui_views
 from experiments.config import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.jobs import Job
@@ -88,23 +88,24 @@ def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
     monkeypatch.setattr(ui, "start", lambda uri, port, origin: server)
     monkeypatch.setattr(ui, "stop", lambda server: None)
     made = ui_pictures.draw(store.uri, tmp_path / "pictures", "quickstart")
-    assert [path.name for path in made] == ["mlflow-table.png", "mlflow-charts.png"]
+    assert [path.name for path in made] == [*ui_pictures.FILES.values(), *ui_pictures.PAGES]
     colours = []
-    for path in made:
+    for path, size in zip(made, ui_pictures.SIZES.values(), strict=True):
         assert path.stat().st_size < 200_000
         with Image.open(path) as picture:
-            assert picture.size == (ui_pictures.WIDTH, ui_pictures.HEIGHT)
-            chart = np.asarray(picture.convert("RGB"))[300:, 600:].reshape(-1, 3).astype(int)
-        vivid = chart[np.ptp(chart, axis=1) > 90]
+            assert picture.size == size
+            drawn = np.asarray(picture.convert("RGB"))[200:, 500:].reshape(-1, 3).astype(int)
+        vivid = drawn[np.ptp(drawn, axis=1) > 90]
         colours.append(len(np.unique(vivid, axis=0)))
-    table, charts = colours
+    table, charts, pareto, report = colours
     assert charts > 20 > table
+    assert min(pareto, report) > 20
 
 
 def test_pictures_of_what_cannot_be_drawn_are_refused(store, server, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"--pictures: .*database"):
         ui_pictures.draw(server.base_url, tmp_path)
-    monkeypatch.setattr(ui_pictures.shutil, "which", lambda name: None)
+    monkeypatch.setattr(headless.shutil, "which", lambda name: None)
     with pytest.raises(BadInput, match="needs a browser"):
         ui_pictures.draw(store.uri, tmp_path)
 
@@ -241,8 +242,8 @@ def test_a_servers_last_words_and_arguments_hold_no_password(tmp_path, monkeypat
 
 def rendered(url: str, folder: Path) -> tuple[str, list[str]]:
     """The page after its scripts ran, and what it complained of to the console."""
-    flags = ui_pictures.flags(folder / "profile", (2800, 1400))
-    flags += ["--dump-dom", "--enable-logging=stderr", "--v=0"]
+    flags = [*headless.FLAGS, "--virtual-time-budget=30000", f"--user-data-dir={folder / 'own'}"]
+    flags += ["--window-size=2800,1400", "--dump-dom", "--enable-logging=stderr", "--v=0"]
     done = subprocess.run([browser(), *flags, url], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]

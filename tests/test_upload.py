@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command import inside, write_config
@@ -64,12 +65,18 @@ class Broken:
         monkeypatch.setattr(runs, "PATIENCE", 0.1)
 
 
+class Images(list):
+    fingerprint = "fingerprint"
+
+
 def start_sweep(store):
     """A parent as a sweep has it, and its book."""
     config = settings.parse({"name": "scripted", "data": {"source": "digits"}})
     book = journal.of_sweep("scripted", "x").open()
     experiment = runs.Experiment("scripted", Tracking(uri=store))
-    parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]})
+    images = Images(range(9))
+    cells = [SimpleNamespace(plan=SimpleNamespace(config=config, source=images))] * 2
+    parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
     return experiment, book, parent
 
 
@@ -91,6 +98,9 @@ def test_a_sweep_goes_to_an_empty_store_and_only_once(monkeypatch, capsys, store
     [above] = of_level(there, "sweep")
     assert above.info.status == "FINISHED"
     assert above.data.params == {"sweep.seed": "[1, 2]"}
+    [given] = [one.dataset for one in above.inputs.dataset_inputs]
+    assert (given.name, given.digest) == ("digits", "fingerprint")
+    assert json.loads(given.profile) == {"num_rows": 9}
     originals = {run.data.params["seed"]: run for run in of_level(here)}
     assert len(originals) == len(ran)
     for copy in of_level(there):
@@ -98,7 +108,7 @@ def test_a_sweep_goes_to_an_empty_store_and_only_once(monkeypatch, capsys, store
         assert copy.data.metrics == original.data.metrics
         assert copy.data.params == original.data.params
         assert copy.data.tags["mlflow.parentRunId"] == above.info.run_id
-        assert copy.inputs.dataset_inputs[0].dataset.digest == "fingerprint"
+        assert copy.inputs.dataset_inputs[0].dataset.digest.startswith("fingerprint-")
         assert copy.info.start_time == original.info.start_time
         assert copy.info.end_time == original.info.end_time
         sides = [(here, original.info.run_id), (there, copy.info.run_id)]
