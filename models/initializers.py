@@ -22,7 +22,7 @@ class FanInUniform(Initializer):
 
     def __init__(self, scale: float = 1.0, seed: int | None = None) -> None:
         self.scale = scale
-        self.seed = random.randint(1, 10**9) if seed is None else seed  # as Keras's own do
+        self.seed = random.randint(1, 10**9) if seed is None else seed  # nosec B311  # as Keras does
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         limit = self.scale / math.prod(shape[:-1])

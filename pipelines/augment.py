@@ -3,6 +3,8 @@
 Images are uint8 or float32 [height, width, c] on 0..255. `key` is an int64 [2] tensor; the same
 key gives the same result, eagerly and in a graph, whatever the number of threads. Two ops of one
 recipe need two keys. Nothing here clips: the network's own mean subtraction comes after.
+What is drawn of a window, a mirroring or an offset can be drawn apart from its use, and for many
+images at once: shapes and keys [k, 2] instead of [2] give results with a first axis of k.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import tensorflow as tf
 from pipelines.draws import Op, colour_of, normal, position, uniform
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Drawn = Callable[[tf.Tensor], tf.Tensor]
 ATTEMPTS = 10  # draws of a random resized crop before it falls back to the centre
 
 
@@ -64,22 +67,24 @@ def inception_window(
     """
 
     def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        tall, wide = tf.unstack(tf.cast(shape, tf.float32))
+        tall, wide = tf.unstack(tf.cast(shape, tf.float32)[..., None], axis=-2)  # [..., 1]
         u = uniform([2 * ATTEMPTS + 2], key)
-        area = (scale[0] + u[:ATTEMPTS] * (scale[1] - scale[0])) * tall * wide
+        area = (scale[0] + u[..., :ATTEMPTS] * (scale[1] - scale[0])) * tall * wide
         low, high = math.log(ratio[0]), math.log(ratio[1])
-        aspect = tf.exp(low + u[ATTEMPTS : 2 * ATTEMPTS] * (high - low))
+        aspect = tf.exp(low + u[..., ATTEMPTS : 2 * ATTEMPTS] * (high - low))
         w, h = tf.round(tf.sqrt(area * aspect)), tf.round(tf.sqrt(area / aspect))
         fits = (w >= 1) & (w <= wide) & (h >= 1) & (h <= tall)
         # The fallback is a last candidate that always fits.
         inside = tf.clip_by_value(wide / tall, ratio[0], ratio[1])
-        h = tf.concat([h, [tf.maximum(1.0, tf.minimum(tall, tf.round(wide / inside)))]], 0)
-        w = tf.concat([w, [tf.maximum(1.0, tf.minimum(wide, tf.round(tall * inside)))]], 0)
-        chosen = tf.argmax(tf.concat([fits, [True]], 0))
-        hw = tf.cast(tf.stack([h[chosen], w[chosen]]), tf.int32)
+        h = tf.concat([h, tf.maximum(1.0, tf.minimum(tall, tf.round(wide / inside)))], -1)
+        w = tf.concat([w, tf.maximum(1.0, tf.minimum(wide, tf.round(tall * inside)))], -1)
+        chosen = tf.argmax(tf.concat([fits, tf.ones_like(fits[..., :1])], -1), axis=-1)[..., None]
+        both = tf.stack([h, w], axis=-2)
+        at = tf.stack([chosen, chosen], axis=-2)
+        hw = tf.cast(tf.gather(both, at, axis=-1, batch_dims=both.shape.rank - 1)[..., 0], tf.int32)
         free = tf.cast(shape, tf.int32) - hw
-        drawn = position(u[2 * ATTEMPTS :], free)
-        return tf.concat([tf.where(chosen < ATTEMPTS, drawn, free // 2), hw], 0)
+        drawn = position(u[..., 2 * ATTEMPTS :], free)
+        return tf.concat([tf.where(chosen < ATTEMPTS, drawn, free // 2), hw], -1)
 
     return window
 
@@ -102,11 +107,12 @@ def scale_window(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) 
     def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         whole = tf.cast(shape, tf.float32)
         u = uniform([3], key)
-        side = tf.cast(low + position(u[0], tf.constant(high - low)), tf.float32)
-        hw = tf.round(tf.constant(size, tf.float32) * tf.reduce_min(whole) / side)
+        side = tf.cast(low + position(u[..., :1], tf.constant(high - low)), tf.float32)
+        short = tf.reduce_min(whole, axis=-1, keepdims=True)
+        hw = tf.round(tf.constant(size, tf.float32) * short / side)
         hw = tf.cast(tf.clip_by_value(hw, 1.0, whole), tf.int32)
-        yx = position(u[1:], tf.cast(shape, tf.int32) - hw)
-        return tf.concat([yx, hw], 0)
+        yx = position(u[..., 1:], tf.cast(shape, tf.int32) - hw)
+        return tf.concat([yx, hw], -1)
 
     return window
 
@@ -153,13 +159,24 @@ def vertical_flip(probability: float = 0.5) -> Op:
     return _mirror(0, probability)
 
 
-def _mirror(axis: int, probability: float) -> Op:
-    def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        mirror = uniform([], key) < probability
-        flipped = tf.cond(mirror, lambda: tf.reverse(image, [axis]), lambda: tf.identity(image))
+def mirrored(probability: float) -> Drawn:
+    """drawn(key) -> bool [...]: whether a flip of this probability mirrors the image."""
+    return lambda key: uniform([], key) < probability
+
+
+def mirror(axis: int) -> Op:
+    """op(image [h, w, c], wanted): the image, turned round along axis 0 or 1 where `wanted`."""
+
+    def op(image: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        flipped = tf.cond(wanted, lambda: tf.reverse(image, [axis]), lambda: tf.identity(image))
         return tf.ensure_shape(flipped, image.shape)
 
     return op
+
+
+def _mirror(axis: int, probability: float) -> Op:
+    drawn, op = mirrored(probability), mirror(axis)
+    return lambda image, key: op(image, drawn(key))
 
 
 def pca_jitter(
@@ -177,6 +194,16 @@ def pca_jitter(
     0.1 is meant for 0..1, as the usual implementations have it.
     Raises ValueError for images that are not RGB.
     """
+    drawn = pca_offset(sigma, eigenvalues, eigenvectors)
+    return lambda image, key: shift(image, drawn(key))
+
+
+def pca_offset(
+    sigma: float,
+    eigenvalues: Sequence[float] | np.ndarray | tf.Tensor,
+    eigenvectors: Sequence[Sequence[float]] | np.ndarray | tf.Tensor,
+) -> Drawn:
+    """drawn(key) -> float32 [..., 3]: what `pca_jitter` adds to every pixel of the image."""
     axes: Any = eigenvectors
     if not tf.is_tensor(eigenvectors):
         axes = np.asarray(eigenvectors, np.float32)
@@ -187,18 +214,24 @@ def pca_jitter(
         )
     spread = colour_of(eigenvalues) * np.float32(sigma)
 
-    def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        alpha = normal([3], key)
-        offset = 255.0 * tf.linalg.matvec(axes, alpha * spread)
-        image = tf.cast(image, tf.float32)
-        if image.shape.is_fully_defined():
-            # One add of rows [width * 3] is far faster than a broadcast over three channels.
-            height, width, _ = image.shape
-            rows = tf.reshape(image, [height, width * 3]) + tf.tile(offset, [width])
-            return tf.reshape(rows, [height, width, 3])
-        return image + offset
+    def drawn(key: tf.Tensor) -> tf.Tensor:
+        alpha = normal([3], key) * spread
+        # Term by term: how a product of matrices is rounded depends on how many there are.
+        first, second, third = (axes[:, i] * alpha[..., i : i + 1] for i in range(3))
+        return 255.0 * (first + second + third)
 
-    return op
+    return drawn
+
+
+def shift(image: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """uint8 or float32 image [h, w, 3] plus a colour [3], float32."""
+    image = tf.cast(image, tf.float32)
+    if not image.shape.is_fully_defined():
+        return image + offset
+    # One add of rows [width * 3] is far faster than a broadcast over three channels.
+    height, width, _ = image.shape
+    rows = tf.reshape(image, [height, width * 3]) + tf.tile(offset, [width])
+    return tf.reshape(rows, [height, width, 3])
 
 
 def resize_window(size: tuple[int, int]) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines import in_memory
 from pipelines.keys import EPOCH_BITS, INDEX_BITS, epoch_order, image_key
+from pipelines.portions import WHOLE, Portion, part, read
 from pipelines.recipes import BATCH_OPS, PRESETS, Step, check_steps, render
 from pipelines.sources import Source
 from pipelines.threads import PREFETCHED, fixed, workers
@@ -21,12 +22,12 @@ from pipelines.threads import PREFETCHED, fixed, workers
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pipelines.loading import Loader
     from pipelines.statistics import Colours, Statistics
 
 __all__ = ["PRESETS", "Step", "batch_maker", "evaluation_dataset", "render", "training_dataset"]
 
-FLIPS = ("horizontal_flip", "vertical_flip")
-KEEP_RANGE = ("pad_and_crop", *FLIPS)  # 0..255 in, 0..255 out
+DRAWN_AHEAD = 256  # images in files whose numbers are drawn at once
 
 
 def training_dataset(
@@ -44,6 +45,7 @@ def training_dataset(
     transfer: str = "float32",
     antialias: bool = True,
     threads: int = 0,
+    portion: Portion = WHOLE,
 ) -> tf.data.Dataset:
     """(images float32 [b, *size, c] 0..255, labels int64 [b]) of all epochs in order.
 
@@ -52,6 +54,8 @@ def training_dataset(
                images are a pair (uint8 [b, *size, c], float32 [b, c] to be added to them)
     antialias  training windows of more than twice `size`; off, all are plain bilinear
     threads    0: TensorFlow's own pool; n: a private one (`threads.fixed`)
+    portion    what this process reads of each batch, where several train one network together;
+               batches that are mixed are made whole first
 
     With mixup or cutmix among the steps labels are float32 [b, classes], each row of sum one.
     Each epoch is a fresh permutation of `indices`; its last batch is what is left over, and never
@@ -60,6 +64,8 @@ def training_dataset(
     Raises ValueError for no images, bad steps, or numbers outside their range.
     """
     import tensorflow as tf
+
+    from pipelines.loading import loader
 
     chosen = _checked(source, indices, batch_size)
     _within("epochs", epochs, 1, 2**EPOCH_BITS - 1 - first_epoch)
@@ -71,20 +77,30 @@ def training_dataset(
     with tf.device("CPU:0"):
         rows = tf.constant(chosen)
         labels = tf.constant(source.labels)
-    one = _loader(
+    load = loader(
         source, size, steps, statistics, seed, crop_fraction, transfer, antialias=antialias
     )
     mixed = _mixed(source, steps, labels, seed)
+    before, after = portion, WHOLE  # the images are made
+    if any(step["op"] in BATCH_OPS for step in steps):
+        before, after = after, before
 
     def decoded(epoch: tf.Tensor) -> tf.data.Dataset:
         # A call for each image: batches made whole would each wait for their slowest image.
-        indices = tf.data.Dataset.from_tensor_slices(epoch_order(rows, seed, epoch))
-        images = _map(indices, lambda index: (index, one(epoch, index)), threads)
-        return images.batch(batch_size).map(
-            tf.autograph.experimental.do_not_convert(
-                lambda batch, images: mixed(epoch, batch, images)
+        def batches(order: tf.Tensor, size: int) -> tf.data.Dataset:
+            found = tf.data.Dataset.from_tensor_slices(order)
+            images = _images(load, found, epoch, threads)
+            return images.batch(size).map(
+                tf.autograph.experimental.do_not_convert(
+                    lambda batch, images: part(mixed(epoch, batch, images), after)
+                )
             )
-        )
+
+        order = epoch_order(rows, seed, epoch)
+        if before == WHOLE:
+            return batches(order, batch_size)
+        full, *rest = (batches(*own) for own in read(order, n, batch_size, before))
+        return full.concatenate(rest[0]) if rest else full
 
     every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
     if source.array is None:
@@ -100,7 +116,10 @@ def training_dataset(
         )
         plain = all(step["op"] in BATCH_OPS for step in steps)
         views = in_memory.views_of(source, size, crop_fraction) if plain else None
-        data = _map(data, _whole(views, steps, one, mixed, transfer), threads)
+        make = _whole(views, steps, load.one, mixed, transfer)
+        data = _map(
+            data, lambda epoch, batch: part(make(epoch, part(batch, before)), after), threads
+        )
     return _finish(data, epochs * math.ceil(n / batch_size), threads)
 
 
@@ -118,9 +137,11 @@ def batch_maker(
     For any graph, on the device of `held`; seed and statistics may be tensors of that graph, so
     that one trace serves them all. Raises ValueError for bad steps.
     """
+    from pipelines.loading import loader
+
     steps = check_steps(steps)
     _check_transfer(transfer, steps)
-    one = _loader(
+    one = loader(
         held.source,
         held.size,
         steps,
@@ -129,7 +150,7 @@ def batch_maker(
         held.crop_fraction,
         transfer,
         antialias=antialias,
-    )
+    ).one
     mixed = _mixed(held.source, steps, held.labels, seed)
     return _whole(held.views, steps, one, mixed, transfer)
 
@@ -244,86 +265,22 @@ def _check_transfer(transfer: str, steps: Sequence[Step]) -> None:
         )
 
 
-def _loader(
-    source: Source,
-    size: tuple[int, int],
-    steps: Sequence[Step],
-    statistics: Statistics | Colours,
-    seed: int | tf.Tensor,
-    crop_fraction: float,
-    transfer: str,
-    *,
-    antialias: bool,
-) -> Callable[[tf.Tensor, tf.Tensor], Any]:
-    """(epoch, index) -> one augmented image [*size, c], or (image, offset [c]) for the device."""
+def _images(
+    load: Loader, indices: tf.data.Dataset, epoch: tf.Tensor, threads: int
+) -> tf.data.Dataset:
+    """(index, image) of each index, by a call for each image."""
     import tensorflow as tf
 
-    from pipelines import augment
-    from pipelines.crops import exact
-    from pipelines.ops import OPS, WINDOWS, make, make_window
-
-    of_images = [(at, step) for at, step in enumerate(steps) if step["op"] in OPS]
-    offset = None
-    if transfer == "uint8" and of_images and of_images[-1][1]["op"] == "pca_jitter":
-        at, step = of_images.pop()
-        offset = at, make(step, size, statistics)
-    window: tuple[int, augment.Window] | None = None
-    flips: list[tuple[int, augment.Op]] = []
-    for at, step in enumerate(steps):
-        if step["op"] in WINDOWS:
-            window = at, make_window(step, size)
-    if window is not None:
-        # Mirrored before the resize: an uint8 window is smaller than a float32 image.
-        while of_images and of_images[0][1]["op"] in FLIPS:
-            at, step = of_images.pop(0)
-            flips.append((at, make(step, size, statistics)))
-    ops = [(at, make(step, size, statistics)) for at, step in of_images]
-    clip = any(step["op"] not in KEEP_RANGE for _, step in of_images)
-    views = None
-    if window is None:
-        views = in_memory.views_of(source, size, crop_fraction)
-    view = exact(source, size, crop_fraction)
-    resize = augment.resize_window(size) if antialias else _plain_resize(size)
-    shape = [*size, source.image_shape[2]]
-
-    def load(epoch: tf.Tensor, index: tf.Tensor) -> Any:
-        def key(position: int) -> tf.Tensor:
-            return image_key(seed, epoch, index, position)
-
-        if window is not None:
-            # Sampled before decoding: of a file only this window is decoded.
-            image = source.images(index, lambda stored: window[1](stored, key(window[0])))
-            for position, op in flips:
-                image = op(image, key(position))
-            image = resize(image)
-        elif views is not None:
-            image = tf.gather(views, index)
-        else:
-            image = view(index)
-        for position, op in ops:
-            image = op(image, key(position))
-        if transfer == "float32":
-            return tf.ensure_shape(in_memory.as_float(image), shape)
-        image = tf.ensure_shape(in_memory.whole_levels(image, clip=clip), shape)
-        if offset is None:
-            return image
-        position, op = offset
-        return image, op(tf.zeros([1, 1, 3]), key(position))[0, 0]  # black with it added
-
-    return load
-
-
-def _plain_resize(size: tuple[int, int]) -> Callable[[tf.Tensor], tf.Tensor]:
-    import tensorflow as tf
-
-    def resize(part: tf.Tensor) -> tf.Tensor:
-        # In float32 beforehand: the op is slower on uint8.
-        resized = tf.raw_ops.ResizeBilinear(
-            images=tf.cast(part, tf.float32)[None], size=size, half_pixel_centers=True
-        )
-        return tf.reshape(resized, [*size, part.shape[-1]])
-
-    return resize
+    if not load.ahead:
+        return _map(indices, lambda index: (index, load.one(epoch, index)), threads)
+    several = indices.batch(DRAWN_AHEAD).map(
+        tf.autograph.experimental.do_not_convert(lambda rows: (rows, load.draw(epoch, rows)))
+    )
+    return _map(
+        several.unbatch(),
+        lambda index, numbers: (index, load.pixels(epoch, index, numbers)),
+        threads,
+    )
 
 
 def _map(data: tf.data.Dataset, load: Callable[..., Any], threads: int) -> tf.data.Dataset:

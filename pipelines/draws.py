@@ -1,14 +1,21 @@
-"""Random draws of one op on one image, from its key alone."""
+"""Random draws of one op, from the key of an image alone: of one image, or of many at once.
+
+A key is int64 [2]; keys of many images are [k, 2], and their draws have a first axis of k.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from pipelines.philox import uniform_rows
+
 Op = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 PHILOX = 1  # of tf.random.Algorithm
+LEAST = 1e-7  # for the logarithm of a draw; other draws are multiples of 2**-23
 
 
 def uniform(shape: Sequence[int] | tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -16,18 +23,32 @@ def uniform(shape: Sequence[int] | tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 
     Equal to tf.random.stateless_uniform, without its scaling to a range: four ops fewer a draw.
     """
+    if key.shape.rank == 2:
+        return tf.reshape(uniform_rows(math.prod(shape), key), [-1, *shape])
     stream = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key)
     return tf.raw_ops.StatelessRandomUniformV2(
         shape=shape, key=stream.key, counter=stream.counter, alg=PHILOX
     )
 
 
-def normal(shape: Sequence[int] | tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """float32 of mean 0 and deviation 1, as `uniform` is drawn."""
-    stream = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key)
-    return tf.raw_ops.StatelessRandomNormalV2(
-        shape=shape, key=stream.key, counter=stream.counter, alg=PHILOX
-    )
+def normal(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    """float32 of mean 0 and deviation 1, by Box and Muller's formula.
+
+    tf.random.stateless_normal up to its rounding. In float64 and then rounded: in float32 the last
+    bit depends on a number's place in its tensor, and so on what else is drawn with it.
+    """
+    count = math.prod(shape)
+    u = tf.cast(uniform([-(-count // 2), 2], key), tf.float64)
+    radius = tf.sqrt(-2.0 * tf.math.log(tf.maximum(u[..., 0], LEAST)))
+    angle = tf.cast(tf.cast(2.0 * math.pi * u[..., 1], tf.float32), tf.float64)
+    pairs = tf.stack([tf.sin(angle) * radius, tf.cos(angle) * radius], axis=-1)
+    flat = tf.reshape(tf.cast(pairs, tf.float32), [*_first(key), count + count % 2])
+    return tf.reshape(flat[..., :count], [*_first(key), *shape])
+
+
+def _first(key: tf.Tensor) -> list[int]:
+    """The axis of many keys, as tf.reshape takes it."""
+    return [-1] if key.shape.rank == 2 else []
 
 
 def between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:

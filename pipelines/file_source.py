@@ -26,6 +26,8 @@ from pipelines.verify import Files, read_range
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pipelines.decode import Cut
+
 BATCH = 256  # images of a small set that are decoded in one step
 
 
@@ -45,8 +47,12 @@ class FileSource(Source):
         fingerprint: str,
         official_splits: dict[str, np.ndarray] | None,
         corrupt: list[tuple[str, str]],
+        shapes: np.ndarray | None = None,
     ) -> None:
-        """`orientations` [n] turns images upright, EXIF 1..8; None: pixels stay as stored."""
+        """`orientations` [n] turns images upright, EXIF 1..8; None: pixels stay as stored.
+
+        `shapes` [n, 2] are those of the upright images.
+        """
         self.spec = spec
         self.files = files
         self.labels = labels
@@ -55,6 +61,7 @@ class FileSource(Source):
         self.default_size = natural_size(*image_shape[:2])
         self.official_splits = official_splits
         self.corrupt = corrupt
+        self.shapes = shapes
         self._fingerprint = fingerprint
         self._orientations = orientations
         self._path_tensor: tf.Tensor | None = None
@@ -88,16 +95,26 @@ class FileSource(Source):
 
         from pipelines.decode import decode, decode_window
 
-        contents = self.contents(index)
-        turn = None
-        if self._orientations is not None:
-            if self._orientation_tensor is None:
-                with tf.init_scope(), tf.device("CPU:0"):
-                    self._orientation_tensor = tf.constant(self._orientations)
-            turn = tf.gather(self._orientation_tensor, index)
+        contents, turn = self.contents(index), self._turn(index)
         if window is not None:
             return decode_window(contents, self.image_shape[2], window, turn)
         return tf.ensure_shape(decode(contents, self.image_shape[2], turn), self.image_shape)
+
+    def part(self, index: tf.Tensor, cut: Cut) -> tf.Tensor:
+        from pipelines.decode import decode_cut
+
+        return decode_cut(self.contents(index), self.image_shape[2], cut, self._turn(index))
+
+    def _turn(self, index: tf.Tensor) -> tf.Tensor | None:
+        """EXIF orientation of the image at a scalar index; None where all are upright as stored."""
+        import tensorflow as tf
+
+        if self._orientations is None:
+            return None
+        if self._orientation_tensor is None:
+            with tf.init_scope(), tf.device("CPU:0"):
+                self._orientation_tensor = tf.constant(self._orientations)
+        return tf.gather(self._orientation_tensor, index)
 
     def _read(self, i: np.ndarray) -> bytes:
         path, offset, size = self.files.paths[i], int(self.files.offsets[i]), self.files.sizes[i]
@@ -185,6 +202,7 @@ def file_source(
         digest.hexdigest(),
         splits,
         corrupt,
+        shapes,
     )
     source.digests = index.digests[good, :16]
     if size is None or len(good) * math.prod(size) * channels > memory_limit_bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 # Formats that people keep beside JPEG and PNG, so that a refusal can name them: offset, bytes.
@@ -16,6 +18,13 @@ OTHERS = (
     (0, b"%PDF", "PDF"),
 )
 ORIENTATION_TAG, SHORT = 0x0112, 3
+# A marker that a length follows, or the end of the picture. Markers 01 and D0 to D8 have no length,
+# and FF 00 is a byte of compressed pixels.
+MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
+SCAN = 0xDA
+# Each costs the decoder time out of all proportion to its bytes: a scan of 31 bytes is a pass over
+# all of the picture, a text of 8 kB inflates to 8 MB. Encoders write about ten of either.
+MOST_SCANS, MOST_TEXTS, MOST_SEGMENTS = 100, 100, 100_000
 
 
 class HeaderError(ValueError):
@@ -51,25 +60,17 @@ def _png(contents: bytes) -> Header:
     width, height = struct.unpack_from(">II", contents, 16)
     if not (0 < width < 2**31 and 0 < height < 2**31):  # the limits of the format
         raise HeaderError("is a truncated or damaged PNG file")
+    if contents.count(b"zTXt") + contents.count(b"iTXt") > MOST_TEXTS:
+        raise HeaderError(f"is a PNG file with more than {MOST_TEXTS} compressed texts")
     return Header("PNG", height, width, 1)
 
 
 def _jpeg(contents: bytes) -> Header:
-    """ITU T.81, annex B: segments up to the frame header, as libjpeg looks for them."""
-    at, orientation = 2, 1
-    while True:
-        at = contents.find(b"\xff", at)
-        while 0 <= at < len(contents) and contents[at] == 0xFF:
-            at += 1
-        if not 0 <= at < len(contents) - 3:
+    """ITU T.81, annex B: segments up to the frame header."""
+    orientation = 1
+    for marker, at, length in _segments(contents):
+        if marker == SCAN:  # the picture starts without a frame header
             break
-        marker = contents[at]
-        at += 1
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # has no length
-            continue
-        if marker in (0xD9, 0xDA):  # the picture starts or ends without a frame header
-            break
-        length = struct.unpack_from(">H", contents, at)[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if at + 8 > len(contents):
                 break
@@ -78,11 +79,30 @@ def _jpeg(contents: bytes) -> Header:
                 raise HeaderError(f"is a JPEG file of {precision} bits a sample; 8 can be read")
             if not height or not width:
                 break
+            if contents.count(b"\xff\xda", at) > MOST_SCANS:  # those of appended films included
+                scans = sum(marker == SCAN for marker, _, _ in _segments(contents))
+                if scans > MOST_SCANS:
+                    raise HeaderError(f"is a JPEG file of {scans} scans; {MOST_SCANS} are read")
             return Header("JPEG", height, width, orientation)
         if marker == 0xE1 and contents.startswith(b"Exif\0\0", at + 2):
             orientation = _orientation(contents[at + 8 : at + length])
-        at += max(length, 2)
     raise HeaderError("is a truncated or damaged JPEG file")
+
+
+def _segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, where its length stands, length) up to the end of the picture, as libjpeg finds
+    them: over whatever lies between, compressed pixels too. Raises HeaderError for far too many.
+    """
+    at = 2
+    for _ in range(MOST_SEGMENTS):
+        found = MARKER.search(contents, at)
+        if found is None or found.end() + 2 > len(contents) or found[1] == b"\xd9":
+            return
+        at = found.end()
+        (length,) = struct.unpack_from(">H", contents, at)
+        yield found[1][0], at, length
+        at += max(length, 2)
+    raise HeaderError(f"is a JPEG file of more than {MOST_SEGMENTS} segments")
 
 
 def _orientation(tiff: bytes) -> int:

@@ -18,12 +18,18 @@ EPOCH_BITS, INDEX_BITS, OP_BITS = 23, 32, 8
 def image_key(
     seed: int | tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, position: int
 ) -> tf.Tensor:
-    """int64 [2], for the op at `position` of the recipe on the image at `index` in this epoch."""
+    """int64 [2], for the op at `position` of the recipe on the image at `index` in this epoch.
+
+    Of indices [k]: [k, 2].
+    """
     import tensorflow as tf
 
     base = tf.bitwise.left_shift(epoch, np.int64(INDEX_BITS + OP_BITS))
     base += tf.bitwise.left_shift(index, np.int64(OP_BITS))
-    return tf.stack([tf.cast(seed, tf.int64), base + position])
+    word = tf.cast(seed, tf.int64)
+    if base.shape.rank:
+        word = tf.fill(tf.shape(base), word)
+    return tf.stack([word, base + position], axis=-1)
 
 
 def epoch_order(rows: tf.Tensor, seed: int | tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines import augment, colour, erasing, geometry
-from pipelines.augment import Op, Window
+from pipelines.augment import Drawn, Op, Window
 from pipelines.recipes import Step
 from pipelines.statistics import Colours, Statistics
 
@@ -19,8 +19,6 @@ WINDOWS: dict[str, Callable[[Step, Size], Window]] = {
 
 OPS: dict[str, Callable[[Step, Size, Statistics | Colours], Op]] = {
     "pad_and_crop": lambda s, size, of: augment.pad_and_crop(size, s["padding"], of.mean),
-    "horizontal_flip": lambda s, size, of: augment.horizontal_flip(s["probability"]),
-    "vertical_flip": lambda s, size, of: augment.vertical_flip(s["probability"]),
     "right_angles": lambda s, size, of: geometry.right_angles(s["probability"]),
     "translate": lambda s, size, of: geometry.translate(s["fraction"], *_rest(s, of)),
     "rotate": lambda s, size, of: geometry.rotate(s["degrees"], *_rest(s, of)),
@@ -31,11 +29,18 @@ OPS: dict[str, Callable[[Step, Size, Statistics | Colours], Op]] = {
     "contrast": lambda s, size, of: colour.contrast(s["factor"], s["probability"]),
     "saturation": lambda s, size, of: colour.saturation(s["factor"], s["probability"]),
     "hue": lambda s, size, of: colour.hue(s["shift"], s["probability"]),
-    "pca_jitter": lambda s, size, of: augment.pca_jitter(
-        s["sigma"], of.eigenvalues, of.eigenvectors
-    ),
     "random_erasing": lambda s, size, of: erasing.random_erasing(
         s["area"], s["ratio"], of.mean if s["fill"] == "mean" else None, s["probability"]
+    ),
+}
+
+# Ops whose draws can be made before there is an image: drawn(key), and op(image, drawn).
+APART: dict[str, Callable[[Step, Statistics | Colours], tuple[Drawn, Op]]] = {
+    "horizontal_flip": lambda s, of: (augment.mirrored(s["probability"]), augment.mirror(1)),
+    "vertical_flip": lambda s, of: (augment.mirrored(s["probability"]), augment.mirror(0)),
+    "pca_jitter": lambda s, of: (
+        augment.pca_offset(s["sigma"], of.eigenvalues, of.eigenvectors),
+        augment.shift,
     ),
 }
 
@@ -43,6 +48,11 @@ OPS: dict[str, Callable[[Step, Size, Statistics | Colours], Op]] = {
 def make_window(step: Step, size: Size) -> Window:
     """The window(shape, key) of a checked step whose name is in WINDOWS."""
     return WINDOWS[step["op"]](step, size)
+
+
+def make_apart(step: Step, statistics: Statistics | Colours) -> tuple[Drawn, Op]:
+    """drawn(key) and op(image, drawn) of a checked step whose name is in APART."""
+    return APART[step["op"]](step, statistics)
 
 
 def make(step: Step, size: Size, statistics: Statistics | Colours) -> Op:

@@ -17,6 +17,8 @@ from pipelines.threads import fixed, workers
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pipelines.decode import Cut
+
     Window = Callable[[tf.Tensor], tf.Tensor]
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
@@ -46,6 +48,7 @@ class Source(ABC):
     default_size    what data.image_size defaults to; None when images have different sizes
     official_splits "train" / "validation" / "test" -> np.int64 indices, or None
     corrupt         (relative path, reason) of every file that was left out
+    shapes          int32 [n, 2], height and width; None where an image must be read to know them
     digests         uint8 [n, 16], equal for identical images; None where they were not made
     fingerprint     sha256 of the contents, whatever the place they were read from
     """
@@ -57,6 +60,7 @@ class Source(ABC):
     default_size: int | tuple[int, int] | None
     official_splits: dict[str, np.ndarray] | None
     corrupt: list[tuple[str, str]]
+    shapes: np.ndarray | None = None
     digests: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -79,6 +83,10 @@ class Source(ABC):
         `window` maps the image's shape [height, width] (int32) to [y, x, height, width]; only
         that part is then returned, and of a JPEG file only that part is decoded.
         """
+
+    def part(self, index: tf.Tensor, cut: Cut) -> tf.Tensor:
+        """What `images` gives for the window of this cut, of a source that has `shapes`."""
+        raise NotImplementedError(f"{self.spec}: the shapes of its images are not known")
 
     def dataset(self, indices: Iterable[int] | np.ndarray) -> tf.data.Dataset:
         """{"image": uint8 [h, w, c], "label": int64, "index": int64} in the given order."""

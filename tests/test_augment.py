@@ -79,11 +79,39 @@ def test_same_key_same_image_eagerly_and_in_a_graph(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [[], [7], [3, 5]])
 def test_draws_are_those_of_tensorflow(shape: list[int]) -> None:
-    for drawn, theirs in (
-        (draws.uniform, tf.random.stateless_uniform),
-        (draws.normal, tf.random.stateless_normal),
-    ):
-        assert np.array_equal(drawn(shape, key(3)), theirs(shape, key(3), alg="philox"))
+    theirs = tf.random.stateless_uniform(shape, key(3), alg="philox")
+    assert np.array_equal(draws.uniform(shape, key(3)), theirs)
+    theirs = tf.random.stateless_normal(shape, key(3), alg="philox")
+    np.testing.assert_allclose(draws.normal(shape, key(3)), theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [[], [3], [22]])
+def test_draws_of_many_keys_are_those_of_each(shape: list[int]) -> None:
+    keys = np.random.default_rng(1).integers(-(2**63), 2**63 - 1, (19, 2))
+    for drawn in (draws.uniform, draws.normal):
+        each = [drawn(shape, tf.constant(one)).numpy() for one in keys]
+        for count in (1, 16, 19):  # also where the numbers do not fill the processor's vectors
+            assert np.array_equal(drawn(shape, tf.constant(keys[:count])), each[:count])
+
+
+@pytest.mark.parametrize(
+    "window", [augment.scale_window((32, 32), (32, 64)), augment.inception_window()]
+)
+def test_windows_of_many_images_are_those_of_each(window: augment.Window) -> None:
+    shapes = np.random.default_rng(2).integers(1, 400, (60, 2)).astype(np.int32)
+    shapes[:20, 1] = 3000  # nothing fits: the fallback
+    keys = np.stack([key(i) for i in range(60)])
+    each = [
+        window(tf.constant(s), tf.constant(k)).numpy() for s, k in zip(shapes, keys, strict=True)
+    ]
+    assert np.array_equal(window(tf.constant(shapes), tf.constant(keys)), each)
+
+
+def test_colour_offsets_of_many_images_are_those_of_each() -> None:
+    drawn = augment.pca_offset(0.1, SPREAD, AXES)
+    keys = np.stack([key(i) for i in range(21)])
+    each = [drawn(tf.constant(k)).numpy() for k in keys]
+    assert np.array_equal(drawn(tf.constant(keys)), each)
 
 
 def test_pad_and_crop_gives_every_window_of_the_padded_image() -> None:

@@ -60,6 +60,8 @@ def test_one_channel(tmp_path: Path) -> None:
 
 
 def test_different_sizes_are_read_on_access(tmp_path: Path) -> None:
+    from pipelines.decode import cut_of
+
     make(tmp_path)
     write(tmp_path / "cat" / "big.png", photo(50, (40, 30)))
     write(tmp_path / "cat" / "big.jpg", photo(51, (64, 48)))
@@ -78,6 +80,10 @@ def test_different_sizes_are_read_on_access(tmp_path: Path) -> None:
         height, width, _ = whole.shape
         part = source.images(tf.constant(i), window).numpy()
         assert np.array_equal(part, whole[3 : height - 7, 5 : 5 + width // 2])
+        # The same, cut by the shape that the index knows.
+        shape = tf.constant(source.shapes[i], tf.int32)
+        cut = cut_of(window(shape), shape, 3)
+        assert np.array_equal(source.part(tf.constant(i), cut), part)
 
 
 def fixed(*window: int) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -1,0 +1,142 @@
+"""One training image: first what is drawn for it, then its pixels.
+
+The two are apart because numbers can be drawn for many images at once: an op on a few numbers costs
+as much time as one on many, and an image has dozens of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from pipelines import augment, in_memory
+from pipelines.crops import exact
+from pipelines.decode import cut_of
+from pipelines.keys import image_key
+from pipelines.ops import APART, OPS, WINDOWS, make, make_apart, make_window
+from pipelines.recipes import Step
+from pipelines.sources import Source
+from pipelines.statistics import Colours, Statistics
+
+FLIPS = ("horizontal_flip", "vertical_flip")
+KEEP_RANGE = ("pad_and_crop", *FLIPS)  # 0..255 in, 0..255 out
+CUT = "cut"  # the window's place among what is drawn; an op's is its position in the recipe
+Numbers = dict[str, Any]
+
+
+class Loader(NamedTuple):
+    """draw(epoch, index) -> numbers; pixels(epoch, index, numbers) -> the image [*size, c].
+
+    For transfer uint8 with pca_jitter pixels gives (image, offset [c] that the device adds).
+    draw takes indices [k] as well: each of its results then has a first axis of k.
+    ahead   it pays to draw for many at once: windows of files whose shapes are known
+    """
+
+    draw: Callable[[tf.Tensor, tf.Tensor], Numbers]
+    pixels: Callable[[tf.Tensor, tf.Tensor, Numbers], Any]
+    ahead: bool
+
+    def one(self, epoch: tf.Tensor, index: tf.Tensor) -> Any:
+        """Both, of one image."""
+        return self.pixels(epoch, index, self.draw(epoch, index))
+
+
+def loader(
+    source: Source,
+    size: tuple[int, int],
+    steps: Sequence[Step],
+    statistics: Statistics | Colours,
+    seed: int | tf.Tensor,
+    crop_fraction: float,
+    transfer: str,
+    *,
+    antialias: bool,
+) -> Loader:
+    """How an image of the source is made, by checked steps; in any graph."""
+    channels = source.image_shape[2]
+    window: tuple[int, augment.Window] | None = None
+    for at, step in enumerate(steps):
+        if step["op"] in WINDOWS:
+            window = at, make_window(step, size)
+    drawn: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {}
+    ops: list[tuple[int, augment.Op]] = []
+    early: list[tuple[int, augment.Op]] = []  # mirrored before the resize, as uint8
+    last: int | None = None  # pca_jitter that the device adds
+    clip = False
+    of_images = [(at, step) for at, step in enumerate(steps) if step["op"] in OPS | APART]
+    for at, step in of_images:
+        name = step["op"]
+        if name in APART:
+            drawn[at], op = make_apart(step, statistics)
+        else:
+            op = make(step, size, statistics)
+        if transfer == "uint8" and name == "pca_jitter" and (at, step) == of_images[-1]:
+            last = at
+        elif window is not None and name in FLIPS and not ops:
+            early.append((at, op))
+        else:
+            ops.append((at, op))
+            clip |= name not in KEEP_RANGE
+    shapes: tf.Tensor | None = None
+    if window is not None and source.shapes is not None:
+        with tf.init_scope(), tf.device("CPU:0"):
+            shapes = tf.constant(source.shapes, tf.int32)
+    views = in_memory.views_of(source, size, crop_fraction) if window is None else None
+    view = exact(source, size, crop_fraction)
+    resize = augment.resize_window(size) if antialias else plain_resize(size)
+
+    def draw(epoch: tf.Tensor, index: tf.Tensor) -> Numbers:
+        numbers: Numbers = {
+            str(at): number(image_key(seed, epoch, index, at)) for at, number in drawn.items()
+        }
+        if window is not None and shapes is not None:
+            at, place = window
+            shape = tf.gather(shapes, index)
+            key = image_key(seed, epoch, index, at)
+            numbers[CUT] = cut_of(place(shape, key), shape, channels)
+        return numbers
+
+    def pixels(epoch: tf.Tensor, index: tf.Tensor, numbers: Numbers) -> Any:
+        def changed(image: tf.Tensor, changes: Sequence[tuple[int, augment.Op]]) -> tf.Tensor:
+            for at, op in changes:
+                given = numbers[str(at)] if at in drawn else image_key(seed, epoch, index, at)
+                image = op(image, given)
+            return image
+
+        if window is not None:
+            # Sampled before decoding: of a file only this window is decoded.
+            at, place = window
+            cut = numbers.get(CUT)
+            if cut is None:
+                key = image_key(seed, epoch, index, at)
+                image = source.images(index, lambda shape: place(shape, key))
+            else:
+                image = source.part(index, cut)
+            image = resize(changed(image, early))
+        elif views is not None:
+            image = tf.gather(views, index)
+        else:
+            image = view(index)
+        image = changed(image, ops)
+        shape = [*size, channels]
+        if transfer == "float32":
+            return tf.ensure_shape(in_memory.as_float(image), shape)
+        image = tf.ensure_shape(in_memory.whole_levels(image, clip=clip), shape)
+        return image if last is None else (image, numbers[str(last)])
+
+    return Loader(draw, pixels, shapes is not None)
+
+
+def plain_resize(size: tuple[int, int]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """uint8 or float32 [h, w, c] to float32 [*size, c]: bilinear, half-pixel centres."""
+
+    def resize(part: tf.Tensor) -> tf.Tensor:
+        # In float32 beforehand: the op is slower on uint8.
+        resized = tf.raw_ops.ResizeBilinear(
+            images=tf.cast(part, tf.float32)[None], size=size, half_pixel_centers=True
+        )
+        return tf.reshape(resized, [*size, part.shape[-1]])
+
+    return resize
