@@ -20,7 +20,8 @@ def part(comparison: Comparison) -> str:
 
 def origin(comparison: Comparison) -> str:
     """Source, number of seeds, device and precision in one line."""
-    facts = [", ".join(comparison.sources), seeds(comparison), " and ".join(comparison.devices)]
+    devices = [device.replace(", 1 threads", ", 1 thread") for device in comparison.devices]
+    facts = [", ".join(comparison.sources), seeds(comparison), " and ".join(devices)]
     return "; ".join(fact for fact in [*facts, ", ".join(comparison.precisions)] if fact)
 
 
