@@ -9,6 +9,7 @@ batches go on at any update of any epoch.
 from __future__ import annotations
 
 import contextlib
+import copy
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from experiments.errors import Stopped, ask_to_stop, asked_to_stop
+from experiments.errors import FailedWork, Stopped, ask_to_stop, asked_to_stop
 from experiments.jobs import Job, config_hash
 from experiments.kept import digest
 from experiments.snapshots import Snapshot, Snapshots
@@ -51,6 +52,7 @@ class Keeper:
         self._place: dict[str, Any] = {}
         self._beside: Beside = _nothing
         self._next = time.monotonic() + every_seconds
+        self._writing: Writing | None = None
 
     @property
     def start(self) -> int:
@@ -90,17 +92,24 @@ class Keeper:
         return own, self._found.state["beside"]
 
     def due(self) -> bool:
-        """Is it time for the next snapshot, or has somebody asked for the end?"""
+        """Is it time for the next snapshot, or has somebody asked for the end?
+
+        Raises:
+            FailedWork: the last one could not be written.
+        """
+        if self._writing and not self._writing.is_alive():
+            self.settle()
         return asked_to_stop() or time.monotonic() >= self._next
 
     def write(
         self, model: keras.Model, state: Mapping[str, Any], best: list[np.ndarray] | None
     ) -> None:
-        """Take a snapshot between two updates.
+        """Take a snapshot between two updates; it is written while the next ones are made.
 
         Raises:
-            FailedWork: it cannot be written.
+            FailedWork: the one before could not be written.
         """
+        self.settle()
         arrays = {name: _numpy(variable) for name, variable in _variables(model).items()}
         arrays |= {f"{BEST}/{at}": array for at, array in enumerate(best or ())}
         beside, words = self._beside()
@@ -111,8 +120,34 @@ class Keeper:
             "beside": dict(words),
             "best": None if best is None else len(best),
         }
-        self._store.write(Snapshot(arrays, document))
+        # The next updates append to the lists that the document is made of.
+        self._writing = Writing(self._store, Snapshot(arrays, copy.deepcopy(document)))
+        self._writing.start()
         self._next = time.monotonic() + self._every
+
+    def settle(self) -> None:
+        """Wait for the snapshot that is being written.
+
+        Raises:
+            FailedWork: it could not be written.
+        """
+        if self._writing:
+            writing, self._writing = self._writing, None
+            writing.join()
+            if writing.error:
+                raise writing.error
+
+    @contextlib.contextmanager
+    def settling(self) -> Iterator[None]:
+        """Signals are heard between updates, and no writing outlasts the fit, however it ends."""
+        with hearing():
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(FailedWork):  # what ended the fit is what is told
+                    self.settle()
+                raise
+            self.settle()
 
     def restore(
         self, model: keras.Model
@@ -141,6 +176,21 @@ class Keeper:
         count, state = found.state["best"], found.state["loop"]
         best = None if count is None else [found.arrays[f"{BEST}/{at}"] for at in range(count)]
         return state, best, again
+
+
+class Writing(threading.Thread):
+    """One snapshot on its way to the disk."""
+
+    def __init__(self, store: Snapshots, snapshot: Snapshot):
+        super().__init__(name="snapshot")
+        self.error: BaseException | None = None
+        self._store, self._snapshot = store, snapshot
+
+    def run(self) -> None:
+        try:
+            self._store.write(self._snapshot)
+        except BaseException as error:  # raised where the fit is
+            self.error = error
 
 
 def keeper(job: Job, fingerprint: str, emit: Emit) -> Keeper | None:
@@ -205,7 +255,8 @@ def _variables(model: Any) -> dict[str, Any]:
 
 
 def _numpy(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value))
+    """A copy: backends may lend the memory that the next update writes to."""
+    return np.array(keras.ops.convert_to_numpy(variable.value))
 
 
 def _nothing() -> tuple[Arrays, Mapping[str, Any]]:

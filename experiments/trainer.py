@@ -25,7 +25,6 @@ from experiments.loop import AfterEpoch, Emit, History, Loop
 from experiments.measure import Clock
 from experiments.objective import Objective, PixelError, deployable, head_weights
 from experiments.outputs import inference_function, scoring_function
-from experiments.resume import hearing
 from experiments.weights import (
     Donors,
     Drawing,
@@ -225,7 +224,7 @@ class Trainer:
             self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock, keeper,
             self._averages,
         )  # fmt: skip
-        with hearing() if keeper else nullcontext():
+        with keeper.settling() if keeper else nullcontext():
             loop.resume()
             if self.devices.strategy is not None and not loop.ended:
                 self._by_devices(dataset, config.train.epochs, loop)

@@ -7,6 +7,7 @@ import multiprocessing as mp
 import os
 import random
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 
 from experiments import errors, fit, launch, settings, snapshots
-from experiments.errors import Stopped
+from experiments.errors import FailedWork, Stopped
 from experiments.jobs import config_hash
 from experiments.plan import prepare
 from experiments.resume import Keeper
@@ -241,6 +242,47 @@ def test_sigterm_takes_a_snapshot_between_two_updates(tmp_path, monkeypatch):
     assert "goes on from its snapshot, after epoch 1 of 3 and 3 of 5 updates" in [
         event.get("text") for event in events
     ]
+
+
+def test_updates_go_on_while_a_snapshot_is_written(tmp_path, monkeypatch):
+    job = planned(tmp_path / "run", "train.checkpoint.every_seconds=3600")
+    want = whole(job)
+    steps, at_disk, write = [], [], snapshots.Snapshots.write
+    monkeypatch.setattr("experiments.epoch_function.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("experiments.loop.TICK_SECONDS", 0.0)
+    monkeypatch.setattr(Keeper, "due", lambda keeper: len(steps) == 3)
+    on_disk = threading.Event()
+
+    def told(event):
+        if event["kind"] == "progress":
+            steps.append(event["step"])
+            if len(steps) == 12:  # three epochs' worth of changes to what the snapshot holds
+                on_disk.set()
+
+    def slow(store, snapshot):
+        assert on_disk.wait(60)
+        at_disk.append(snapshot.state["loop"]["step"])
+        return write(store, snapshot)
+
+    monkeypatch.setattr(snapshots.Snapshots, "write", slow)
+    fit.run(job, told)
+    assert at_disk[0] < 12
+    assert len(steps) > 12
+    monkeypatch.undo()
+    events = []
+    outcome = fit.run(job, events.append)  # from that snapshot, for it was not cleared
+    assert any("goes on from its snapshot" in event.get("text", "") for event in events)
+    assert_same((outcome, weights()), want)
+
+
+def test_a_snapshot_that_cannot_be_written_ends_the_fit_at_the_next(tmp_path, monkeypatch):
+    def full(store, snapshot):
+        raise FailedWork("no room")
+
+    monkeypatch.setattr(snapshots.Snapshots, "write", full)
+    with pytest.raises(FailedWork, match="no room"):
+        fit.run(planned(tmp_path / "run"), lambda event: None)
+    assert not [thread for thread in threading.enumerate() if thread.name == "snapshot"]
 
 
 def test_one_that_is_stopped_in_validation_has_a_snapshot_from_before_it(tmp_path, monkeypatch):
