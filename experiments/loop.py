@@ -250,7 +250,7 @@ class Loop(keras.callbacks.Callback):
         if score > self._best + (stopping.min_delta if stopping else 0.0):
             self._best = score
             self.history.best_epoch = self._epoch + 1
-            # copies: on PyTorch the next update writes to the memory that Keras gives
+            # copies, for a backend may lend memory that the next update writes to
             self.history.best_weights = [np.array(x) for x in self.network.get_weights()]
         elif stopping and self._epoch + 1 - (self.history.best_epoch or 0) >= stopping.patience:
             self.history.stopped_early = True
