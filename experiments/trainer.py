@@ -206,7 +206,7 @@ class Trainer:
             emit: hears of epochs and of progress.
             after_epoch: called with the number of each epoch that has ended.
             rows: the same batches for whole epochs as one call, with the same result; `dataset`
-                is then not called. Without them it trains by Keras's `fit`.
+                is then not called.
             keeper: takes snapshots, and may have one of an earlier start to go on from.
 
         Raises:
@@ -226,15 +226,27 @@ class Trainer:
         )  # fmt: skip
         with keeper.settling() if keeper else nullcontext():
             loop.resume()
-            if self.devices.strategy is not None and not loop.ended:
-                self._by_devices(dataset, config.train.epochs, loop)
-            elif rows is not None and not loop.ended:
-                self._by_whole_epochs(rows, config.train.epochs, loop)
-            elif not loop.ended and (self._jit or config.train.steps_per_execution > 1):
-                self._by_executions(dataset, config, loop)
-            elif not loop.ended:
-                self._by_batch(dataset, config.train.epochs, loop)
+            if not loop.ended:
+                if self.devices.strategy is not None:
+                    self._by_devices(dataset, config.train.epochs, loop)
+                elif rows is not None:
+                    self._by_whole_epochs(rows, config.train.epochs, loop)
+                elif self._jit or config.train.steps_per_execution > 1:
+                    self._by_executions(dataset, config, loop)
+                else:
+                    self._by_batch(dataset, config.train.epochs, loop)
         return loop.finish()
+
+    def _epochs(self, epochs: int, loop: Loop, updates: Callable[[int], Any]) -> None:
+        """What Keras's `fit` does around the updates; `updates` makes those of an epoch that are
+        left, and gives its mean loss."""
+        self.model.stop_training = False
+        for epoch in range(loop.epoch, epochs):
+            self.model.reset_metrics()
+            loop.on_epoch_begin(epoch)
+            loop.on_epoch_end(epoch, {"loss": updates(epoch)})
+            if self.model.stop_training:
+                break
 
     def _by_batch(self, dataset: Callable[..., Any], epochs: int, loop: Loop) -> None:
         """By Keras's `fit`: first what is left of an epoch, if it was stopped in one."""
@@ -265,18 +277,16 @@ class Trainer:
         """On all devices of a TensorFlow strategy."""
         data = dataset(loop.epoch) if loop.epoch else dataset()
         batches = self._spread.batches(data.skip(loop.made))
-        self.model.stop_training = False
-        for epoch in range(loop.epoch, epochs):
-            self.model.reset_metrics()
-            loop.on_epoch_begin(epoch)
+
+        def updates(epoch: int) -> Any:
             loss = float("nan")
             for step in range(loop.made, loop.steps_per_epoch):
                 loop.on_train_batch_begin(step)
                 loss = self._spread(batches)
                 loop.on_train_batch_end(step, {"loss": loss})
-            loop.on_epoch_end(epoch, {"loss": loss})
-            if self.model.stop_training:
-                break
+            return loss
+
+        self._epochs(epochs, loop, updates)
 
     def _by_executions(self, dataset: Callable[..., Any], config: Config, loop: Loop) -> None:
         """With several updates a call, whose learning rates go with it.
@@ -293,10 +303,8 @@ class Trainer:
             data.element_spec,
             lambda: executions(self.model, self._step, data.element_spec),
         )
-        self.model.stop_training = False
-        for epoch in range(loop.epoch, config.train.epochs):
-            self.model.reset_metrics()
-            loop.on_epoch_begin(epoch)
+
+        def updates(epoch: int) -> float:
             rates, loss = loop.rates(), float("nan")
             while (made := loop.made) < loop.steps_per_epoch:
                 own = rates[made : made + config.train.steps_per_execution]
@@ -304,9 +312,9 @@ class Trainer:
                 loss = float(several(batches, own))
                 self.clock.stop()
                 loop.advanced(len(own), loss)
-            loop.on_epoch_end(epoch, {"loss": loss})
-            if self.model.stop_training:
-                break
+            return loss
+
+        self._epochs(config.train.epochs, loop, updates)
 
     def _by_whole_epochs(self, rows: TrainingRows, epochs: int, loop: Loop) -> None:
         from experiments.epoch_function import Updates
@@ -320,18 +328,17 @@ class Trainer:
             # the source is kept beside it, or its id could become another's
             lambda: (Updates(self.model, self._step, rows, weighs=self._weighs), rows.held),
         )
-        self.model.stop_training = False
-        for epoch in range(loop.epoch, epochs):
-            loop.on_epoch_begin(epoch)
-            self.clock.start()
+
+        def made(epoch: int) -> float:
             loss = float("nan")
-            for made, loss in updates.epoch(rows, epoch, loop.rates(), loop.made):
+            self.clock.start()
+            for count, loss in updates.epoch(rows, epoch, loop.rates(), loop.made):
                 self.clock.stop()
-                loop.advanced(made, loss)
+                loop.advanced(count, loss)
                 self.clock.start()
-            loop.on_epoch_end(epoch, {"loss": loss})
-            if self.model.stop_training:
-                break
+            return loss
+
+        self._epochs(epochs, loop, made)
 
     @cached_property
     def update(self) -> Callable[[Any, Any], Any]:
