@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from experiments.command_line import AsJson, answer
 from experiments.errors import BadInput
 
 data_app = typer.Typer(help="Look at images, and prepare them.", no_args_is_help=True)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A source, such as folder:DIR.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @data_app.command()
@@ -28,7 +28,7 @@ def check(
     document = data.check(spec, tiny=tiny, quiet=as_json)
     if csv is not None:
         data.write_csv(csv, document["findings"])
-    _answer(document, data.check_table(document), as_json)
+    answer(document, data.check_table(document), as_json)
     if document["corrupt"]:
         raise typer.Exit(1)
 
@@ -43,7 +43,7 @@ def stats(
     from experiments import data
 
     document = data.stats(spec, limit=limit)
-    _answer(document, data.stats_lines(document), as_json)
+    answer(document, data.stats_lines(document), as_json)
 
 
 @data_app.command()
@@ -66,7 +66,7 @@ def preview(
     from experiments import preview as command
 
     document = command.preview(what, changes or (), out, images=images, draws=draws)
-    _answer(document, [f"{document['out']}: {document['recipe']}"], as_json)
+    answer(document, [f"{document['out']}: {document['recipe']}"], as_json)
 
 
 @data_app.command()
@@ -97,14 +97,4 @@ def prepare(
         f"{document['spec']}: {document['images']} images, {document['shards']} shards, "
         f"{document['bytes'] / 1e6:,.1f} MB"
     )
-    _answer(document, [line], as_json)
-
-
-def _answer(document: dict[str, Any], parts: list[Any], as_json: bool) -> None:
-    from experiments import cli
-
-    if as_json:
-        cli._print(document)
-        return
-    for part in parts:  # text is not wrapped: paths and digests are copied from it
-        print(part) if isinstance(part, str) else cli._show(part)
+    answer(document, [line], as_json)

@@ -4,17 +4,16 @@ is imported here."""
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from experiments.command_line import AsJson, answer, say
 from experiments.errors import BadInput
 
 CHANGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+=")
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def evaluate(
@@ -35,15 +34,11 @@ def evaluate(
     networks, changes = sorted_words(words)
     if not networks:
         raise BadInput("evaluate: name a run id, a .keras file or an architecture with weights")
-    from experiments import cli, evaluation_text
     from experiments import evaluate as command
+    from experiments import evaluation_text
 
-    document = command.evaluate(networks, changes, out, quiet=as_json, say=_say)
-    if as_json:
-        cli._print(document)
-        return
-    for part in evaluation_text.parts(document):
-        print(part) if isinstance(part, str) else cli._show(part)
+    document = command.evaluate(networks, changes, out, quiet=as_json, say=say)
+    answer(document, evaluation_text.parts(document), as_json)
 
 
 def predict(
@@ -63,23 +58,14 @@ def predict(
     images, changes = sorted_words(words)
     if not images:
         raise BadInput("predict: name a picture or a folder of pictures")
-    from experiments import cli
     from experiments.predict import lines
     from experiments.predict import predict as classify
 
-    rows = classify(network, images, changes, explain, quiet=as_json, say=_say)
-    if as_json:
-        cli._print(rows)
-        return
-    for line in lines(rows):
-        print(line)
+    rows = classify(network, images, changes, explain, quiet=as_json, say=say)
+    answer(rows, lines(rows), as_json)
 
 
 def sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a command names, and the settings among it; a file may have = in its name."""
     changes = [word for word in words if CHANGE.match(word) and not Path(word).exists()]
     return [word for word in words if word not in changes], changes
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

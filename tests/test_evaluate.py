@@ -46,7 +46,9 @@ def trained(tmp_path_factory):
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         out: list[str] = []
-        patch.setattr("experiments.cli.print", lambda text, **_: out.append(text), raising=False)
+        patch.setattr(
+            "experiments.command_line.print", lambda text, **_: out.append(text), raising=False
+        )
         assert inside(patch, "sweep", config, "--json") == 0
     return store, json.loads(out[0])["runs"]
 

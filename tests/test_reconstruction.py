@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         printed: list[str] = []
         patch.setattr(
-            "experiments.cli.print", lambda text, **_: printed.append(text), raising=False
+            "experiments.command_line.print", lambda text, **_: printed.append(text), raising=False
         )
         assert inside(patch, "train", config, "--json") == 0
         assert inside(patch, "train", config, "seed=2", "--json") == 0
