@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+HeldOut = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
