@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
+from experiments.command_line import AsJson, Overrides, answer, fail_unless, say
+from experiments.errors import Stopped
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Changed settings.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 
 
 @bench_app.command()
@@ -32,19 +28,10 @@ def suite(
 
     if scaling:
         found = bench.scaling()
-        _print(found) if as_json else print(bench.scaling_report(found))
+        _answer(found, bench.scaling_report(found), as_json)
         return
-    rows, peaks = bench.startup(), bench.memory()
-    document: dict[str, Any] = {"rows": rows, "memory": peaks}
-    if quickstart:
-        document["quickstart"] = bench.quickstart()
-    if as_json:
-        _print(document)
-        return
-    print(bench.report(rows, peaks))
-    if quickstart:
-        timed = document["quickstart"]
-        print(f"quickstart: {timed['runs']} runs in {timed['seconds']:.0f} s")
+    document = bench.run(with_quickstart=quickstart)
+    _answer(document, bench.report(document), as_json)
 
 
 @bench_app.command()
@@ -53,8 +40,8 @@ def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     from experiments import bench_pipeline, settings
 
     config = settings.parse(settings.override({}, changes or ()), where="bench pipeline")
-    document = bench_pipeline.run(config.bench, config.data.threads, _say)
-    _print(document) if as_json else print(bench_pipeline.text(document))
+    document = bench_pipeline.run(config.bench, config.data.threads, say)
+    _answer(document, bench_pipeline.text(document), as_json)
 
 
 @bench_app.command(name="search")
@@ -72,8 +59,8 @@ def bench_search(
     """A search beside its training steps alone, and beside KerasTuner: minutes."""
     from experiments import bench_search as command
 
-    document = command.run(trials, only or (), _say, image_size)
-    _print(document) if as_json else print(command.text(document))
+    document = command.run(trials, only or (), say, image_size)
+    _answer(document, command.text(document), as_json)
 
 
 BenchOut = Annotated[Path, typer.Option(help="Folder of the CSV files.")]
@@ -103,21 +90,31 @@ def bench_infer(
 
 
 def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: bool) -> None:
-    from experiments import bench_models, bench_table, settings
+    from experiments import bench_models, bench_table, runs, settings
 
     raw = settings.override({"name": "bench"}, changes or ())
     config = settings.parse(raw, where=f"bench {mode}")
-    document = bench_models.run(config, mode, _say)
-    files = bench_table.write_csv(document["rows"], out)
+    experiment = None
+    if log or config.bench.log:  # before hours of work, as a store that does not answer ends it
+        experiment = runs.Experiment(config.name, config.tracking)
+    document = bench_models.run(config, mode, say)
+    files = bench_table.write_csv(document["rows"], out, partial=bool(document["missing"]))
     document["files"] = [str(file) for file in files]
-    if log or config.bench.log:
-        document["run_id"] = bench_table.log(document, files, config)
-    _print(document) if as_json else print(bench_table.text(document))
+    try:
+        if experiment:
+            document["run_id"] = bench_table.log(document, files, config, experiment)
+    finally:
+        answer(document, [bench_table.text(document)], as_json)
+    _end(document)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _answer(document: dict[str, Any], text: str, as_json: bool) -> None:
+    answer(document, [text], as_json)
+    _end(document)
 
 
-def _print(document: Any) -> None:
-    print(json.dumps(document, indent=1))
+def _end(document: dict[str, Any]) -> None:
+    """End as the bench did, once what it measured is written."""
+    if document["status"] == "killed":
+        raise Stopped("stopped; what was measured until then is above")
+    fail_unless(document["status"] == "finished")

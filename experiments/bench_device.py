@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import psutil
 
+import models
 from experiments import measure
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -36,6 +37,17 @@ def synchronise(result: Any) -> None:
         if _tensorflow_gpu():
             tf.test.experimental.sync_devices()
     np.asarray(keras.ops.convert_to_numpy(result))
+
+
+def facts(network: keras.Model, threads: int, whose: str = "") -> dict[str, Any]:
+    """What a network costs by count, where it runs, and on which framework, if not told."""
+    profile = models.profile(network)
+    return {
+        "params": profile.params,
+        "macs": profile.macs,
+        "machine": machine(threads),
+        "framework": whose or framework(),
+    }
 
 
 def machine(threads: int) -> str:

@@ -116,6 +116,12 @@ def joined(
         if architecture == of_row[id(row)]
     ]
     notes += _other_networks(pairs)
+    notes += [
+        f"Partial: {run.data.params['model.name']}, {run.data.params['mode']}: "
+        f"{run.data.tags['partial']}"
+        for run in newest.values()
+        if "partial" in run.data.tags
+    ]
     missing = [row["name"] for row in values if all(row[key] is None for key in METRICS)]
     if missing:
         notes.append(f"Not in the bench: {', '.join(missing)}")

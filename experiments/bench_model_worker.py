@@ -92,17 +92,9 @@ class Inference:
         return self.infer(images)
 
     def facts(self) -> dict[str, Any]:
-        """What the network costs by count, and where it runs."""
-        import models
         from experiments import bench_device
 
-        profile = models.profile(self.network)
-        return {
-            "params": profile.params,
-            "macs": profile.macs,
-            "machine": bench_device.machine(self.threads),
-            "framework": bench_device.framework(),
-        }
+        return bench_device.facts(self.network, self.threads)
 
 
 class Training(Inference):

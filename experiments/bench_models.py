@@ -8,28 +8,27 @@ Rates are the median over rounds of each round's median call; the range is that 
 from __future__ import annotations
 
 import datetime
-import json
+import itertools
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 
 import models
-from experiments import bench_sides
+from experiments import bench_measured, bench_sides
+from experiments.bench_measured import Measured
 from experiments.bench_model_worker import POLICIES
+from experiments.bench_partial import Course
 from experiments.bench_sides import Side
 from experiments.config import Config
-from experiments.errors import BadInput, FailedWork, stop_if_asked
+from experiments.errors import BadInput
 
 Mode = Literal["train", "infer"]
 Say = Callable[[str], None]
 Key = tuple[str, str, Side]  # network, precision, whose
+Peaks = dict[tuple[str, str], list[dict[str, Any]]]  # of precision and backend
 
 FORWARD, UPDATE = 2, 6  # FLOPs a MAC: of a forward pass; of an update, counted as three of them
 NOTES = (
@@ -47,54 +46,59 @@ NOTES = (
 
 
 def run(config: Config, mode: Mode, say: Say = print) -> dict[str, Any]:
-    """{"rows", "peaks", "machine", "left_out", "notes"}; `say` hears of each step.
+    """{"status", "missing", "rows", "peaks", "machine", "left_out", "notes"}; `say` hears of each
+    step.
 
     A row is one network, precision and batch size asked for, with the keys that `_row` writes.
+    Stopped, or where a network fails, the rows are those that were measured, and `missing` says
+    what was not, in how many rounds. A network that was never measured is in `left_out`.
 
     Raises:
         BadInput: unknown networks, or images that they cannot take.
         FailedWork: no network could be measured.
+        Stopped: before any was.
     """
     names = tuple(dict.fromkeys(config.bench.names or (config.model.name,)))
     shapes = {name: _shape(name, config) for name in names}
     sides = bench_sides.chosen(config)
-    measured: dict[Key, Measured] = {}
-    peaks: dict[tuple[str, str], list[dict[str, Any]]] = {}
     left_out = {side.name: why for side in sides if (why := side.missing())}
     sides = tuple(side for side in sides if side.name not in left_out)
+    wanted: dict[Key, Measured] = {
+        (name, precision, side): Measured(config.bench.batch_sizes)
+        for precision in dict.fromkeys(config.bench.precisions)
+        for name in names
+        for side in sides
+        if side.measures(precision)
+    }
+    peaks: Peaks = {(precision, side.backend): [] for _, precision, side in wanted}
+    course = Course()
     started, load = datetime.datetime.now().astimezone(), os.getloadavg()[0]
-    for number in range(config.bench.rounds):
-        for precision in config.bench.precisions:
-            where = f"round {number + 1}/{config.bench.rounds}: {precision}"
-            for backend in dict.fromkeys(side.backend for side in sides):
-                say(f"{where}: matrix product{f', {backend}' * (len(sides) > 1)}")
-                peaks.setdefault((precision, backend), []).append(_peak(config, precision, backend))
-            for name in names:
-                for side in sides:
-                    whose = f", {side.name}" * (len(sides) > 1)
-                    title = f"{name} {precision}{whose}"
-                    if title in left_out or not side.measures(precision):
-                        continue
-                    say(f"{where}: {mode} {name}{whose}")
-                    key = name, precision, side
-                    own = measured.setdefault(key, Measured(config.bench.batch_sizes))
-                    try:
-                        own.add(_job(config, mode, name, shapes[name], precision, side))
-                    except FailedWork as error:
-                        left_out[title] = str(error)
-                        del measured[key]
+    with course.until_stopped():
+        _measure(config, mode, shapes, wanted, peaks, course, say)
+    several = _several(wanted)
+    for key, own in list(wanted.items()):
+        if not own.sizes and (why := course.failed.get(_title(key, several))):
+            left_out[_title(key, several)] = why
+            del wanted[key]
+    measured = {key: own for key, own in wanted.items() if own.sizes}
     if not measured:
-        raise FailedWork(f"bench {mode}: {_listed(left_out)}")
-    best = {key: max(found, key=lambda x: x["flops_per_second"]) for key, found in peaks.items()}
+        raise course.nothing(f"bench {mode}", left_out)
+    best = {
+        key: max(found, key=lambda x: x["flops_per_second"])
+        for key, found in peaks.items()
+        if found
+    }
     rows = [
-        {
-            **_row(mode, key, asked, own, best[key[1], key[2].backend], shapes[key[0]]),
-            **_settings(config),
-        }
+        _row(mode, key, asked, own, best.get((key[1], key[2].backend)), shapes[key[0]])
+        | {"of_rounds": config.bench.rounds}
+        | _settings(config)
         for key, own in measured.items()
         for asked in own.sizes
     ]
+    missing = course.missing(_done(mode, wanted, peaks, several), config.bench.rounds)
     return {
+        "status": course.status(missing),
+        "missing": missing,
         "rows": rows,
         "peaks": [{"precision": p, "backend": b, **found} for (p, b), found in best.items()],
         "machine": {
@@ -109,87 +113,64 @@ def run(config: Config, mode: Mode, say: Say = print) -> dict[str, Any]:
     }
 
 
-class Measured:
-    """What the rounds found of one network in one precision."""
-
-    def __init__(self, batch_sizes: Sequence[int | Literal["auto"]]):
-        self.batches: list[dict[str, Any]] = [
-            {"asked": asked, "batch": None if asked == "auto" else asked}
-            for asked in _ascending(batch_sizes)
-        ]
-        self.built: list[dict[str, Any]] = []
-        self.sizes: dict[int | str, list[dict[str, Any]]] = {}
-        self.latencies: list[float] = []
-        self.first_steps: list[float] = []
-
-    def add(self, job: dict[str, Any]) -> None:
-        """One round: run the job in a process; where that dies of a batch, with half of it."""
-        waiting, first = [dict(item) for item in self.batches], True
-        while waiting:
-            trying = 0
-            try:
-                for line in listen({**job, "batches": [*waiting]}):
-                    if line["kind"] == "trying":
-                        trying = line["batch"]
-                    elif line["kind"] == "built" and first:
-                        self.built.append(line)
-                    elif line["kind"] == "latency":
-                        self.latencies += line["seconds"]
-                    elif line["kind"] == "size":
-                        if first:
-                            self.first_steps.append(line["first_step_seconds"])
-                        first = False
-                        self.sizes.setdefault(line["asked"], []).append(line)
-                        waiting.pop(0)
-                break
-            except KilledBySystem as error:
-                if trying < 2 or not waiting:
-                    raise FailedWork(str(error)) from None
-                waiting[0]["batch"] = trying // 2
-        # What the first round settled holds for the next ones, or they would not be comparable.
-        for item in self.batches:
-            item["batch"] = self.sizes[item["asked"]][-1]["batch"]
+def _measure(
+    config: Config,
+    mode: Mode,
+    shapes: Mapping[str, tuple[int, int, int]],
+    wanted: Mapping[Key, Measured],
+    peaks: Peaks,
+    course: Course,
+    say: Say,
+) -> None:
+    """All rounds; what fails in one is left alone in the next."""
+    several, rounds = _several(wanted), config.bench.rounds
+    precisions = tuple(dict.fromkeys(precision for _, precision, _ in wanted))
+    for number, precision in itertools.product(range(1, rounds + 1), precisions):
+        where = f"round {number}/{rounds}: {precision}"
+        for backend in (backend for own, backend in peaks if own == precision):
+            title = _peak_title(precision, backend)
+            if title not in course.failed:
+                say(f"{where}: matrix product{f', {backend}' * several}")
+                with course.trying(title):
+                    peaks[precision, backend].append(_peak(config, precision, backend))
+        for key, own in wanted.items():
+            name, its_precision, side = key
+            title = _title(key, several)
+            if its_precision == precision and title not in course.failed:
+                say(f"{where}: {mode} {name}{f', {side.name}' * several}")
+                with course.trying(title):
+                    own.add(_job(config, mode, name, shapes[name], precision, side))
 
 
-class KilledBySystem(RuntimeError):
-    """A process that was ended from outside, as systems do that have no memory left."""
+def _several(wanted: Mapping[Key, Measured]) -> bool:
+    """Does it take a word to say whose a row is?"""
+    return len({side for *_, side in wanted}) > 1
 
 
-def listen(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a process that does the job says, line by line.
+def _title(key: Key, several: bool) -> str:
+    name, precision, side = key
+    return f"{name} {precision}{f', {side.name}' * several}"
 
-    Raises:
-        KilledBySystem: it was killed.
-        FailedWork: it failed, and why.
-    """
-    root = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "experiments.bench_model_worker", json.dumps(job)]
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
-            command,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ
-            | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
-            | ({"KERAS_BACKEND": job["backend"]} if "backend" in job else {}),
-        )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                stop_if_asked()
-                yield json.loads(line)
-            code = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-        if code == -9:
-            raise KilledBySystem("its process was killed; out of memory? lower bench.batch_sizes")
-        if code:
-            errors.seek(0)
-            said = errors.read().strip().splitlines() or [f"exit code {code}"]
-            raise FailedWork(said[-1])
+
+def _peak_title(precision: str, backend: str) -> str:
+    return f"matrix-product peak, {precision}, {backend}"
+
+
+def _done(
+    mode: Mode,
+    wanted: Mapping[Key, Measured],
+    peaks: Mapping[tuple[str, str], Sequence[Any]],
+    several: bool,
+) -> Iterator[tuple[str, str, int]]:
+    """In how many rounds everything was measured, as `Course.missing` takes it."""
+    for key, found in peaks.items():
+        yield _peak_title(*key), _peak_title(*key), len(found)
+    for own_key, own in wanted.items():
+        title = _title(own_key, several)
+        for item in own.batches:
+            yield f"{title} batch {item['asked']}", title, len(own.sizes.get(item["asked"], ()))
+        if mode == "infer":
+            yield f"{title} latency", title, len(own.latencies)
 
 
 def _job(
@@ -223,7 +204,7 @@ def _job(
 def _peak(config: Config, precision: str, backend: str) -> dict[str, float]:
     job = {"mode": "peak", "precision": precision, "seconds": 2 * config.bench.seconds}
     job["backend"] = backend
-    [found] = listen({**job, **_settings(config)})
+    [found] = bench_measured.listen({**job, **_settings(config)})
     return {key: found[key] for key in ("flops_per_second", "side")}
 
 
@@ -237,14 +218,14 @@ def _row(
     key: Key,
     asked: int | str,
     own: Measured,
-    peak: dict[str, float],
+    peak: dict[str, float] | None,
     shape: tuple[int, int, int],
 ) -> dict[str, Any]:
     """Rates in images a second, latencies in ms, memory in bytes, other times in seconds."""
     sizes, built = own.sizes[asked], own.built[0]
     batch = sizes[-1]["batch"]
     rates = [batch / median(round_["seconds"]) for round_ in sizes]
-    latencies = own.latencies
+    latencies = [x for round_ in own.latencies for x in round_]
     if mode == "train":  # an update of one image, where batch 1 was asked for
         latencies = [x for round_ in own.sizes.get(1, []) for x in round_["seconds"]]
     flops = (UPDATE if mode == "train" else FORWARD) * built["macs"] * median(rates)
@@ -266,7 +247,7 @@ def _row(
         "build_seconds": median(x["build_seconds"] for x in own.built),
         "first_step_seconds": median(own.first_steps),
         "flops_per_second": flops,
-        "fraction_of_peak": flops / peak["flops_per_second"],
+        "fraction_of_peak": flops / peak["flops_per_second"] if peak else None,
         "params": built["params"],
         "macs": built["macs"],
         "input_shape": list(shape),
@@ -300,17 +281,7 @@ def _shape(name: str, config: Config) -> tuple[int, int, int]:
     return height, width, config.data.channels or card.input_shape[2]
 
 
-def _ascending(sizes: Sequence[int | Literal["auto"]]) -> list[int | Literal["auto"]]:
-    """Small ones first, as memory that a library has taken it keeps; auto last."""
-    numbers = sorted({size for size in sizes if not isinstance(size, str)})
-    return [*numbers, *(["auto"] if "auto" in sizes else [])]  # type: ignore[list-item]
-
-
 def _host() -> dict[str, Any]:
     from experiments import measure
 
     return {"processor": measure.processor(), "cores": measure.cores(), "of_cores": os.cpu_count()}
-
-
-def _listed(left_out: dict[str, str]) -> str:
-    return "; ".join(f"{name}: {why}" for name, why in left_out.items())

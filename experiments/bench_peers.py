@@ -47,10 +47,5 @@ class PlainKeras:
         return self.model.predict_on_batch(images)
 
     def facts(self) -> dict[str, Any]:
-        profile = models.profile(self.network)
-        return {
-            "params": profile.params,
-            "macs": profile.macs,
-            "machine": bench_device.machine(self.threads),
-            "framework": f"keras {keras.__version__}, {bench_device.framework()}",
-        }
+        framework = f"keras {keras.__version__}, {bench_device.framework()}"
+        return bench_device.facts(self.network, self.threads, framework)

@@ -9,85 +9,55 @@ sending them is counted.
 
 from __future__ import annotations
 
-import importlib.util
-import json
+import itertools
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
+from experiments import bench_images, bench_limits, bench_partial, bench_rows
+from experiments.bench_limits import LIMIT_A, LIMIT_B, LIMITS
+from experiments.bench_partial import Course
+from experiments.bench_process import Worker
+from experiments.bench_rows import USUAL, Row
 from experiments.config import Bench
-from experiments.errors import BadInput, FailedWork
+from experiments.errors import BadInput
 
 RECIPES = ("resnet", "inception")
-USUAL, LIMIT_A, LIMIT_B = "tf.data usual", "limit A", "limit B"
 NOTE = "resize: bilinear without antialiasing in every row (PIL always antialiases)"
 STORES = "prepared: JPEG of short side 480; raw: uint8 of short side 256; both read from shards"
 DRAWN = "drawn images: take real photographs (bench.images=DIR) for figures to publish"
-# The lines of the limits' own output, by recipe.
-LIMIT_LINES = {
-    ("resnet", LIMIT_A): "window decode, resnet 256-480",
-    ("resnet", LIMIT_B): "+ resize/flip/PCA fused f32, resnet",
-    ("inception", LIMIT_A): "window decode, RRC",
-    ("inception", LIMIT_B): "+ resize/flip/PCA fused f32, RRC",
-}
 
-
-# Stores that are made of the same photographs: encoding and short side, as `data prepare` has them.
-PREPARED = {"prepared": ("jpeg", 480), "raw": ("raw", 256)}
-
-
-class Row(NamedTuple):
-    """name as printed; worker and dtype as `bench_workers` knows them; modules it needs."""
-
-    name: str
-    worker: str
-    dtype: str
-    needs: tuple[str, ...] = ()
-    spread: bool = False  # one process a core
-    store: str = "jpeg"
-
-
-ROWS = (
-    Row(USUAL, "tf.data usual", "float32"),
-    Row("ours float32", "ours", "float32"),
-    Row("ours uint8", "ours", "uint8"),
-    Row("ours float32, prepared", "ours", "float32", store="prepared"),
-    Row("ours uint8, prepared", "ours", "uint8", store="prepared"),
-    Row("ours float32, raw", "ours", "float32", store="raw"),
-    Row("ours uint8, raw", "ours", "uint8", store="raw"),
-    Row("tf.data, Keras layers", "tf.data, Keras layers", "float32"),
-    Row("PIL as torchvision", "PIL as torchvision", "float32", ("PIL",), spread=True),
-    Row("OpenCV", "OpenCV", "float32", ("cv2",), spread=True),
-    Row("simplejpeg + OpenCV", "simplejpeg + OpenCV", "float32", ("simplejpeg", "cv2"), True),
-    Row("DALI", "DALI", "float32", ("nvidia.dali",)),
-)
+Rates = dict[tuple[str, str, int], list[float]]  # of name, recipe and cores, round by round
+Ask = Callable[[str], float]  # images a second of a recipe
 
 
 def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -> dict[str, Any]:
-    """{"rows": [...], "left_out": {name: why}, "notes": [...]}; `report` hears of each step.
+    """{"status", "missing", "rows", "left_out": {name: why}, "notes"}; `report` hears of each step.
 
     A row: name, recipe, cores, dtype, store, images_per_second (median over rounds), low, high,
     ratio (to the usual tf.data, else to the first row, of the same recipe and cores; median of the
-    rounds' ratios), of_limit_b (None without limits).
-    Raises BadInput for unknown rows, cores that are not there, or images that cannot be used.
+    rounds' ratios), of_limit_b (None without limits), rounds, of_rounds. Stopped, or where a row
+    fails, they are of the rounds that were measured, and `missing` says which were not.
+
+    Raises:
+        BadInput: unknown rows, cores that are not there, or images that cannot be used.
+        FailedWork: nothing could be measured.
+        Stopped: before anything was.
     """
     cores = sorted(_affinity())
     if max(bench.cores) > len(cores):
         raise BadInput(f"bench.cores: this process has {len(cores)}. Received: {max(bench.cores)}")
-    rows, left_out = _choose(bench)
+    rows, left_out = bench_rows.choose(bench)
+    course = Course()
+    rates: Rates = {}
     with tempfile.TemporaryDirectory(prefix="ilsvrc-bench-") as name:
         folder = Path(name)
-        files, spec, store = _images(bench, folder)
+        files, spec, store = bench_images.chosen(bench, folder)
         limit = None
         if store != "jpeg":
             for row in rows:
@@ -95,46 +65,98 @@ def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -
                     left_out[row.name] = f"reads JPEG files, not {spec}"
             rows = [row for row in rows if row.name not in left_out]
         elif bench.limit is not None:
-            limit = _compile(Path(bench.limit), folder, left_out)
+            limit = bench_limits.compiled(Path(bench.limit), folder, left_out)
         else:
-            left_out["limits A and B"] = "bench.limit names no source file"
+            left_out[LIMITS] = "bench.limit names no source file"
         if not rows and limit is None:
-            raise BadInput("bench.only: none of its rows can run here: " + _listed(left_out))
-        specs = {"jpeg": spec, store: spec} | _stores(rows, spec, folder, report)
-        rates: dict[tuple[str, str, int], list[float]] = {}
-        for count in bench.cores:
-            pinned = cores[:count]
-            with ExitStack() as started:
-                asked = {}
-                for row in rows:
-                    report(f"starting on {count}: {row.name}")
-                    job = _job(bench, row, specs.get(row.store, spec), files, threads)
-                    try:
-                        asked[row.name] = started.enter_context(_process(job, pinned, folder, row))
-                    except FailedWork as error:
-                        if row.worker == "ours" or len(rows) == 1:
-                            raise
-                        # Installed, but perhaps without a library that it needs.
-                        left_out[row.name] = str(error).removeprefix("bench pipeline: ")
-                if not asked and limit is None:
-                    raise FailedWork(f"bench pipeline: no row runs here: {_listed(left_out)}")
-                for number in range(bench.rounds):
-                    report(f"round {number + 1}/{bench.rounds}, cores: {count}")
-                    for recipe in RECIPES:
-                        for name, ask in asked.items():
-                            rates.setdefault((name, recipe, count), []).append(ask(recipe))
-                    if limit is not None:
-                        for (recipe, what), rate in _limits(limit, files, pinned, folder).items():
-                            rates.setdefault((what, recipe, count), []).append(rate)
+            why = bench_partial.listed(left_out)
+            raise BadInput(f"bench.only: none of its rows can run here: {why}")
+        specs = {"jpeg": spec, store: spec} | bench_images.stores(rows, spec, folder, report)
+        jobs = {row: _job(bench, row, specs.get(row.store, spec), files, threads) for row in rows}
+        with course.until_stopped():
+            for count in bench.cores:
+                pinned = cores[:count]
+                limits = None
+                if limit is not None:
+                    limits = partial(bench_limits.rates, limit, files, pinned, folder)
+                with ExitStack() as started:
+                    asked = _start(jobs, pinned, folder, started, course, report)
+                    _measure(asked, limits, bench.rounds, count, rates, course, report)
+    for row in rows:
+        known = any(name == row.name for name, *_ in rates)
+        if row.worker != "ours" and not known and row.name in course.failed:
+            # Installed, but perhaps without a library that it needs.
+            left_out[row.name] = course.failed[row.name]
+    if not rates:
+        raise course.nothing("bench pipeline", left_out | course.failed)
+    wanted = [row.name for row in rows if row.name not in left_out]
+    missing = course.missing(_done(wanted, limit is not None, bench.cores, rates), bench.rounds)
     notes = [NOTE] + ([DRAWN] if bench.images is None else [])
-    if any(row.store in PREPARED for row in rows) and store == "jpeg":
+    if any(row.store in bench_images.PREPARED for row in rows) and store == "jpeg":
         notes.append(STORES)
-    return {"rows": summary(rates, rows, store), "left_out": left_out, "notes": notes}
+    table = [row | {"of_rounds": bench.rounds} for row in summary(rates, rows, store)]
+    return {
+        "status": course.status(missing),
+        "missing": missing,
+        "rows": table,
+        "left_out": left_out,
+        "notes": notes,
+    }
 
 
-def summary(
-    rates: dict[tuple[str, str, int], list[float]], rows: Sequence[Row], store: str
-) -> list[dict[str, Any]]:
+def _start(
+    jobs: Mapping[Row, dict[str, Any]],
+    pinned: list[int],
+    folder: Path,
+    started: ExitStack,
+    course: Course,
+    report: Callable[[str], None],
+) -> dict[str, Ask]:
+    """Start the rows that have not failed yet, one after the other."""
+    asked = {}
+    for row, job in jobs.items():
+        if row.name not in course.failed:
+            report(f"starting on {len(pinned)}: {row.name}")
+            with course.trying(row.name):
+                asked[row.name] = started.enter_context(_processes(job, pinned, folder, row))
+    return asked
+
+
+def _measure(
+    asked: Mapping[str, Ask],
+    limits: Callable[[], Mapping[tuple[str, str], float]] | None,
+    rounds: int,
+    count: int,
+    rates: Rates,
+    course: Course,
+    report: Callable[[str], None],
+) -> None:
+    """All rounds on so many cores; what fails in one is left alone in the next."""
+    for number in range(rounds if asked or limits else 0):
+        report(f"round {number + 1}/{rounds}, cores: {count}")
+        for recipe in RECIPES:
+            for name, ask in asked.items():
+                if name not in course.failed:
+                    with course.trying(name):
+                        rates.setdefault((name, recipe, count), []).append(ask(recipe))
+        if limits is not None and LIMITS not in course.failed:
+            with course.trying(LIMITS):
+                for (recipe, what), rate in limits().items():
+                    rates.setdefault((what, recipe, count), []).append(rate)
+
+
+def _done(
+    names: Iterable[str], limits: bool, cores: Iterable[int], rates: Rates
+) -> Iterator[tuple[str, str, int]]:
+    """In how many rounds everything was measured, as `Course.missing` takes it."""
+    tried = {name: name for name in names}
+    if limits:
+        tried |= dict.fromkeys((LIMIT_A, LIMIT_B), LIMITS)
+    for count, recipe, (name, by) in itertools.product(cores, RECIPES, tried.items()):
+        yield f"{name}, {recipe}, cores: {count}", by, len(rates.get((name, recipe, count), ()))
+
+
+def summary(rates: Rates, rows: Sequence[Row], store: str) -> list[dict[str, Any]]:
     """Rates of each (name, recipe, cores), round by round, as rows of the table."""
     dtypes = {row.name: row.dtype for row in rows} | {LIMIT_A: "none", LIMIT_B: "float32"}
     stores = {row.name: store if row.store == "jpeg" else row.store for row in rows}
@@ -155,6 +177,7 @@ def summary(
                 "high": max(own),
                 "ratio": _ratio(own, rates[base, recipe, cores]),
                 "of_limit_b": None if limit is None else _ratio(own, limit),
+                "rounds": len(own),
             }
         )
     return sorted(table, key=lambda row: (RECIPES.index(row["recipe"]), row["cores"]))
@@ -170,7 +193,7 @@ def text(document: dict[str, Any]) -> str:
         fixed = [str(row[key]) for key in ("name", "recipe", "cores", "dtype", "store")]
         lines.append(_line([*fixed, *rates, f"{row['ratio']:.2f}", share]))
     lines += [f"left out: {name}: {why}" for name, why in document["left_out"].items()]
-    return "\n".join([*lines, *document["notes"]])
+    return "\n".join([*lines, *bench_partial.lines(document["missing"]), *document["notes"]])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -180,100 +203,14 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _ratio(own: Sequence[float], base: Sequence[float]) -> float:
-    return median(a / b for a, b in zip(own, base, strict=True))
-
-
-def _listed(reasons: dict[str, str]) -> str:
-    return ", ".join(f"{name} ({why})" for name, why in reasons.items())
+    """Of the rounds that both were measured in: what failed or was stopped has the first ones."""
+    return median(a / b for a, b in zip(own, base, strict=False))
 
 
 def _affinity() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
-
-
-def _choose(bench: Bench) -> tuple[list[Row], dict[str, str]]:
-    known = {row.name: row for row in ROWS}
-    for name in bench.only:
-        if name not in known:
-            raise BadInput(f"bench.only: expected some of {', '.join(known)}. Received: {name}")
-    rows, left_out = [], {}
-    for row in ROWS:
-        if bench.only and row.name not in bench.only:
-            continue
-        missing = [module for module in row.needs if not _installed(module)]
-        if missing:
-            left_out[row.name] = f"{missing[0]} is not installed"
-        else:
-            rows.append(row)
-    return rows, left_out
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package that it is in
-        return False
-
-
-def _images(bench: Bench, folder: Path) -> tuple[list[str], str, str]:
-    """JPEG files, the spec that reads them, and what they are stored as."""
-    given = bench.images
-    copies = folder / "jpegs"
-    if given is not None and ":" in given and not given.startswith("folder:"):
-        return [], given, given.partition(":")[0]
-    if given is None:
-        return _draw(copies, bench.count), f"folder:{copies}", "jpeg"
-    root = Path(given.removeprefix("folder:")).expanduser()
-    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
-    if len(found) < 2:
-        raise BadInput(f"bench.images: expected a folder of JPEG files. Received: {given}")
-    # Copied, so that every row reads the same files, cached, whatever the layout.
-    chosen = np.linspace(0, len(found) - 1, min(bench.count, len(found))).round().astype(int)
-    files = []
-    for number, position in enumerate(dict.fromkeys(chosen.tolist())):
-        to = copies / str(number % 2) / f"{number:05}.jpg"
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found[position], to)
-        files.append(str(to))
-    return files, f"folder:{copies}", "jpeg"
-
-
-def _draw(folder: Path, count: int) -> list[str]:
-    """Photograph-sized JPEGs (500 x 375 and the like, about 100 KB) of smooth noise and grain."""
-    from PIL import Image
-
-    rng = np.random.default_rng(1)
-    files = []
-    for number in range(count):
-        wide, tall = (500, 375) if number % 3 else (375, 500)
-        coarse = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
-        pixels = np.asarray(Image.fromarray(coarse).resize((wide, tall), Image.Resampling.BICUBIC))
-        grain = rng.normal(0.0, 12.0, (tall, wide, 1))
-        to = folder / str(number % 2) / f"{number:05}.jpg"
-        to.parent.mkdir(parents=True, exist_ok=True)
-        drawn = np.clip(pixels + grain, 0, 255).astype(np.uint8)
-        Image.fromarray(drawn).save(to, quality=90, subsampling=0 if number % 4 else 2)
-        files.append(str(to))
-    return files
-
-
-def _stores(
-    rows: Sequence[Row], spec: str, folder: Path, report: Callable[[str], None]
-) -> dict[str, str]:
-    """The stores that rows ask for, made of the photographs: their specs."""
-    made = {}
-    for name in sorted({row.store for row in rows} & set(PREPARED)):
-        from pipelines import open_source, prepare
-
-        encoding, size = PREPARED[name]
-        report(f"preparing: {name}, short side {size}")
-        prepare.prepare(
-            open_source(spec, memory_limit_bytes=0), folder / name, size=size, encoding=encoding
-        )
-        made[name] = f"prepared:{folder / name}"
-    return made
 
 
 def _job(bench: Bench, row: Row, spec: str, files: list[str], threads: int) -> dict[str, Any]:
@@ -294,108 +231,25 @@ def _job(bench: Bench, row: Row, spec: str, files: list[str], threads: int) -> d
 
 
 @contextmanager
-def _process(
-    job: dict[str, Any], cores: list[int], folder: Path, row: Row
-) -> Iterator[Callable[[str], float]]:
+def _processes(job: dict[str, Any], cores: list[int], folder: Path, row: Row) -> Iterator[Ask]:
     """Start a row's processes; yields ask(recipe) -> images a second of all of them together."""
     shares = [[core] for core in cores] if row.spread else [cores]
-    commands = [
-        _python({**job, "cores": own, "files": job["files"][at :: len(shares)]}, at, folder)
-        for at, own in enumerate(shares)
-    ]
-    root = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONPATH": path}
-    with TemporaryFile("w+") as errors:
-        processes = [
-            subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=folder,
-                env=os.environ | quiet,
-            )
-            for command in commands
-        ]
-
-        def listen(process: subprocess.Popen[str]) -> str:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                errors.seek(0)
-                lines = errors.read().strip().splitlines() or ["no message"]
-                raise FailedWork(f"bench pipeline: {row.name}: its process failed: {lines[-1]}")
-            return line
+    with ExitStack() as started:
+        workers = []
+        for at, own in enumerate(shares):
+            files = job["files"][at :: len(shares)]
+            listed = folder / f"files-{len(files)}-{at}.txt"
+            listed.write_text("\n".join(files), encoding="utf-8")
+            whole = {**job, "cores": own, "files": str(listed)}
+            worker = Worker("experiments.bench_workers", whole, folder, "tensorflow")
+            workers.append(started.enter_context(worker))
 
         def ask(recipe: str) -> float:
-            for process in processes:
-                assert process.stdin is not None
-                process.stdin.write(recipe + "\n")
-                process.stdin.flush()
-            found = [json.loads(listen(process)) for process in processes]
+            for worker in workers:
+                worker.tell(recipe)
+            found = [worker.answer() for worker in workers]
             return float(sum(one["images"] / median(one["seconds"]) for one in found))
 
-        try:
-            for process in processes:
-                listen(process)
-            yield ask
-        finally:
-            for process in processes:
-                process.kill()
-                process.communicate()
-
-
-def _python(job: dict[str, Any], number: int, folder: Path) -> list[str]:
-    files = folder / f"files-{len(job['files'])}-{number}.txt"
-    files.write_text("\n".join(job["files"]), encoding="utf-8")
-    words = json.dumps({**job, "files": str(files)})
-    return [sys.executable, "-m", "experiments.bench_workers", words]
-
-
-def _compile(source: Path, folder: Path, left_out: dict[str, str]) -> Path | None:
-    """The limits' program, or None and why in `left_out`."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if not source.is_file():
-        raise BadInput(f"bench.limit: expected the source file of the limits. Received: {source}")
-    if compiler is None:
-        left_out["limits A and B"] = "no C compiler"
-        return None
-    program = folder / "limit"
-    command = [compiler, "-O3", "-march=native", "-o", str(program), str(source), "-ljpeg", "-lm"]
-    done = subprocess.run(  # nosec B603  # a C file that bench.limit names: the user's own
-        command, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no message"]
-        left_out["limits A and B"] = f"they do not compile: {lines[0].strip()}"
-        return None
-    return program
-
-
-def _limits(
-    program: Path, files: list[str], cores: list[int], folder: Path
-) -> dict[tuple[str, str], float]:
-    """Images a second by (recipe, limit), all cores at the same time."""
-    listed = folder / "limit.txt"
-    listed.write_text("\n".join(files) + "\n", encoding="utf-8")
-    processes = [
-        subprocess.Popen(  # nosec B603  # what was compiled just now, no shell
-            [program, listed, str(core)], stdout=subprocess.PIPE, text=True
-        )
-        for core in cores
-    ]
-    outputs = [process.communicate()[0] for process in processes]
-    return {
-        key: sum(_rate(output, label) for output in outputs) for key, label in LIMIT_LINES.items()
-    }
-
-
-def _rate(output: str, label: str) -> float:
-    for line in output.splitlines():
-        name, _, rest = line.partition(" img/s")
-        words = name.split()
-        if rest and " ".join(words[:-1]) == label:
-            return float(words[-1])
-    raise FailedWork(f"bench pipeline: the limits' program printed no line {label!r}")
+        for worker in workers:
+            worker.answer()  # ready
+        yield ask

@@ -89,7 +89,7 @@ def candidates_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     declare(space)
     objective = keras_tuner.Objective("val_top1", "max")
     oracle = keras_tuner.oracles.RandomSearchOracle(objective, job["trials"], SEED, space)
-    oracle._set_project_dir(tempfile.mkdtemp(), "proposals")
+    oracle._set_project_dir(tempfile.mkdtemp(dir=Path.cwd()), "proposals")
     trials = [oracle.create_trial(f"tuner{i}") for i in range(job["trials"])]
     return [declare(trial.hyperparameters) for trial in trials]
 
@@ -210,7 +210,7 @@ def stock(job: dict[str, Any], turns: Turns) -> None:
         objective=keras_tuner.Objective("val_top1", "max"),
         max_trials=job["trials"],
         seed=SEED,
-        directory=tempfile.mkdtemp(),
+        directory=tempfile.mkdtemp(dir=Path.cwd()),
     )
     tuner.search(verbose=0)
     turns.next()
@@ -223,7 +223,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stdout = sys.stderr  # stdout is for the figures
     job = json.loads(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         os.chdir(folder)
         os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"
         gc.collect()

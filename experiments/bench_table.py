@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from experiments import bench_partial
 from experiments.config import Config
 from experiments.numbers import si
+
+if TYPE_CHECKING:
+    from experiments.runs import Experiment
 
 MIB = 2**20
 
@@ -36,7 +41,7 @@ def text(document: dict[str, Any]) -> str:
                 [row["name"], row["precision"], batch, *rates, *latencies]
                 + [f"{row['peak_memory_bytes'] / MIB:.0f}"]
                 + [f"{row[key]:.2f}" for key in ("build_seconds", "first_step_seconds")]
-                + [si(row["flops_per_second"]), f"{row['fraction_of_peak']:.2f}"]
+                + [si(row["flops_per_second"]), _share(row["fraction_of_peak"])]
             )
         )
     for peak in document["peaks"]:
@@ -52,16 +57,17 @@ def text(document: dict[str, Any]) -> str:
         f"at the start; {machine['date']}"
     )
     lines += [f"left out: {name}: {why}" for name, why in document["left_out"].items()]
-    return "\n".join([*lines, *document["notes"]])
+    return "\n".join([*lines, *bench_partial.lines(document["missing"]), *document["notes"]])
 
 
-def write_csv(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
+def write_csv(rows: Sequence[dict[str, Any]], folder: Path, *, partial: bool = False) -> list[Path]:
     """One file a precision and framework, named by mode, device, precision and framework version;
-    full digits."""
+    full digits. What is `partial` is named so, and replaces nothing that is whole."""
     files = []
     for precision, framework in dict.fromkeys((r["precision"], r["framework"]) for r in rows):
         own = [r for r in rows if (r["precision"], r["framework"]) == (precision, framework)]
-        words = (own[0]["mode"], own[0]["device"], precision, own[0]["framework"])
+        words = [own[0]["mode"], own[0]["device"], precision, own[0]["framework"]]
+        words += ["partial"] * partial
         path = folder / ("-".join(map(_slug, words)) + ".csv")
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -73,8 +79,13 @@ def write_csv(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     return files
 
 
-def log(document: dict[str, Any], files: Sequence[Path], config: Config) -> str:
+def log(
+    document: dict[str, Any], files: Sequence[Path], config: Config, experiment: Experiment
+) -> str:
     """Write each row as a run (level bench) under one run of the command; returns that one's id.
+
+    The command's run has the document's status, and missing.json where it is partial; rows of fewer
+    rounds than were asked for have the tag `partial`.
 
     Metrics are named as those of training runs, so that a row can stand beside them by
     `model.name`: `infer_images_per_second latency_ms_p50 ... peak_memory_bytes params macs`, or
@@ -82,7 +93,6 @@ def log(document: dict[str, Any], files: Sequence[Path], config: Config) -> str:
     """
     from experiments import runs, track
 
-    experiment = runs.Experiment(config.name, config.tracking)
     rows = document["rows"]
     mode = rows[0]["mode"]
     tags = experiment.origin | {"level": "bench", "device": rows[0]["device"]}
@@ -98,18 +108,22 @@ def log(document: dict[str, Any], files: Sequence[Path], config: Config) -> str:
         title = f"bench {mode} {row['name']} {row['precision']} batch {row['batch']}"
         child = start(title, f"bench/{mode}", _params(row, config), top.id)
         child.metrics(_metrics(row))
+        if row["rounds"] < row["of_rounds"]:
+            child.tag({"partial": f"{row['rounds']} of {row['of_rounds']} rounds"})
         child.end("finished")
     top.document("config.yaml", runs.to_yaml(config))
+    if document["missing"]:
+        top.document("missing.json", json.dumps(document["missing"], indent=1))
     for file in files:
         top.file(file)
-    top.end("finished")
+    top.end(document["status"])
     return top.id
 
 
 def _params(row: dict[str, Any], config: Config) -> dict[str, Any]:
     keys = (
-        "mode", "batch", "asked", "precision", "policy", "input_shape", "rounds", "threads",
-        "deterministic", "jit", "side", "framework",
+        "mode", "batch", "asked", "precision", "policy", "input_shape", "rounds", "of_rounds",
+        "threads", "deterministic", "jit", "side", "framework",
     )  # fmt: skip
     own = {"model.name": row["name"], "model.options": config.model.options}
     return own | {key: row[key] for key in keys}
@@ -135,6 +149,10 @@ def _line(cells: Sequence[str]) -> str:
 
 def _rate(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _ms(value: float | None) -> str:

@@ -127,14 +127,10 @@ class PyTorch:
 
     def facts(self) -> dict[str, Any]:
         """What the network costs by count, and where it runs. Raises FailedWork if not the same."""
-        profile = models.profile(self.network)
-        params = sum(p.numel() for p in self.net.parameters())
-        if params != profile.params:
-            raise FailedWork(f"PyTorch's {params:,} weights are not our {profile.params:,}")
         kind = "bfloat16 weights" if self.whole else "autocast" if self.bfloat16 else ""
-        return {
-            "params": params,
-            "macs": profile.macs,
-            "machine": bench_device.machine(self.threads),
-            "framework": f"pytorch {torch.__version__} channels last {kind}".strip(),
-        }
+        framework = f"pytorch {torch.__version__} channels last {kind}".strip()
+        found = bench_device.facts(self.network, self.threads, framework)
+        params = sum(p.numel() for p in self.net.parameters())
+        if params != found["params"]:
+            raise FailedWork(f"PyTorch's {params:,} weights are not our {found['params']:,}")
+        return found

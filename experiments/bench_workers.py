@@ -2,7 +2,7 @@
 
     python -m experiments.bench_workers '{"row": ..., "recipes": ..., "files": ..., ...}'
 
-It makes one endless stream of batches for each recipe, takes a pass from each, and prints `ready`.
+It makes one endless stream of batches for each recipe, takes a pass from each, and says "ready".
 For each line on its input, the name of a recipe, it takes so many passes more and prints the
 seconds of each as JSON. A stream goes on from pass to pass: what a library spends on starting an
 iterator is no part of the figures. Batches made ahead while the process waited are taken before the
@@ -269,7 +269,7 @@ def main() -> None:
     for batches in streams.values():
         _seconds_an_image(batches, images)
     _settle()
-    print("ready", flush=True)
+    print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         batches = streams[line.strip()]
         _seconds_an_image(batches, MADE_AHEAD * job["batch_size"])

@@ -29,7 +29,10 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM. Not an Exception, so that no handler takes it for a failed run."""
+    """Ctrl-C or SIGTERM. Not an Exception, so that no handler takes it for a failed run.
+
+    Its text, if any, says what became of the work; else the same command continues it.
+    """
 
 
 _asked = False

@@ -7,12 +7,23 @@ import json
 import pytest
 from fake_store import FakeStore
 
-from experiments import bench_join, bench_table, compare, report, report_html, settings, table
+from experiments import (
+    bench_join,
+    bench_table,
+    compare,
+    report,
+    report_html,
+    runs,
+    settings,
+    table,
+)
 from experiments.cost_axes import drawable
 from experiments.errors import BadInput
 
 
-def measured(name, mode, batch, precision, rate, asked=None, macs=1e6, side="tensorflow"):
+def measured(
+    name, mode, batch, precision, rate, asked=None, macs=1e6, side="tensorflow", of_rounds=2
+):
     """A row as `bench_models.run` gives it."""
     return {
         "name": name, "mode": mode, "batch": batch, "asked": asked or batch, "precision": precision,
@@ -21,7 +32,8 @@ def measured(name, mode, batch, precision, rate, asked=None, macs=1e6, side="ten
         "peak_memory_bytes": 300.0 * 2**20, "device_memory_bytes": None,
         "host_memory_bytes": 300.0 * 2**20, "build_seconds": 1.0, "first_step_seconds": 1.0,
         "flops_per_second": 1e9, "fraction_of_peak": 0.5, "params": 5e5, "macs": macs,
-        "input_shape": [32, 32, 3], "rounds": 2, "policy": precision, "device": "H100",
+        "input_shape": [32, 32, 3], "rounds": 2, "of_rounds": of_rounds,
+        "policy": precision, "device": "H100",
         "framework": "tensorflow 2", "threads": 0, "deterministic": True, "jit": False,
         "side": side,
     }  # fmt: skip
@@ -47,15 +59,30 @@ def store(tmp_path_factory):
         measured("alexnet", "infer", 64, "float32", 70.0),
     ]
     log(store, rows)
-    log(store, [measured("lenet5", "train", 32, "float32", 300.0)])
+    log(store, [measured("lenet5", "train", 32, "float32", 300.0, of_rounds=5)])
     return store
 
 
-def log(store, rows, **options):
+def log(store, rows, name="bench", status="finished", missing=None, **options):
     config = settings.parse(
-        {"name": "bench", "tracking": {"uri": store.uri}, "model": {"options": options}}
+        {"name": name, "tracking": {"uri": store.uri}, "model": {"options": options}}
     )
-    bench_table.log({"rows": rows, "machine": {"framework": "tensorflow 2"}}, [], config)
+    machine = {"framework": "tensorflow 2"}
+    document = {"status": status, "missing": missing or {}, "rows": rows, "machine": machine}
+    return bench_table.log(document, [], config, runs.Experiment(name, config.tracking))
+
+
+def test_a_partial_bench_is_marked_and_its_rows_are_kept(store):
+    rows = [measured("nin", "infer", 8, "float32", 1.0, of_rounds=2 + n) for n in range(2)]
+    missing = {"nin float32 batch 8": "2 of 3 rounds: stopped"}
+    top = store.client.get_run(log(store, rows, "stopped", "killed", missing))
+    assert (top.info.status, top.data.tags["level"]) == ("KILLED", "bench")
+    files = {item.path for item in store.client.list_artifacts(top.info.run_id)}
+    assert files == {"config.yaml", "missing.json"}
+    children = store.client.search_runs([top.info.experiment_id], "params.batch = '8'")
+    assert {run.info.status for run in children} == {"FINISHED"}
+    partial = [run.data.tags.get("partial") for run in children]
+    assert sorted(partial, key=str) == ["2 of 3 rounds", None]
 
 
 def rates(found, key="bench_infer_images_per_second"):
@@ -71,9 +98,10 @@ def test_the_largest_common_batch_in_float32_is_taken(store):
     assert row["bench_latency_ms_p50"] == 2.0
     assert row["bench_infer_memory_bytes"] == 300.0 * 2**20
     assert row["bench_train_images_per_second"] == 300.0
-    first, other, missing = found.bench["notes"]
+    first, other, partial, missing = found.bench["notes"]
     assert "bench, batch 32 (latency: batch 1), float32, 32x32x3, H100, tensorflow 2;" in first
     assert other.endswith("nin 2.00 M MACs there, 1.00 M here")
+    assert partial == "Partial: lenet5, train: 2 of 5 rounds"
     assert missing == "Not in the bench: vgg16, lenet5 width=2.0"
 
 

@@ -13,8 +13,10 @@ from command import inside
 
 from experiments import (
     bench_device,
+    bench_measured,
     bench_model_worker,
     bench_models,
+    bench_process,
     bench_sides,
     bench_table,
     matmul_peak,
@@ -52,7 +54,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         bench_model_worker.measure(json.loads(json.dumps(job)), lines.append)
         return lines
 
-    monkeypatch.setattr(bench_models, "listen", listen)
+    monkeypatch.setattr(bench_measured, "listen", listen)
     return jobs
 
 
@@ -170,7 +172,7 @@ def test_a_process_of_its_own_says_what_it_found(
     chosen = config("data.image_size=16", "bench.batch_sizes=[2]", "bench.precisions=[float32]")
     job = own_job(chosen, mode, "mlp", (16, 16, 1))
     job |= {"batches": [{"asked": 2, "batch": 2}]}
-    built, trying, size, *rest = bench_models.listen(job)
+    built, trying, size, *rest = bench_measured.listen(job)
     assert built["kind"] == "built"
     assert built["framework"].startswith(f"{backend} ")
     assert (trying["kind"], trying["batch"]) == ("trying", 2)
@@ -225,18 +227,18 @@ def test_pytorch_trains_the_same_network_beside_ours(monkeypatch: pytest.MonkeyP
         assert side.measures("bfloat16")
         assert side.measures("float32") == (side.name == "pytorch")
         job = bench_models._job(chosen, "train", "resnet18", (64, 64, 3), precision, side)
-        built, _, size = bench_models.listen(job | {"batches": [{"asked": 2, "batch": 2}]})
+        built, _, size = bench_measured.listen(job | {"batches": [{"asked": 2, "batch": 2}]})
         assert built["params"] == 11_689_512
         assert built["framework"].startswith("pytorch ")
         assert len(size["seconds"]) == 2
     job |= {"name": "lenet5", "batches": []}
     with pytest.raises(FailedWork, match=r"plain PyTorch has resnet18, .* here"):
-        list(bench_models.listen(job))
+        list(bench_measured.listen(job))
 
 
 def test_a_process_that_fails_says_why() -> None:
     with pytest.raises(FailedWork, match="KeyError: 'threads'"):
-        list(bench_models.listen({"mode": "infer"}))
+        list(bench_measured.listen({"mode": "infer"}))
 
 
 class Full(Exception):
@@ -315,11 +317,11 @@ def test_a_killed_process_goes_on_with_half_the_batch(monkeypatch: pytest.Monkey
         for item in job["batches"]:
             yield {"kind": "trying", "batch": item["batch"]}
             if item["batch"] > 8:
-                raise bench_models.KilledBySystem("killed")
+                raise bench_process.KilledBySystem("killed")
             yield {"kind": "size", "seconds": [1.0], "first_step_seconds": 1.0, **item}
 
-    monkeypatch.setattr(bench_models, "listen", listen)
-    own = bench_models.Measured([32, 1])
+    monkeypatch.setattr(bench_measured, "listen", listen)
+    own = bench_measured.Measured([32, 1])
     own.add({})
     own.add({})
     # The second round starts at what the first one settled on.
@@ -330,14 +332,14 @@ def test_a_killed_process_goes_on_with_half_the_batch(monkeypatch: pytest.Monkey
 
 def test_a_network_that_fails_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     done = in_process(monkeypatch)
-    fine = bench_models.listen
+    fine = bench_measured.listen
 
     def listen(job: dict[str, Any]) -> Any:
         if job.get("name") == "lenet5":
             raise FailedWork("its process was killed")
         return fine(job)
 
-    monkeypatch.setattr(bench_models, "listen", listen)
+    monkeypatch.setattr(bench_measured, "listen", listen)
     chosen = config("bench.names=[lenet5, mlp]", "data.image_size=16", "bench.batch_sizes=[1]",
                     "bench.precisions=[float32]")  # fmt: skip
     document = bench_models.run(chosen, "infer", lambda line: None)

@@ -12,7 +12,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from experiments import bench_pipeline, bench_workers, settings
+from experiments import (
+    bench_images,
+    bench_limits,
+    bench_pipeline,
+    bench_rows,
+    bench_workers,
+    settings,
+)
 from experiments.cli import app
 from experiments.errors import BadInput, FailedWork
 
@@ -49,13 +56,13 @@ def test_a_tiny_run_on_drawn_images() -> None:
 def test_ours_reads_every_store(tmp_path: Path) -> None:
     """In this process, as a row's own process does; the stores are made of the photographs."""
     chosen = bench("bench.batch_size=4")
-    files = bench_pipeline._draw(tmp_path / "jpegs", 6)
-    rows = [row for row in bench_pipeline.ROWS if row.worker == "ours"]
+    files = bench_images.drawn(tmp_path / "jpegs", 6)
+    rows = [row for row in bench_rows.ROWS if row.worker == "ours"]
     assert [(row.store, row.dtype) for row in rows] == [
         (store, dtype) for store in ("jpeg", "prepared", "raw") for dtype in ("float32", "uint8")
     ]
     jpegs = f"folder:{tmp_path / 'jpegs'}"
-    specs = {"jpeg": jpegs} | bench_pipeline._stores(rows, jpegs, tmp_path, lambda line: None)
+    specs = {"jpeg": jpegs} | bench_images.stores(rows, jpegs, tmp_path, lambda line: None)
     recipes = {"jpeg": "resnet", "prepared": "resnet", "raw": "inception"}
     for row in (rows[1], rows[2], rows[4]):
         recipe = recipes[row.store]
@@ -74,9 +81,9 @@ def test_a_peer_that_does_not_start_is_left_out_by_name(
     (tmp_path / "a").mkdir()
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / "a" / name).write_bytes(b"not a JPEG")
-    peers = [row for row in bench_pipeline.ROWS if row.name == "PIL as torchvision"]
-    monkeypatch.setattr(bench_pipeline, "_choose", lambda bench: (2 * peers, {}))
-    with pytest.raises(FailedWork, match=r"no row runs here: .*PIL .*cannot identify image"):
+    peers = [row for row in bench_rows.ROWS if row.name == "PIL as torchvision"]
+    monkeypatch.setattr(bench_rows, "choose", lambda bench: (2 * peers, {}))
+    with pytest.raises(FailedWork, match=r"could be measured: .*PIL .*cannot identify image"):
         bench_pipeline.run(bench(f"bench.images={tmp_path}"), report=lambda line: None)
 
 
@@ -100,9 +107,9 @@ def test_peers_make_the_batches_that_ours_makes(row: str, recipe: str, tmp_path:
 
 
 def test_photographs_are_copied_and_counted(tmp_path: Path) -> None:
-    bench_pipeline._draw(tmp_path / "mine", 5)
+    bench_images.drawn(tmp_path / "mine", 5)
     chosen = bench(f"bench.images={tmp_path / 'mine'}", "bench.count=3")
-    files, spec, store = bench_pipeline._images(chosen, tmp_path / "work")
+    files, spec, store = bench_images.chosen(chosen, tmp_path / "work")
     assert (len(files), store) == (3, "jpeg")
     assert spec == f"folder:{tmp_path / 'work' / 'jpegs'}"
     kept = {Path(file).read_bytes() for file in files}
@@ -117,14 +124,19 @@ def test_medians_ranges_and_ratios_within_rounds() -> None:
         ("limit B", "resnet", 2): [250.0, 125.0, 200.0],
         ("ours float32", "resnet", 1): [90.0, 91.0, 92.0],
     }
-    alone, first, second, limit = bench_pipeline.summary(rates, bench_pipeline.ROWS, "jpeg")
+    alone, first, second, limit = bench_pipeline.summary(rates, bench_rows.ROWS, "jpeg")
     assert (alone["cores"], alone["ratio"], alone["of_limit_b"]) == (1, 1.0, None)
     assert (first["name"], first["ratio"], first["of_limit_b"]) == ("tf.data usual", 1.0, 0.4)
     assert (second["images_per_second"], second["low"], second["high"]) == (176.0, 100.0, 200.0)
     assert (second["ratio"], second["of_limit_b"]) == (2.0, 0.8)
     assert (limit["store"], limit["of_limit_b"]) == ("memory", 1.0)
     shown = bench_pipeline.text(
-        {"rows": [second], "left_out": {"DALI": "nvidia.dali is not installed"}, "notes": []}
+        {
+            "rows": [second],
+            "left_out": {"DALI": "nvidia.dali is not installed"},
+            "missing": {},
+            "notes": [],
+        }
     )
     assert "0.80" in shown
     assert "left out: DALI: nvidia.dali is not installed" in shown
@@ -143,7 +155,7 @@ def test_the_limits_output_is_read_by_recipe(tmp_path: Path) -> None:
         "echo ' + resize/flip/PCA fused f32, RRC 1134.2 img/s  (min 1.0 max 2.0) 3 MP/s'\n"
     )
     program.chmod(0o755)
-    found = bench_pipeline._limits(program, ["a.jpg"], [0, 1], tmp_path)
+    found = bench_limits.rates(program, ["a.jpg"], [0, 1], tmp_path)
     assert found == {
         ("resnet", "limit A"): 2701.6,
         ("resnet", "limit B"): 2409.8,
@@ -152,14 +164,14 @@ def test_the_limits_output_is_read_by_recipe(tmp_path: Path) -> None:
     }
     program.write_text("#!/bin/sh\necho nothing\n")
     with pytest.raises(FailedWork, match="printed no line 'window decode, resnet 256-480'"):
-        bench_pipeline._limits(program, ["a.jpg"], [0], tmp_path)
+        bench_limits.rates(program, ["a.jpg"], [0], tmp_path)
 
 
 def test_peers_that_are_not_installed_are_left_out_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bench_pipeline, "_installed", lambda module: module == "PIL")
-    rows, left_out = bench_pipeline._choose(bench())
+    monkeypatch.setattr(bench_rows, "_installed", lambda module: module == "PIL")
+    rows, left_out = bench_rows.choose(bench())
     assert [row.name for row in rows if row.needs] == ["PIL as torchvision"]
     assert left_out == {
         "OpenCV": "cv2 is not installed",
@@ -174,11 +186,11 @@ def test_limits_that_do_not_compile_are_left_out_by_name(
     source = tmp_path / "limit.c"
     source.write_text("not C")
     left_out: dict[str, str] = {}
-    assert bench_pipeline._compile(source, tmp_path, left_out) is None
+    assert bench_limits.compiled(source, tmp_path, left_out) is None
     expected = "they do not compile" if shutil.which("gcc") or shutil.which("cc") else "no C"
     assert expected in left_out["limits A and B"]
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert bench_pipeline._compile(source, tmp_path, left_out) is None
+    assert bench_limits.compiled(source, tmp_path, left_out) is None
     assert left_out["limits A and B"] == "no C compiler"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments import bench_search
+from experiments.bench_partial import Course
 from experiments.errors import BadInput
 
 
@@ -15,6 +16,7 @@ def test_the_figures_in_words():
             "epochs": 2, "ratio": 15.43, "trials": 16, "equal_scores": 47, "scores": 48,
         },
         "memory": {"fits": 102, "mib_a_fit": {"ours": 0.001, "stock": 6.7}},
+        "missing": {},
     }  # fmt: skip
     lines = bench_search.text(found).splitlines()
     assert "wall time 1.068 of the time inside steps" in lines[0]
@@ -30,5 +32,5 @@ def test_an_unknown_part_is_refused():
 
 @pytest.mark.full
 def test_both_sides_give_the_same_scores():
-    found = bench_search.against_keras_tuner(2, 2)
+    found = bench_search.against_keras_tuner(Course(), "two_epochs", 2, 2)
     assert found["scores"] == found["equal_scores"] == 2 * bench_search.FOLDS
