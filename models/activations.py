@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from models.layer_weights import add_weights
+
 
 @keras.saving.register_keras_serializable(package="ilsvrc")
 def scaled_tanh(x: Any) -> Any:
@@ -32,16 +34,7 @@ class Dice(keras.layers.Layer):
         self.moving_variance_initializer = keras.initializers.Ones()
 
     def build(self, input_shape: Any) -> None:
-        for name in ("alpha", *self.fixed_weights):
-            weight = self.add_weight(
-                name=name,
-                shape=(input_shape[-1],),
-                initializer=getattr(self, f"{name}_initializer"),
-                dtype="float32",
-                trainable=name not in self.fixed_weights,
-                autocast=False,
-            )
-            setattr(self, name, weight)
+        add_weights(self, dict.fromkeys(("alpha", *self.fixed_weights), (input_shape[-1],)))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         x = ops.cast(inputs, "float32")

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from models.activations import Dice, MonteCarloDropout, scaled_tanh
+from models.layer_weights import add_weights
 from models.lenet_layers import Codes, PartialConv2D, RadialBasisOutput, Subsampling2D
 from models.normalizations import (
     DecorrelatedBatchNormalization,
@@ -59,16 +60,7 @@ class Normalise(keras.layers.Layer):
         self.scale_initializer = keras.initializers.get(scale_initializer)
 
     def build(self, input_shape: Any) -> None:
-        for name in self.fixed_weights:
-            weight = self.add_weight(
-                name=name,
-                shape=(input_shape[-1],),
-                initializer=getattr(self, f"{name}_initializer"),
-                dtype="float32",
-                trainable=False,
-                autocast=False,
-            )
-            setattr(self, name, weight)
+        add_weights(self, dict.fromkeys(self.fixed_weights, (input_shape[-1],)))
 
     def call(self, inputs: Any) -> Any:
         normalised = (ops.cast(inputs, "float32") - self.mean) / self.scale

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from models.layer_weights import add_weights
+
 
 @keras.saving.register_keras_serializable(package="ilsvrc")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -100,16 +102,7 @@ class DecorrelatedBatchNormalization(keras.layers.Layer):
             "moving_mean": (channels,),
             "moving_covariance": (self.groups, size, size),
         }
-        for name, shape in shapes.items():
-            weight = self.add_weight(
-                name=name,
-                shape=shape,
-                initializer=getattr(self, f"{name}_initializer"),
-                dtype="float32",
-                trainable=name not in self.fixed_weights,
-                autocast=False,
-            )
-            setattr(self, name, weight)
+        add_weights(self, shapes)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         x = ops.cast(inputs, "float32")
