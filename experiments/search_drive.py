@@ -18,7 +18,8 @@ from experiments.launch import Backlog, Inline, Pool
 from experiments.progress import Display
 from experiments.search_space import objective_of
 from experiments.search_state import State, outcome_of
-from experiments.search_track import SearchRuns, TrialRun
+from experiments.search_track import SearchRuns
+from experiments.trial_run import TrialRun
 from experiments.wording import in_words
 from tuning.nested import Nested, Task
 from tuning.search import Trial
@@ -174,13 +175,15 @@ class Drive:
         if event["kind"] == "begin":
             self._began[job.path] = time.time()
             runs.fetch_initial(job, self.tracked.experiment)
-        if event["kind"] == "epoch" and (task := self._tasks[job.path]).fit is not None:
-            self._point(task, job, event)
+        if event["kind"] == "epoch":
+            self._point(self._tasks[job.path], job, event)
         self.display.event(job, event)
 
     def _point(self, task: Task, job: Job, event: dict[str, Any]) -> None:
-        """Track an epoch of a trial under way."""
-        assert task.fit
+        """Track an epoch of a trial or refit under way."""
+        if task.fit is None:
+            self.tracked.refit_point(job, self._level, event["epoch"], event["values"])
+            return
         fit, began = task.fit, self._began[job.path]
         *place, _, fold = job.path
         path = "/".join(str(part) for part in place)
@@ -232,14 +235,18 @@ class Drive:
         run_id = ""
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
             job = self.candidates.job(task, self._winner(task))
-            level = "outer_fold" if self.candidates.kind == "nested" else "refit"
-            run_id = self.tracked.refit(job, outcome, level, fresh=fresh)
+            run_id = self.tracked.refit(job, outcome, self._level, fresh=fresh)
         self.refits[task.outer] = outcome, run_id
         if fresh:
             words = [f"{k} {v:.4f}" for k, v in outcome.scores.items() if k.startswith("test_")]
             self.display.say(
                 f"{self._in(task.outer)}refit: {outcome.error or ', '.join(words) or 'no test'}"
             )
+
+    @property
+    def _level(self) -> str:
+        """Of the run of a refit."""
+        return "outer_fold" if self.candidates.kind == "nested" else "refit"
 
     def _spend(self) -> None:
         """Stop handing out fits once the budget is spent; refits of what was found still run."""

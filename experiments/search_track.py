@@ -1,6 +1,7 @@
 """MLflow of a search: one parent, one run a trial written in one go when the trial ends.
 
-A trial that takes longer than LIVE_SECONDS has its run from then on, and curves that grow.
+A trial that takes longer than LIVE_SECONDS has its run from then on, and curves that grow; a refit
+has it from its first epoch.
 
 The store is asked once, at the start, what it holds of this search; so a start after a kill sends
 what is missing and doubles nothing. All of it is measured in `seconds`.
@@ -12,14 +13,15 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
-from experiments import dataset_input, runs, settings, track
+from experiments import dataset_input, runs, settings, track, trial_run
 from experiments.config import Config
+from experiments.delivery import Opening, open_run
 from experiments.jobs import Job, Outcome, config_hash, group_hash
+from experiments.trial_run import TrialRun
 from experiments.wording import run_title
 
 LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
@@ -28,25 +30,9 @@ SUPERSEDED = "superseded"  # tag of the refit of a winner that a longer search h
 ALL_OF_THEM = 1000  # runs that the store is asked for at a time
 
 
-@dataclass(frozen=True)
-class TrialRun:
-    """What is written of one trial."""
-
-    path: str
-    number: int
-    config: Config
-    chosen: Mapping[str, Any]
-    status: str
-    error: str | None
-    outcomes: list[Outcome]
-    """Of its folds in order; those that there are."""
-    began: float
-    """Seconds since 1970."""
-
-
 @dataclass
 class _Live:
-    """The run of a trial under way, if it has one yet, and what waits to be sent to it."""
+    """The run of a trial or refit under way, if it has one yet, and what waits to be sent to it."""
 
     due: float = 0.0
     """When that is sent, on the monotonic clock."""
@@ -55,6 +41,18 @@ class _Live:
     """Names and steps of the points of its curves."""
     metrics: list[Any] = field(default_factory=list)
     params: list[Any] = field(default_factory=list)
+    opening: Opening | None = None
+    """Of a refit, once the store was asked to make its run."""
+
+    def remember(self, fold: int | None, epoch: int, values: Mapping[str, float]) -> None:
+        """The points of an epoch wait to be sent, unless they are known."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        for name, value in trial_run.curve(fold, values):
+            if (name, epoch) not in self.known:
+                self.known.add((name, epoch))
+                self.metrics.append(Metric(name, value, now, epoch))
 
 
 class SearchRuns:
@@ -122,22 +120,26 @@ class SearchRuns:
             values: what it came to.
             of: gives the trial, asked for when its run is opened.
         """
-        from mlflow.entities import Metric
-
         if self.holds(path):
             return
         live = self._live.setdefault(path, _Live(time.monotonic() + LIVE_SECONDS))
-        now = int(time.time() * 1000)
-        for name, value in _curve(fold, values):
-            if (name, epoch) not in live.known:
-                live.known.add((name, epoch))
-                live.metrics.append(Metric(name, value, now, epoch))
+        live.remember(fold, epoch, values)
+        self._grow(live, lambda: self._open(live, of()))
+
+    def refit_point(self, job: Job, level: str, epoch: int, values: Mapping[str, float]) -> None:
+        """Hear of an epoch of a refit under way, from 1."""
+        live = self._live.setdefault(path_of(job), _Live())
+        live.remember(None, epoch, values)
+        self._grow(live, lambda: self._open_refit(live, job, level))
+
+    def _grow(self, live: _Live, make: Callable[[], None]) -> None:
+        """Send what waits, if it is time; the run is made first, if there is none."""
         if time.monotonic() < live.due:
             return
 
         def write() -> None:
             if not live.run_id:
-                self._open(live, of())
+                make()
             self._batches(live)
 
         self._send(write)
@@ -157,15 +159,20 @@ class SearchRuns:
 
         A `fresh` one takes the place of that of an earlier winner, whose run is tagged.
         """
-        path = "/".join(str(part) for part in job.path)
+        path = path_of(job)
 
         def write() -> None:
+            live = self._live.get(path) or _Live()
+            if not live.run_id:
+                self._open_refit(live, job, level)
+            for epoch, values in enumerate(outcome.history, start=1):
+                live.remember(None, epoch, values)
+            self._batches(live)
             if earlier := self._children.pop(path, None):
                 self.experiment.client.set_tag(earlier, SUPERSEDED, "true")
-            run = self.experiment.start(job, self.fingerprint, level, self.parent.id)
-            run.tag({"search_id": self._tags["search_id"]})
-            track.complete(run, outcome, replay=True)
-            self._children[path] = run.id
+            track.complete(track.Run(self.experiment.client, live.run_id), outcome)
+            self._children[path] = live.run_id
+            self._live.pop(path, None)
 
         if fresh or not self.holds(path):
             self._send(write)
@@ -176,7 +183,7 @@ class SearchRuns:
 
         def write() -> None:
             for live in self._live.values():
-                if live.run_id:  # the next start makes another run of the trial
+                if live.run_id:  # the next start makes another run of it
                     self.experiment.client.set_terminated(live.run_id, "KILLED")
             self._live = {}
             self.parent.metrics(metrics)
@@ -211,7 +218,7 @@ class SearchRuns:
                 continue
             elif info.status == "FINISHED" or (info.status, tags["level"]) == ("FAILED", "trial"):
                 self._children[tags["path"]] = info.run_id
-            elif info.status == "RUNNING" or (info.status, tags["level"]) == ("KILLED", "trial"):
+            elif info.status in ("RUNNING", "KILLED"):
                 client.delete_run(info.run_id)  # a kill came between its first and last call
         if found and (run := track.reopen(client, found)):
             return run
@@ -248,13 +255,13 @@ class SearchRuns:
             live = _Live()
             self._open(live, trial)
         else:
-            for key, value in _ending(trial).items():
+            for key, value in trial_run.ending(trial).items():
                 client.set_tag(live.run_id, key, value)
         now = int(time.time() * 1000)
-        curves = (x for x in _lone_curve(trial) if (x[0], x[2]) not in live.known)
+        curves = (x for x in trial_run.lone_curve(trial) if (x[0], x[2]) not in live.known)
         live.metrics += [
             Metric(key, value, now, step)
-            for key, value, step in itertools.chain(_metrics(trial), curves)
+            for key, value, step in itertools.chain(trial_run.metrics(trial), curves)
         ]
         self._batches(live)
         client.set_terminated(live.run_id, "FAILED" if trial.status == "failed" else "FINISHED")
@@ -270,7 +277,7 @@ class SearchRuns:
             "config_hash": config_hash(trial.config),
             "group_hash": group_hash(trial.config),
             "mlflow.parentRunId": self.parent.id,
-            **_ending(trial),
+            **trial_run.ending(trial),
         }
         title = run_title(trial.config.model.name, trial.config.seed, trial.chosen)
         created = self.experiment.client.create_run(
@@ -282,6 +289,15 @@ class SearchRuns:
         live.run_id = str(created.info.run_id)
         live.params = [Param(k, track.text(v)) for k, v in runs.params_of(trial.config).items()]
 
+    def _open_refit(self, live: _Live, job: Job, level: str) -> None:
+        """May be called again after it failed half-way."""
+        look = live.opening is not None
+        if live.opening is None:
+            found = self.experiment.opening(job, self.fingerprint, level, self.parent.id)
+            live.opening = replace(found, tags=found.tags | {"search_id": self._tags["search_id"]})
+        run = open_run(self.experiment.client, self.experiment.id, live.opening, look=look)
+        live.run_id = run.id
+
     def _batches(self, live: _Live) -> None:
         """Send what waits, params and metrics together."""
         while live.metrics or live.params:
@@ -290,38 +306,6 @@ class SearchRuns:
             del live.metrics[: len(metrics)], live.params[: len(params)]
 
 
-def _ending(trial: TrialRun) -> dict[str, str]:
-    found = {"trial_status": trial.status}
-    return found | ({"error": trial.error} if trial.error else {})
-
-
-def _curve(fold: int | None, values: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Points of an epoch; those of one of several folds under names of its own."""
-    for name, value in values.items():
-        yield name if fold is None else f"fold_{fold}_{name}", value
-
-
-def _lone_curve(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
-    if len(trial.outcomes) == 1:
-        for epoch, curve in enumerate(trial.outcomes[0].history, start=1):
-            yield from ((name, value, epoch) for name, value in curve.items())
-
-
-def _metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): each fold's scores, their mean and spread; seconds in all."""
-    finished = [outcome for outcome in trial.outcomes if outcome.status == "finished"]
-    names = sorted({name for outcome in finished for name in outcome.scores})
-    for name in names:
-        values = [outcome.scores[name] for outcome in finished if name in outcome.scores]
-        if name.startswith("val_"):
-            yield from ((f"fold_{name}", value, fold) for fold, value in enumerate(values))
-        if trial.status != "finished":
-            continue
-        last = len(finished[0].history) if len(trial.outcomes) == 1 else 0
-        yield name, fmean(values), last
-        if len(values) > 1:
-            yield f"{name}_std", stdev(values), 0
-    seconds = [outcome.cost["train_seconds"] for outcome in finished
-               if "train_seconds" in outcome.cost]  # fmt: skip
-    if seconds:
-        yield "train_seconds", sum(seconds), 0
+def path_of(job: Job) -> str:
+    """As the tag of its run has it."""
+    return "/".join(str(part) for part in job.path)

@@ -399,6 +399,36 @@ def test_a_long_trial_has_curves_while_it_runs_and_no_point_twice(folds, monkeyp
             assert len(steps) == len(set(steps)) + (folds == 1)  # its last point and its score
 
 
+def test_a_refit_has_curves_while_it_runs_and_no_point_twice(monkeypatch):
+    """It is stopped in its second epoch, and made anew by the next start."""
+    monkeypatch.setattr("experiments.search_track.LIVE_SECONDS", 0.0)
+    client, seen, stops = MlflowClient(uri()), [], [True]
+    real = SearchRuns.refit_point
+
+    def point(runs, job, level, epoch, values):
+        real(runs, job, level, epoch, values)
+        found = client.get_run(runs._live["refit"].run_id)
+        seen.append((found.info.run_id, found.info.status, found.data.tags["level"], epoch))
+        assert found.data.metrics["train_loss"] == values["train_loss"]
+        if epoch == 2 and stops:
+            stops.clear()
+            raise Stopped
+
+    monkeypatch.setattr(SearchRuns, "refit_point", point)
+    one = "search.space={train.optimizer.learning_rate: [0.05]}"
+    words = (one, "validation.folds=null", "train.epochs=3", "search.refit=true")
+    with pytest.raises(Stopped):
+        go(config("r", *words))
+    refit = go(config("r", *words))["refit"]
+    first, *_, last = [run_id for run_id, *_ in seen]
+    assert [row[1:] for row in seen if row[0] == first] == [("RUNNING", "refit", n) for n in (1, 2)]
+    assert client.get_run(first).info.lifecycle_stage == "deleted"
+    assert refit["run_id"] == last != first
+    assert client.get_run(last).info.status == "FINISHED"
+    steps = [m.step for m in client.get_metric_history(last, "train_loss")]
+    assert sorted(steps) == [1, 2, 3, 3]  # its last point and its score
+
+
 def test_a_store_that_fails_costs_a_line_and_gets_the_rest_later(monkeypatch, capsys):
     real = SearchRuns._write
 
