@@ -36,11 +36,15 @@ class Objective(keras.Model):
     def __call__(self, pixels: Any, *args: Any, **kwargs: Any) -> Any:
         return super().__call__(joined(pixels), *args, **kwargs)  # Keras would count two inputs
 
+    def stateless_call(self, trainable: Any, others: Any, pixels: Any, **kwargs: Any) -> Any:
+        """What JAX's updates call, past `__call__`."""
+        return super().stateless_call(trainable, others, joined(pixels), **kwargs)
+
     def train_step(self, *given: Any) -> Any:
         """One update from a batch; JAX gives its state too."""
         if self.accumulate == 1:
             return super().train_step(*given)
-        return accumulated_step(self, given[-1], self.accumulate)
+        return accumulated_step(self, self.accumulate, *given)
 
     def compute_loss(
         self,

@@ -15,19 +15,24 @@ import keras
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from experiments.ahead import begun
 from experiments.devices import Devices
 
 
 def placed(batches: Iterable[Any], devices: Devices) -> Iterator[Any]:
-    """Batches as Keras's `fit` takes them: arrays of all devices.
+    """Batches as Keras's `fit` takes them: arrays of all devices, there before their turn.
 
     Args:
         batches: (this process's batch, size of the whole batch), the batch a structure of [b, ...]
             with what `pipelines.portions` gives this process.
         devices: with a distribution.
     """
-    for batch, size in batches:
-        yield keras.tree.map_structure(partial(_array, size=int(size), devices=devices), batch)
+
+    def whole(own: tuple[Any, Any]) -> Any:
+        batch, size = own
+        return keras.tree.map_structure(partial(_array, size=int(size), devices=devices), batch)
+
+    return begun(batches, whole)
 
 
 def inference(model: keras.Model, devices: Devices) -> Callable[[Any], np.ndarray]:
