@@ -3,7 +3,13 @@
 Each device has its part of every batch and its copy of the network. What would differ from one
 device is put right here: a loss is a mean over the whole batch, not of the parts' means; batch
 normalisation takes the statistics of the whole batch; the optimizer sees the summed gradient, so
-that what bounds or averages acts as on one device; each device drops units of its own.
+that what bounds, averages, or looks for overflow acts as on one device; each device drops units of
+its own.
+
+XLA compiles what each device computes from its images to its gradient, as one program. Where batch
+normalisation stops for the other devices on the way, it compiles what lies between the stops, for
+TensorFlow has no exchange between processors that XLA takes. Exchanges and the optimizer stay
+outside; a TPU has all of it in one program.
 
 The update is not Keras's `fit`, which fails on several hosts (keras#20585) and bounds the gradient
 of each device alone.
@@ -12,6 +18,7 @@ of each device alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -31,16 +38,9 @@ def check(config: Config, layers: Iterable[Any]) -> None:
     Raises:
         BadInput: with the setting that cannot be had.
     """
-    train = config.train
     reason = None
-    if train.jit:
-        reason = "train.jit: XLA compiles no exchange between devices here; set train.jit=false"
-    elif train.precision == "mixed_float16":
-        reason = "train.precision: the loss is scaled for one device only; set mixed_bfloat16"
-    elif train.layer_statistics:
+    if config.train.layer_statistics:
         reason = "train.layer_statistics: they are measured on one device; set false"
-    elif train.accumulate > 1:
-        reason = "train.accumulate: a device has its part of the batch already; set 1"
     elif any(isinstance(layer, DecorrelatedBatchNormalization) for layer in layers):
         reason = (
             "model.options.normalization: decorrelation would take each device's images alone; "
@@ -49,7 +49,7 @@ def check(config: Config, layers: Iterable[Any]) -> None:
     if reason:
         raise BadInput(
             f"{reason}, train.devices=one, or KERAS_BACKEND=jax. Received: "
-            f"train.devices={train.devices} on TensorFlow"
+            f"train.devices={config.train.devices} on TensorFlow"
         )
 
 
@@ -100,63 +100,149 @@ def _draw_apart(generator: Any) -> None:
     generator.next = own
 
 
+def _compiles(devices: Devices, jit: bool) -> bool:
+    """Is XLA to be asked for? A TPU has nothing else."""
+    return jit and not isinstance(devices.strategy, tf.distribute.TPUStrategy)
+
+
 class Updates:
     """Updates of an `Objective` whose variables were made in the strategy's scope, but for its
-    metrics."""
+    metrics.
 
-    def __init__(self, model: Any, devices: Devices):
+    A batch in parts is that of `accumulated_step`: the devices share one part after the other, and
+    exchange gradients after the last. Where a host reads fewer images of a batch than it should
+    have parts, the batch has as many parts as that.
+    """
+
+    def __init__(self, model: Any, layers: Iterable[Any], devices: Devices, *, jit: bool):
         self._model, self._strategy, self._devices = model, devices.strategy, devices
-        self._run = tf.function(self._update, autograph=False, reduce_retracing=True)
+        stops = any(
+            isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+            for layer in layers
+        )
+        self._compute: Callable[..., Any] = self._gradients
+        self._between_stops = _compiles(devices, jit) and stops
+        if _compiles(devices, jit) and not stops:
+            compiled = tf.function(self._gradients, autograph=False, jit_compile=True)
+            # Given a tf.function, `Strategy.run` would make one program of all devices'.
+            self._compute = lambda *given: compiled(*given)
+        self._run: Callable[..., Any] | None = None
 
     def batches(self, data: tf.data.Dataset) -> Any:
         """An iterator over this process's ((images, labels[, weights]), size of the whole batch),
-        dealt out to its devices ahead of time."""
-        here = self._devices.replicas // self._devices.processes
+        dealt out to its devices ahead of time, part by part: what a device is shown, its share of
+        the batch, the batch's size, and whether it has no more parts."""
+        here, hosts = self._devices.replicas // self._devices.processes, self._devices.processes
 
         def dealt(batch: Any, size: Any) -> tf.data.Dataset:
-            count = tf.shape(tf.nest.flatten(batch)[0])[0]
-            few = count < here  # all for each of them: no device is ever without images
+            count = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
+            parts = tf.minimum(tf.constant(self._model.accumulate, tf.int64), count)
+            before = self._devices.process * count  # in the batch, on other hosts
+            if hosts > 1:
+                before = tf.where(
+                    count == size, tf.zeros_like(count), before
+                )  # each host has read all of it
 
             def one(number: Any) -> Any:
-                first = tf.where(few, 0, number * count // here)
-                stop = tf.where(few, count, (number + 1) * count // here)
-                return tf.nest.map_structure(lambda whole: whole[first:stop], batch), size
+                part, device = number // here, number % here
+                first = (part - before) % parts
+                images = (count - first + parts - 1) // parts
+                few = images < here  # all for each of them: no device is ever without images
+                start = tf.where(few, tf.zeros_like(images), device * images // here)
+                stop = tf.where(few, images, (device + 1) * images // here)
+                counted = hosts * tf.where(few, here * count, count)
+                share = tf.cast(stop - start, tf.float32) / tf.cast(counted, tf.float32)
 
-            return tf.data.Dataset.range(here, output_type=tf.int32).map(one)
+                def own(values: Any) -> Any:
+                    picked = values[first::parts][start:stop]
+                    return tf.ensure_shape(picked, [None, *values.shape[1:]])
+
+                return tf.nest.map_structure(own, batch), share, size, part + 1 == parts
+
+            return tf.data.Dataset.range(parts * here).map(one)
 
         parts = data.flat_map(tf.autograph.experimental.do_not_convert(dealt))
-        return iter(self._strategy.distribute_datasets_from_function(lambda context: parts))
+        found = iter(self._strategy.distribute_datasets_from_function(lambda context: parts))
+        if self._run is None:
+            signature = [tf.type_spec_from_value(found), tf.TensorSpec([None], tf.float32)]
+            self._run = tf.function(self._several, input_signature=signature, autograph=False)
+        return found
 
-    def __call__(self, batches: Any) -> Any:
-        """Make one update; the epoch's mean loss so far."""
-        return self._run(batches)
+    def __call__(self, batches: Any, rates: np.ndarray) -> Any:
+        """Make an update with each of these learning rates; the epoch's mean loss so far."""
+        assert self._run
+        return self._run(batches, rates)
 
-    def _update(self, batches: Any) -> Any:
-        given, size = next(batches)
-        losses, gradients = self._strategy.run(self._gradients, args=(given,))
-        loss = self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        variables = self._model.trainable_weights
+    def _several(self, batches: Any, rates: Any) -> Any:
+        def update(at: Any) -> Any:
+            self._model.optimizer.learning_rate.assign(rates[at])
+            self._update(batches)
+            return at + 1
+
+        tf.while_loop(lambda at: at < tf.size(rates), update, [0], parallel_iterations=1)
+        return self._model.get_metrics_result()["loss"]
+
+    def _update(self, batches: Any) -> None:
+        losses, gradients, size = self._of_a_batch(batches)
+        total, variables = tf.distribute.ReduceOp.SUM, self._model.trainable_weights
+        loss = self._strategy.reduce(total, losses, axis=None)
         reached = [at for at, gradient in enumerate(gradients) if gradient is not None]
         summed = self._strategy.extended.batch_reduce_to(
-            tf.distribute.ReduceOp.SUM, [(gradients[at], variables[at].value) for at in reached]
+            total, [(gradients[at], variables[at].value) for at in reached]
         )
         whole: list[Any] = [None] * len(variables)
         for at, gradient in zip(reached, summed, strict=True):
             whole[at] = gradient
         [tracker] = (metric for metric in self._model.metrics if metric.name == "loss")
-        [images, *_] = self._strategy.experimental_local_results(size)
-        tracker.update_state(loss, sample_weight=images)
+        tracker.update_state(loss, sample_weight=size)
         self._model.optimizer.apply(whole, variables)
-        return self._model.get_metrics_result()["loss"]
 
-    def _gradients(self, given: Any) -> tuple[Any, list[Any]]:
-        """Of one device: its share of the loss, and the gradient of that."""
+    def _of_a_batch(self, batches: Any) -> tuple[Any, list[Any], Any]:
+        """Of each device: its share of the loss, and the gradient of that; the batch's size."""
+        run, local = self._strategy.run, self._strategy.experimental_local_results
+        if self._model.accumulate == 1:
+            given, share, size, _ = next(batches)
+            return *self._by_each(given, share), local(size)[0]
+        reached: list[bool] = []  # by the loss, of the variables: known once a part is traced
+
+        def part(more: Any, size: Any, losses: Any, sums: list[Any]) -> Any:
+            given, share, size, last = next(batches)
+            own_losses, gradients = self._by_each(given, share)
+            reached[:] = [gradient is not None for gradient in gradients]
+            losses = run(tf.add, args=(losses, own_losses))
+            sums = [
+                before if gradient is None else run(tf.add, args=(before, gradient))
+                for before, gradient in zip(sums, gradients, strict=True)
+            ]
+            return ~local(last)[0], local(size)[0], losses, sums
+
+        _, size, losses, sums = tf.while_loop(
+            lambda more, *rest: more,
+            part,
+            [True, tf.constant(0, tf.int64), *run(self._nothing)],
+            parallel_iterations=1,
+        )
+        return losses, [s if there else None for s, there in zip(sums, reached, strict=True)], size
+
+    def _by_each(self, given: Any, share: Any) -> tuple[Any, list[Any]]:
+        scope: AbstractContextManager[Any] = nullcontext()
+        if self._between_stops:
+            scope = tf.xla.experimental.jit_scope()
+        with scope:
+            losses, gradients = self._strategy.run(self._compute, args=(given, share))
+        return losses, gradients
+
+    def _nothing(self) -> tuple[Any, list[Any]]:
+        """A loss and gradients to add to."""
+        return tf.constant(0.0), [tf.zeros_like(v.value) for v in self._model.trainable_weights]
+
+    def _gradients(self, given: Any, share: Any) -> tuple[Any, list[Any]]:
+        """Of one device: its share of the loss, and the gradient of that, scaled where halves of
+        precision need it."""
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(given)
-        count = tf.cast(tf.shape(tf.nest.flatten(images)[0])[0], tf.float32)
-        context = tf.distribute.get_replica_context()
-        share = count / context.all_reduce(tf.distribute.ReduceOp.SUM, count)
         # Keras's losses divide by the number of devices.
-        factor = tf.fill([tf.cast(count, tf.int32)], float(self._devices.replicas))
+        count = tf.shape(tf.nest.flatten(images)[0])[0]
+        factor = tf.fill([count], float(self._devices.replicas))
         with tf.GradientTape() as tape:
             loss = share * self._model.compute_loss(
                 x=images,
@@ -165,18 +251,29 @@ class Updates:
                 sample_weight=factor if weights is None else factor * weights,
                 training=True,
             )
+            scaled = self._model.optimizer.scale_loss(loss)
         variables = [variable.value for variable in self._model.trainable_weights]
-        return loss, tape.gradient(loss, variables)
+        return loss, tape.gradient(scaled, variables)
 
 
 def scoring(
-    model: keras.Model, loss: keras.losses.Loss, devices: Devices, *, reconstructs: bool
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    devices: Devices,
+    *,
+    reconstructs: bool,
+    jit: bool,
 ) -> Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]:
     """(images [b, h, w, c], labels [b]) to the output and the loss of each image, in order.
 
     Each device has its part of the images.
     """
     strategy, replicas = devices.strategy, devices.replicas
+    infer = tf.function(
+        lambda images: model(images, training=False),
+        autograph=False,
+        jit_compile=_compiles(devices, jit) or None,
+    )
 
     def one(images: Any, labels: Any) -> tuple[Any, Any]:
         number = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -185,7 +282,7 @@ def scoring(
             each = -(-count // replicas)  # the last image stands in for those that lack
             rows = tf.minimum(tf.range(number * each, (number + 1) * each), count - 1)
             own, own_labels = tf.gather(images, rows), tf.gather(labels, rows)
-        made = model(own, training=False)
+        made = infer(own)
         return made, loss.call(unit(own) if reconstructs else own_labels, made)
 
     signature = [
@@ -195,14 +292,12 @@ def scoring(
 
     @tf.function(autograph=False, input_signature=signature)
     def run(images: Any, labels: Any) -> Any:
-        return strategy.run(one, args=(images, labels))
+        found = strategy.run(one, args=(images, labels))
+        return [strategy.gather(of_each, axis=0) for of_each in found]
 
     def whole(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
         made, losses = run(images, labels)
         count = len(labels)
-        return (
-            np.asarray(strategy.gather(made, axis=0))[:count],
-            np.asarray(strategy.gather(losses, axis=0))[:count],
-        )
+        return np.asarray(made)[:count], np.asarray(losses)[:count]
 
     return whole

@@ -15,10 +15,12 @@ import numpy as np
 
 import models
 from experiments import devices, fused_batch_norm, hot, losses, optimizers, pretrained
+from experiments.ahead import ahead
 from experiments.averages import Averages
 from experiments.batches import Rows, TrainingRows
 from experiments.config import Config
 from experiments.errors import BadInput, FailedWork, stop_if_asked
+from experiments.hosts import Accord
 from experiments.jobs import graph_key, offsets_apart
 from experiments.kept import Kept
 from experiments.loop import AfterEpoch, Emit, History, Loop
@@ -123,10 +125,11 @@ class Trainer:
 
             spread.check(config, self.leaves)
             spread.adapt(self.leaves)
-            self._spread = spread.Updates(self.model, self.devices)
+            self._spread = spread.Updates(self.model, self.leaves, self.devices, jit=self._jit)
             self._score = spread.scoring(
-                self.deployed, self.loss, self.devices, reconstructs=self.reconstructs
-            )
+                self.deployed, self.loss, self.devices, reconstructs=self.reconstructs,
+                jit=self._jit,
+            )  # fmt: skip
 
     def reset(
         self,
@@ -222,16 +225,15 @@ class Trainer:
         optimizers.assign(self.rule, config.train.optimizer)
         loop = Loop(
             self.model, config, steps_per_epoch, validate, emit, after_epoch, self.clock, keeper,
-            self._averages,
+            self._averages, Accord(self.devices),
         )  # fmt: skip
         with keeper.settling() if keeper else nullcontext():
             loop.resume()
             if not loop.ended:
-                if self.devices.strategy is not None:
-                    self._by_devices(dataset, config.train.epochs, loop)
-                elif rows is not None:
+                spread = self.devices.strategy is not None
+                if rows is not None and not spread:
                     self._by_whole_epochs(rows, config.train.epochs, loop)
-                elif self._jit or config.train.steps_per_execution > 1:
+                elif spread or self._jit or config.train.steps_per_execution > 1:
                     self._by_executions(dataset, config, loop)
                 else:
                     self._by_batch(dataset, config.train.epochs, loop)
@@ -256,6 +258,8 @@ class Trainer:
                 from experiments import spread_jax
 
                 data = spread_jax.placed(data, self.devices)
+            else:
+                data = ahead(data)
             self.model.fit(
                 data,
                 initial_epoch=loop.epoch,
@@ -273,23 +277,9 @@ class Trainer:
             data = dataset(loop.epoch) if loop.epoch else dataset()
             train(data, epochs, loop.steps_per_epoch)
 
-    def _by_devices(self, dataset: Callable[..., Any], epochs: int, loop: Loop) -> None:
-        """On all devices of a TensorFlow strategy."""
-        data = dataset(loop.epoch) if loop.epoch else dataset()
-        batches = self._spread.batches(data.skip(loop.made))
-
-        def updates(epoch: int) -> Any:
-            loss = float("nan")
-            for step in range(loop.made, loop.steps_per_epoch):
-                loop.on_train_batch_begin(step)
-                loss = self._spread(batches)
-                loop.on_train_batch_end(step, {"loss": loss})
-            return loss
-
-        self._epochs(epochs, loop, updates)
-
     def _by_executions(self, dataset: Callable[..., Any], config: Config, loop: Loop) -> None:
-        """With several updates a call, whose learning rates go with it.
+        """With several updates a call, whose learning rates go with it; on all devices of a
+        TensorFlow strategy, where there is one.
 
         Compiled by XLA also where it is one: Keras's `fit` leaves XLA out, with a warning, where
         operations must be deterministic, though TensorFlow compiles deterministic ones then.
@@ -297,12 +287,17 @@ class Trainer:
         from experiments.executions import executions
 
         data = dataset(loop.epoch) if loop.epoch else dataset()
-        batches = iter(data.skip(loop.made))
-        several = self._programs.get(
-            "executions",
-            data.element_spec,
-            lambda: executions(self.model, self._step, data.element_spec),
-        )
+        batches: Any
+        several: Callable[[Any, Any], Any]
+        if self.devices.strategy is not None:
+            batches, several = self._spread.batches(data.skip(loop.made)), self._spread
+        else:
+            batches = iter(ahead(data.skip(loop.made)))
+            several = self._programs.get(
+                "executions",
+                data.element_spec,
+                lambda: executions(self.model, self._step, data.element_spec),
+            )
 
         def updates(epoch: int) -> float:
             rates, loss = loop.rates(), float("nan")
@@ -394,7 +389,10 @@ class Trainer:
             labels = held.source.labels[images.indices]
             return (np.empty(0) if made is None else made), losses, labels
         outputs, losses, labels = [], [], []
+        accord = Accord(self.devices)
         for batch in images:
+            if accord.due():
+                accord.settle()
             stop_if_asked()
             self.clock.start()
             made, loss = self._score(batch[0], batch[1])
@@ -426,9 +424,9 @@ class Trainer:
 
 def _check_backend(config: Config) -> None:
     backend = keras.backend.backend()
-    for key in ("accumulate", "steps_per_execution"):
-        if backend != "tensorflow" and (value := getattr(config.train, key)) > 1:
-            raise BadInput(
-                f"train.{key}: {value} needs Keras's TensorFlow backend. Received: {backend}; set "
-                f"KERAS_BACKEND=tensorflow, or train.{key}=1"
-            )
+    updates = config.train.steps_per_execution
+    if backend != "tensorflow" and updates > 1:
+        raise BadInput(
+            f"train.steps_per_execution: {updates} needs Keras's TensorFlow backend. Received: "
+            f"{backend}; set KERAS_BACKEND=tensorflow, or train.steps_per_execution=1"
+        )

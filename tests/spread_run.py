@@ -33,7 +33,7 @@ BASE: dict[str, Any] = {
     "model": {"name": "mlp"},
     "train": {"epochs": 2, "optimizer": {"learning_rate": 0.05}},
 }
-IMAGES, SCORED = (137, 121), 101  # of each of WORDS; the last batches have 17 images, and 1
+IMAGES, SCORED = (137, 121), 101  # for WORDS in turn; the last batches have 17 images, and 1
 CHANNEL = np.array([80.0], "float32"), np.array([60.0], "float32")
 
 
@@ -52,7 +52,8 @@ def of_count(count: int) -> str:
 
 
 def trained(words: list[str], images: int, count: int) -> dict[str, Any]:
-    """Loss of each epoch, scores of held-out images, and the weights' digest."""
+    """Loss of each epoch, scores of held-out images, and weights; whether a second fit is the same;
+    the loss scale and the number of updates after one that began with too large a scale."""
     import pipelines
     from experiments.trainer import Trainer
 
@@ -62,33 +63,57 @@ def trained(words: list[str], images: int, count: int) -> dict[str, Any]:
     statistics = pipelines.statistics.fit(plan.source, train, size=(16, 16), crop_fraction=1.0)
     batches = Batches(plan.source, train, statistics)
     trainer = Trainer(plan.config, plan.input_shape, plan.classes)
-    trainer.reset(7, *CHANNEL)
-    losses: list[float] = []
 
-    def hear(event: dict[str, Any]) -> None:
-        if event["kind"] == "epoch":
-            losses.append(event["values"]["train_loss"])
+    def fitted(scale: float | None = None) -> tuple[list[float], list[np.ndarray]]:
+        trainer.reset(7, *CHANNEL)
+        if scale:
+            trainer.model.optimizer.dynamic_scale.assign(scale)
+        losses: list[float] = []
 
-    trainer.fit(
-        lambda first=0: batches.training(plan.config, 5, first),
-        plan.config,
-        batches.steps(plan.config),
-        None,
-        hear,
-    )
+        def hear(event: dict[str, Any]) -> None:
+            if event["kind"] == "epoch":
+                losses.append(event["values"]["train_loss"])
+
+        trainer.fit(
+            lambda first=0: batches.training(plan.config, 5, first),
+            plan.config,
+            batches.steps(plan.config),
+            None,
+            hear,
+        )
+        return losses, [np.array(weight) for weight in trainer.model.get_weights()]
+
+    losses, weights = fitted()
     made, each, labels = trainer.score(batches.held_out(plan.config, scored))
     trainer.save(Path(sys.argv[4]).with_suffix(".keras"))
+    lowered = None
+    if plan.config.train.precision == "mixed_float16":
+        fitted(2.0**20)
+        rule = trainer.model.optimizer
+        lowered = [float(np.asarray(x)) for x in (rule.dynamic_scale, rule.iterations)]
+    _, again = fitted()
     return {
         "replicas": trainer.devices.replicas,
         "losses": losses,
+        "lowered": lowered,
+        "compiled": compiled(trainer),
+        "again": all(np.array_equal(*both) for both in zip(weights, again, strict=True)),
         "outputs": np.asarray(made, float).tolist(),
         "each": np.asarray(each, float).tolist(),
         "labels": np.asarray(labels).tolist(),
         "expected_labels": plan.source.labels[scored].tolist(),
-        "weights": [
-            np.asarray(w, float).ravel()[:500].tolist() for w in trainer.model.get_weights()
-        ],
+        "weights": [weight.ravel()[:500].astype(float).tolist() for weight in weights],
     }
+
+
+def compiled(trainer: Any) -> list[str]:
+    """Kinds of operations in an update by TensorFlow devices that are marked for XLA."""
+    if trainer.devices.strategy is None:
+        return []
+    graph = trainer._spread._run.get_concrete_function().graph.as_graph_def()
+    nodes = [*graph.node, *(node for own in graph.library.function for node in own.node_def)]
+    marks = ("_XlaCompile", "_XlaMustCompile")
+    return sorted({node.op for node in nodes if any(node.attr[mark].b for mark in marks)})
 
 
 def main() -> None:
@@ -102,7 +127,7 @@ def main() -> None:
     if SETTING == "hosts":
         devices.found("hosts")
     found = {
-        f"{count}/{at}": trained(words, IMAGES[at], count)
+        f"{count}/{at}": trained(words, IMAGES[at % 2], count)
         for at, (words, counts) in enumerate(zip(WORDS, COUNTS, strict=True))
         for count in counts
     }
