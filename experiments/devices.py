@@ -214,6 +214,8 @@ def _join_jax_hosts() -> None:
 
     # Processors need to be told by what they reach each other; accelerators do not heed it.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would take SIGTERM away from whoever listens; `hosts.Accord` does what it is for.
+    jax.config.update("jax_enable_preemption_service", False)
     hosts = _hosts()
     try:  # Keras's, for with it all draw the same weights, even those that are drawn anew later
         if hosts:

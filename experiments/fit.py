@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import devices, measure, per_class, pretrained, shares
+from experiments import devices, hosts, measure, per_class, pretrained, shares
 from experiments.batches import Batches, steps_of, view
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config
@@ -64,7 +64,15 @@ def run(job: Job, emit: Any) -> Outcome:
     """
     config = job.config
     prepare_process(shares.threads(config.train.threads), config.train.deterministic)
+    if config.train.devices == "hosts":
+        emit({"kind": "note", "text": "meets the other hosts"})
     place = devices.found(config.train.devices)  # before anything is computed
+    with hosts.together(place):
+        return _run(job, emit, place)
+
+
+def _run(job: Job, emit: Any, place: devices.Devices) -> Outcome:
+    config = job.config
     if place.spread:
         place.check_batch(config.data.batch_size)
         emit({"kind": "note", "text": devices.told(place, config.data.batch_size)})
@@ -101,8 +109,7 @@ def run(job: Job, emit: Any) -> Outcome:
 
         return validate
 
-    # Of several hosts the others would not know what the first goes on from.
-    keeper = resume.keeper(job, source.fingerprint, emit) if place.processes == 1 else None
+    keeper = resume.keeper(job, source.fingerprint, emit, place)
     last = len(config.train.stages)
     resumes = keeper is not None and keeper.resumes(last)
     initial: Any = None

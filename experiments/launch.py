@@ -15,6 +15,11 @@ from experiments.jobs import Job, Outcome
 from experiments.pool import Event, Lost, Message, OnEvent, Pool, Worker
 from experiments.shares import Share, of_this_machine
 
+HINTS = {
+    "SIGKILL": "; out of memory? lower data.batch_size",
+    "SIGABRT": "; of several hosts another may have gone, which JAX ends so",
+}
+
 
 def executor(launch: Launch) -> Inline | Pool:
     """The executor that the launch section names.
@@ -175,6 +180,5 @@ def serve(connection: Connection, share: Share) -> None:
 def _cause_of_death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        hint = "; out of memory? lower data.batch_size" if name == "SIGKILL" else ""
-        return f"the worker was ended by {name}{hint}"
+        return f"the worker was ended by {name}{HINTS.get(name, '')}"
     return f"the worker ended with exit code {code}"

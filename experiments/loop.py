@@ -13,7 +13,9 @@ import numpy as np
 from experiments import hot
 from experiments.averages import Averages
 from experiments.config import Config
+from experiments.devices import Devices
 from experiments.errors import FailedWork, Stopped, stop_if_asked
+from experiments.hosts import Accord
 from experiments.measure import Clock
 from experiments.schedules import Plateau, base_rate, learning_rate
 
@@ -57,8 +59,10 @@ class Loop(keras.callbacks.Callback):
         clock: Clock | None = None,
         keeper: Keeper | None = None,
         averages: Averages | None = None,
+        accord: Accord | None = None,
     ):
         super().__init__()
+        self.accord = accord or Accord(Devices())
         self.averages = averages or Averages()
         self.clock = clock or Clock()
         self.network, self.config, self.emit = model, config, emit
@@ -176,6 +180,9 @@ class Loop(keras.callbacks.Callback):
             FailedWork: the loss is no longer finite. Stopped: someone asked for it.
         """
         self.step += updates
+        if self.accord.due():
+            self._check(float(loss))
+            self.accord.settle()
         if self.keeper and self.keeper.due():
             self._check(float(loss))
             self._keep()
@@ -183,7 +190,8 @@ class Loop(keras.callbacks.Callback):
         now = time.perf_counter()
         if now - self._ticked > TICK_SECONDS:
             self._ticked = now
-            self._check(float(loss))
+            if self.accord.alone:  # else it would fail at another update than on other hosts
+                self._check(float(loss))
             total = self.steps_per_epoch * self.config.train.epochs
             self.emit({"kind": "progress", "step": self.step, "steps": total})
 

@@ -4,6 +4,9 @@ A snapshot is of the moment between two updates: every variable of network, opti
 far, what the Loop knows, and which of the job's fits it is (its stages, then its own). The data
 need nothing: their order and every random draw are keyed by seed, epoch and image, so that the
 batches go on at any update of any epoch.
+
+Of several hosts, whose variables are equal, the first takes the snapshots by itself. At the start
+the others have its own copied to them, and see that it is whole and of their settings too.
 """
 
 from __future__ import annotations
@@ -22,10 +25,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from experiments import hosts
+from experiments.devices import Devices
 from experiments.errors import FailedWork, Stopped, ask_to_stop, asked_to_stop
 from experiments.jobs import Job, config_hash
 from experiments.kept import digest
-from experiments.snapshots import Snapshot, Snapshots
+from experiments.settings import flatten
+from experiments.snapshots import Snapshot, Snapshots, clear
 
 if TYPE_CHECKING:
     from experiments.loop import Emit
@@ -44,15 +50,38 @@ class Keeper:
         store: its snapshots on disk.
         every_seconds: from one snapshot to the next, at least.
         emit: hears of what is used and passed over.
+        host: this one among several, all of which make the same keeper now.
+
+    Raises:
+        FailedWork: not every host can read the snapshot of the first.
     """
 
-    def __init__(self, store: Snapshots, every_seconds: float, emit: Emit):
+    def __init__(
+        self, store: Snapshots, every_seconds: float, emit: Emit, host: Devices | None = None
+    ):
         self._store, self._every, self._emit = store, every_seconds, emit
-        self._found = store.newest(lambda text: emit({"kind": "note", "text": text}))
+        self._host = host or Devices()
+        self._found = self._newest(lambda text: emit({"kind": "note", "text": text}))
         self._place: dict[str, Any] = {}
         self._beside: Beside = _nothing
         self._next = time.monotonic() + every_seconds
         self._writing: Writing | None = None
+
+    def _newest(self, say: Callable[[str], None]) -> Snapshot | None:
+        store, host = self._store, self._host
+        if host.processes == 1:
+            return store.newest(say)
+        found = store.newest(say) if host.process == 0 else None
+        hosts.copy(host, store.last, store.folder)
+        if host.process:
+            found = store.newest(say)
+            clear(store.folder.parent)
+        if hosts.agreed(host, found is None) or hosts.agreed(host, found is not None):
+            return found
+        raise FailedWork(
+            f"{store.folder}: the first host's snapshot cannot be read on every host; "
+            "delete it to start anew"
+        )
 
     @property
     def start(self) -> int:
@@ -99,7 +128,8 @@ class Keeper:
         """
         if self._writing and not self._writing.is_alive():
             self.settle()
-        return asked_to_stop() or time.monotonic() >= self._next
+        on_time = self._host.process == 0 and time.monotonic() >= self._next
+        return asked_to_stop() or on_time
 
     def write(
         self, model: keras.Model, state: Mapping[str, Any], best: list[np.ndarray] | None
@@ -110,6 +140,8 @@ class Keeper:
             FailedWork: the one before could not be written.
         """
         self.settle()
+        if self._host.process:  # the first host has the same
+            return
         arrays = {name: _numpy(variable) for name, variable in _variables(model).items()}
         arrays |= {f"{BEST}/{at}": array for at, array in enumerate(best or ())}
         beside, words = self._beside()
@@ -140,7 +172,7 @@ class Keeper:
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
         """Signals are heard between updates, and no writing outlasts the fit, however it ends."""
-        with hearing():
+        with hearing(ask_to_stop if self._host.processes == 1 else hosts.wish_to_stop):
             try:
                 yield
             except BaseException:
@@ -193,8 +225,14 @@ class Writing(threading.Thread):
             self.error = error
 
 
-def keeper(job: Job, fingerprint: str, emit: Emit) -> Keeper | None:
-    """What takes the snapshots of a job; None for a job that has none."""
+def keeper(job: Job, fingerprint: str, emit: Emit, host: Devices) -> Keeper | None:
+    """What takes the snapshots of a job; None for a job that has none.
+
+    Raises:
+        BadInput: several hosts are not about to do the same.
+    """
+    if host.processes > 1:
+        _check_hosts(job, fingerprint, host)
     settings = job.config.train.checkpoint
     if not job.measured or not settings.every_seconds:
         return None
@@ -209,13 +247,22 @@ def keeper(job: Job, fingerprint: str, emit: Emit) -> Keeper | None:
         "backend": keras.backend.backend(),
     }
     identity |= {name: _version(name) for name in PACKAGES}
+    if host.spread:  # of another number the sums have other bits
+        identity["devices"] = host.replicas
     store = Snapshots(Path(job.directory), identity, settings.keep)
-    return Keeper(store, settings.every_seconds, emit)
+    return Keeper(store, settings.every_seconds, emit, host)
+
+
+def _check_hosts(job: Job, fingerprint: str, host: Devices) -> None:
+    """Raises BadInput where hosts differ in what decides what they compute together, and when."""
+    config = job.config.model_dump(mode="json", exclude={"tracking": True, "launch": True})
+    ours = flatten(config) | {"data": fingerprint, "backend": keras.backend.backend()}
+    hosts.check_same(host, ours | {name: _version(name) for name in PACKAGES})
 
 
 @contextlib.contextmanager
-def hearing() -> Iterator[None]:
-    """SIGTERM and Ctrl-C ask for the end, which comes between two updates.
+def hearing(ask: Callable[[], None] = ask_to_stop) -> Iterator[None]:
+    """SIGTERM and Ctrl-C `ask` for the end, which comes between two updates.
 
     As an exception in the middle of one they would leave nothing to take a snapshot of. A second
     Ctrl-C is such an exception, for somebody who will not wait; SIGTERM may come more than once.
@@ -224,16 +271,16 @@ def hearing() -> Iterator[None]:
         yield
         return
 
-    def ask(number: int, frame: Any) -> None:
-        if asked_to_stop() and number == signal.SIGINT:
+    def hear(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and (asked_to_stop() or hosts.wished()):
             raise Stopped
-        ask_to_stop()
+        ask()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     try:
         for number in heard:
-            signal.signal(number, ask)
+            signal.signal(number, hear)
         yield
     finally:
         for number in heard:

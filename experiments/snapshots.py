@@ -69,6 +69,11 @@ class Snapshots:
             return found
         return None
 
+    @property
+    def last(self) -> Path | None:
+        """The newest that was written or found here."""
+        return self._own[-1] if self._own else None
+
     def write(self, snapshot: Snapshot) -> Path:
         """Write a snapshot, and then delete those that are no longer kept.
 
@@ -95,7 +100,7 @@ class Snapshots:
         except OSError as error:
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-            last = f"the last snapshot, {self._own[-1].name}, is whole" if self._own else "none yet"
+            last = f"the last snapshot, {self.last.name}, is whole" if self.last else "none yet"
             raise FailedWork(
                 f"{self.folder}: no snapshot could be written ({error.strerror or error}); {last}; "
                 "make room and run the same command to continue, or set "
