@@ -137,8 +137,9 @@ class Pool(ABC):
         self._tries.clear()
         self._told.clear()
         while True:
+            held = {worker.graph for worker in self.workers if worker.graph}
             for worker in self.workers:
-                if not self._employ(worker, backlog, on_event):
+                if not self._employ(worker, backlog, held, on_event):
                     break  # nor for the others, who may be a thousand
             busy = [worker for worker in self.workers if worker.job]
             if not busy:
@@ -157,7 +158,7 @@ class Pool(ABC):
                     if not isinstance(message, dict):
                         worker.job = None
                     if outcome:
-                        self._employ(worker, backlog, on_event)
+                        self._employ(worker, backlog, held, on_event)
                         yield job, outcome
 
     @abstractmethod
@@ -168,12 +169,11 @@ class Pool(ABC):
         """What to tell people where no worker is ready; None for nothing new."""
         return None
 
-    def _employ(self, worker: Worker, backlog: Backlog, on_event: OnEvent) -> bool:
+    def _employ(self, worker: Worker, backlog: Backlog, held: set[str], on_event: OnEvent) -> bool:
         """Give a worker without a job its next one; False if there is none now."""
         if worker.job or not worker.ready():
             return True
-        elsewhere = {other.graph for other in self.workers if other is not worker and other.graph}
-        job = self._again.popleft() if self._again else backlog.take(worker.graph, elsewhere)
+        job = self._again.popleft() if self._again else backlog.take(worker.graph, held)
         if job is None:
             return False
         if worker.spent(job, self.runs_per_worker):
@@ -185,6 +185,7 @@ class Pool(ABC):
             on_event(job, {"kind": "begin"})
         self._tries[job.path] = self._tries.get(job.path, 0) + 1
         worker.give(job)
+        held.add(job.graph_key)
         return True
 
     def _settle(self, job: Job, message: Message, on_event: OnEvent) -> Outcome | None:

@@ -6,12 +6,14 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from experiments.config import Launch
 from experiments.errors import BadInput
@@ -19,6 +21,7 @@ from experiments.errors import BadInput
 ROOMS = ("models", "pipelines", "tuning", "experiments")
 PASSED_ON = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
 STORE_BYTES = 256 * 2**20  # of a Ray of this machine: jobs are index arrays, outcomes small
+CONNECT_SECONDS = 10.0
 
 
 class Cluster:
@@ -55,7 +58,8 @@ class Cluster:
                 ) from None
             raise BadInput(
                 f"launch.address: {self.launch.address} does not work: {first}; start it with "
-                "`ray start --head`, or leave the address out for a Ray of this machine"
+                "`ray start --head`, set RAY_AUTH_MODE=token if it asks for one, or leave the "
+                "address out for a Ray of this machine"
             ) from None
         finally:
             _restore(handlers)
@@ -97,6 +101,7 @@ class Cluster:
         }
 
     def _elsewhere(self) -> dict[str, Any]:
+        answers(str(self.launch.address))
         modules = [str(Path(str(import_module(name).__file__)).parent) for name in ROOMS]
         variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         return {
@@ -120,6 +125,7 @@ def load_ray(*, local: bool) -> ModuleType:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning about it
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # else calls after ray:// broke start one
     if local:  # its name is of the systems where this is the default: nodes on 127.0.0.1
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # as elsewhere, for cost is measured
@@ -135,6 +141,21 @@ def load_ray(*, local: bool) -> ModuleType:
     if hasattr(worker, "print_to_stdstream"):
         worker.print_to_stdstream = lambda *_, **__: None
     return ray
+
+
+def answers(address: str) -> None:
+    """Look whether anybody listens there: Ray itself tries for minutes, and says so each second.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: it is no address.
+    """
+    if address == "auto":
+        return
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.scheme not in ("", "ray") or not parts.hostname or not parts.port:
+        raise ValueError("expected auto, ray://HOST:10001 or HOST:6379")
+    socket.create_connection((parts.hostname, parts.port), CONNECT_SECONDS).close()
 
 
 def cores_of(launch: Launch, cores: int) -> float:

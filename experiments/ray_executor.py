@@ -82,19 +82,21 @@ class Ray(Pool):
             self._token.unlink(missing_ok=True)
 
     def wait(self, busy: Sequence[Worker], seconds: float) -> Sequence[Worker]:
+        if busy:
+            self._waits_since = None
         talking = {w.hearing: w for w in busy if isinstance(w, Remote)}
         starting = [w.starting for w in self.workers if isinstance(w, Remote) and w.starting]
         refs = [*talking, *starting]
         if not refs:
             return []
         ray = self.cluster.ray
-        with _interruptible():
+        with _calling():
             ray.wait(refs, num_returns=1, timeout=seconds)
             done, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         return [talking[ref] for ref in done if ref in talking]
 
     def remark(self) -> str | None:
-        """After a while without a worker, what they wait for; once."""
+        """After a while without a worker, what they wait for; once until there is one."""
         now = time.monotonic()
         if self._waits_since is None:
             self._waits_since = now
@@ -132,7 +134,7 @@ class Remote(Worker):
         if self.starting is None:
             return True
         try:
-            with _interruptible():
+            with _calling():
                 if not self.ray.wait([self.starting], timeout=0)[0]:
                     return False
                 self.where = self.ray.get(self.starting)
@@ -167,7 +169,7 @@ class Remote(Worker):
 
     def hear(self) -> list[Message]:
         try:
-            with _interruptible():
+            with _calling():
                 said = self.ray.get(self.hearing)
         except self.ray.exceptions.RayError as error:
             self.stop(0)
@@ -179,16 +181,17 @@ class Remote(Worker):
 
     def ask(self) -> None:
         if self.hearing is not None:
-            self._actor.end.remote()
+            with contextlib.suppress(Exception):  # the cluster may be gone
+                self._actor.end.remote()
 
     def stop(self, seconds: float = 5.0) -> None:
         end = time.monotonic() + seconds
         while self.hearing is not None and (left := end - time.monotonic()) > 0:
-            if not self.ray.wait([self.hearing], timeout=left)[0]:
-                break
             try:
+                if not self.ray.wait([self.hearing], timeout=left)[0]:
+                    break
                 said = self.ray.get(self.hearing)
-            except self.ray.exceptions.RayError:
+            except Exception:  # its death or, of a cluster that is gone, whatever Ray raises
                 break
             ended = any(isinstance(one, Outcome | Delivered) for one in said)
             self.hearing = None if ended else self._actor.hear.remote()
@@ -220,10 +223,17 @@ def _line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """What a signal's handler raises inside Ray's compiled code comes out as a SystemError."""
+def _calling() -> Iterator[None]:
+    """What a signal's handler raises inside Ray's compiled code comes out as a SystemError, and a
+    cluster at ray:// that went away as a ConnectionError."""
     try:
         yield
     except SystemError:
         stop_if_asked()
         raise
+    except ConnectionError as error:
+        stop_if_asked()
+        raise FailedWork(
+            f"launch.address: the cluster went away: {_line(error)}; start it again, and the same "
+            "command continues"
+        ) from None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
 import tempfile
+import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import real_ray
 from mlflow import MlflowClient
+from real_server import free_port
 
 from experiments import (
     launch,
@@ -26,12 +31,10 @@ from experiments import (
     sweep,
 )  # fmt: skip
 from experiments.config import Config, Launch
-from experiments.errors import BadInput, Stopped
+from experiments.errors import BadInput, FailedWork, Stopped
 from experiments.jobs import Job, Outcome
 from experiments.plan import prepare
-from experiments.ray_slot import deliver
-
-ROOM = 1024 * 2**20 // 8  # bytes of each node's object store
+from experiments.ray_slot import Delivered, deliver
 
 BASE = {
     "name": "s",
@@ -80,22 +83,31 @@ def enter(tmp_path, empty_store, monkeypatch):
     return go
 
 
-@pytest.fixture(scope="module")
-def nodes():
-    """A cluster of two nodes with one core each, all on 127.0.0.1; its short folder."""
-    ray_cluster.load_ray(local=True)  # so that it binds to 127.0.0.1
-    from ray.cluster_utils import Cluster
+@pytest.fixture(scope="module", autouse=True)
+def token():
+    """Nodes and drivers show it to each other; Ray would write one into the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield
 
-    folder = tempfile.mkdtemp(prefix="ilsvrc-", dir="/tmp")  # sockets: 107 characters
-    one = {"num_cpus": 1, "object_store_memory": ROOM}
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={**one, "include_dashboard": False, "temp_dir": folder},
-    )
-    second = cluster.add_node(**one)
-    yield cluster, second
-    cluster.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+
+@pytest.fixture(scope="module")
+def nodes(token):
+    """A cluster of two nodes with one core each."""
+    ray_cluster.load_ray(local=True)  # first, so that Ray of this machine binds to 127.0.0.1
+    with real_ray.two_nodes() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory, empty_store):
+    """The table of SWEEP without Ray."""
+    folder = tmp_path_factory.mktemp("inline")
+    shutil.copyfile(empty_store, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return rows(sweep.sweep(config(SWEEP, executor="inline"), ""))
 
 
 def threads():
@@ -120,12 +132,41 @@ def rows(result):
     ]  # fmt: skip
 
 
-def test_a_node_and_a_worker_die_and_the_table_is_the_same(nodes, enter, monkeypatch, capfd):
-    cluster, second = nodes
-    tables = {}
-    for name in ("inline", "processes"):
-        enter(name)
-        tables[name] = rows(sweep.sweep(config(SWEEP, executor=name, cpus=threads()), ""))
+@pytest.fixture
+def far(monkeypatch):
+    """As on nodes that do not see the coordinator's folder."""
+    name, real = f"ray-{uuid.uuid4().hex}", launch.executor
+
+    def made(asked):
+        pool = real(asked)
+        for worker in getattr(pool, "workers", ()):
+            worker.arguments = (worker.arguments[0], "/nowhere", name)
+        return pool
+
+    monkeypatch.setattr(launch, "executor", made)
+    yield
+    shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
+
+
+@pytest.fixture
+def same_threads(monkeypatch):
+    """One core of Ray's a worker; as many threads as here."""
+    monkeypatch.setattr(ray_executor, "cores_of", lambda launch, cores: 1.0)
+    share = ray_executor.Share
+    monkeypatch.setattr(ray_executor, "Share", lambda *_, **__: share(threads()))
+
+
+def in_mid_trial(said):
+    trains = any(isinstance(one, dict) and one.get("epoch", 0) > 3 for one in said)
+    return trains and not any(isinstance(one, Outcome | Delivered) for one in said)
+
+
+def test_a_node_and_a_worker_die_and_the_table_is_the_same(
+    nodes, inline, enter, same_threads, monkeypatch, capfd
+):
+    enter("processes")
+    asked = config(SWEEP, executor="processes", cpus=threads())
+    assert rows(sweep.sweep(asked, "")) == inline
 
     struck = []
     hear = ray_executor.Remote.hear
@@ -133,15 +174,11 @@ def test_a_node_and_a_worker_die_and_the_table_is_the_same(nodes, enter, monkeyp
     def strike(worker):
         """The second node ends in mid-trial; then a worker of the first one, in mid-trial."""
         said = hear(worker)
-        trains = any(isinstance(one, dict) and one.get("epoch", 0) > 3 for one in said)
-        ended = any(isinstance(one, Outcome) for one in said)
-        if trains and not ended:
-            on_second = worker.where["node_id"] == second.node_id
+        if in_mid_trial(said):
+            on_second = worker.where["node"] == nodes.second.address
             if not struck and on_second:
                 struck.append(worker.job.path)
-                os.kill(worker.where["pid"], signal.SIGSTOP)  # lest it finish meanwhile
-                cluster.remove_node(second, allow_graceful=False)
-                os.kill(worker.where["pid"], signal.SIGKILL)
+                nodes.second.kill()
             elif len(struck) == 1 and not on_second:
                 struck.append(worker.job.path)
                 os.kill(worker.where["pid"], signal.SIGKILL)
@@ -149,13 +186,9 @@ def test_a_node_and_a_worker_die_and_the_table_is_the_same(nodes, enter, monkeyp
 
     monkeypatch.setattr(ray_executor.Remote, "hear", strike)
     enter("ray")
-    # One core of Ray's a worker; as many threads as here.
-    monkeypatch.setattr(ray_executor, "cores_of", lambda launch, cores: 1.0)
-    share = ray_executor.Share
-    monkeypatch.setattr(ray_executor, "Share", lambda *_, **__: share(threads()))
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)  # what `auto` looks at first
     before = signal.getsignal(signal.SIGTERM)
-    asked = config(SWEEP, executor="ray", workers=2, address=cluster.address)
-    tables["ray"] = rows(sweep.sweep(asked, ""))
+    table = rows(sweep.sweep(config(SWEEP, executor="ray", workers=2, address="auto"), ""))
 
     assert signal.getsignal(signal.SIGTERM) is before
     assert len(struck) == 2
@@ -163,8 +196,8 @@ def test_a_node_and_a_worker_die_and_the_table_is_the_same(nodes, enter, monkeyp
     assert printed.out == ""  # which --json has
     assert printed.err.count("; tried again, ") == 2
     assert "died: " in printed.err
-    assert tables["ray"] == tables["processes"] == tables["inline"]
-    assert [row["status"] for row in tables["ray"]] == ["finished"] * 3
+    assert table == inline
+    assert [row["status"] for row in table] == ["finished"] * 3
 
     journals = list(Path(".ilsvrc/s").glob("*/journal.jsonl"))
     ends = {}
@@ -184,22 +217,49 @@ def test_a_node_and_a_worker_die_and_the_table_is_the_same(nodes, enter, monkeyp
     assert not list(Path(".ilsvrc").glob("ray-*"))
 
 
+def test_from_outside_a_cluster_that_does_not_see_the_folder(
+    nodes, inline, enter, far, same_threads, monkeypatch, capfd
+):
+    """By ray://; its worker is killed in mid-trial as well."""
+    struck = []
+    hear = ray_executor.Remote.hear
+
+    def strike(worker):
+        said = hear(worker)
+        if in_mid_trial(said) and not struck:
+            struck.append(worker.where["shared"])
+            os.kill(worker.where["pid"], signal.SIGKILL)
+        return said
+
+    monkeypatch.setattr(ray_executor.Remote, "hear", strike)
+    enter("client")
+    asked = config(SWEEP | {"sweep": {"seed": [1]}}, executor="ray", address=nodes.client_address)
+    assert rows(sweep.sweep(asked, "")) == inline[:1]
+    assert struck == [False]
+    said = capfd.readouterr().err
+    assert said.count("; tried again, 1 of 2") == 1
+    assert "goes on from its snapshot" in said  # which its node has
+
+
+@pytest.mark.parametrize(("address", "said"), [
+    ("127.0.0.1:{port}", "Connection refused"),
+    ("ray://127.0.0.1:{port}", "Connection refused"),
+    ("ray://head", r"expected auto, ray://HOST:10001 or HOST:6379"),
+])  # fmt: skip
+def test_an_address_where_nobody_answers_is_refused_at_once(address, said):
+    asked = Launch(executor="ray", address=address.format(port=free_port()))
+    with pytest.raises(BadInput, match=rf"launch.address: .*{said}; start it with `ray start"):
+        ray_cluster.Cluster(asked).open()
+
+
 @pytest.mark.parametrize("strategy", [
     {"strategy": "bayesian", "trials": 4, "bayesian": {"initial_points": 2}},
     {"strategy": "hyperband", "hyperband": {"max_epochs": 3, "factor": 3}, "refit": False},
 ])  # fmt: skip
-def test_searches_in_rounds_choose_the_same(strategy, here, enter, monkeypatch):
+def test_searches_in_rounds_choose_the_same(strategy, here, enter, request):
     results = {}
-    real = launch.executor
-    if strategy["strategy"] == "bayesian":  # as on nodes that do not see this folder
-
-        def far(asked):
-            made = real(asked)
-            for worker in getattr(made, "workers", ()):
-                worker.arguments = (worker.arguments[0], "/nowhere", "ray-far")
-            return made
-
-        monkeypatch.setattr(launch, "executor", far)
+    if strategy["strategy"] == "bayesian":
+        request.getfixturevalue("far")
     for name in ("inline", "ray"):
         enter(name)
         document = SEARCH | {"search": SEARCH["search"] | strategy}
@@ -241,6 +301,37 @@ def test_workers_are_given_time_to_take_their_snapshots(here, tmp_path):
         list(executor.run([job], stop))
     [path] = (Path(job.directory) / "snapshots").iterdir()
     assert path.suffix == ".npz"
+
+
+def test_a_cluster_that_goes_away_ends_the_command_in_a_line(monkeypatch):
+    def gone(*_, **__):
+        raise ConnectionError("Client is shutting down.")
+
+    executor = launch.executor(Launch(executor="ray"))
+    [worker] = executor.workers
+    worker.hearing = "a reference"
+    monkeypatch.setattr(executor.cluster.ray, "wait", gone)
+    with pytest.raises(FailedWork, match="the cluster went away: Client is shutting down; start"):
+        executor.wait([worker], 1.0)
+    worker.ask()
+    worker.stop(1.0)
+    assert worker.hearing is None
+
+
+def test_what_workers_wait_for_is_said_after_a_while_without_any(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr(ray_executor, "time", clock)
+    executor = launch.executor(Launch(executor="ray"))
+    [worker] = executor.workers
+    worker.hearing = "a reference"
+    monkeypatch.setattr(executor.cluster.ray, "wait", lambda refs, **_: ([], refs))
+    monkeypatch.setattr(executor.cluster, "lacks", lambda needs: "no node has it")
+    assert executor.remark() is None
+    executor.wait([worker], 1.0)  # one is at work
+    said = []
+    for clock.now in (100.0, 120.0, 140.0, 160.0):
+        said.append(executor.remark())
+    assert said == [None, None, "waits: no node has it", None]
 
 
 def test_ray_that_is_not_installed_is_named_with_the_way_to_get_it(monkeypatch):
