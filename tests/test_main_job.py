@@ -195,7 +195,9 @@ def test_a_failed_run_leaves_the_rest_going_and_is_tried_again(tmp_path):
     assert len(runs_of(tmp_path, "faulty")) == 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM]
+)
 def test_an_interrupted_sweep_keeps_what_it_has_and_continues(tmp_path, number):
     long = {"epochs": 400, "optimizer": {"learning_rate": 0.01}}
     config = write_config(

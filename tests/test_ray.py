@@ -253,7 +253,10 @@ def test_an_address_where_nobody_answers_is_refused_at_once(address, said):
 
 
 @pytest.mark.parametrize("strategy", [
-    {"strategy": "bayesian", "trials": 4, "bayesian": {"initial_points": 2}},
+    pytest.param(
+        {"strategy": "bayesian", "trials": 4, "bayesian": {"initial_points": 2}},
+        marks=pytest.mark.full,
+    ),
     {"strategy": "hyperband", "hyperband": {"max_epochs": 3, "factor": 3}, "refit": False},
 ])  # fmt: skip
 def test_searches_in_rounds_choose_the_same(strategy, here, enter, request):

@@ -67,9 +67,11 @@ FIGURES = {
 }
 NAMES = models.list_models()
 REFERENCE = [name for name in NAMES if name in FIGURES]
-# Of nets that differ in their number of equal blocks, the deepest run with `-m full` only.
+# Of nets that differ in their number of equal blocks the deepest, and the slowest Inceptions, run
+# with `-m full` only.
 DEEPEST = {"resnet101", "resnet152", "resnet101_v1_5", "resnet152_v1_5", "resnet101_v2",
-           "resnet152_v2", "resnet44_cifar", "resnet56_cifar", "resnet110_cifar"}  # fmt: skip
+           "resnet152_v2", "resnet32_cifar", "resnet44_cifar", "resnet56_cifar", "resnet110_cifar",
+           "plain56_cifar", "inception_v4", "inception_resnet_v2"}  # fmt: skip
 
 
 def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
