@@ -144,9 +144,7 @@ def _tables(data: Any, size: int, parts: int) -> list[Any]:
 def _loss(model: Any, data: Any) -> Any:
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     made = model(images, training=True)
-    return model.compute_loss(
-        x=images, y=labels, y_pred=made, sample_weight=weights, training=True
-    )  # fmt: skip
+    return model.compute_loss(x=images, y=labels, y_pred=made, sample_weight=weights, training=True)
 
 
 def _counted(model: Any, loss: Any, size: Any) -> dict[str, Any]:

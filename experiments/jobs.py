@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -84,6 +84,11 @@ def seed_for(root: int, *path: str | int) -> int:
     """
     words = json.dumps([int(root), *path])
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % (2**31 - 1) + 1
+
+
+def path_text(path: Iterable[str | int]) -> str:
+    """A job's path as the tags of runs have it."""
+    return "/".join(map(str, path))
 
 
 def config_hash(config: Config) -> str:

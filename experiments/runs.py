@@ -13,7 +13,7 @@ from experiments import dataset_input, journal, settings, snapshots, track, yaml
 from experiments.config import Config, Tracking
 from experiments.delivery import Delivery, Opening, open_run, send, under
 from experiments.errors import BadInput
-from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash, group_hash
+from experiments.jobs import IRRELEVANT, Job, Outcome, config_hash, group_hash, path_text
 from experiments.launch import Inline, Pool
 from experiments.lock import held
 from experiments.outbox import PATIENCE, Outbox, first_line
@@ -48,7 +48,7 @@ class Experiment:
         config = job.config
         tags = self.origin | {
             "level": level,
-            "path": "/".join(str(part) for part in job.path),
+            "path": path_text(job.path),
             "config_hash": config_hash(config),
             "group_hash": group_hash(config),
             "source": config.data.source,

@@ -13,7 +13,7 @@ from experiments import runs, snapshots
 from experiments.candidates import Candidates, Place
 from experiments.config import Config
 from experiments.errors import BadInput
-from experiments.jobs import Job, Outcome
+from experiments.jobs import Job, Outcome, path_text
 from experiments.launch import Backlog, Inline, Pool
 from experiments.progress import Display
 from experiments.search_space import objective_of
@@ -186,7 +186,7 @@ class Drive:
             return
         fit, began = task.fit, self._began[job.path]
         *place, _, fold = job.path
-        path = "/".join(str(part) for part in place)
+        path = path_text(place)
 
         def trial() -> TrialRun:
             config = self.candidates.prepared(fit.settings, fit.epochs).config
@@ -285,7 +285,7 @@ class Drive:
         except BadInput:
             config = self.config  # its settings do not go together; the error says so
         return TrialRun(
-            path="/".join(str(part) for part in (*place, "trial", trial.number)),
+            path=path_text((*place, "trial", trial.number)),
             number=trial.number,
             config=config,
             chosen=trial.settings,

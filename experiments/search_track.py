@@ -20,7 +20,7 @@ from typing import Any
 from experiments import dataset_input, runs, settings, track, trial_run
 from experiments.config import Config
 from experiments.delivery import Opening, open_run
-from experiments.jobs import Job, Outcome, config_hash, group_hash
+from experiments.jobs import Job, Outcome, config_hash, group_hash, path_text
 from experiments.trial_run import TrialRun
 from experiments.wording import run_title
 
@@ -128,7 +128,7 @@ class SearchRuns:
 
     def refit_point(self, job: Job, level: str, epoch: int, values: Mapping[str, float]) -> None:
         """Hear of an epoch of a refit under way, from 1."""
-        live = self._live.setdefault(path_of(job), _Live())
+        live = self._live.setdefault(path_text(job.path), _Live())
         live.remember(None, epoch, values)
         self._grow(live, lambda: self._open_refit(live, job, level))
 
@@ -159,7 +159,7 @@ class SearchRuns:
 
         A `fresh` one takes the place of that of an earlier winner, whose run is tagged.
         """
-        path = path_of(job)
+        path = path_text(job.path)
 
         def write() -> None:
             live = self._live.get(path) or _Live()
@@ -304,8 +304,3 @@ class SearchRuns:
             metrics, params = live.metrics[: track.METRIC_BATCH], live.params[: track.PARAM_BATCH]
             self.experiment.client.log_batch(live.run_id, metrics, params, [])
             del live.metrics[: len(metrics)], live.params[: len(params)]
-
-
-def path_of(job: Job) -> str:
-    """As the tag of its run has it."""
-    return "/".join(str(part) for part in job.path)

@@ -42,8 +42,8 @@ def curve(fold: int | None, values: Mapping[str, float]) -> Iterator[tuple[str, 
 def lone_curve(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
     """(name, value, epoch) of a trial of one fold."""
     if len(trial.outcomes) == 1:
-        for epoch, curve in enumerate(trial.outcomes[0].history, start=1):
-            yield from ((name, value, epoch) for name, value in curve.items())
+        for epoch, values in enumerate(trial.outcomes[0].history, start=1):
+            yield from ((name, value, epoch) for name, value in curve(None, values))
 
 
 def metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
