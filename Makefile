@@ -57,13 +57,13 @@ audit: $(VENV)/.ready-dev
 	$(BIN)/pip-audit --strict --requirement .constraints.txt --no-deps --disable-pip
 
 cards: $(VENV)/.ready
-	@$(QUIET) $(BIN)/python -m models.cards
+	@$(QUIET) $(BIN)/python -m models.recount
 
 bench: $(VENV)/.ready
 	@$(BIN)/ilsvrc bench suite --quickstart
 
 soak: $(VENV)/.ready
-	@$(QUIET) $(BIN)/python tests/soak.py
+	@$(QUIET) $(BIN)/python tests/support/soak.py
 
 ui: $(VENV)/.ready
 	@$(BIN)/ilsvrc ui --open

@@ -1,1 +1,1 @@
-"""Where it all meets: configuration, training, sweeps, tracking, comparison, command line."""
+"""Where it all meets: settings, fits, searches, tracking, comparison and the command line."""

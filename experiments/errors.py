@@ -1,10 +1,24 @@
-"""Input that the user can mend: one line that names the file, key or value, and the fix."""
+"""What the user can mend, what failed, and being asked to stop; how an error reads in one line."""
 
 from __future__ import annotations
 
 import re
 
+
+def shown(text: str) -> str:
+    """A URI, or a text with URIs in it, without their passwords: for people and logs."""
+    # greedy: a password may hold / and @; a path has lost one of the slashes
+    text = re.sub(r"(https?://?|://)\S*@", r"\1", text)
+    return re.sub(r"(?i)([?&;](?:\w*password|\w*token|secret)=)[^&;\s'\"]+", r"\1...", text)
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, in one line without passwords."""
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 LONGEST = 4000  # characters of a text for people
 
 

@@ -210,7 +210,9 @@ _CONVOLUTIONS = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
+
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
 _ELEMENTWISE = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
@@ -218,6 +220,7 @@ _ELEMENTWISE = (
     keras.layers.Normalization,
     keras.layers.PReLU,
 )
+
 _PRODUCTS = {"Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv"} | {
     "Attention", "Dot", "Einsum", "Inner", "Matmul", "Outer", "Tensordot", "Vdot",
 }  # fmt: skip

@@ -14,14 +14,25 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
 
 from models import cards, choices
 from models.cards import ModelCard
 from models.errors import InputTooSmall, UnknownModel, UnknownOption, nearest
 
-if TYPE_CHECKING:
-    import keras
+LOGITS = "logits"
+
+
+def deployable(network: keras.Model) -> keras.Model:
+    """The network from images to logits: without heads that only training needs.
+
+    Shares layers and weights with `network`; itself if it has one output.
+    """
+    if not isinstance(network.output, dict):
+        return network
+    return keras.Model(network.input, network.output[LOGITS], name=network.name)
 
 
 def list_models() -> list[str]:
@@ -69,7 +80,7 @@ def build(
     shape, count = _checked(entry, input_shape, classes)
     model = assemble(name, entry.module, shape, count, options)
     if weights is not None:
-        from models.weights import load  # it loads Keras
+        from models.weights.loading import load  # it loads Keras
 
         load(weights, model)
     return model

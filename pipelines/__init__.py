@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines import recipes, splits, statistics
-from pipelines.sources import Source, SourceError, open_source
-from pipelines.splits import SplitError
+from pipelines import splits, statistics
+from pipelines.augment import recipes
+from pipelines.errors import SourceError, SplitError
+from pipelines.sources.base import Source
+from pipelines.sources.open import open_source
 
 __all__ = [
     "Source",

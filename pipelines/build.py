@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines import in_memory
-from pipelines.keys import EPOCH_BITS, INDEX_BITS, epoch_order, image_key
+from pipelines.augment.keys import EPOCH_BITS, INDEX_BITS, epoch_order, image_key
+from pipelines.augment.recipes import BATCH_OPS, Step, check_steps
 from pipelines.portions import WHOLE, Portion, part, read
-from pipelines.recipes import BATCH_OPS, PRESETS, Step, check_steps, render
-from pipelines.sources import Source
+from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pipelines.augment.colour import Colours
     from pipelines.loading import Loader
-    from pipelines.statistics import Colours, Statistics
-
-__all__ = ["PRESETS", "Step", "batch_maker", "evaluation_dataset", "render", "training_dataset"]
+    from pipelines.statistics import Statistics
 
 DRAWN_AHEAD = 256  # images in files whose numbers are drawn at once
 
@@ -78,7 +77,7 @@ def training_dataset(
         rows = tf.constant(chosen)
         labels = tf.constant(source.labels)
     load = loader(
-        source, size, steps, statistics, seed, crop_fraction, transfer, antialias=antialias
+        source, size, steps, statistics.colours, seed, crop_fraction, transfer, antialias=antialias
     )
     mixed = _mixed(source, steps, labels, seed)
     before, after = portion, WHOLE  # the images are made
@@ -127,14 +126,14 @@ def batch_maker(
     held: in_memory.Resident,
     *,
     steps: Sequence[Step],
-    statistics: Statistics | Colours,
+    colours: Colours,
     seed: int | tf.Tensor,
     transfer: str = "float32",
     antialias: bool = True,
 ) -> in_memory.Make:
     """make(epoch int64, indices int64 [b]) -> the batch that `training_dataset` makes of them.
 
-    For any graph, on the device of `held`; seed and statistics may be tensors of that graph, so
+    For any graph, on the device of `held`; seed and colours may be tensors of that graph, so
     that one trace serves them all. Raises ValueError for bad steps.
     """
     from pipelines.loading import loader
@@ -145,7 +144,7 @@ def batch_maker(
         held.source,
         held.size,
         steps,
-        statistics,
+        colours,
         seed,
         held.crop_fraction,
         transfer,
@@ -171,7 +170,7 @@ def evaluation_dataset(
     """
     import tensorflow as tf
 
-    from pipelines.crops import exact
+    from pipelines.views import exact
 
     chosen = _checked(source, indices, batch_size)
     with tf.device("CPU:0"):
@@ -201,7 +200,7 @@ def _mixed(
     """(epoch, indices [b], images) -> (images, labels), the batch steps of the recipe done."""
     import tensorflow as tf
 
-    from pipelines.mixing import mixer
+    from pipelines.augment.mixing import mixer
 
     mix = mixer(steps, len(source.class_names))
 

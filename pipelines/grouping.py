@@ -7,11 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.errors import SplitError
+
 GROUP_ATTEMPTS = 20  # orders of dealing tried before a grouped split is declared impossible
-
-
-class SplitError(ValueError):
-    """A split that the data cannot give; the message is one line with the class and the fix."""
 
 
 def class_label(label: int, class_names: Sequence[str] | None) -> str:

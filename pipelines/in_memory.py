@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.sources import ArraySource, Source
+from pipelines.sources.base import ArraySource, Source
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    # (epoch, indices [b]) -> (images [b, *size, c], labels [b] or [b, classes])
+if TYPE_CHECKING:
     Make = Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]
 
 VIEW_LIMIT_BYTES = 512 * 1024**2  # for images of an in-memory source, resized once for all epochs

@@ -11,18 +11,24 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from pipelines import augment, in_memory
-from pipelines.crops import exact
-from pipelines.decode import cut_of
-from pipelines.keys import image_key
-from pipelines.ops import APART, OPS, WINDOWS, make, make_apart, make_window
-from pipelines.recipes import Step
-from pipelines.sources import Source
-from pipelines.statistics import Colours, Statistics
+from pipelines import in_memory
+from pipelines.augment import crops
+from pipelines.augment.colour import Colours
+from pipelines.augment.draws import Op
+from pipelines.augment.keys import image_key
+from pipelines.augment.ops import APART, OPS, WINDOWS, make, make_apart, make_window
+from pipelines.augment.recipes import Step
+from pipelines.files.decode import cut_of
+from pipelines.resize import plain_resize, resize_window
+from pipelines.sources.base import Source
+from pipelines.views import exact
 
 FLIPS = ("horizontal_flip", "vertical_flip")
+
 KEEP_RANGE = ("pad_and_crop", *FLIPS)  # 0..255 in, 0..255 out
+
 CUT = "cut"  # the window's place among what is drawn; an op's is its position in the recipe
+
 Numbers = dict[str, Any]
 
 
@@ -47,7 +53,7 @@ def loader(
     source: Source,
     size: tuple[int, int],
     steps: Sequence[Step],
-    statistics: Statistics | Colours,
+    colours: Colours,
     seed: int | tf.Tensor,
     crop_fraction: float,
     transfer: str,
@@ -56,22 +62,22 @@ def loader(
 ) -> Loader:
     """How an image of the source is made, by checked steps; in any graph."""
     channels = source.image_shape[2]
-    window: tuple[int, augment.Window] | None = None
+    window: tuple[int, crops.Window] | None = None
     for at, step in enumerate(steps):
         if step["op"] in WINDOWS:
             window = at, make_window(step, size)
     drawn: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {}
-    ops: list[tuple[int, augment.Op]] = []
-    early: list[tuple[int, augment.Op]] = []  # mirrored before the resize, as uint8
+    ops: list[tuple[int, Op]] = []
+    early: list[tuple[int, Op]] = []  # mirrored before the resize, as uint8
     last: int | None = None  # pca_jitter that the device adds
     clip = False
     of_images = [(at, step) for at, step in enumerate(steps) if step["op"] in OPS | APART]
     for at, step in of_images:
         name = step["op"]
         if name in APART:
-            drawn[at], op = make_apart(step, statistics)
+            drawn[at], op = make_apart(step, colours)
         else:
-            op = make(step, size, statistics)
+            op = make(step, size, colours)
         if transfer == "uint8" and name == "pca_jitter" and (at, step) == of_images[-1]:
             last = at
         elif window is not None and name in FLIPS and not ops:
@@ -85,7 +91,7 @@ def loader(
             shapes = tf.constant(source.shapes, tf.int32)
     views = in_memory.views_of(source, size, crop_fraction) if window is None else None
     view = exact(source, size, crop_fraction)
-    resize = augment.resize_window(size) if antialias else plain_resize(size)
+    resize = resize_window(size) if antialias else plain_resize(size)
 
     def draw(epoch: tf.Tensor, index: tf.Tensor) -> Numbers:
         numbers: Numbers = {
@@ -99,7 +105,7 @@ def loader(
         return numbers
 
     def pixels(epoch: tf.Tensor, index: tf.Tensor, numbers: Numbers) -> Any:
-        def changed(image: tf.Tensor, changes: Sequence[tuple[int, augment.Op]]) -> tf.Tensor:
+        def changed(image: tf.Tensor, changes: Sequence[tuple[int, Op]]) -> tf.Tensor:
             for at, op in changes:
                 given = numbers[str(at)] if at in drawn else image_key(seed, epoch, index, at)
                 image = op(image, given)
@@ -127,16 +133,3 @@ def loader(
         return image if last is None else (image, numbers[str(last)])
 
     return Loader(draw, pixels, shapes is not None)
-
-
-def plain_resize(size: tuple[int, int]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """uint8 or float32 [h, w, c] to float32 [*size, c]: bilinear, half-pixel centres."""
-
-    def resize(part: tf.Tensor) -> tf.Tensor:
-        # In float32 beforehand: the op is slower on uint8.
-        resized = tf.raw_ops.ResizeBilinear(
-            images=tf.cast(part, tf.float32)[None], size=size, half_pixel_centers=True
-        )
-        return tf.reshape(resized, [*size, part.shape[-1]])
-
-    return resize

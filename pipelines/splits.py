@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.grouping import SplitError, class_label, grouped_folds, grouped_holdout
+from pipelines.errors import SplitError
+from pipelines.grouping import class_label, grouped_folds, grouped_holdout
 
 Seed = int | tuple[int, ...]
 

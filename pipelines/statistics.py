@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.sources import Source
+from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from pipelines.augment.colour import Colours
 
 CHUNK_BYTES = 32 * 1024**2
+
 # Of files, that must be decoded for it. The mean over 20,000 photographs is that over 1.28 million
 # within about 0.3 grey levels: the colour of a whole photograph varies by 40 or so.
 DECODED_LIMIT = 20_000
-
-
-class Colours(NamedTuple):
-    """What augmentation takes of a `Statistics`, as float32 arrays or as tensors of a graph."""
-
-    mean: np.ndarray | tf.Tensor
-    eigenvalues: np.ndarray | tf.Tensor
-    eigenvectors: np.ndarray | tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,13 @@ class Statistics:
     eigenvalues: np.ndarray
     eigenvectors: np.ndarray
     images: int
+
+    @property
+    def colours(self) -> Colours:
+        """What augmentation takes of them."""
+        from pipelines.augment.colour import Colours
+
+        return Colours(self.mean, self.eigenvalues, self.eigenvectors)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
@@ -129,7 +129,7 @@ def _pixels(
         return
     import tensorflow as tf
 
-    from pipelines.crops import exact
+    from pipelines.views import exact
 
     # What an evaluation sees, decoding no more of a file than that.
     view = tf.autograph.experimental.do_not_convert(exact(source, size, crop_fraction))

@@ -26,6 +26,7 @@ from tuning.oracles import WAIT, Open, Proposal, Waiting, usable
 from tuning.space import Space, SpaceError, identity
 
 LAST = -sys.float_info.max  # the rank of a failed trial, where ranks are all that counts
+
 TRIES = 10_000  # draws in a row that were all tried before, until a space counts as exhausted
 
 

@@ -1,1 +1,1 @@
-"""Ready configurations, installed with the package."""
+"""Ready configurations, installed with the package; settings themselves are in `config/`."""

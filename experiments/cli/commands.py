@@ -1,0 +1,90 @@
+"""The command line. Heavy libraries are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from experiments.cli.bench import bench_app
+from experiments.cli.compare import compare, report
+from experiments.cli.data import data_app
+from experiments.cli.evaluate import evaluate, predict
+from experiments.cli.runs import export, register, reproduce
+from experiments.cli.search import nested, search
+from experiments.cli.tracking import status, ui, upload
+from experiments.cli.train import ensemble, sweep, train
+from experiments.cli.zoo import describe, models
+from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop
+from experiments.presentation.console import complain
+
+app = typer.Typer(
+    name="ilsvrc",
+    help="Sweeps of the historical ILSVRC architectures on your images: accuracy against cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+HOME = Path(__file__).parents[2]
+ROOMS = tuple(HOME / name for name in ("models", "pipelines", "tuning", "experiments"))
+
+COMMANDS = (
+    models, describe, train, sweep, ensemble, search, nested, status, upload, compare, report, ui,
+    export, reproduce, register, evaluate, predict,
+)  # fmt: skip
+"""In the order of `ilsvrc --help`."""
+
+for command in COMMANDS:
+    app.command()(command)
+
+app.add_typer(bench_app, name="bench")
+
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Entry point: bad input is one line and exit 2, an interrupt exit 130."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _one_line_warnings()
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        app()
+    except (BadInput, FailedWork) as error:
+        complain(error)
+        sys.exit(2 if isinstance(error, BadInput) else 1)
+    except Stopped as stopped:
+        complain(str(stopped) or "stopped; run the same command to continue")
+        sys.exit(130)
+
+
+def _one_line_warnings() -> None:
+    """What the suite itself warns of is one line; other libraries' warnings stay as they are."""
+    before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
+        if category is UserWarning and any(Path(filename).is_relative_to(room) for room in ROOMS):
+            complain(message)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+
+
+def _stop(number: int, frame: Any) -> None:
+    ask_to_stop()
+    raise Stopped

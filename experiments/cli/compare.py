@@ -1,0 +1,92 @@
+"""The commands `ilsvrc compare` and `report`; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.arguments import AsJson, tracking_uri
+from experiments.errors import BadInput
+
+Level = Annotated[
+    str, typer.Option(help="Kind of runs: run (of train and sweep), trial, outer_fold, ...")
+]
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Only runs with this param or tag; may be repeated."),
+]
+
+Sort = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Any column; a minus sign turns it around.")
+]
+
+Test = Annotated[str, typer.Option(help="Against the best row: auto, paired, mcnemar or none.")]
+
+Bench = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXPERIMENT[,batch=N][,precision=P][,side=S]",
+        help="Add what `ilsvrc bench --log` measured of the same architectures.",
+    ),
+]
+
+Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
+
+Experiments = Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")]
+
+
+def compare(
+    names: Experiments,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for table.csv, table.md, pareto.png, pareto.html and others."),
+    ] = None,
+    level: Level = "run",
+    where: Where = None,
+    sort: Sort = None,
+    test: Test = "auto",
+    bench: Bench = None,
+    uri: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Top-1, top-5 and cost of every configuration, mean and spread over seeds."""
+    from experiments.reporting.output import run
+
+    experiments, store = _experiments_and_store(names, uri)
+    run(
+        store, experiments, out,
+        as_json=as_json, level=level, where=where or (), sort=sort, test=test, bench=bench,
+    )  # fmt: skip
+
+
+def report(
+    names: Experiments,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    level: Level = "run",
+    where: Where = None,
+    sort: Sort = None,
+    test: Test = "auto",
+    bench: Bench = None,
+    uri: Store = None,
+) -> None:
+    """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
+    from experiments.reporting import report as command
+
+    experiments, store = _experiments_and_store(names, uri)
+    command.run(
+        store, experiments, out,
+        level=level, where=where or (), sort=sort, test=test, bench=bench,
+    )  # fmt: skip
+
+
+def _experiments_and_store(words: list[str], uri: str | None) -> tuple[list[str], str]:
+    """Experiment names, and the store that --uri or tracking.uri=... names."""
+    from experiments.tracking.store import store_uri
+
+    names = [word for word in words if "=" not in word]
+    if not names:
+        raise BadInput("name an experiment; the store's are listed by: ilsvrc ui")
+    return names, store_uri(uri or tracking_uri([word for word in words if "=" in word]))

@@ -1,0 +1,71 @@
+"""The commands `ilsvrc evaluate` and `ilsvrc predict`. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.arguments import AsJson
+from experiments.errors import BadInput
+from experiments.presentation.console import answer, say
+
+CHANGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+=")
+
+
+def evaluate(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK... [KEY.PATH=VALUE]...",
+            help="Run ids, .keras files, architectures (NAME:imagenet, NAME:FILE, or with "
+            "model.weights); and settings, such as data.source, evaluate.protocol.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables, figures and predictions.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score networks on images: each, their ensemble, and tests between every two."""
+    networks, changes = sorted_words(words)
+    if not networks:
+        raise BadInput("evaluate: name a run id, a .keras file or an architecture with weights")
+    from experiments.evaluation import evaluate as command
+    from experiments.evaluation import output
+
+    document = command.evaluate(networks, changes, out, quiet=as_json, say=say)
+    answer(document, output.parts(document), as_json)
+
+
+def predict(
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="As for evaluate.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE... [KEY.PATH=VALUE]...", help="JPEG or PNG files, or folders of them."
+        ),
+    ],
+    explain: Annotated[
+        Path | None, typer.Option(help="Folder for Grad-CAM pictures: where the network looked.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The five most probable classes of pictures."""
+    images, changes = sorted_words(words)
+    if not images:
+        raise BadInput("predict: name a picture or a folder of pictures")
+    from experiments.evaluation.predict import lines
+    from experiments.evaluation.predict import predict as classify
+
+    rows = classify(network, images, changes, explain, quiet=as_json, say=say)
+    answer(rows, lines(rows), as_json)
+
+
+def sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What a command names, and the settings among it; a file may have = in its name."""
+    changes = [word for word in words if CHANGE.match(word) and not Path(word).exists()]
+    return [word for word in words if word not in changes], changes

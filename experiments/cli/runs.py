@@ -1,0 +1,75 @@
+"""The commands `ilsvrc export`, `reproduce` and `register`; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.arguments import AsJson, Overrides, fail_unless, tracking_uri
+from experiments.presentation.console import print_json
+
+StoreOfRun = Annotated[
+    list[str] | None, typer.Argument(metavar="[tracking.uri=URI]", help="Store of the run.")
+]
+
+
+def export(
+    network: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help="Run id or .keras file.")],
+    changes: StoreOfRun = None,
+    kind: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="savedmodel, onnx or litert.")
+    ] = "savedmodel",
+    out: Annotated[Path | None, typer.Option(help="File; folder for savedmodel.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A trained network for other runtimes, checked against the original on the same images.
+
+    savedmodel: a folder for TensorFlow. onnx: FILE.onnx, needs pip install 'ilsvrc-suite[export]'.
+    litert: FILE.tflite, float32. Pixels 0..255 to logits, any batch size. Not supported: onnx and
+    litert of mixed precision, dropout at inference, quantisation, other backends than TensorFlow.
+    """
+    from experiments.inference import export as command
+    from experiments.tracking.store import store_uri
+
+    store = store_uri(tracking_uri(changes or []))
+    done = command.export(network, kind, out, store)
+    print_json(done) if as_json else print(command.text(done))
+
+
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    changes: Overrides = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even if the data have changed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a run again and say which metrics are identical, and how far the others are.
+
+    Takes tracking.uri=..., data.source=... (the same data elsewhere) and launch.*=...
+    """
+    from experiments.runs import reproduce as command
+
+    document = command.reproduce(run_id, changes or (), anyway=anyway, quiet=as_json)
+    print_json(document) if as_json else print(command.text(document))
+    fail_unless(document["status"] == "finished")
+
+
+def register(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the registered model.")],
+    changes: StoreOfRun = None,
+    as_json: AsJson = False,
+) -> None:
+    """A run's network as a version of NAME in MLflow's model registry, pixels to logits.
+
+    NAME-served is the same with everything around it, pictures to labels and probabilities, for
+    `mlflow models serve`. Prints how each is used.
+    """
+    from experiments.inference import registered_model as command
+    from experiments.tracking.store import store_uri
+
+    document = command.register(run_id, name, store_uri(tracking_uri(changes or [])))
+    print_json(document) if as_json else print(command.text(document))

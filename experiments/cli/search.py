@@ -1,0 +1,56 @@
+"""The commands `ilsvrc search` and `nested`; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.arguments import AsJson, ConfigFile, DryRun, Overrides, fail_unless
+from experiments.presentation.console import complain, print_json
+
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Start apart from an earlier search of this name.")
+]
+
+
+def search(
+    config: ConfigFile,
+    changes: Overrides = None,
+    fresh: Fresh = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose settings on validation folds; run again to continue."""
+    _search("search", config, changes, fresh, dry_run, as_json)
+
+
+def nested(
+    config: ConfigFile,
+    changes: Overrides = None,
+    fresh: Fresh = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Nested cross-validation: a search in every outer fold, its winner tested once."""
+    _search("nested", config, changes, fresh, dry_run, as_json)
+
+
+def _search(
+    kind: str, path: Path, changes: list[str] | None, fresh: bool, dry_run: bool, as_json: bool
+) -> None:
+    from experiments.config import settings
+    from experiments.search import report
+    from experiments.search import run as command
+
+    checked = settings.load(path, changes or ())
+    if dry_run:
+        document = command.dry_run(kind, checked, str(path))
+        print_json(document) if as_json else print(report.dry_text(document))
+        return
+    result = command.run(kind, checked, str(path), fresh=fresh)
+    print_json(result) if as_json else print(report.text(result))
+    if "error" in result:
+        complain(result["error"])
+    fail_unless(result["status"] == "finished")

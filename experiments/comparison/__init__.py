@@ -1,0 +1,1 @@
+"""Rows of runs side by side: grouping, costs, significance, the table."""

@@ -1,0 +1,237 @@
+"""`ilsvrc compare --bench`: what `ilsvrc bench` measured of a network, beside its accuracy.
+
+The rows of a comparison and the runs of level bench meet by architecture: the same `model.name`
+and `model.options`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from experiments.comparison.grouping import Comparison, value_of
+from experiments.config.settings import flatten
+from experiments.errors import BadInput
+from experiments.presentation.formatting import si
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+METRICS = {
+    "bench_latency_ms_p50": ("infer", "latency_ms_p50"),
+    "bench_infer_images_per_second": ("infer", "infer_images_per_second"),
+    "bench_infer_memory_bytes": ("infer", "peak_memory_bytes"),
+    "bench_train_images_per_second": ("train", "train_images_per_second"),
+    "bench_train_memory_bytes": ("train", "peak_memory_bytes"),
+}
+"""Columns of the comparison: mode of the bench row, and its metric."""
+
+ALIKE = 0.01  # difference of MACs, as a fraction, that is not worth a word
+
+SHOWN = 3  # networks in a warning
+
+Architecture = tuple[str, str]
+"""Name, and options as JSON."""
+
+
+class Wanted(NamedTuple):
+    """Which rows of a bench are taken."""
+
+    experiment: str
+    batch: int | str | None = None
+    """None: the largest that was measured of every network; auto: each network's own largest."""
+    precision: str | None = None
+    """None: float32, or the only one."""
+    side: str | None = None
+    """As the rows have it. None: tensorflow, on which runs train, or the only one."""
+
+
+def parsed(text: str) -> Wanted:
+    """EXPERIMENT[,batch=N][,precision=P][,side=S].
+
+    Raises:
+        BadInput: anything else.
+    """
+    name, *words = [word.strip() for word in text.split(",")]
+    found: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "batch" and (value == "auto" or (value.isdecimal() and int(value))):
+            found[key] = value if value == "auto" else int(value)
+        elif key in ("precision", "side") and value:
+            found[key] = value
+        else:
+            raise BadInput(f"--bench {text}: expected EXPERIMENT,batch=32,precision=float32")
+    if not name:
+        raise BadInput(f"--bench {text}: expected the name of an experiment first")
+    return Wanted(name, **found)
+
+
+def joined(
+    comparison: Comparison, wanted: Wanted, benched: Sequence[Run], runs: Mapping[str, Run]
+) -> Comparison:
+    """The comparison with the columns METRICS, None where a network was not measured, and `bench`.
+
+    Args:
+        benched: finished runs of level bench.
+        runs: of the comparison's rows, by id.
+
+    Raises:
+        BadInput: no bench rows, none of this batch or precision, or of other networks only.
+    """
+    rows = [run for run in benched if "batch" in run.data.params]  # the others are their parents
+    if not rows:
+        raise BadInput(
+            f"--bench {wanted.experiment}: no rows of ilsvrc bench there; "
+            f"write them: ilsvrc bench infer name={wanted.experiment} --log"
+        )
+    of_row = {id(row): _of_row([runs[i] for i in row["run_ids"]]) for row in comparison.rows}
+    known = [run for run in rows if _of_bench(run) in of_row.values()]
+    if not known:
+        there = ", ".join(sorted({run.data.params["model.name"] for run in rows}))
+        raise BadInput(
+            f"--bench {wanted.experiment}: none of its networks ({there}) is a row here; "
+            "rows meet by model.name and model.options"
+        )
+    side = wanted.side or _usual(known, "side", "tensorflow")
+    known = _of(known, wanted, "side", side)
+    precision = wanted.precision or _usual(known, "precision", "float32")
+    found = _picked(_of(known, wanted, "precision", precision), wanted)
+    batch = wanted.batch or _common(found)
+    found = [run for run in found if _batch(run, batch) == batch]
+    newest: dict[tuple[Architecture | None, Any], Run] = {
+        (_of_bench(run), run.data.params["mode"]): run
+        for run in sorted(found, key=lambda run: run.info.start_time)
+    }
+    values = [
+        row | {key: _value(newest.get((of_row[id(row)], mode)), metric)
+               for key, (mode, metric) in METRICS.items()}
+        for row in comparison.rows
+    ]  # fmt: skip
+    notes = [_note(wanted.experiment, batch, precision, list(newest.values()))]
+    pairs = [
+        (row, run)
+        for row in comparison.rows
+        for (architecture, _), run in newest.items()
+        if architecture == of_row[id(row)]
+    ]
+    notes += _other_networks(pairs)
+    notes += [
+        f"Partial: {run.data.params['model.name']}, {run.data.params['mode']}: "
+        f"{run.data.tags['partial']}"
+        for run in newest.values()
+        if "partial" in run.data.tags
+    ]
+    missing = [row["name"] for row in values if all(row[key] is None for key in METRICS)]
+    if missing:
+        notes.append(f"Not in the bench: {', '.join(missing)}")
+    chosen = {"batch": batch, "precision": precision, "side": side}
+    bench = {"experiment": wanted.experiment, **chosen, "notes": notes}
+    return replace(comparison, rows=values, bench=bench)
+
+
+def _of_row(runs: Sequence[Run]) -> Architecture | None:
+    own = {_of_params(run.data.params) for run in runs}
+    return own.pop() if len(own) == 1 else None
+
+
+def _of_params(params: Mapping[str, str]) -> Architecture:
+    prefix = "model.options."
+    options = {
+        key.removeprefix(prefix): value_of(value)
+        for key, value in params.items()
+        if key.startswith(prefix)
+    }
+    return params.get("model.name", ""), _canonical(options)
+
+
+def _of_bench(run: Run) -> Architecture:
+    options = value_of(run.data.params.get("model.options")) or {}
+    return run.data.params["model.name"], _canonical(flatten(options))
+
+
+def _canonical(options: Mapping[str, Any]) -> str:
+    return json.dumps({key: options[key] for key in sorted(options) if options[key] is not None})
+
+
+def _of(runs: Sequence[Run], wanted: Wanted, key: str, value: str) -> list[Run]:
+    found = [run for run in runs if run.data.params.get(key, value) == value]
+    if not found:
+        raise BadInput(_none_of(wanted, key, value, runs))
+    return found
+
+
+def _picked(runs: Sequence[Run], wanted: Wanted) -> list[Run]:
+    """Rows of the batch, if one was asked for."""
+    batch = wanted.batch
+    found = [run for run in runs if batch is None or _batch(run, batch) == batch]
+    if not found:
+        raise BadInput(_none_of(wanted, "batch", batch, runs))
+    return found
+
+
+def _none_of(wanted: Wanted, key: str, value: Any, runs: Sequence[Run]) -> str:
+    there = sorted({run.data.params[key] for run in runs})
+    there.sort(key=lambda text: int(text) if text.isdecimal() else 0)
+    return f"--bench {wanted.experiment}: {key}={value} was not measured; {', '.join(there)} were"
+
+
+def _usual(runs: Sequence[Run], key: str, usual: str) -> str:
+    there = sorted({run.data.params.get(key, usual) for run in runs})
+    return usual if usual in there else there[0]
+
+
+def _batch(run: Run, like: int | str) -> int | str:
+    """The batch of a row, or `auto` where that was asked for and is what it is compared with."""
+    params = run.data.params
+    return "auto" if like == params["asked"] == "auto" else int(params["batch"])
+
+
+def _common(runs: Sequence[Run]) -> int:
+    """The largest batch that each network and mode was measured at; of none, the smallest."""
+    of_each: dict[Any, set[int]] = {}
+    for run in runs:
+        key = (_of_bench(run), run.data.params["mode"])
+        of_each.setdefault(key, set()).add(int(run.data.params["batch"]))
+    shared = set.intersection(*of_each.values())
+    return max(shared) if shared else min(set.union(*of_each.values()))
+
+
+def _value(run: Run | None, metric: str) -> float | None:
+    return run.data.metrics.get(metric) if run else None
+
+
+def _note(experiment: str, batch: int | str, precision: str, runs: Sequence[Run]) -> str:
+    devices = sorted({run.data.tags.get("device", "unknown device") for run in runs})
+    devices += sorted({run.data.tags["framework"] for run in runs if "framework" in run.data.tags})
+    sizes = sorted({_size(run) for run in runs})
+    size = sizes[0] if len(sizes) == 1 else "images of each network's own size"
+    at = "each network's largest batch" if batch == "auto" else f"batch {batch}"
+    return (
+        f"bench: {experiment}, {at} (latency: batch 1), {precision}, {size}, "
+        f"{', '.join(devices)}; memory of the whole process, or of the device"
+    )
+
+
+def _size(run: Run) -> str:
+    shape = value_of(run.data.params.get("input_shape"))
+    return "x".join(map(str, shape)) if isinstance(shape, list) else "images of unknown size"
+
+
+def _other_networks(pairs: Sequence[tuple[Mapping[str, Any], Run]]) -> list[str]:
+    """A warning where what was measured is not what was trained."""
+    found = {}
+    for row, run in pairs:
+        there, here = run.data.metrics.get("macs"), row["macs"]
+        if there and here and abs(there - here) > ALIKE * here:
+            found[row["name"]] = f"{row['name']} {si(there)} MACs there, {si(here)} here"
+    if not found:
+        return []
+    words = list(found.values())
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return [
+        "Warning: the bench measured other image sizes or numbers of classes than were trained: "
+        f"{'; '.join(words[:SHOWN])}{more}"
+    ]

@@ -1,0 +1,68 @@
+"""What stands under a table or figure: data, seeds, machine, tests, and what was left out."""
+
+from __future__ import annotations
+
+from experiments.comparison.grouping import Comparison
+from experiments.comparison.row_names import subject
+
+
+def title(comparison: Comparison) -> str:
+    """The experiments, and what was picked from them."""
+    names = ", ".join(comparison.experiments)
+    picked = [*comparison.where, *([] if comparison.level == "run" else [comparison.level])]
+    return f"{names} ({', '.join(picked)})" if picked else names
+
+
+def part(comparison: Comparison) -> str:
+    """The part of the data that the score was measured on: test or validation."""
+    return "test" if comparison.score.startswith("test") else "validation"
+
+
+def origin(comparison: Comparison) -> str:
+    """Source, number of seeds, device and precision in one line."""
+    devices = [device.replace(", 1 threads", ", 1 thread") for device in comparison.devices]
+    facts = [", ".join(comparison.sources), seeds(comparison), " and ".join(devices)]
+    return "; ".join(fact for fact in [*facts, ", ".join(comparison.precisions)] if fact)
+
+
+def figure_origin(comparison: Comparison) -> str:
+    """The origin, after what the labels of a figure leave out."""
+    return "; ".join(filter(None, [subject(comparison.rows), origin(comparison)]))
+
+
+def repeated(comparison: Comparison) -> str:
+    """What a mean is over: seeds, folds, or both."""
+    folds = any(row.get("folds") for row in comparison.rows)
+    several = any(len(row.get("seeds", ())) > 1 for row in comparison.rows)
+    return "seeds and folds" if folds and several else "folds" if folds else "seeds"
+
+
+def seeds(comparison: Comparison) -> str:
+    """How many runs a mean is made of."""
+    counts = sorted({row["n"] for row in comparison.rows})
+    if counts == [1]:
+        return "one seed each"
+    many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"mean over n = {many} {repeated(comparison)}"
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What was tested, warnings, and runs that are not in the rows."""
+    tested = comparison.significance or {}
+    lines = [*tested.get("notes", ()), *(comparison.bench or {}).get("notes", ())]
+    lines += [f"Warning: {warning}" for warning in comparison.warnings]
+    gone = [f"{count} {status.lower()}" for status, count in comparison.left_out.items()]
+    if comparison.repeats:
+        gone.append(f"{comparison.repeats} repeated with the same config and seed since")
+    if gone:
+        lines.append(f"Runs left out: {', '.join(gone)}")
+    return lines
+
+
+def short_notes(comparison: Comparison, most: int = 3) -> list[str]:
+    """For under a figure: warnings and runs left out; tests and bench stand under the table."""
+    below = [*(comparison.significance or {}).get("notes", ())]
+    below += (comparison.bench or {}).get("notes", ())
+    lines = [note for note in notes(comparison) if note not in below]
+    rest = len(lines) - most
+    return lines if rest <= 0 else [*lines[:most], f"{rest} more: see the table's notes"]

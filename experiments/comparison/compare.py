@@ -1,0 +1,206 @@
+"""Compare the runs of experiments: fetch them, group them, write and log the result."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.comparison import bench_join, selection
+from experiments.comparison.against_best import Answers, checked, with_significance
+from experiments.comparison.grouping import Comparison, grouped, value_of
+from experiments.errors import BadInput
+from experiments.metrics import ranks
+from experiments.tracking.tracked_run import of_run
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PAGE = 1000  # runs fetched at a time
+
+INNER = "fold_val_top1"  # of a run that averages over inner folds, by step
+
+
+def compare(
+    client: MlflowClient,
+    experiment_names: Sequence[str],
+    *,
+    level: str = "run",
+    where: Sequence[str] = (),
+    sort: str | None = None,
+    test: str = "none",
+    bench: str | None = None,
+) -> Comparison:
+    """Finished runs of these experiments, grouped by config without its seed.
+
+    Args:
+        level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...
+        where, sort: as `selection.matching` and `selection.ordered`.
+        test: of each row against the best, as `against_best.with_significance`.
+        bench: measurements to stand beside the rows, as `bench_join.parsed`.
+
+    Raises:
+        BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
+    """
+    names = list(dict.fromkeys(experiment_names))
+    made = checked(test)
+    wanted = None if bench is None else bench_join.parsed(bench)
+    found = [
+        (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
+    ]
+    finished = [(name, r) for name, r in found if r.info.status == "FINISHED"]
+    done = {_what(name, r) for name, r in finished}
+    left_out = Counter(
+        r.info.status
+        for name, r in found
+        if r.info.status != "FINISHED" and _what(name, r) not in done  # else tried again since
+    )
+    if not finished:
+        raise BadInput(_nothing_finished(client, names, left_out, level))
+    there = {name for name, _ in finished}
+    empty = [f"{name}: no finished runs, so no rows" for name in names if name not in there]
+    chosen = selection.matching(finished, where)
+    comparison = grouped(chosen, names, level, _inner_folds(client, [r for _, r in chosen]))
+    comparison = replace(
+        comparison,
+        where=list(where),
+        left_out=dict(sorted(left_out.items())),
+        warnings=empty + comparison.warnings,
+    )
+    runs = {r.info.run_id: r for _, r in chosen}
+    comparison = with_significance(
+        comparison, made, _sizes(client, runs, comparison.score), _answers(client)
+    )
+    if wanted:
+        rows = _runs(client, find_experiment(client, wanted.experiment), "bench")
+        rows = [r for r in rows if r.info.status == "FINISHED"]
+        comparison = bench_join.joined(comparison, wanted, rows, runs)
+    return selection.ordered(comparison, sort)
+
+
+def find_experiment(client: MlflowClient, name: str) -> str:
+    """The id of an experiment.
+
+    Raises:
+        BadInput: there is none of this name; the text has the nearest ones.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "active":
+        return str(experiment.experiment_id)
+    known = [e.name for e in client.search_experiments() if e.name != "Default"]
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
+    hint = (
+        f"nearest: {', '.join(close)}"
+        if close
+        else "the store holds none; run a sweep or point tracking.uri at the store that holds it"
+    )
+    raise BadInput(f"No experiment named {name} in this store; {hint}")
+
+
+def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
+    if not level.replace("_", "").isalnum():
+        raise BadInput(f"--level {level}: expected a word such as run, trial or outer_fold")
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], f"tags.level = '{level}'", max_results=PAGE, page_token=token
+        )
+        # A reproduction is there to be compared with its original, not to stand in for it.
+        found += [run for run in page if "reproduces" not in run.data.tags]
+        token = page.token
+        if not token:
+            return found
+
+
+def _what(name: str, run: Run) -> tuple[str | None, ...]:
+    """What tells apart a run from another attempt at the same."""
+    keys = ("config_hash", "source_fingerprint", "path")
+    own = [run.data.tags.get(key) for key in keys]
+    return name, *(own if own[0] else [run.info.run_id])
+
+
+def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
+    """Of runs that average over inner folds: each fold's score."""
+    found = {}
+    for run in runs:
+        if INNER in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, INNER)
+            found[run.info.run_id] = {metric.step: metric.value for metric in history}
+    return found
+
+
+def _sizes(
+    client: MlflowClient, runs: Mapping[str, Run], score: str
+) -> dict[str, tuple[float, float]]:
+    """Training and scored images of each run; of a trial over inner folds, their proportion."""
+    part = "test" if score.startswith("test") else "validation"
+
+    @functools.cache
+    def inner_folds(parent: str) -> int:
+        params = client.get_run(parent).data.params
+        nested = client.get_run(parent).data.tags.get("level") == "nested"
+        return value_of(params.get("validation.inner" if nested else "validation.folds")) or 0
+
+    sizes = {}
+    for run_id, run in runs.items():
+        params, parent = run.data.params, run.data.tags.get("mlflow.parentRunId")
+        train, held = params.get("data.train_images"), params.get(f"data.{part}_images")
+        if train and held:
+            sizes[run_id] = (float(train), float(held))
+        elif INNER in run.data.metrics and parent and (k := inner_folds(parent)):
+            sizes[run_id] = (k - 1.0, 1.0)
+    return sizes
+
+
+def _answers(client: MlflowClient) -> Answers:
+    """Which images a run had right, from the predictions that it kept; each read once."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+    @functools.cache
+    def answers(run_id: str, part: str) -> tuple[np.ndarray, np.ndarray] | None:
+        try:
+            kept = of_run(run_id, client.tracking_uri).parts[part]
+        except (BadInput, KeyError):
+            return None
+        return kept.index, ranks(kept.probabilities, kept.labels) < 1
+
+    return answers
+
+
+def _nothing_finished(
+    client: MlflowClient, names: Sequence[str], left_out: Mapping[str, int], level: str
+) -> str:
+    what = ", ".join(f"{count} {status.lower()}" for status, count in sorted(left_out.items()))
+    shown = ", ".join(names)
+    if not what:
+        others = _levels(client, names)
+        if others:
+            there = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
+            return f"{shown}: no runs of level {level}; there are {there}: --level {min(others)}"
+        return f"{shown}: no runs of sweep or train to compare; run: ilsvrc sweep CONFIG"
+    if set(left_out) <= {"RUNNING", "SCHEDULED"}:
+        return f"{shown}: no finished runs yet ({what}); wait for them: ilsvrc status {names[0]}"
+    return (
+        f"{shown}: no finished runs ({what}); the tag `error` of a failed run says why, and "
+        "the same ilsvrc sweep CONFIG resumes"
+    )
+
+
+def _levels(client: MlflowClient, names: Sequence[str]) -> Counter[str]:
+    """Kinds of runs in these experiments that have something to compare."""
+    ids = [find_experiment(client, name) for name in names]
+    runs = client.search_runs(ids, "", max_results=PAGE)
+    levels = Counter(run.data.tags.get("level", "") for run in runs if _scored(run))
+    return Counter({name: count for name, count in levels.items() if name})
+
+
+def _scored(run: Run) -> bool:
+    return any(metric.startswith(("test_", "val_")) for metric in run.data.metrics)

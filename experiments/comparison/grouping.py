@@ -1,0 +1,295 @@
+"""From runs to rows: one row a configuration, its seeds and folds averaged, the front marked."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any, Literal
+
+from experiments.comparison.comparability import COUNTED_ONCE, warnings_of
+from experiments.comparison.cost_axes import optimal, placeable
+from experiments.comparison.row_names import name_rows
+from experiments.errors import BadInput
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+ACCURACIES = ("test_top1", "test_top5", "val_top1", "val_top5", "train_top1")
+
+ERRORS = ("test_mse", "val_mse", "train_mse")  # of reconstructions
+
+COUNTS = ("params", "macs", "activation_bytes")
+
+COSTS = (
+    "latency_ms_p50",
+    "latency_ms_p95",
+    "train_images_per_second",
+    "infer_images_per_second",
+    "peak_memory_bytes",
+    "train_seconds",
+)
+
+NOT_A_SETTING = {
+    "seed",
+    "name",
+    "tracking",
+    "launch",
+    "sweep",
+    "search",
+}  # first parts of config keys
+
+DIFFERS = "(differs)"
+"""A setting that the folds of one row do not share: nested search picks it anew in each."""
+
+FOLD = re.compile(r"(?:outer|fold|repeat)/\d+")
+
+Score = Literal["test_top1", "val_top1", "test_mse", "val_mse"]
+
+Folds = Mapping[str, Mapping[int, float]]
+"""Of a run id: score by fold, where the run averages over inner folds."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows sorted by top-1, best first, and what a reader must know about them.
+
+    A row holds `name experiment model n seeds folds top1_mean top1_std top1_error pareto
+    dominated`, the varying settings under their config keys, means (accuracies as fractions and
+    squared errors also with `_std`, the sample standard deviation over seeds and folds, None where
+    n is 1), `device precision source git_commit git_dirty machine run_ids`, and `values`: the score
+    of every seed and fold. Reconstructions have `test_mse val_mse train_mse` and no top-1.
+    """
+
+    experiments: list[str]
+    score: Score
+    rows: list[dict[str, Any]]
+    varying: list[str]
+    """Config keys whose values differ between rows."""
+    level: str = "run"
+    """The kind of runs in the rows: run (of train and sweep), trial, outer_fold, ..."""
+    where: list[str] = field(default_factory=list)
+    """Filters that the runs passed."""
+    sort: str | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Runs without a result, counted by MLflow status."""
+    repeats: int = 0
+    """Runs left out because a newer run has the same config and seed."""
+    sources: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+    precisions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    significance: dict[str, Any] | None = None
+    """See `against_best`: the best row, the tests made, and notes on what they say."""
+    bench: dict[str, Any] | None = None
+    """See `bench_join`: which measurements stand beside the rows, and notes on them."""
+
+
+def grouped(
+    runs: Sequence[tuple[str, Run]],
+    experiments: Sequence[str],
+    level: str = "run",
+    folds: Folds | None = None,
+) -> Comparison:
+    """Rows of finished runs, given as (experiment name, run); `left_out` stays empty.
+
+    Raises:
+        BadInput: no run has a top-1 or a squared error of reconstructions.
+    """
+    kept = _newest_of_each(runs)
+    score = _score([run for _, run in kept], experiments)
+    groups = _groups(kept, level)
+    varying = _varying(list(groups.values()))
+    rows = [_row(key[0], members, varying, score, folds or {}) for key, members in groups.items()]
+    rows.sort(key=_best_first)
+    name_rows(rows, varying)
+    _mark_pareto(rows)
+    warnings = warnings_of(rows, score)
+    for row in rows:
+        for key in COUNTED_ONCE:
+            del row[key]
+    return Comparison(
+        experiments=list(experiments),
+        score=score,
+        rows=rows,
+        varying=varying,
+        level=level,
+        repeats=len(runs) - len(kept),
+        sources=_all(rows, "source"),
+        devices=_all(rows, "device"),
+        precisions=_all(rows, "precision"),
+        warnings=warnings,
+    )
+
+
+def front(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that are Pareto-optimal in MACs, cheapest first."""
+    chosen = [row for row in rows if row["pareto"]]
+    return sorted(chosen, key=lambda row: (row["macs"], row["top1_error"]))
+
+
+def fold_of(run: Run) -> str:
+    """Which fold a run is of, such as outer/2; empty where there are none."""
+    return "/".join(FOLD.findall(run.data.tags.get("path", "")))
+
+
+def value_of(text: str | None) -> Any:
+    """A parameter as it was in the config: MLflow keeps strings."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _best_first(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """By top-1, then reconstructions by squared error, then by cost."""
+    mse = row["val_mse"] if row["test_mse"] is None else row["test_mse"]
+    return (-_or(row["top1_mean"], -1.0), _or(mse, math.inf), _or(row["macs"], math.inf))
+
+
+def _newest_of_each(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
+    """One run for each (experiment, config with seed, data, fold): the newest."""
+    newest: dict[tuple[str, ...], tuple[str, Run]] = {}
+    for name, run in sorted(runs, key=lambda pair: (pair[1].info.start_time, pair[1].info.run_id)):
+        tags = run.data.tags
+        config = tags.get("config_hash", run.info.run_id)
+        newest[name, config, tags.get("source_fingerprint", ""), fold_of(run)] = (name, run)
+    return list(newest.values())
+
+
+def _score(runs: Sequence[Run], names: Sequence[str]) -> Score:
+    scores: tuple[Score, ...] = ("test_top1", "val_top1", "test_mse", "val_mse")
+    for score in scores:
+        if any(_number(run, score) is not None for run in runs):
+            return score
+    raise BadInput(
+        f"{', '.join(names)}: no finished run has test_top1, val_top1, test_mse or val_mse; "
+        "compare ranks runs with a test or validation part"
+    )
+
+
+def _groups(runs: Sequence[tuple[str, Run]], level: str) -> dict[tuple[str, str, str], list[Run]]:
+    """Runs of one config without its seed; outer folds by the nested search that they belong to,
+    because each of them picks its own settings."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for name, run in runs:
+        tags = run.data.tags
+        group = tags.get("group_hash") or tags.get("config_hash") or run.info.run_id
+        if level == "outer_fold":
+            group = tags.get("mlflow.parentRunId") or group
+        groups.setdefault((name, group, tags.get("source_fingerprint", "")), []).append(run)
+    return groups
+
+
+def _varying(groups: Sequence[Sequence[Run]]) -> list[str]:
+    runs = [run for members in groups for run in members]
+    keys = sorted({key for run in runs for key in run.data.params})
+    return [
+        key
+        for key in keys
+        if key.split(".")[0] not in NOT_A_SETTING
+        and len({run.data.params.get(key) for run in runs}) > 1
+    ]
+
+
+def _row(
+    experiment: str, runs: Sequence[Run], varying: Sequence[str], score: Score, folds: Folds
+) -> dict[str, Any]:
+    first = runs[0].data
+    values = _values(runs, score, folds)
+    means: dict[str, Any] = {}
+    for metric in (*ACCURACIES, *ERRORS):
+        found = [v["score"] for v in values] if metric == score else _numbers(runs, metric)
+        means[metric] = fmean(found) if found else None
+        means[f"{metric}_std"] = stdev(found) if len(found) > 1 else None
+    for metric in (*COUNTS, *COSTS):
+        found = _numbers(runs, metric)
+        mean = fmean(found) if found else None
+        whole = metric in COUNTS and mean is not None and mean.is_integer()
+        means[metric] = int(mean) if whole and mean is not None else mean
+    top1 = means[score] if score in ACCURACIES else None
+    model = _setting(runs, "model.name")
+    return {
+        "name": runs[0].info.run_name if model in (None, DIFFERS) else model,
+        "experiment": experiment,
+        "model": model,
+        **{key: _setting(runs, key) for key in varying},
+        "n": max(len(values), len(runs)),
+        "seeds": sorted({int(r.data.params["seed"]) for r in runs if "seed" in r.data.params}),
+        "folds": len({value["fold"] for value in values} - {""}) or None,
+        "top1_mean": top1,
+        "top1_std": means[f"{score}_std"] if score in ACCURACIES else None,
+        "top1_error": None if top1 is None else 1 - top1,
+        **means,
+        "pareto": False,
+        "dominated": False,
+        "device": _shared(runs, "device"),
+        "precision": _shared(runs, "precision") or first.params.get("train.precision"),
+        "source": _shared(runs, "source") or first.params.get("data.source"),
+        "source_fingerprint": first.tags.get("source_fingerprint"),
+        "group_hash": first.tags.get("group_hash"),
+        "git_commit": _shared(runs, "git_commit"),
+        "git_dirty": _shared(runs, "git_dirty"),
+        "machine": _shared(runs, "machine"),
+        "run_ids": [run.info.run_id for run in runs],
+        "values": values,
+        "without_score": sum(_number(run, score) is None for run in runs),
+        "dirty_runs": sum(run.data.tags.get("git_dirty") == "true" for run in runs),
+    }
+
+
+def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, Any]]:
+    """The score of every seed and fold, in the order of the seeds."""
+    found = []
+    for run in runs:
+        mean = _number(run, score)
+        if mean is None:
+            continue
+        seed, fold = value_of(run.data.params.get("seed")), fold_of(run)
+        inner = folds.get(run.info.run_id) if score == "val_top1" else None
+        parts = {fold: mean}
+        if inner:
+            parts = {f"{fold}/fold/{k}".strip("/"): value for k, value in inner.items()}
+        for part, value in parts.items():
+            one = {"run_id": run.info.run_id, "seed": seed, "fold": part, "score": value}
+            found.append(one)
+    return sorted(found, key=lambda v: (str(v["seed"]).zfill(12), v["fold"]))
+
+
+def _mark_pareto(rows: Sequence[dict[str, Any]]) -> None:
+    """A row is dominated by one at least as good in MACs and top-1, and better in one of them."""
+    chosen = {id(row) for row in optimal(rows)}
+    placed = {id(row) for row in placeable(rows)}
+    for row in rows:
+        row["pareto"] = id(row) in chosen
+        row["dominated"] = id(row) in placed - chosen
+
+
+def _setting(runs: Sequence[Run], key: str) -> Any:
+    texts = {run.data.params.get(key) for run in runs}
+    return value_of(texts.pop()) if len(texts) == 1 else DIFFERS
+
+
+def _shared(runs: Sequence[Run], tag: str) -> str | None:
+    values = sorted({run.data.tags[tag] for run in runs if run.data.tags.get(tag)})
+    return "; ".join(values) or None
+
+
+def _all(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return sorted({part for row in rows if row[key] for part in row[key].split("; ")})
+
+
+def _number(run: Run, metric: str) -> float | None:
+    value = run.data.metrics.get(metric)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _numbers(runs: Sequence[Run], metric: str) -> list[float]:
+    return [value for run in runs if (value := _number(run, metric)) is not None]
+
+
+def _or(value: Any, instead: Any) -> Any:
+    return instead if value is None else value

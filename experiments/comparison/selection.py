@@ -1,0 +1,132 @@
+"""Which runs are compared (`--where`) and in which order their rows stand (`--sort`)."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from experiments.comparison.grouping import ACCURACIES, Comparison
+from experiments.errors import BadInput
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+RATES = {f"{mode}_images_per_second" for mode in ("train", "infer")}
+
+MORE_IS_BETTER = {*ACCURACIES, "top1_mean", *RATES, *(f"bench_{rate}" for rate in RATES)}
+
+LAST_FIRST = {"n", "folds", "pareto"}  # most runs, or the front, on top
+
+
+def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tuple[str, Run]]:
+    """Runs whose params or tags pass every filter: KEY=VALUE or KEY!=VALUE.
+
+    A value is compared as YAML, so that 1e-3 is 0.001, and may hold * and ?. A key may be cut to
+    its last parts where that is unambiguous: learning_rate for train.optimizer.learning_rate.
+
+    Raises:
+        BadInput: a filter without =, a key that no run has, or nothing passes.
+    """
+    kept = list(runs)
+    for text in filters:
+        name, wanted, negated = _parsed(text)
+        key = _full_key(name, [run for _, run in runs])
+        passing = [pair for pair in kept if _is(pair[1], key, wanted) != negated]
+        if not passing:
+            there = sorted({str(_get(run, key)) for _, run in kept})
+            raise BadInput(
+                f"--where {text}: no run passes; {key} is {', '.join(there[:8])}"
+                f"{' and others' if len(there) > 8 else ''}"
+            )
+        kept = passing
+    return kept
+
+
+def ordered(comparison: Comparison, column: str | None) -> Comparison:
+    """The rows by a column: accuracies and rates from the highest, all else from the lowest.
+
+    A minus sign before the column turns that around; rows without a value come last.
+
+    Raises:
+        BadInput: no such column.
+    """
+    if column is None:
+        return comparison
+    key = _column(comparison, column.removeprefix("-"))
+    downwards = (key in MORE_IS_BETTER or key in LAST_FIRST) != column.startswith("-")
+    there = [row for row in comparison.rows if _sortable(row[key]) is not None]
+    absent = [row for row in comparison.rows if _sortable(row[key]) is None]
+    there.sort(key=lambda row: _rank(row[key]), reverse=downwards)
+    return replace(comparison, rows=there + absent, sort=column)
+
+
+def _parsed(text: str) -> tuple[str, str, bool]:
+    name, equals, wanted = text.partition("=")
+    if not equals or not name.strip("! "):
+        raise BadInput(f"--where {text}: expected KEY=VALUE or KEY!=VALUE, such as model.name=nin")
+    return name.rstrip("! "), wanted.strip(), name.rstrip().endswith("!")
+
+
+def _full_key(name: str, runs: Sequence[Run]) -> str:
+    keys = {key for run in runs for key in (*run.data.params, *run.data.tags)}
+    if name in keys:
+        return name
+    ends = sorted(key for key in keys if key.endswith(f".{name}"))
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        raise BadInput(f"--where {name}: could be {', '.join(ends)}; write it in full")
+    close = difflib.get_close_matches(name, sorted(keys), n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(close)}" if close else "any param or tag of the runs will do"
+    raise BadInput(f"--where {name}: no run has a param or tag of this name; {hint}")
+
+
+def _get(run: Run, key: str) -> str | None:
+    value = run.data.params.get(key)
+    return run.data.tags.get(key) if value is None else value
+
+
+def _is(run: Run, key: str, wanted: str) -> bool:
+    value = _get(run, key)
+    if value is None:
+        return wanted in ("null", "")
+    return fnmatchcase(value, wanted) or _read(value) == _read(wanted)
+
+
+def _read(text: str) -> Any:
+    """A value as YAML 1.2 means it: 1e-3 is a number there."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):  # 2001-99-99 looks like a date
+        return text
+
+
+def _column(comparison: Comparison, name: str) -> str:
+    columns = [key for key in comparison.rows[0] if key not in ("values", "run_ids", "seeds")]
+    ends = [key for key in columns if key == name or key.endswith(f".{name}")]
+    if name in columns or len(ends) == 1:
+        return name if name in columns else ends[0]
+    close = difflib.get_close_matches(name, columns, n=3, cutoff=0.4)
+    what = f"nearest: {', '.join(close)}" if close else f"columns: {', '.join(columns)}"
+    raise BadInput(f"--sort {name}: no such column; {what}")
+
+
+def _sortable(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, then words by letter; a column of settings may hold both."""
+    if isinstance(value, (bool, int, float)):
+        return 0, float(value), ""
+    return 1, 0.0, str(value)

@@ -1,0 +1,54 @@
+"""The data section: what is trained on, and in which batches."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from experiments.config.section import Fraction, HeldOut, Section
+
+Size = PositiveInt | tuple[PositiveInt, PositiveInt]
+
+
+class Data(Section):
+    """What is trained on, and in which batches."""
+
+    source: str = Field(
+        "digits",
+        description="digits, directions, synthetic:..., {folder,ilsvrc,prepared}:DIR, tfds:NAME",
+    )
+    image_size: Size | None = Field(
+        None, description="pixels, side or [height, width]; null: the source's, else the network's"
+    )
+    channels: Literal[1, 3] | None = None
+    batch_size: PositiveInt = 64
+    eval_batch_size: PositiveInt = 256
+    train_fraction: Fraction = Field(1.0, description="stratified part of the training data")
+    crop_fraction: Fraction | None = Field(
+        None, description="centre crop over short side in evaluation; null: 0.875 for photographs"
+    )
+    normalise: Literal["mean_std", "mean", "unit", "published"] | None = Field(
+        None,
+        description="mean_std, mean (as the papers, on 0..255): of the training part; unit: pixels "
+        "/ 255; published: as model.weights expect; null: mean_std, unit for a reconstruction",
+    )
+    on_corrupt: Literal["error", "skip"] = "error"
+    max_corrupt_fraction: HeldOut = 0.01
+    max_pixels: PositiveInt = Field(
+        178_956_970, description="height x width above which an image file counts as corrupt"
+    )
+    transfer: Literal["float32", "uint8"] = Field(
+        "float32",
+        description="training images as they go to the device; uint8: whole grey levels, "
+        "and a pca_jitter at the end of augment is added on the device",
+    )
+    antialias: bool = Field(
+        True, description="of training windows that shrink to less than half; false: faster"
+    )
+    threads: NonNegativeInt = Field(
+        0, description="of the input pipeline alone; 0: TensorFlow's, shared with the network"
+    )
+    group_duplicates: bool = Field(
+        True, description="identical images (same bytes) stay on one side of every split"
+    )

@@ -1,0 +1,137 @@
+"""The configuration: typed sections, written in YAML, overridable as key.path=value.
+
+Larger sections are in `SECTION_config.py`; all of them are imported from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+
+from experiments.config.augment import Augment
+from experiments.config.bench import Bench
+from experiments.config.data import Data
+from experiments.config.evaluate import Evaluate
+from experiments.config.launch import Launch
+from experiments.config.search import Search
+from experiments.config.section import HeldOut, Section
+from experiments.config.train import SOFT_LOSSES, Train
+
+
+class Model(Section):
+    """An architecture of the registry and its options."""
+
+    name: str = "lenet5"
+    options: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = Field(
+        None,
+        description="start from published weights: imagenet (Keras's), or a torchvision or timm "
+        "file FILE.safetensors or FILE.pth; set data.normalise=published with them",
+    )
+
+
+class Validation(Section):
+    """Hold-out parts; official splits of the source are kept instead."""
+
+    validation_fraction: HeldOut = 0.2
+    test_fraction: HeldOut = 0.2
+    seed: int = Field(1, description="of the split, apart from the run's seed")
+    # What follows is read by `ilsvrc search` and `nested` alone: see PROTOCOL.
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="search: of the images that are not for the test; null: one hold-out"
+    )
+    repeats: PositiveInt = Field(1, description="of folds or hold-out, reshuffled each time")
+    outer: Annotated[int, Field(ge=2)] = Field(5, description="nested: folds that test")
+    inner: Annotated[int, Field(ge=2)] = Field(3, description="nested: folds that choose")
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Validation:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must stay below 1")
+        return self
+
+
+PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})
+"""Keys of Validation that no single training run depends on."""
+
+
+class Tracking(Section):
+    uri: str | None = Field(None, description="null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
+    save_model: Literal["best", "last", "none"] = "last"
+    system_metrics: bool = Field(True, description="load of this machine, every ten seconds")
+
+
+class Config(Section):
+    """Everything that a run depends on."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "experiment"
+    seed: NonNegativeInt = 1
+    data: Data = Field(default_factory=Data)
+    model: Model = Field(default_factory=Model)
+    augment: Augment = Field(default_factory=Augment)
+    train: Train = Field(default_factory=Train)
+    validation: Validation = Field(default_factory=Validation)
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    search: Search | None = None
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    tracking: Tracking = Field(default_factory=Tracking)
+    launch: Launch = Field(default_factory=Launch)
+    bench: Bench = Field(default_factory=Bench)
+
+    @field_validator("sweep")
+    @classmethod
+    def _axes_have_values(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, values in axes.items():
+            if not values:
+                raise ValueError(f"axis {key} has no values")
+            if len({repr(v) for v in values}) < len(values):
+                raise ValueError(f"axis {key} names a value twice: {values}")
+        return axes
+
+    @model_validator(mode="after")
+    def _one_fit_a_candidate_for_hyperband(self) -> Config:
+        folds, repeats = self.validation.folds, self.validation.repeats
+        if self.search and self.search.strategy == "hyperband" and (folds or repeats > 1):
+            raise ValueError(
+                "search.strategy: hyperband stops candidates early on one score each, and folds "
+                "give several; set validation.folds=null validation.repeats=1, or another strategy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _soft_labels_where_possible(self) -> Config:
+        if self.augment.mixes and self.train.loss.name not in SOFT_LOSSES:
+            raise ValueError(
+                f"train.loss.name: {self.train.loss.name} has one right class an image, and mixup "
+                f"and cutmix give two; set {' or '.join(SOFT_LOSSES)}, or take the step out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _accumulation_where_possible(self) -> Config:
+        parts, batch = self.train.accumulate, self.data.batch_size
+        if parts > batch:
+            raise ValueError(
+                f"train.accumulate: a batch of {batch} images has no {parts} parts; lower it, or "
+                "raise data.batch_size"
+            )
+        if parts > 1 and self.train.jit:
+            raise ValueError(
+                "train.accumulate: XLA compiles no parts whose size varies; set train.jit=false, "
+                "or train.accumulate=1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _validation_where_needed(self) -> Config:
+        if self.train.early_stopping and not self.validation.validation_fraction:
+            raise ValueError(
+                "train.early_stopping needs validation images; set validation.validation_fraction"
+            )
+        if self.train.schedule.name == "plateau" and not self.validation.validation_fraction:
+            raise ValueError(
+                "train.schedule.name plateau needs validation images; "
+                "set validation.validation_fraction"
+            )
+        return self

@@ -1,0 +1,235 @@
+"""From YAML files and key.path=value words to a checked Config and back; a line a mistake."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from experiments.config import yaml_text
+from experiments.config.augment import STEPS
+from experiments.config.schema import Config
+from experiments.config.search import TYPES
+from experiments.config.train import Stage, StageModel
+from experiments.errors import BadInput
+
+
+def to_yaml(config: Config) -> str:
+    """The config as a file that `ilsvrc train` takes; a tracking URI's password stays out."""
+    document = config.model_dump(mode="json", exclude={"tracking": {"uri"}})
+    for section in ("sweep", "search"):
+        if not document[section]:
+            del document[section]
+    return yaml_text.write(document)
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file, apply overrides in order, and check the whole.
+
+    Raises:
+        BadInput: the file is missing or not YAML, or a key or value is wrong.
+    """
+    path = Path(path)
+    return parse(override(_read(path), overrides), where=str(path))
+
+
+def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
+    """Check a nested mapping. `where` names its origin in the errors."""
+    try:
+        # Through JSON, where strict means strict about types and still reads a list as a tuple.
+        text = json.dumps(raw, default=str)
+    except ValueError as error:  # a whole number of more digits than Python writes
+        raise BadInput(f"{where}: a value that cannot be read: {error}") from None
+    try:
+        return Config.model_validate_json(text)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise BadInput(f"{where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
+    """Apply key.path=value words, values read as YAML, to a copy of a nested mapping."""
+    changed = copy.deepcopy(dict(raw))
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise BadInput(f"expected key.path=value. Received: {word}")
+        set_key(changed, key, yaml_text.read(text, key))
+    return changed
+
+
+def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set one dotted key in place; a whole number as a part is a position in a list."""
+    if key.startswith("sweep."):  # an axis is a dotted key itself
+        axes = raw.get("sweep") or {}
+        if not isinstance(axes, dict):
+            raise BadInput(f"{key}: sweep holds {axes!r}, which has no keys below it")
+        raw["sweep"] = axes | {key.removeprefix("sweep."): value}
+        return
+    if key.startswith("search.space."):  # a parameter, too
+        set_key(raw, "search.space", _space(raw) | {key.removeprefix("search.space."): value})
+        return
+    *parents, last = key.split(".")
+    node: Any = raw
+    for depth, part in enumerate(parents):
+        if isinstance(node, list):
+            node = node[_position(node, part, key)]
+        else:
+            if node.get(part) is None:
+                node[part] = {}
+            node = node[part]
+        if not isinstance(node, dict | list):
+            above = ".".join(parents[: depth + 1])
+            raise BadInput(f"{key}: {above} holds {node!r}, which has no keys below it")
+    if isinstance(node, list):
+        node[_position(node, last, key)] = value
+    else:
+        node[last] = value
+
+
+def _space(raw: Mapping[str, Any]) -> dict[str, Any]:
+    search = raw.get("search")
+    space = search.get("space") if isinstance(search, dict) else None
+    return space if isinstance(space, dict) else {}
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping to {dotted key: leaf}; lists are leaves."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, near, n=1)
+        hint = f"; did you mean {path.parent / close[0]}?" if close else ""
+        raise BadInput(f"{path}: no such config file{hint}")
+    try:
+        return sections(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: not YAML: not text in UTF-8") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def sections(text: str, where: str) -> dict[str, Any]:
+    """The nested mapping of a YAML text; empty for an empty one.
+
+    Raises:
+        BadInput: it is not YAML, or not a mapping.
+    """
+    raw = yaml_text.read(text, where)
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise BadInput(f"{where}: expected sections such as data: and model:. Received: {raw!r}")
+    return raw
+
+
+def _position(node: list[Any], part: str, key: str) -> int:
+    if not (part.isascii() and part.isdecimal()) or int(part[:9]) >= len(node):
+        raise BadInput(f"{key}: {part} is not a position in a list of {len(node)}")
+    return int(part)
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    key = ".".join(_key(item["loc"])) or "config"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_nearest(item['loc'])}"
+    if item["type"] == "union_tag_invalid":
+        received, valid = item["ctx"]["tag"], item["ctx"]["expected_tags"]
+        if item["loc"][:2] == ("search", "space"):
+            types = ", ".join(TYPES)
+            return f"{key}: expected a list of values, or type one of {types}. Received: {received}"
+        return f"{key}.op: expected one of {valid}. Received: {received!r}"
+    message = item["msg"]
+    for prefix in ("Value error, ", "Assertion failed, "):
+        message = message.removeprefix(prefix)
+    if item["type"] in ("model_type", "dict_type"):
+        message = "expected a section with keys below it"
+    if item["type"] == "string_pattern_mismatch":
+        message = "letters, digits, dot, dash and underscore only, starting with a letter or digit"
+    if item["type"].startswith("value_error"):
+        return f"{key}: {message}" if key != "config" else message
+    return f"{key}: {message[:1].lower()}{message[1:]}. Received: {item['input']!r}"
+
+
+def _key(location: Sequence[Any]) -> list[str]:
+    """The config key of a pydantic location, without the names of union members."""
+    parts = []
+    for at, part in enumerate(location):
+        is_tag = (
+            isinstance(part, str)
+            and (
+                part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
+                or part in ("int", "float", "str", "list")
+                or (at == 3 and location[:2] == ("augment", "steps"))  # the op of a step
+                or (at == 3 and location[:2] == ("search", "space"))  # the type of a parameter
+            )
+        )
+        if not is_tag:
+            parts.append(str(part))
+    return parts
+
+
+def _nearest(location: Sequence[Any]) -> str:
+    *parents, last = _key(location)
+    if parents[:2] == ["augment", "steps"]:
+        return _among(STEPS[location[3]], parents, last)
+    if parents[:2] == ["train", "stages"]:
+        return _among(StageModel if parents[-1] == "model" else Stage, parents, last)
+    if parents[:2] == ["search", "space"]:
+        return _among(TYPES[location[3]], parents, last)
+    siblings = list(_keys_below(parents))
+    elsewhere = [key for key in _fields(Config) if key.split(".")[-1] == last]
+    close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    if close:
+        return f"did you mean {'.'.join([*parents, close[0]])}?"
+    names = {key.split(".")[-1]: key for key in reversed(list(_fields(Config)))}
+    close = difflib.get_close_matches(last, names, n=1, cutoff=0.8)
+    return f"did you mean {names[close[0]]}?" if close else f"valid: {', '.join(siblings)}"
+
+
+def _among(section: type[BaseModel], parents: list[str], last: str) -> str:
+    siblings = list(section.model_fields)
+    close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+    valid = ", ".join(siblings)
+    return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for section in _sections(field.annotation):
+            yield from _fields(section, f"{prefix}{name}.")
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _sections(member)
+
+
+def _keys_below(parents: list[str]) -> Iterator[str]:
+    depth = len(parents)
+    for key in _fields(Config):
+        parts = key.split(".")
+        if parts[:depth] == parents and len(parts) == depth + 1:
+            yield parts[-1]

@@ -1,0 +1,203 @@
+"""The train section: update rule, schedule, loss, and what else finds the weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from experiments.config.section import HeldOut, Probability, Section
+
+
+class Clip(Section):
+    """Bound on the gradient of an update, before weight decay enters it: one of the three."""
+
+    norm: PositiveFloat | None = Field(None, description="of each variable's gradient, L2")
+    global_norm: PositiveFloat | None = Field(None, description="of all gradients together, L2")
+    value: PositiveFloat | None = Field(None, description="of each element, in magnitude")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Clip:
+        given = [name for name, bound in self if bound is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "expected one of norm, global_norm and value; "
+                f"received {' and '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def bound(self) -> tuple[str, float]:
+        """Its kind and how much it is."""
+        [(kind, bound)] = [(name, bound) for name, bound in self if bound is not None]
+        return kind, bound
+
+
+class Averaging(Section):
+    """Moving average of the weights: a <- momentum * a + (1 - momentum) * w after each update.
+
+    The averages stand in for the weights in whatever is measured and kept: validation, early
+    stopping, predictions, layer statistics, the saved network, the test. Training goes on with the
+    weights as they are, and train_loss is theirs. Batch normalisation scores with statistics of
+    its own, moving averages of what the weights being trained gave.
+    """
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    warmup: bool = Field(
+        True,
+        description="min(momentum, n / (n + 9)) at update n, as TensorFlow's num_updates, so that "
+        "a short run does not end with its first weights; false: momentum from update 2 on",
+    )
+
+
+class Optimizer(Section):
+    """Update rule. weight_decay is L2 in the gradient (the papers'), decoupled for adamw."""
+
+    name: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"] = "sgd"
+    learning_rate: PositiveFloat = 0.01
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = Field(
+        "none",
+        description="the rate used is learning_rate times data.batch_size / learning_rate_for_batch"
+        " (linear: Goyal et al. 2017), or its root (sqrt: Krizhevsky 2014); none: as written",
+    )
+    learning_rate_for_batch: PositiveInt | None = Field(
+        None, description="batch that learning_rate was found for; with learning_rate_scaling"
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd and rmsprop")
+    nesterov: bool = Field(False, description="sgd")
+    rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="rmsprop")
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="adam, adamw")
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="adam, adamw")
+    epsilon: PositiveFloat = 1e-7
+    weight_decay: NonNegativeFloat = 0.0
+    decay: Literal["kernels", "all"] = Field(
+        "kernels", description="kernels: not biases, not batch-norm scales"
+    )
+    clip: Clip | None = None
+    ema: Averaging | None = None
+
+    @model_validator(mode="after")
+    def _scaling_has_its_batch(self) -> Optimizer:
+        if (self.learning_rate_scaling == "none") != (self.learning_rate_for_batch is None):
+            raise ValueError(
+                "learning_rate_scaling and learning_rate_for_batch go together; received "
+                f"{self.learning_rate_scaling} and {self.learning_rate_for_batch}; set "
+                "such as linear and 256, or none and null"
+            )
+        return self
+
+
+class Schedule(Section):
+    """Learning rate over the run; every kind may start with a linear warm-up."""
+
+    name: Literal["constant", "step", "cosine", "plateau"] = "constant"
+    warmup_epochs: NonNegativeFloat = 0.0
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
+    )
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
+    patience: PositiveInt = Field(5, description="plateau: epochs without a better val_loss")
+    final_fraction: Probability = Field(0.0, description="cosine: last rate over first")
+
+
+class Loss(Section):
+    name: Literal["cross_entropy", "hinge", "mean_squared_error", "map_criterion"] = "cross_entropy"
+    label_smoothing: HeldOut = 0.0
+
+    @model_validator(mode="after")
+    def _smoothing_needs_cross_entropy(self) -> Loss:
+        if self.label_smoothing and self.name != "cross_entropy":
+            raise ValueError(
+                f"label_smoothing is for cross_entropy; set it to 0 with name: {self.name}"
+            )
+        return self
+
+
+SOFT_LOSSES = ("cross_entropy", "mean_squared_error")  # linear in the label, or nearly
+
+
+class EarlyStopping(Section):
+    """Stops when validation gets no better, and restores the best epoch's weights."""
+
+    monitor: Literal["val_top1", "val_loss"] = Field(
+        "val_top1", description="a reconstruction has val_loss only"
+    )
+    patience: PositiveInt = 10
+    min_delta: NonNegativeFloat = 0.0
+
+
+class StageModel(Section):
+    """The network of a stage."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Stage(Section):
+    """A network trained before the run itself; what has its layers' names and shapes goes on."""
+
+    model: StageModel
+    epochs: PositiveInt
+    freeze: tuple[str, ...] = Field((), description="layer-name patterns, within this stage")
+
+
+class Checkpoint(Section):
+    """Snapshots of a run, from which the same command goes on after it was stopped anywhere.
+
+    They change no result. The fits of a search have none; its refits do.
+    """
+
+    every_seconds: NonNegativeFloat = Field(
+        60.0, description="from one to the next, at least; 0: none"
+    )
+    keep: PositiveInt = Field(2, description="the newest; each holds the best weights so far too")
+
+
+class Train(Section):
+    """How the weights are found."""
+
+    epochs: NonNegativeInt = 10
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+    schedule: Schedule = Field(default_factory=Schedule)
+    loss: Loss = Field(default_factory=Loss)
+    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
+    early_stopping: EarlyStopping | None = None
+    accumulate: PositiveInt = Field(
+        1,
+        description="parts that a batch is shown in, to need less memory; their gradients make one "
+        "update, that of the whole batch but for batch norm, whose statistics are of a part",
+    )
+    steps_per_execution: PositiveInt = Field(
+        1,
+        description="updates a call, where images come from files; changes no result (images held "
+        "in memory have many updates a call as it is)",
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit: bool = Field(False, description="compile updates and scoring with XLA")
+    devices: Literal["one", "all", "hosts", "tpu"] = Field(
+        "one",
+        description="what shares each batch of data.batch_size; all: the accelerators of this "
+        "machine, else its processors; hosts: those in ILSVRC_HOSTS, see experiments/devices.py",
+    )
+    threads: NonNegativeInt = Field(0, description="0: one a core")
+    deterministic: bool = True
+    initialize_from: str | None = Field(None, description="a run id or a .keras file")
+    freeze: tuple[str, ...] = Field((), description="layer-name patterns, such as conv*")
+    stages: tuple[Stage, ...] = Field(
+        (),
+        description="networks trained one after another before the run; layers of equal name and "
+        "shape are carried on; as train otherwise, without early stopping",
+    )
+    layer_statistics: bool = Field(
+        False,
+        description="activations and gradients of every layer at the start and after each epoch, "
+        "as layers.csv and layers.png",
+    )
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)

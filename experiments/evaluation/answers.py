@@ -1,0 +1,114 @@
+"""What networks said of the same images, as figures: each, their ensemble, and every pair."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments.evaluation import calibration, confusion
+from experiments.metrics import ranks, softmax
+from tuning import ensemble, significance
+
+TOP5_FROM = ensemble.TOP5_FROM
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of one network, an entry an image.
+
+    name           of the network, as shown
+    labels         the right column
+    rank           classes before the label; 0 is a top-1 hit
+    predicted      the answer's column; beyond the set's own classes it is none of them
+    probabilities  [images, columns], rows of sum one
+    columns        names of the columns, the set's own classes first
+    """
+
+    name: str
+    labels: np.ndarray
+    rank: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    columns: list[str]
+
+    @classmethod
+    def of(
+        cls, name: str, scores: np.ndarray, labels: np.ndarray, columns: Sequence[str]
+    ) -> Answers:
+        """From scores [images, columns] whose softmax is the answer; equal ones count for the
+        lower class number, as argmax does."""
+        rank, predicted = ranks(scores, labels), scores.argmax(axis=1)
+        return cls(name, labels, rank, predicted, softmax(scores), list(columns))
+
+    @classmethod
+    def of_probabilities(
+        cls, name: str, chances: np.ndarray, labels: np.ndarray, columns: Sequence[str]
+    ) -> Answers:
+        """From probabilities [images, columns]."""
+        rank, predicted = ranks(chances, labels), chances.argmax(axis=1)
+        return cls(name, labels, rank, predicted, chances, list(columns))
+
+    @property
+    def right(self) -> np.ndarray:
+        """Top-1 hits, bool [images]."""
+        return np.asarray(self.rank < 1)
+
+
+def figures(answers: Answers, class_names: Sequence[str]) -> dict[str, Any]:
+    """images top1 top5, 95% bootstrap intervals, ece mean_confidence, worst_pairs.
+
+    top5 is None with five classes or fewer.
+    """
+    images = len(answers.rank)
+    row: dict[str, Any] = {"images": images}
+    for key, k in (("top1", 1), ("top5", 5)):
+        row[key] = row[f"{key}_interval"] = None
+        if k == 1 or len(answers.columns) >= TOP5_FROM:
+            hits = int((answers.rank < k).sum())
+            interval = significance.accuracy_interval(hits, images)
+            row[key], row[f"{key}_interval"] = hits / images, [interval.low, interval.high]
+    found = calibration.measure(answers.probabilities, answers.right)
+    counts = confusion.matrix(answers.labels, answers.predicted, len(class_names))
+    return row | {
+        "ece": found.ece,
+        "mean_confidence": found.confidence,
+        "worst_pairs": confusion.worst_pairs(counts, class_names),
+    }
+
+
+def together(members: Sequence[Answers]) -> tuple[Answers | None, str | None]:
+    """The mean of the members' probabilities, or why there is none."""
+    if len(members) < 2:
+        return None, None
+    if any(member.columns != members[0].columns for member in members):
+        return None, "no ensemble: the networks' classes are not the same; set evaluate.classes"
+    mean = ensemble.average([member.probabilities for member in members])
+    first = members[0]
+    name = f"ensemble of {len(members)}"
+    return Answers.of_probabilities(name, mean, first.labels, first.columns), None
+
+
+def pairs(members: Sequence[Answers]) -> list[dict[str, Any]]:
+    """McNemar's test of the top-1 hits of every two, p-values also adjusted after Holm."""
+    found: list[dict[str, Any]] = []
+    for first, second in itertools.combinations(members, 2):
+        test = significance.mcnemar(first.right, second.right)
+        interval = significance.difference_interval(first.right, second.right)
+        found.append(
+            {
+                "first": first.name,
+                "second": second.name,
+                "top1_difference": float(first.right.mean() - second.right.mean()),
+                "interval": [interval.low, interval.high],
+                "only_first": test.only_first,
+                "only_second": test.only_second,
+                "p_value": test.p_value,
+                "method": test.method,
+            }
+        )
+    adjusted = significance.holm([pair["p_value"] for pair in found]) if found else ()
+    return [pair | {"p_holm": float(p)} for pair, p in zip(found, adjusted, strict=True)]

@@ -1,0 +1,161 @@
+"""What a classifier takes for what: counts by class, the worst pairs, the matrix as a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.presentation.figure_style import INK, LINE
+from tuning.significance import accuracy_interval
+
+OUTSIDE = "another class"
+"""The column of answers that are no class of the set."""
+
+
+def matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Images by true class (rows) and answer (columns), int64 [classes, classes or + 1].
+
+    Answers of `classes` and above share a last column, which is there only if there are any.
+
+    Args:
+        labels: int [images], below `classes`.
+        predicted: int [images].
+    """
+    answers = np.minimum(predicted, classes)
+    wide = np.bincount(labels * (classes + 1) + answers, minlength=classes * (classes + 1))
+    counts = wide.reshape(classes, classes + 1)
+    return counts if counts[:, classes].any() else counts[:, :classes]
+
+
+def per_class(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """class, images, correct, accuracy and its 95% interval; None for a class without images."""
+    rows = []
+    for number, name in enumerate(names):
+        images, correct = int(counts[number].sum()), int(counts[number, number])
+        row: dict[str, Any] = {"class": name, "images": images, "correct": correct}
+        row |= {"accuracy": None, "low": None, "high": None}
+        if images:
+            interval = accuracy_interval(correct, images)
+            row |= {"accuracy": correct / images, "low": interval.low, "high": interval.high}
+        rows.append(row)
+    return rows
+
+
+def worst_pairs(counts: np.ndarray, names: Sequence[str], most: int = 10) -> list[dict[str, Any]]:
+    """The commonest mistakes: class, taken_for, images, share of the class; most images first."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    totals = counts.sum(axis=1)
+    labels = [*names, OUTSIDE]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(at), wrong.shape[1]) for at in order]
+    return [
+        {
+            "class": labels[row],
+            "taken_for": labels[column],
+            "images": int(wrong[row, column]),
+            "share": float(wrong[row, column] / totals[row]),
+        }
+        for row, column in pairs
+        if wrong[row, column]
+    ]
+
+
+def write_matrix(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
+    """CSV: a row a true class, a column an answer."""
+    columns = [*names, OUTSIDE][: counts.shape[1]]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["true class", *columns])
+        writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """CSV of dictionaries with the same keys."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+DPI = 160
+
+NAMED, COUNTED = 60, 25  # classes up to which names fit, and counts in the cells
+
+PAIRS = 6
+
+
+def draw(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> None:
+    """Save a PNG.
+
+    Args:
+        counts: int [classes, classes or + 1], rows true classes.
+        names: of the classes.
+        title: what was scored on what.
+        path: of the PNG.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
+    rows, columns = counts.shape
+    side = min(max(0.24 * rows, 3.4), 9.0)
+    figure = Figure(figsize=(side + 2.6, side + 2.4), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The root of the share: mistakes are what is looked for, and they are small beside the hits.
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar.ax.set_yticklabels(["0", "1%", "5%", "20%", "50%", "100%"])
+    bar.set_label("share of the true class", fontsize=8, color=INK)
+    bar.ax.tick_params(labelsize=7, color=LINE)
+    by_number = ", by number" if rows > NAMED else ""
+    axes.set_xlabel(f"answer{by_number}", fontsize=9, color=INK)
+    axes.set_ylabel(f"true class{by_number}", fontsize=9, color=INK)
+    if rows <= NAMED:
+        labels = [*names, OUTSIDE][:columns]
+        size = 8 if rows <= COUNTED else 6
+        axes.set_xticks(range(columns), [_short(x) for x in labels], rotation=90, fontsize=size)
+        axes.set_yticks(range(rows), [_short(x) for x in names], fontsize=size)
+    else:
+        axes.tick_params(labelsize=7)
+    if rows <= COUNTED:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            dark = shares[row, column] > 0.25
+            axes.text(
+                column,
+                row,
+                f"{counts[row, column]}",
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color="white" if dark else INK,
+            )
+    axes.tick_params(color=LINE, length=2)
+    for spine in axes.spines.values():
+        spine.set_color(LINE)
+    figure.suptitle(title, fontsize=8.5, color=INK, wrap=True)
+    figure.supxlabel(_worst(counts, names), fontsize=7, color="#444444")
+    figure.savefig(path, format="png")
+
+
+def _worst(counts: np.ndarray, names: Sequence[str]) -> str:
+    pairs = worst_pairs(counts, names, PAIRS)
+    if not pairs:
+        return "No image was taken for another class."
+    words = [
+        f"{_short(pair['class'])} for {_short(pair['taken_for'])}: "
+        f"{pair['images']} ({pair['share']:.0%} of the class)"
+        for pair in pairs
+    ]
+    lines = [",   ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
+    return "Most often taken, images:\n" + "\n".join(lines)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"

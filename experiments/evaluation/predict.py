@@ -1,0 +1,237 @@
+"""`ilsvrc predict`: the most probable classes of pictures, and where the network looked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.config import settings
+from experiments.config.schema import Config
+from experiments.errors import BadInput
+from experiments.inference.class_match import class_names
+from experiments.inference.loading import Network, crop_fraction, load
+from experiments.jobs.job import seed_for
+from experiments.metrics import softmax
+from experiments.presentation.console import progress
+
+TOP = 5
+
+
+def predict(
+    word: str,
+    images: Sequence[str],
+    changes: Sequence[str],
+    explain: Path | None = None,
+    *,
+    quiet: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """A row a picture: file, predictions (label and probability, five at most, best first).
+
+    With `explain`, explanation: a Grad-CAM picture for the first class. With data.on_corrupt=skip
+    a bad picture has no predictions and skipped, the reason.
+
+    Args:
+        word: a network, as `loading.load`.
+        images: picture files, and folders that are searched for them.
+        changes: settings key.path=value over the run's own, or over the defaults.
+
+    Raises:
+        BadInput: no such network or picture, or a picture that cannot be read.
+    """
+    asked = settings.parse(settings.override({}, changes))
+    [network] = load([word], asked)
+    run = network.run
+    raw = run.config.model_dump(mode="json") if run else {}
+    config = settings.parse(settings.override(raw, changes))
+    pictures = open_pictures(
+        images,
+        channels=network.model.input_shape[-1],
+        max_pixels=config.data.max_pixels,
+        on_corrupt=config.data.on_corrupt,
+    )
+    if pictures.problems:
+        say(f"{len(pictures.problems)} of {len(pictures.files)} pictures skipped")
+    names = class_names(network, config, say)
+    crop = crop_fraction(network, asked, pictures.source)
+    probabilities = _probabilities(network, pictures, config, crop, quiet)
+    rows: list[dict[str, Any]] = []
+    answers = iter(probabilities)
+    for at, file in enumerate(pictures.files):
+        if at in pictures.problems:
+            rows.append({"file": file, "predictions": [], "skipped": pictures.problems[at]})
+            continue
+        row = next(answers)
+        best = np.argsort(-row, kind="stable")[:TOP]
+        shown = [{"label": names[i], "probability": float(row[i])} for i in best]
+        rows.append({"file": file, "predictions": shown})
+    if explain is not None:
+        scored = [row for row in rows if row["predictions"]]
+        _explain(network, pictures, scored, probabilities.argmax(axis=1), crop, explain)
+    return rows
+
+
+def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The answer for people."""
+    found = []
+    for row in rows:
+        if "skipped" in row:
+            found.append(f"{row['file']}: skipped, {row['skipped']}")
+            continue
+        words = [f"{each['label']} {each['probability']:.1%}" for each in row["predictions"]]
+        found.append(f"{row['file']}: {', '.join(words)}")
+        if "explanation" in row:
+            found.append(f"  {row['explanation']}")
+    return found
+
+
+def _probabilities(
+    network: Network, pictures: Pictures, config: Config, crop: float, quiet: bool
+) -> np.ndarray:
+    from experiments.inference import protocols
+
+    settled = protocols.settle(config.evaluate, network.model, crop)
+    indices = np.arange(len(pictures.source))
+    with progress("predicting", len(indices), quiet) as advance:
+        scores = protocols.scores(
+            network.model,
+            settled,
+            pictures.source,
+            indices,
+            crop_fraction=crop,
+            batch_size=min(config.data.eval_batch_size, 64),
+            gives_probabilities=network.gives_probabilities,
+            seed=seed_for(config.seed, "dropout_samples"),
+            threads=config.data.threads,
+            advance=advance,
+        )
+    return softmax(scores)
+
+
+def _explain(
+    network: Network,
+    pictures: Pictures,
+    rows: Sequence[dict[str, Any]],
+    answers: np.ndarray,
+    crop: float,
+    folder: Path,
+) -> None:
+    """Write a picture for each row, and its path into the row."""
+    from experiments.inference import grad_cam
+    from pipelines.build import evaluation_dataset
+
+    explained = grad_cam.Explainer(network.model)
+    views = evaluation_dataset(
+        pictures.source,
+        np.arange(len(pictures.source)),
+        size=network.model.input_shape[1:3],
+        batch_size=1,
+        crop_fraction=crop,
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for at, ((image, _), row) in enumerate(zip(views, rows, strict=True)):
+            best = row["predictions"][0]
+            path = folder / f"{at + 1:04d}_{_slug(row['file'])}.png"
+            pixels = np.asarray(image)[0]
+            heat = explained.heat(pixels, int(answers[at]))
+            title = f"{best['label']}  {best['probability']:.1%}"
+            grad_cam.draw(pixels, heat, Path(row["file"]).name, title, path)
+            row["explanation"] = str(path)
+    except OSError as error:
+        raise BadInput(f"--explain: {folder} cannot be written ({error.strerror})") from None
+
+
+def _slug(file: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", Path(file).stem)[:60] or "picture"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`source` holds the good ones, in order; `files` names all, and `problems` why some are not
+    in it, by position in `files`."""
+
+    source: Any
+    files: list[str]
+    problems: dict[int, str]
+
+
+def open_pictures(
+    names: Sequence[str], *, channels: int, max_pixels: int, on_corrupt: str
+) -> Pictures:
+    """Files as named, folders by all the JPEG and PNG files in and below them, by name.
+
+    Photographs are turned upright as their EXIF orientation says.
+
+    Raises:
+        BadInput: nothing there, or a file that is no picture and `on_corrupt` is error.
+    """
+    from pipelines.errors import SourceError
+    from pipelines.files.verify import Files, examine
+    from pipelines.sources.file_source import FileSource, printable
+
+    try:
+        files = _listed(names)
+    except SourceError as error:
+        raise BadInput(str(error)) from None
+    found = [
+        examine(path, -1, int(size), max_pixels)
+        for path, size in zip(files.paths, files.sizes, strict=True)
+    ]
+    problems = {at: each.reason for at, each in enumerate(found) if each.reason} | files.problems
+    if problems and (on_corrupt == "error" or len(problems) == len(found)):
+        at = min(problems)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        fix = "" if on_corrupt == "skip" else "; set data.on_corrupt=skip to leave it out"
+        raise BadInput(f"{printable(files.paths[at])} {problems[at]}{more}{fix}")
+    good = [at for at in range(len(found)) if at not in problems]
+    chosen = Files(
+        [files.names[at] for at in good],
+        [files.paths[at] for at in good],
+        files.offsets[good],
+        files.sizes[good],
+        files.stamps[good],
+    )
+    source = FileSource(
+        "pictures",
+        chosen,
+        np.array([found[at].orientation for at in good], np.int64),
+        np.zeros(len(good), np.int64),
+        ["unknown"],
+        (None, None, channels),
+        "",
+        None,
+        [],
+    )
+    return Pictures(source, [printable(path) for path in files.paths], problems)
+
+
+def _listed(names: Sequence[str]) -> Any:
+    from pipelines.files.layout import join, list_images
+    from pipelines.files.verify import Files, stamps_of
+
+    parts = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            below = [Path(folder) for folder, _, _ in sorted(os.walk(path))]
+            files = join([list_images(path, folder) for folder in below])
+            if not len(files):
+                raise BadInput(f"{name}: no JPEG or PNG file in this folder")
+            parts.append(files)
+            continue
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise BadInput(f"{name}: no such picture ({error.strerror})") from None
+        if not path.is_file():
+            raise BadInput(f"{name}: expected a picture or a folder")
+        stamps = np.array([stamps_of(status)], np.int64)
+        parts.append(Files([name], [name], np.array([-1]), np.array([status.st_size]), stamps))
+    return join(parts)

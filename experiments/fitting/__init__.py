@@ -1,0 +1,1 @@
+"""One job from plan to outcome: stages, epochs, scores, layer statistics, predictions."""

@@ -1,0 +1,1 @@
+"""A network after training: loaded, applied under a protocol, explained, exported, served."""

@@ -1,0 +1,200 @@
+"""What a user names as a network, loaded: a tracked run, a .keras file, or published weights."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import models
+from experiments.config.schema import Config
+from experiments.errors import BadInput
+from experiments.jobs.dataset import PHOTOGRAPH_CROP
+from experiments.runtime.startup import load_tensorflow
+from experiments.tracking.tracked_run import TrackedRun, find_run
+from models.errors import nearest
+
+
+def crop_fraction(network: Network, asked: Config, source: Any) -> float:
+    """The centre crop's: as asked for, else the run's own, else as training would choose it.
+
+    Published weights are for 224 of 256 pixels, whatever the images.
+    """
+    whole = source.image_shape[0] is not None and network.origin is None
+    fallback = 1.0 if whole else PHOTOGRAPH_CROP
+    return asked.data.crop_fraction or network.crop_fraction or fallback
+
+
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+CLASS_NAMES = "class_names.json"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that can be scored.
+
+    name                 as shown, different for every network of a command
+    model                pixels [b, h, w, c] on 0..255 to scores [b, classes]; None where a run is
+                         scored by the predictions it kept
+    gives_probabilities  it ends in a softmax
+    class_names          in its order, where known
+    crop_fraction        of the centre crop that it was made for, where known
+    run                  where it is one
+    architecture, origin of published weights: the registry's name, and whose they are
+    """
+
+    name: str
+    model: Any = None
+    gives_probabilities: bool = False
+    class_names: list[str] | None = None
+    crop_fraction: float | None = None
+    run: TrackedRun | None = None
+    architecture: str | None = None
+    origin: str | None = None
+
+    @property
+    def classes(self) -> int:
+        return int(self.model.output_shape[-1])
+
+
+def load(words: Sequence[str], config: Config, *, with_models: bool = True) -> list[Network]:
+    """The networks that the words of a command name, in order, names made different.
+
+    Args:
+        words: run ids, .keras files, names of the registry (with `model.weights`), NAME:WEIGHTS.
+        config: what the command changes; its tracking.uri, model and data.image_size count here.
+        with_models: off, runs are left without their models.
+
+    Raises:
+        BadInput: what a word names is not there, or is no classifier.
+        FailedWork: weights could not be fetched.
+    """
+    check_kinds(words, config)
+    if repeated := next((word for word in words if list(words).count(word) > 1), None):
+        raise BadInput(f"{repeated} is named twice")
+    runs = {word: find_run(word, config) for word in words if _kind(word) == "run"}
+    if not with_models and len(runs) < len(set(words)):
+        other = next(word for word in words if word not in runs)
+        raise BadInput(f"evaluate.reuse: only runs keep predictions. Received: {other}")
+    load_tensorflow()
+    found = []
+    for word in words:
+        with _stdout_to_stderr():  # Keras announces its downloads there
+            found.append(_network(word, runs.get(word), config, with_models))
+    names = [network.name for network in found]
+    twice = {name for name in names if names.count(name) > 1}
+    return [_renamed(network, word, twice) for network, word in zip(found, words, strict=True)]
+
+
+def check_kinds(words: Sequence[str], config: Config) -> None:
+    """Refuse what no word can mean, and architectures without weights, before anything is loaded.
+
+    Raises:
+        BadInput: as said.
+    """
+    for word in words:
+        if _kind(word) == "published":
+            name, _, weights = word.partition(":")
+            if not (weights or config.model.weights):
+                raise BadInput(
+                    f"{name} is an architecture without weights: set model.weights=imagenet or a "
+                    f"file, or write {name}:WEIGHTS; of your own training give a run id or a "
+                    ".keras file"
+                )
+
+
+def _network(word: str, run: TrackedRun | None, config: Config, with_models: bool) -> Network:
+    if run is not None:
+        return _of_run(run, with_models)
+    if _kind(word) == "file":
+        model, softmax = read_model(Path(word))
+        return Network(word, model, softmax)
+    from experiments.inference import published_weights
+
+    name, _, weights = word.partition(":")
+    model, origin = published_weights.build(name, weights or config.model.weights or "", config)
+    return Network(f"{name} ({origin})", model, architecture=name, origin=origin)
+
+
+def read_model(path: Path, said: str = "") -> tuple[Any, bool]:
+    """The classifier in a .keras file, and whether it ends in a softmax.
+
+    Raises:
+        BadInput: no such file, not a Keras model, one that brings code along, or not one from
+            images to classes.
+    """
+    import keras
+
+    from experiments.training.keras_file import load_network
+    from models.registry import deployable
+
+    said = said or str(path)
+    if not path.is_file():
+        raise BadInput(f"{said}: no such file")
+    network = load_network(path, said)
+    try:
+        model = deployable(network)
+    except KeyError:
+        raise BadInput(
+            f"{said}: expected a classifier with one output, or one called logits. "
+            f"Received: {', '.join(network.output)}"
+        ) from None
+    before, after = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    shapes = isinstance(before, tuple) and isinstance(after, tuple)
+    if not shapes or len(before or ()) != 4 or None in (before or ())[1:] or len(after or ()) != 2:
+        raise BadInput(
+            f"{said}: expected a classifier of images of one size, (h, w, c) to (classes). "
+            f"Received: {before} to {after}"
+        )
+    last = model.layers[-1]
+    while hasattr(last, "layers"):
+        last = last.layers[-1]
+    activation = getattr(last, "activation", None)
+    softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
+    return model, softmax
+
+
+def _of_run(run: TrackedRun, with_model: bool) -> Network:
+    names = None
+    if CLASS_NAMES in run.files:
+        names = json.loads(run.file(CLASS_NAMES).read_text(encoding="utf-8"))
+    model, softmax = None, False
+    if models.card(run.config.model.name).task == "reconstruction":
+        raise BadInput(f"run {run.id} ({run.name}) reconstructs images; it has no classes to score")
+    if with_model:
+        model, softmax = read_model(run.file("model.keras"), f"run {run.id}")
+    return Network(run.name, model, softmax, names, run.config.data.crop_fraction, run)
+
+
+def _kind(word: str) -> str:
+    if word.endswith(".keras"):
+        return "file"
+    if word.partition(":")[0] in models.list_models():
+        return "published"
+    if RUN_ID.fullmatch(word):
+        return "run"
+    near = nearest(word.partition(":")[0], models.list_models(), 3)
+    hint = f" (did you mean {', '.join(near)}?)" if near else ""
+    raise BadInput(
+        f"{word}: neither a run id (32 hex digits), nor a .keras file, nor an architecture{hint}"
+    )
+
+
+def _renamed(network: Network, word: str, twice: set[str]) -> Network:
+    if network.name not in twice:
+        return network
+    own = f"{network.name} ({word[:8]})" if network.run is not None else word
+    return replace(network, name=own)
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """--json has stdout."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

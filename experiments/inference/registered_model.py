@@ -1,0 +1,204 @@
+"""`ilsvrc register`: a run's network in MLflow's model registry, for Keras and for serving.
+
+Two registered models: NAME is the network with its signature, pixels to logits, for
+`mlflow.keras.load_model`; NAME-served takes pictures and gives labels, for `mlflow models serve`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from experiments.config import settings
+from experiments.errors import BadInput, FailedWork, shown
+from experiments.inference.class_match import class_names
+from experiments.inference.loading import Network, load
+from experiments.jobs.dataset import PHOTOGRAPH_CROP
+
+SERVED = "-served"
+
+ROOMS = ("models", "pipelines", "experiments")
+"""Packages that travel with what is served."""
+
+PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas")
+"""What these need to serve; the versions at work here are pinned."""
+
+NAMES = re.compile(r"[^/:.%\"']+")
+
+
+def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
+    """Log the network of a run twice, and register both.
+
+    Args:
+        run_id: a run that kept its model.
+        name: of the registered model; a further registration is its next version.
+        uri: tracking store, of the run and of the registry.
+
+    Returns:
+        {"run_id", "store", "keras": {"name", "version", "uri"}, "served": the same}
+
+    Raises:
+        BadInput: no such run, one without a model or of a reconstruction, or a bad name.
+        FailedWork: the store has no registry, or did not take it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if not NAMES.fullmatch(name):
+        raise BadInput(f"NAME: expected none of / : . % and quotes in it. Received: {name!r}")
+    if not re.fullmatch(r"[0-9a-f]{32}", run_id):
+        raise BadInput(f"RUN_ID: expected 32 hex digits. Received: {run_id}")
+    [network] = load([run_id], settings.parse({"tracking": {"uri": uri}}))
+    try:
+        with _store(uri):
+            return {
+                "run_id": run_id,
+                "store": shown(uri),
+                "keras": _log_keras(network, name),
+                "served": _log_served(network, name + SERVED),
+            }
+    except (MlflowException, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FailedWork(f"{shown(uri)} did not take the model: {first}") from None
+
+
+def text(done: dict[str, Any]) -> str:
+    """The result for people: what was made, and how to use it."""
+    keras, served = done["keras"], done["served"]
+    return "\n".join(
+        [
+            f"with MLFLOW_TRACKING_URI={done['store']}:",
+            f"{keras['name']} version {keras['version']}: pixels to logits, in Python:",
+            f"  import mlflow, models.layers; mlflow.keras.load_model({keras['uri']!r})",
+            f"{served['name']} version {served['version']}: pictures to labels, as a server:",
+            f"  mlflow models serve -m {served['uri']} --env-manager local --port 5001",
+        ]
+    )
+
+
+def requirements() -> list[str]:
+    """The versions at work here, so that nothing has to be inferred by loading the model."""
+    return [f"{package}=={metadata.version(package)}" for package in PACKAGES]
+
+
+def _log_keras(network: Network, name: str) -> dict[str, Any]:
+    import mlflow.keras
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    before, after = network.model.input_shape, network.model.output_shape
+    pixels = TensorSpec(np.dtype("float32"), (-1, *before[1:]), "pixels")
+    logits = TensorSpec(np.dtype("float32"), (-1, *after[1:]), "logits")
+    # no input example: mlflow.keras 3.17 writes it into a folder that is not there yet
+    return _log(
+        network,
+        name,
+        mlflow.keras,
+        model=network.model,
+        signature=ModelSignature(Schema([pixels]), Schema([logits])),
+    )
+
+
+def _log_served(network: Network, name: str) -> dict[str, Any]:
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array
+
+    from experiments.inference import served_model
+
+    assert network.run is not None
+    config = network.run.config
+    columns = [
+        ColSpec(DataType.string, "label"),
+        ColSpec(DataType.double, "probability"),
+        ColSpec(Array(DataType.string), "labels"),
+        ColSpec(Array(DataType.double), "probabilities"),
+    ]
+    signature = ModelSignature(
+        Schema([ColSpec(DataType.binary, served_model.IMAGE)]),
+        Schema(columns),
+        ParamSchema([ParamSpec("top", DataType.integer, served_model.TOP)]),
+    )
+    with tempfile.TemporaryDirectory(prefix="ilsvrc-register-") as folder:
+        served_model.write(
+            Path(folder) / "served",
+            network.run.file("model.keras"),
+            class_names(network, config, lambda line: None),
+            crop_fraction=network.crop_fraction or PHOTOGRAPH_CROP,
+            gives_probabilities=network.gives_probabilities,
+            max_pixels=config.data.max_pixels,
+        )
+        return _log(
+            network,
+            name,
+            mlflow.pyfunc,
+            loader_module=served_model.__name__,
+            data_path=str(Path(folder) / "served"),
+            code_paths=[str(_folder(room)) for room in ROOMS],
+            signature=signature,
+        )
+
+
+def _log(network: Network, name: str, flavor: Any, **given: Any) -> dict[str, Any]:
+    import mlflow
+    from mlflow.models import Model
+
+    run = network.run
+    assert run is not None
+    tags = {"architecture": run.config.model.name, "run_name": run.name}
+    for score in ("val_top1", "test_top1"):
+        if score in run.metrics:
+            tags[score] = f"{run.metrics[score]:.4f}"
+    client = mlflow.MlflowClient()
+    # made beforehand: MLflow itself would put it into the experiment "Default"
+    logged = client.create_logged_model(
+        client.get_run(run.id).info.experiment_id, name, source_run_id=run.id, tags=tags
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided.*")
+        done = Model.log(
+            artifact_path=None,
+            name=name,
+            flavor=flavor,
+            run_id=run.id,
+            model_id=logged.model_id,
+            registered_model_name=name,
+            pip_requirements=requirements(),
+            tags=tags,
+            **given,
+        )
+    version = int(done.registered_model_version)
+    return {"name": name, "version": version, "uri": f"models:/{name}/{version}"}
+
+
+def _folder(room: str) -> Path:
+    return Path(str(importlib.import_module(room).__file__)).parent
+
+
+@contextlib.contextmanager
+def _store(uri: str) -> Iterator[None]:
+    """MLflow's functions for models know one store only, the process's own: this one, meanwhile."""
+    import logging
+
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    level = logging.getLogger("mlflow").level
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.getLogger("mlflow").setLevel(level)
+        mlflow.set_tracking_uri(None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before

@@ -1,0 +1,1 @@
+"""Looking before running: data checks, previews, the zoo table, one network described."""

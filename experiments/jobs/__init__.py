@@ -1,0 +1,1 @@
+"""The seam between choosing, running and remembering: plan, Job, Outcome, predictions."""

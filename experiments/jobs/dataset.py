@@ -1,0 +1,115 @@
+"""The data section made real: source, image size, split, class weights, view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import pipelines
+from experiments.config.data import Data
+from experiments.config.schema import Config
+from experiments.errors import BadInput, FailedWork
+from experiments.runtime.startup import load_tensorflow
+
+PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
+
+
+def open_source(data: Data) -> Any:
+    """The source that the data section names.
+
+    Raises:
+        BadInput: it cannot be opened, or holds bad images.
+    """
+    if data.source.partition(":")[0] not in ("digits", "directions", "synthetic"):
+        load_tensorflow()  # it decodes the files
+    try:
+        return pipelines.open_source(
+            data.source,
+            on_corrupt=data.on_corrupt,
+            max_corrupt_fraction=data.max_corrupt_fraction,
+            channels=data.channels,
+            max_pixels=data.max_pixels,
+        )
+    except ValueError as error:
+        raise BadInput(f"data.source: {error}") from None
+
+
+def source_key(data: Data) -> str:
+    """Equal for data sections that open the same source."""
+    keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
+    return data.model_dump_json(include=keys)
+
+
+def split_of(config: Config, source: Any) -> Any:
+    try:
+        return pipelines.splits.resolve(
+            source.labels,
+            source.official_splits,
+            config.validation.validation_fraction,
+            config.validation.test_fraction,
+            config.data.train_fraction,
+            config.validation.seed,
+            source.class_names,
+            duplicate_groups(config, source),
+        )
+    except ValueError as error:
+        raise BadInput(f"validation: {error}") from None
+
+
+def view(config: Config) -> tuple[tuple[int, int], float]:
+    """Size [height, width] and crop fraction of a resolved config."""
+    size, crop_fraction = config.data.image_size, config.data.crop_fraction
+    if not isinstance(size, tuple) or crop_fraction is None:
+        raise FailedWork("the config of a job must be resolved first (experiments.plan.prepare)")
+    return size, crop_fraction
+
+
+def steps_of(config: Config) -> tuple[dict[str, Any], ...]:
+    """The recipe's steps as the pipeline takes them."""
+    return config.augment.as_data()
+
+
+def duplicate_groups(config: Config, source: Any) -> np.ndarray | None:
+    """A number an image, equal for identical images; None where there are none, or if not asked.
+
+    Sources that know no digests are read for them, once; generated images have no copies.
+    """
+    if not config.data.group_duplicates:
+        return None
+    from pipelines.sources import duplicates
+
+    return duplicates.groups(duplicates.content_digests(source))
+
+
+def image_size(config: Config, source: Any, card: Any) -> tuple[int, int]:
+    """[height, width] that the network sees: as set, else the source's, else the network's own."""
+    wanted = config.data.image_size or source.default_size or card.input_shape[:2]
+    height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
+    return int(height), int(width)
+
+
+def class_weights(config: Config, source: Any, train: np.ndarray) -> np.ndarray | None:
+    """Weight of each class in the loss, mean 1 over the training images; None for equal weights.
+
+    `balanced` weighs by images / (classes x images of the class).
+    """
+    setting = config.train.class_weights
+    if setting is None:
+        return None
+    counts = np.bincount(source.labels[train], minlength=len(source.class_names))
+    if setting == "balanced":
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    else:
+        weights = np.array([setting.get(name, 1.0) for name in source.class_names])
+        weights = weights * counts.sum() / (weights * counts).sum()
+    return np.asarray(weights, np.float32)
+
+
+def check_class_weights(config: Config, source: Any) -> None:
+    setting = config.train.class_weights
+    if isinstance(setting, dict):
+        unknown = sorted(set(setting) - set(source.class_names))
+        if unknown:
+            known = ", ".join(source.class_names[:20])
+            raise BadInput(f"train.class_weights.{unknown[0]}: no such class. Classes: {known}")

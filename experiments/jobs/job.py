@@ -1,0 +1,98 @@
+"""The seam between choosing, running and remembering: Job out, events and Outcome back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.config.schema import Config
+from experiments.presentation.formatting import run_title
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit, fully determined.
+
+    `path` places it, such as ("outer", 2, "trial", 7, "fold", 1). `train`, `validation` and
+    `test` are index arrays into the source, or None for a part that is not there.
+    """
+
+    path: tuple[str | int, ...]
+    config: Config
+    train: np.ndarray
+    validation: np.ndarray | None
+    test: np.ndarray | None
+    graph_key: str
+    directory: str
+    """Where the fit leaves its model and predictions."""
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    """What its sweep varies, by key."""
+    measured: bool = True
+    """Measure its cost and keep its model; False for the inner folds of a search."""
+    checkpoints: tuple[int, ...] = ()
+    """Epochs whose predictions are kept beside those of the last one."""
+
+    @property
+    def label(self) -> str:
+        return run_title(self.config.model.name, self.config.seed, self.axes)
+
+
+OnEvent = Callable[[Job, Event], None]
+
+ROOT = Path(".ilsvrc")
+
+Emit = Callable[[dict[str, Any]], None]
+
+Status = Literal["finished", "failed", "killed"]
+
+
+@dataclass
+class Outcome:
+    """What a fit gave. Accuracies are fractions; a part that was not there has no score."""
+
+    path: tuple[str | int, ...]
+    status: Status
+    scores: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One dict an epoch, from epoch 1."""
+    cost: dict[str, float] = field(default_factory=dict)
+    predictions: str | None = None
+    """File of validation and test predictions."""
+    model: str | None = None
+    """File of the trained network."""
+    tags: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    """Small documents by file name, such as the statistics of the training part."""
+    files: list[str] = field(default_factory=list)
+    """Other files to keep with the run, such as pictures."""
+    error: str | None = None
+    bad_input: bool = False
+    """The error is in what the user wrote, not in the work."""
+
+
+def seed_for(root: int, *path: str | int) -> int:
+    """A seed of its own for each named draw: 31 bits, never 0, stable over versions and machines.
+
+    >>> seed_for(1, "weights") != seed_for(1, "data") != seed_for(2, "data")
+    True
+    """
+    words = json.dumps([int(root), *path])
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % (2**31 - 1) + 1
+
+
+def path_text(path: Iterable[str | int]) -> str:
+    """A job's path as the tags of runs have it."""
+    return "/".join(map(str, path))
+
+
+def run_directory(name: str, config_hash: str) -> Path:
+    """Where one fit of an experiment keeps its journal and files."""
+    return ROOT / name / config_hash

@@ -1,0 +1,207 @@
+"""From a config to jobs: open the data, split it, settle what was left open, check it all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import models
+import pipelines
+from experiments.config.augment import Augment
+from experiments.config.identity import config_hash, graph_key
+from experiments.config.schema import Config
+from experiments.config.train import Loss, Train
+from experiments.errors import BadInput
+from experiments.jobs import pretrained
+from experiments.jobs.dataset import (
+    PHOTOGRAPH_CROP,
+    check_class_weights,
+    image_size,
+    open_source,
+    split_of,
+)
+from experiments.jobs.job import Job, run_directory
+
+RESERVED = {
+    "weights": "model.weights",
+    "input_shape": "data.image_size",
+    "classes": "data.source to images of so many classes",
+}  # what models.build takes beside options
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, settled: the resolved config, its data and its split."""
+
+    config: Config
+    source: Any
+    split: Any
+    input_shape: tuple[int, int, int]
+
+    @property
+    def classes(self) -> int:
+        return len(self.source.class_names)
+
+    def job(self, path: tuple[str | int, ...], axes: Mapping[str, Any] | None = None) -> Job:
+        """The fit that the plan describes."""
+        directory = run_directory(self.config.name, config_hash(self.config))
+        return Job(
+            path=path,
+            config=self.config,
+            train=self.split.train,
+            validation=self.split.validation,
+            test=self.split.test,
+            graph_key=graph_key(self.config, self.input_shape, self.classes),
+            directory=str(directory),
+            axes=axes or {},
+        )
+
+
+def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
+    """Check a config against its data and its network, and fill in what it leaves open.
+
+    Args:
+        config: as written.
+        source: the opened source, where the caller has it already.
+        split: its parts, where the caller has made them.
+
+    Raises:
+        BadInput: unknown architecture, images too small for it, a class with too few images, a
+            step that does not suit the images.
+    """
+    try:
+        card = models.card(config.model.name)
+    except ValueError as error:
+        raise BadInput(f"model.name: {error}") from None
+    config = settled(config, card)
+    source = source or open_source(config.data)
+    size = image_size(config, source, card)
+    _check_size(config, size, card)
+    varies = source.image_shape[0] is None
+    crop_fraction = config.data.crop_fraction or (PHOTOGRAPH_CROP if varies else 1.0)
+    steps = _steps(config, source)
+    resolved = config.model_copy(
+        update={
+            "data": config.data.model_copy(
+                update={
+                    "source": source.spec,
+                    "image_size": size,
+                    "channels": source.image_shape[2],
+                    "crop_fraction": crop_fraction,
+                }
+            ),
+            "augment": config.augment.model_copy(update={"preset": None, "steps": steps}),
+            "sweep": {},
+            "search": None,
+        }
+    )
+    split = split or split_of(config, source)
+    check_class_weights(config, source)
+    _check_stages(config, size, card)
+    pretrained.check(resolved)
+    return Plan(resolved, source, split, (*size, source.image_shape[2]))
+
+
+def settled(config: Config, card: Any) -> Config:
+    """The config with what depends on the network's task filled in, and what clashes refused.
+
+    A reconstruction learns from the squared error of pixels of 0..1, and by default sees them so.
+
+    Raises:
+        BadInput: settings that exclude each other, or that the task has no use for.
+    """
+    train, model, samples = config.train, config.model, config.evaluate.dropout_samples
+    for key, value in (("train.stages", train.stages), ("model.weights", model.weights)):
+        if value and train.initialize_from:
+            raise BadInput(f"{key} and train.initialize_from exclude each other; leave one out")
+    if train.stages and model.weights:
+        raise BadInput("train.stages and model.weights exclude each other; leave one out")
+    for where, options in (
+        ("model", model.options),
+        *((f"train.stages.{i}.model", x.model.options) for i, x in enumerate(train.stages)),
+    ):
+        for name, instead in RESERVED.items():
+            if name in options:
+                raise BadInput(f"{where}.options.{name}: no option of a network; set {instead}")
+    reconstructs = card.task == "reconstruction"
+    if reconstructs:
+        train = _of_reconstruction(train, card.name)
+    if samples > 1 and not model.options.get("monte_carlo"):
+        raise BadInput(
+            f"evaluate.dropout_samples: {samples} passes differ only with dropout at inference; "
+            "set model.options.monte_carlo=true"
+        )
+    if samples > 1 and train.loss.name != "cross_entropy":
+        raise BadInput(
+            "evaluate.dropout_samples averages probabilities, which train.loss.name="
+            f"{train.loss.name} does not train; set cross_entropy"
+        )
+    normalise = config.data.normalise or ("unit" if reconstructs else "mean_std")
+    data = config.data.model_copy(update={"normalise": normalise})
+    return config.model_copy(update={"data": data, "train": train})
+
+
+def _of_reconstruction(train: Train, name: str) -> Train:
+    if train.early_stopping and train.early_stopping.monitor == "val_top1":
+        raise BadInput(
+            f"train.early_stopping.monitor: {name} is a reconstruction and has no val_top1; "
+            "set train.early_stopping.monitor=val_loss"
+        )
+    if train.class_weights is not None:
+        raise BadInput(
+            f"train.class_weights: {name} is a reconstruction and uses no classes; leave it out"
+        )
+    loss = train.loss
+    if loss.name not in ("cross_entropy", "mean_squared_error") or loss.label_smoothing:
+        raise BadInput(
+            f"train.loss: {name} is a reconstruction and is trained on the squared error of "
+            f"pixels. Received: {loss.name}, label_smoothing {loss.label_smoothing:g}; "
+            "leave the section out"
+        )
+    return train.model_copy(update={"loss": Loss(name="mean_squared_error")})
+
+
+def _check_stages(config: Config, size: tuple[int, int], card: Any) -> None:
+    for position, stage in enumerate(config.train.stages):
+        try:
+            own = models.card(stage.model.name)
+        except ValueError as error:
+            raise BadInput(f"train.stages.{position}.model.name: {error}") from None
+        if own.task != card.task:
+            raise BadInput(
+                f"train.stages.{position}.model.name: {own.name} is a {own.task}, "
+                f"{card.name} a {card.task}; a stage shares the run's loss"
+            )
+        _check_size(config, size, own)
+
+
+def _check_size(config: Config, size: tuple[int, int], card: Any) -> None:
+    smallest = card.smallest_input
+    if size[0] < smallest[0] or size[1] < smallest[1]:
+        raise BadInput(
+            f"data.image_size: {card.name} takes images of {smallest[0]}x{smallest[1]} or larger. "
+            f"Received: {size[0]}x{size[1]}; set data.image_size={max(smallest)} or more to enlarge"
+        )
+
+
+def _steps(config: Config, source: Any) -> tuple[Any, ...]:
+    """The recipe's steps as config models, presets spelt out."""
+    if config.augment.steps is not None:
+        steps = config.augment.steps
+    else:
+        preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
+        steps = Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
+    if config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps[:-1]):
+        raise BadInput(
+            "data.transfer: uint8 leaves pca_jitter to the device, which comes after all else; "
+            "make it the last step of augment, or set data.transfer=float32"
+        )
+    coloured = [step.op for step in steps if step.op in pipelines.recipes.COLOUR_OPS]
+    if source.image_shape[2] != 3 and coloured:
+        raise BadInput(
+            f"augment: {coloured[0]} needs RGB images; {source.spec} has "
+            f"{source.image_shape[2]} channel; take the step out"
+        )
+    return steps

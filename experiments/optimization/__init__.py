@@ -1,0 +1,1 @@
+"""The mathematics of an update: objective, losses, optimizers, schedules, accumulation."""

@@ -1,0 +1,77 @@
+"""Learning rate as a function of the step: constant, step, cosine, plateau, each with warm-up."""
+
+from __future__ import annotations
+
+import math
+
+from experiments.config.schema import Config
+from experiments.config.train import Schedule
+
+
+def base_rate(config: Config) -> float:
+    """The rate after warm-up: train.optimizer.learning_rate, scaled to the batch as it says.
+
+    By the ratio k of the batch to the one that the rate was found for (Goyal et al. 2017, section
+    2.1), or by the square root of k, which keeps the variance of an update (Krizhevsky 2014).
+    """
+    optimizer = config.train.optimizer
+    if optimizer.learning_rate_for_batch is None:
+        return optimizer.learning_rate
+    ratio = config.data.batch_size / optimizer.learning_rate_for_batch
+    if optimizer.learning_rate_scaling == "sqrt":
+        ratio = math.sqrt(ratio)
+    return optimizer.learning_rate * ratio
+
+
+def learning_rate(
+    schedule: Schedule, base: float, step: int, steps_per_epoch: int, epochs: int
+) -> float:
+    """The rate for one update.
+
+    Args:
+        schedule: its kind and parameters; plateau is `base` here (see Plateau).
+        base: rate after warm-up.
+        step: updates done so far, from 0.
+        steps_per_epoch: updates an epoch.
+        epochs: length of the run.
+
+    Warm-up is linear from base / warm-up steps to base (Goyal et al. 2017, section 2.2); cosine is
+    Loshchilov and Hutter 2017 without restarts, over what remains after the warm-up.
+    """
+    warmup = round(schedule.warmup_epochs * steps_per_epoch)
+    total = max(1, epochs * steps_per_epoch)
+    if step < warmup:
+        return base * (step + 1) / warmup
+    if schedule.name == "step":
+        passed = sum(step >= round(milestone * total) for milestone in schedule.milestones)
+        return base * schedule.factor**passed
+    if schedule.name == "cosine":
+        progress = (step - warmup) / max(1, total - warmup)
+        floor = base * schedule.final_fraction
+        return floor + (base - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return base
+
+
+class Plateau:
+    """Multiplies the rate by `factor` after `patience` epochs without a better validation loss.
+
+    AlexNet's "divide the rate by 10 when the validation error stopped improving" (section 5).
+    """
+
+    def __init__(self, schedule: Schedule):
+        self.schedule = schedule
+        self.scale = 1.0
+        self._best = math.inf
+        self._waited = 0
+
+    def update(self, validation_loss: float) -> None:
+        """Hear of an epoch's validation loss."""
+        if self.schedule.name != "plateau":
+            return
+        if validation_loss < self._best:
+            self._best, self._waited = validation_loss, 0
+            return
+        self._waited += 1
+        if self._waited >= self.schedule.patience:
+            self.scale *= self.schedule.factor
+            self._waited = 0

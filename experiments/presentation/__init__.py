@@ -1,0 +1,1 @@
+"""How anything looks: console, numbers and words, figure style, labels in figures, HTML."""

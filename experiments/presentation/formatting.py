@@ -1,0 +1,86 @@
+"""How numbers and settings read in tables, figures, labels and names of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def si(value: float | None, digits: int = 3) -> str:
+    """A count with its prefix: 40.6 M, 270 k, 15.5 G."""
+    if value is None:
+        return ""
+    if abs(value) < 1000 and float(value).is_integer():
+        return str(int(value))
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")):
+        # 999,600 rounds to 1.00 M, not to 1000 k
+        if float(f"{abs(value):.{digits}g}") >= scale:
+            return f"{significant(value / scale, digits)} {prefix}".rstrip()
+    return significant(value, digits)
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, never with an exponent: 0.0123, 4.06, 40.6, 1234."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")
+    decimals = max(0, digits - 1 - _exponent(rounded))
+    return f"{rounded:.{decimals}f}"
+
+
+def percent(row: Mapping[str, Any], key: str) -> str:
+    """A mean accuracy and its standard deviation over seeds: 97.4 ± 0.3."""
+    mean, std = row.get(key), row.get(f"{key.removesuffix('_mean')}_std")
+    if mean is None:
+        return ""
+    return f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
+
+
+def _exponent(value: float) -> int:
+    return int(f"{abs(value):e}".split("e")[1])
+
+
+def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
+    """The name of a run: what its sweep varies, and the seed."""
+    varied = [
+        f"{key.rpartition('.')[2]}={_cut(in_words(value))}"
+        for key, value in axes.items()
+        if key not in ("model.name", "seed")
+    ]
+    return " ".join([model, *varied, f"seed {seed}"])
+
+
+def _cut(text: str, length: int = 40) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def in_words(value: Any) -> str:
+    """A setting for a label or a cell."""
+    if _is_stages(value):
+        return stages_in_words(value)
+    if isinstance(value, dict):
+        return " ".join(f"{key}={in_words(inner)}" for key, inner in value.items()) or "{}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def stages_in_words(value: list[dict[str, Any]]) -> str:
+    """The stages of a run (`train.stages`) for a label: vgg_a:5+vgg_b:3, epochs after the colon;
+    options and frozen layers are told apart, too."""
+    words = []
+    for stage in value:
+        options = [f"{k}={in_words(v)}" for k, v in stage["model"].get("options", {}).items()]
+        options += [f"freeze={in_words(stage['freeze'])}"] if stage.get("freeze") else []
+        inside = f"({', '.join(options)})" if options else ""
+        words.append(f"{stage['model']['name']}{inside}:{stage['epochs']}")
+    return "+".join(words)
+
+
+def _is_stages(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(x, dict) and {"model", "epochs"} <= set(x) for x in value)
+    )

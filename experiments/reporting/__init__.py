@@ -1,0 +1,1 @@
+"""What is handed to a reader: the files of `compare`, the report page, MLflow's pages."""

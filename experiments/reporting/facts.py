@@ -1,0 +1,172 @@
+"""What the runs of a comparison say of themselves."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.comparison.compare import find_experiment
+from experiments.comparison.grouping import NOT_A_SETTING, Comparison, value_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+COMMANDS = ("sweep", "search", "nested", "ensemble")
+"""Made a parent run, which bears the command's name as its level."""
+
+SINGLE_COMMANDS = 12
+"""Runs without a parent whose config is shown."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that repeats runs, and the file that it reads."""
+
+    words: str
+    file: str
+    config: str | None
+    """YAML; None where the store no longer has it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the runs of a comparison say of themselves."""
+
+    runs: int
+    began: int
+    """Milliseconds since 1970."""
+    ended: int
+    settings: dict[str, Any]
+    """Params that all runs share."""
+    tags: dict[str, list[str]]
+    """Values of the tags that tell where a result comes from."""
+    versions: dict[str, list[str]]
+    """Of packages; more than one where runs differ."""
+    data: list[dict[str, Any]]
+    """A source each: source, fingerprint, train, validation and test images, corrupt images."""
+    train_seconds: float
+    stopped_early: int
+    commands: list[Command] = field(default_factory=list)
+
+
+def gather(client: MlflowClient, comparison: Comparison) -> Facts:
+    """Read the runs of the rows once more: their params, tags, versions and configs."""
+    ids = [run_id for row in comparison.rows for run_id in row["run_ids"]]
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(client.get_run, ids))
+        documents = list(pool.map(lambda i: _text(client, i, "versions.json"), ids))
+    if None in documents:  # trials leave it to their search
+        parents = {one.data.tags.get("mlflow.parentRunId") for one in runs} - {None}
+        documents += [_text(client, str(parent), "versions.json") for parent in parents]
+    versions: dict[str, set[str]] = {}
+    for document in filter(None, documents):
+        for package, version in json.loads(document).items():
+            versions.setdefault(package, set()).add(version)
+    keys = ("git_commit", "git_dirty", "machine", "device", "python", "precision", "augment")
+    return Facts(
+        runs=len(runs),
+        began=min(one.info.start_time for one in runs),
+        ended=max(one.info.end_time or one.info.start_time for one in runs),
+        settings=_shared(runs),
+        tags={key: _values(runs, key) for key in keys},
+        versions={package: sorted(found) for package, found in sorted(versions.items())},
+        data=_data(runs),
+        train_seconds=sum(one.data.metrics.get("train_seconds", 0.0) for one in runs),
+        stopped_early=sum(one.data.tags.get("stopped_early") == "true" for one in runs),
+        commands=_commands(client, runs, comparison),
+    )
+
+
+def _shared(runs: Sequence[Run]) -> dict[str, Any]:
+    keys = sorted({key for one in runs for key in one.data.params})
+    texts = {key: {one.data.params.get(key) for one in runs} for key in keys}
+    return {
+        key: value_of(found.pop())
+        for key, found in texts.items()
+        if len(found) == 1 and key.split(".")[0] not in NOT_A_SETTING
+    }
+
+
+def _values(runs: Sequence[Run], tag: str) -> list[str]:
+    return sorted({one.data.tags[tag] for one in runs if one.data.tags.get(tag)})
+
+
+def _data(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in runs:
+        params, tags = one.data.params, one.data.tags
+        entry = {
+            "source": tags.get("source") or params.get("data.source"),
+            "fingerprint": tags.get("source_fingerprint"),
+            **{
+                part: value_of(params.get(f"data.{part}_images"))
+                for part in ("train", "validation", "test")
+            },
+            "corrupt": value_of(tags.get("corrupt_images")),
+        }
+        found.setdefault(tuple(entry.values()), entry)
+    return list(found.values())
+
+
+def _commands(client: MlflowClient, runs: Sequence[Run], comparison: Comparison) -> list[Command]:
+    """One for each parent run, and one for each run without a parent."""
+    names = {find_experiment(client, name): name for name in comparison.experiments}
+    parents: dict[str, Run] = {}
+    single: list[Run] = []
+    for one in runs:
+        parent = _root(client, one)
+        if parent is None:
+            single.append(one)
+        else:
+            parents[parent.info.run_id] = parent
+    commands = []
+    several: Mapping[str, int] = _count([names[p.info.experiment_id] for p in parents.values()])
+    seen: dict[str, int] = {}
+    for parent in parents.values():
+        name = names[parent.info.experiment_id]
+        seen[name] = seen.get(name, 0) + 1
+        file = f"{name}-{seen[name]}.yaml" if several[name] > 1 else f"{name}.yaml"
+        level = parent.data.tags.get("level", "")
+        word = level if level in COMMANDS else "train"
+        config = _text(client, parent.info.run_id, "config.yaml")
+        commands.append(Command(f"ilsvrc {word} {file}", file, config))
+    for number, one in enumerate(single[:SINGLE_COMMANDS], start=1):
+        file = f"{names[one.info.experiment_id]}-run-{number}.yaml"
+        config = _text(client, one.info.run_id, "config.yaml")
+        commands.append(Command(f"ilsvrc train {file}", file, config))
+    return commands
+
+
+def _root(client: MlflowClient, one: Run) -> Run | None:
+    """The run of the command that made a run: its topmost parent."""
+    from mlflow.exceptions import MlflowException
+
+    found, parent = None, one.data.tags.get("mlflow.parentRunId")
+    while parent:
+        try:
+            found = client.get_run(parent)
+        except MlflowException:
+            break
+        parent = found.data.tags.get("mlflow.parentRunId")
+    return found
+
+
+def _text(client: MlflowClient, run_id: str, name: str) -> str | None:
+    """A small document of a run; None where the store does not have it."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(run_id, name, folder)).read_text("utf-8")
+        except (MlflowException, OSError):
+            return None
+
+
+def _count(words: Sequence[str]) -> dict[str, int]:
+    return {word: words.count(word) for word in words}

@@ -1,0 +1,47 @@
+"""`ilsvrc report`: one page on what was run on what, and what came out. Here: the facts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.comparison.compare import compare
+from experiments.comparison.plots import learning_curves
+from experiments.errors import BadInput
+from experiments.reporting.facts import gather
+from experiments.tracking.store import connect
+
+
+def run(
+    uri: str,
+    names: Sequence[str],
+    out: Path,
+    *,
+    level: str = "run",
+    where: Sequence[str] = (),
+    sort: str | None = None,
+    test: str = "auto",
+    bench: str | None = None,
+) -> Path:
+    """The command: write the page.
+
+    Raises:
+        BadInput: as `compare`, or the file cannot be written.
+    """
+    from experiments.reporting import page
+
+    client = connect(uri)
+    comparison = compare(client, names, level=level, where=where, sort=sort, test=test, bench=bench)
+    facts = gather(client, comparison)
+    curves = learning_curves.fetch(client, comparison)
+    target = out / "report.html" if out.is_dir() else out
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page.page(comparison, facts, curves), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"--out: cannot write {target}: {error.strerror or error}; name a file to write"
+        ) from None
+    print(f"Wrote {target}", file=sys.stderr)
+    return target

@@ -1,0 +1,1 @@
+"""MLflow's pages on a store: served, their views set, their pictures taken."""

@@ -1,0 +1,125 @@
+"""`ilsvrc ui --pictures DIR`: MLflow's two views, the bubble chart and the report as PNG files."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.comparison.compare import compare
+from experiments.comparison.plots import learning_curves, pareto_html
+from experiments.errors import BadInput
+from experiments.reporting import page as report_html
+from experiments.reporting.facts import gather
+from experiments.reporting.ui import serve, views
+from experiments.reporting.ui.browser import BROWSERS, Tab, find_browser, tab
+from experiments.tracking.store import connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FILES = {views.TABLE: "mlflow-table.png", views.CHARTS: "mlflow-charts.png"}
+
+PAGES = ("pareto.png", "report.png")
+
+SIZES = {
+    views.TABLE: (1600, 640), views.CHARTS: (1600, 1240),
+    "pareto.png": (1040, 800), "report.png": (1240, 1280),
+}  # fmt: skip
+
+READY = {
+    views.TABLE: "document.querySelectorAll('.ag-center-cols-container .ag-row').length",
+    views.CHARTS: "document.querySelector('.scatterlayer .point') && "
+    "document.querySelector('.parcoords')",
+}
+
+LOADED = "document.querySelector('h1') && document.readyState == 'complete'"
+
+IN_THE_WAY = {  # buttons to press; the browser remembers that the side bar is folded
+    views.TABLE: ("Hide banner", "Toggle sidebar"),
+    views.CHARTS: ("Hide banner",),
+}
+
+SETTLING = 2.0  # seconds in which layouts move to their place
+
+BYTES, COLOURS = 200_000, 256  # a larger file is written again with so few colours
+
+# Opened by this name of this machine, the page leaves its chat panel closed.
+NAME = "10.0.0.1"
+
+
+def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
+    """Write a picture of the run table, the charts, accuracy against MACs, and the report.
+
+    Args:
+        uri: a store that is a database; it is served meanwhile.
+        experiment: None for the one that ran last.
+
+    Raises:
+        BadInput: no browser, no runs, unknown experiment, or a store that is a server.
+        FailedWork: the server or the browser failed.
+    """
+    if uri.startswith(("http://", "https://")):
+        raise BadInput("--pictures: expected a store that is a database; this one is a server")
+    browser = find_browser()
+    if browser is None:
+        raise BadInput(f"--pictures needs a browser: install one of {', '.join(BROWSERS)}")
+    client = connect(uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    port = serve.free_port()
+    server = serve.start(uri, port, origin=f"http://{NAME}:{port}")
+    try:
+        links = serve.links(client, f"http://{NAME}:{port}", experiment)
+        if len(links) < len(FILES):
+            raise BadInput("--pictures: no runs to draw, or a store that takes no views")
+        with tab(browser, [f"--host-resolver-rules=MAP {NAME} {serve.HOST}"]) as page:
+            drawn = [
+                _view(page, link, key, folder / FILES[key])
+                for link, key in zip(links, FILES, strict=True)
+            ]
+    finally:
+        serve.stop(server)
+    name = experiment or serve.newest_name(client)
+    with tab(browser) as page:
+        return drawn + [_page(page, text, folder / to) for text, to in _pages(client, name)]
+
+
+def _view(page: Tab, link: str, key: str, path: Path) -> Path:
+    page.open(link, SIZES[key], READY[key])
+    for label in IN_THE_WAY[key]:
+        page.evaluate(f"document.querySelector('button[aria-label=\"{label}\"]')?.click()")
+    return _save(page, path)
+
+
+def _pages(client: MlflowClient, name: str) -> list[tuple[str, str]]:
+    """The two pages of an experiment, and the names of their pictures; none without a result."""
+    try:
+        comparison = compare(client, [name], test="auto")
+    except BadInput:
+        return []
+    facts = gather(client, comparison)
+    curves = learning_curves.fetch(client, comparison)
+    texts = (pareto_html.page(comparison), report_html.page(comparison, facts, curves))
+    return list(zip(texts, PAGES, strict=True))
+
+
+def _page(page: Tab, text: str, path: Path) -> Path:
+    with tempfile.TemporaryDirectory(prefix="ilsvrc-page-") as scratch:
+        file = Path(scratch) / "page.html"
+        file.write_text(text, encoding="utf-8")
+        page.open(file.as_uri(), SIZES[path.name], LOADED)
+        return _save(page, path)
+
+
+def _save(page: Tab, path: Path) -> Path:
+    from PIL import Image
+
+    time.sleep(SETTLING)
+    with Image.open(io.BytesIO(page.picture())) as image:
+        picture = image.convert("RGB")
+    picture.save(path, optimize=True)
+    if path.stat().st_size > BYTES:
+        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path

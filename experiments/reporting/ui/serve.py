@@ -1,0 +1,242 @@
+"""`ilsvrc ui`: MLflow's own pages on this store, opened where the runs are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from experiments.comparison.compare import find_experiment
+from experiments.errors import BadInput, FailedWork, Stopped, shown
+from experiments.reporting.ui import views
+from experiments.tracking.store import connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+HOST = "127.0.0.1"
+
+START_SECONDS = 120.0
+
+
+class Server(NamedTuple):
+    """A running MLflow server: its process (leader of a group), address and log file."""
+
+    process: subprocess.Popen[bytes]
+    base_url: str
+    log: Path
+
+
+def serve(
+    uri: str, *, port: int | None = None, open_browser: bool = False, experiment: str | None = None
+) -> int:
+    """Run the UI until Ctrl-C or SIGTERM, and return the exit code 0.
+
+    The addresses of the run table and of the charts go to stdout. A store that is a server already
+    is not served again: its addresses are printed, and that is all.
+
+    Raises:
+        BadInput: unknown experiment, port taken, or a store that does not answer.
+        FailedWork: the server did not start, or ended by itself; the text has its last lines.
+    """
+    client = connect(uri)
+    if experiment is not None:
+        find_experiment(client, experiment)
+    if uri.startswith(("http://", "https://")):
+        _announce(links(client, uri, experiment), open_browser)
+        return 0
+    with _stoppable():
+        server = None
+        try:
+            server = start(uri, port)
+            _announce(links(client, server.base_url, experiment), open_browser)
+            print("Ctrl-C stops the server.", file=sys.stderr)
+            code = server.process.wait()
+            raise FailedWork(f"The MLflow server ended with {code}: {_tail(server.log)}")
+        except (KeyboardInterrupt, Stopped):
+            return 0
+        finally:
+            if server is not None:
+                stop(server)
+
+
+def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Server:
+    """Start an MLflow server on a database and wait until it answers (about ten seconds).
+
+    Args:
+        uri: the database.
+        port: None for a free one.
+        origin: of pages that may write beside those opened at the server's own address.
+
+    Raises:
+        BadInput: the port is taken or out of range.
+        FailedWork: the server died or did not answer.
+    """
+    port = free_port(port)
+    base_url = f"http://{HOST}:{port}"
+    handle, name = tempfile.mkstemp(prefix="ilsvrc-ui-", suffix=".log")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
+    command += ["--port", str(port), "--workers", "1"]
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,  # its password is not for the list of processes
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # helper processes for GenAI judges
+    }
+    if origin is not None:
+        environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = origin
+    print(f"Starting MLflow on {shown(uri)} (about 10 s)...", file=sys.stderr)
+    with os.fdopen(handle, "wb") as log:
+        # a group of its own, because the server forks workers that must go with it
+        process = subprocess.Popen(  # nosec B603  # MLflow of this Python, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    server = Server(process, base_url, Path(name))
+    try:
+        _wait(server)
+    except BaseException:
+        stop(server)
+        raise
+    return server
+
+
+def stop(server: Server) -> None:
+    """End the server and all its workers, and remove its log."""
+    group = server.process.pid
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(5)
+    finally:  # whoever did not listen; at once on a second Ctrl-C
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        server.process.wait()
+        server.log.unlink(missing_ok=True)
+
+
+def run_table_url(client: MlflowClient, base_url: str, experiment: str | None = None) -> str:
+    """The address of the run table of an experiment (None: the one that ran last).
+
+    MLflow's first page shows no runs, so this is a deep link. Its columns are preset by a shared
+    view, kept in a tag of the experiment. Without any run it is the plain address.
+
+    Raises:
+        BadInput: there is no experiment of this name.
+    """
+    return links(client, base_url, experiment)[0]
+
+
+def links(client: MlflowClient, base_url: str, experiment: str | None = None) -> list[str]:
+    """The addresses of the run table and, where the store takes views, of the charts.
+
+    Raises:
+        BadInput: there is no experiment of this name.
+    """
+    found = find_experiment(client, experiment) if experiment else _newest(client)
+    if found is None:
+        return [base_url.rstrip("/")]
+    if not views.write(client, found):
+        return [views.address(base_url, found, None)]
+    return [views.address(base_url, found, key) for key in (views.TABLE, views.CHARTS)]
+
+
+def _newest(client: MlflowClient) -> str | None:
+    """The experiment of the newest run that this suite made."""
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    if not ids:
+        return None
+    runs = client.search_runs(
+        ids, "tags.level LIKE '%'", max_results=1, order_by=["attributes.start_time DESC"]
+    )
+    return str(runs[0].info.experiment_id) if runs else None
+
+
+def newest_name(client: MlflowClient) -> str:
+    """The name of the experiment that ran last. Raises BadInput: there is none."""
+    found = _newest(client)
+    if found is None:
+        raise BadInput("no runs yet: run a sweep first, ilsvrc sweep CONFIG")
+    return str(client.get_experiment(found).name)
+
+
+def _announce(addresses: Sequence[str], open_browser: bool) -> None:
+    """The run table's address on a line of its own, then that of the charts."""
+    for url in addresses:
+        print(url, flush=True)
+    if "/experiments/" not in addresses[0]:
+        print("No runs yet: run a sweep first, ilsvrc sweep CONFIG.", file=sys.stderr)
+    if open_browser and not webbrowser.open(addresses[0]):
+        print("No browser could be opened here; open the address above.", file=sys.stderr)
+
+
+def free_port(port: int | None = None) -> int:
+    """The port if it can be used, or a free one. Raises BadInput: it cannot."""
+    if port is not None and not 1 <= port <= 65535:
+        raise BadInput(f"--port: expected 1 to 65535. Received: {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+        try:
+            probe.bind((HOST, port or 0))
+        except OSError as error:
+            raise BadInput(
+                f"--port: {port} on {HOST} cannot be used ({error.strerror}); "
+                "name another, or leave out --port to take a free one"
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _wait(server: Server) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy to localhost
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (code := server.process.poll()) is not None:
+            raise FailedWork(f"The MLflow server did not start ({code}): {_tail(server.log)}")
+        with (
+            contextlib.suppress(OSError),
+            direct.open(f"{server.base_url}/health", timeout=2) as answer,
+        ):
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise FailedWork(
+        f"The MLflow server did not answer within {START_SECONDS:.0f} s: {_tail(server.log)}"
+    )
+
+
+def _tail(log: Path, lines: int = 8) -> str:
+    kept = log.read_text(errors="replace").strip().splitlines()[-lines:]
+    kept = [shown(line) for line in kept]
+    return "\n  ".join(["its last lines were:", *kept]) if kept else "it wrote nothing"
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and a closed terminal raise Stopped meanwhile, so that the server is ended too."""
+
+    def raise_stopped(number: int, _frame: object) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(ValueError):  # not the main thread
+            before[number] = signal.signal(number, raise_stopped)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Commands that start fits and log them: train, sweep, ensemble, reproduce."""

@@ -1,0 +1,228 @@
+"""`ilsvrc sweep`: the product of axes. What is done stays, what fails lets the rest go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from experiments.config import settings
+from experiments.config.identity import IRRELEVANT, config_hash
+from experiments.config.schema import Config
+from experiments.config.settings import to_yaml
+from experiments.errors import BadInput
+from experiments.jobs.dataset import open_source, source_key
+from experiments.jobs.job import Job, Outcome
+from experiments.jobs.plan import Plan, prepare
+from experiments.launch import executors
+from experiments.launch.progress import Display
+from experiments.runs.execute import execute
+from experiments.runs.train import result
+from experiments.runtime import devices
+from experiments.tracking import experiment as runs
+from experiments.tracking import provenance
+from experiments.tracking import run as track
+from experiments.tracking.delivery import Opening, open_run
+from experiments.tracking.journal import Journal, of_sweep
+from experiments.tracking.lock import check_free, held
+from tuning.oracles import grid
+
+
+@dataclass
+class Cell:
+    """One point of the product: its axis values and the plan they give."""
+
+    axes: dict[str, Any]
+    plan: Plan
+    job: Job
+
+
+def sweep(config: Config, where: str) -> dict[str, Any]:
+    """Run every cell that is not done yet and return the command's JSON.
+
+    Args:
+        config: the base settings and the axes.
+        where: the config file, for errors.
+
+    Raises:
+        BadInput: a cell's config is wrong; nothing has started then.
+    """
+    check_axes(config, where)
+    cells = list(plan_cells(config, where))
+    book = of_sweep(config.name, sweep_hash(cells)).open()
+    with held(book.directory):
+        check_free(Path(cell.job.directory) for cell in cells)
+        experiment = runs.Experiment(config.name, config.tracking)
+        axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
+        parent = parent_run(config, experiment, book, "sweep", axes, cells)
+        status = "killed"
+        try:
+            line, remark = announcement(config, cells), sizes_differ(config, cells)
+            done = run_cells(config, cells, experiment, parent.id, book, line, remark)
+            failed = any(outcome.status != "finished" for outcome, _ in done.values())
+            status = "failed" if failed else "finished"
+        finally:
+            end_parent(parent, experiment, book, status)
+    rows = [
+        {**cell.axes, **result(cell.job, *done[cell.job.path])}
+        for cell in cells
+        if cell.job.path in done
+    ]
+    return {"run_id": parent.id, "status": status, "runs": rows}
+
+
+def check_axes(config: Config, where: str) -> None:
+    """Refuse a sweep without axes, or with axes that sweep nothing that changes a result."""
+    if not config.sweep:
+        raise BadInput(
+            f"{where}: sweep: no axes; add for example sweep: {{model.name: [lenet5, mlp]}}"
+        )
+    for key in config.sweep:
+        section, _, rest = key.partition(".")
+        ignored = IRRELEVANT.get(section, section == "name")
+        if ignored is True or (ignored and rest.split(".")[0] in ignored):
+            raise BadInput(f"{where}: sweep.{key}: cannot be an axis; it changes no result")
+
+
+def plan_cells(config: Config, where: str) -> Iterator[Cell]:
+    """Every cell in order, each checked; cells that come to the same config count once."""
+    base = config.model_dump(mode="json") | {"sweep": {}}
+    sources: dict[str, Any] = {}
+    seen: set[str] = set()
+    for number, axes in enumerate(grid(config.sweep)):
+        raw = json.loads(json.dumps(base))
+        for key, value in axes.items():
+            settings.set_key(raw, key, value)
+        cell = settings.parse(raw, where=f"{where}: sweep")
+        key = source_key(cell.data)
+        if key not in sources:
+            sources[key] = open_source(cell.data)
+        devices.refuse_hosts(cell.train.devices, "sweep")
+        plan = prepare(cell, sources[key])
+        if config_hash(plan.config) not in seen:
+            seen.add(config_hash(plan.config))
+            yield Cell(axes, plan, plan.job(("cell", number), axes))
+
+
+def sweep_hash(cells: list[Cell]) -> str:
+    """Digest of the set of cells, whatever their order."""
+    hashes = sorted(config_hash(cell.plan.config) for cell in cells)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
+
+
+def run_cells(
+    config: Config,
+    cells: Sequence[Cell],
+    experiment: runs.Experiment,
+    parent: str,
+    book: Journal,
+    headline: str,
+    remark: str = "",
+    level: str = "run",
+) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
+    """Run the cells that are not done yet, each tracked under a parent run with this level.
+
+    Returns:
+        (outcome, run id) by path, of those done before as well.
+    """
+    check_free(Path(cell.job.directory) for cell in cells)
+    tracked = {}
+    with Display(len(cells)) as display:
+        done = _kept(cells, experiment, parent, level, display)
+        todo = [cell.job for cell in cells if cell.job.path not in done]
+        display.ended = len(done)
+        display.say(headline + (f", {len(done)} already done" if done else "") + remark)
+        book.append(
+            "planned",
+            cells=[{"directory": c.job.directory, "label": c.job.label} for c in cells],
+            workers=config.launch.workers,
+        )
+        if todo:
+            prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
+            for job in todo:
+                runs.fetch_initial(job, experiment)
+            with executors.executor(config.launch) as executor:
+                for job, outcome, run in execute(
+                    todo, executor, experiment, prints, display, parent=parent, level=level
+                ):
+                    tracked[job.path] = (outcome, run)
+    return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
+
+
+def parent_run(
+    config: Config,
+    experiment: runs.Experiment,
+    book: Journal,
+    level: str,
+    params: Mapping[str, Any],
+    cells: Sequence[Cell],
+) -> track.Run:
+    """The command's own run: the one of an earlier start of the same command, or a new one."""
+    opening = Opening.of_event(book.last("started"))
+    if opening is None:
+        tags = experiment.origin | {"level": level, "path": level}
+        documents = {"config.yaml": to_yaml(config)}
+        plans = {cell.plan.source.fingerprint: cell.plan for cell in cells}
+        data = [
+            provenance.whole(plan.config.data.source, fingerprint, len(plan.source))
+            for fingerprint, plan in plans.items()
+        ]
+        opening = Opening(
+            f"{level} {config.name}", tags, dict(params), documents,
+            [given.to_dictionary() for given in data],
+        )  # fmt: skip
+    run = open_run(experiment.client, experiment.id, opening)
+    book.append("started", **asdict(opening), run_id=run.id, store=experiment.key)
+    return run
+
+
+def end_parent(parent: track.Run, experiment: runs.Experiment, book: Journal, status: str) -> None:
+    """Journal how a command ended, and close its run unless the store is away."""
+    book.append("ended", status=status)
+    if not experiment.away:
+        with runs.forgiving(lambda line: print(line, file=sys.stderr)):
+            parent.end(status)
+
+
+def _kept(
+    cells: Sequence[Cell], experiment: runs.Experiment, parent: str, level: str, display: Display
+) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
+    """Outcomes of cells that are done, with their runs; a run that the store lacks is replayed."""
+    kept = {}
+    for cell in cells:
+        journal = Journal(Path(cell.job.directory))
+        fingerprint = cell.plan.source.fingerprint
+        outcome = journal.outcome(fingerprint)
+        if outcome is None:
+            continue
+        run_id = journal.tracked(experiment.key)
+        if not track.holds(experiment.client, run_id):
+            display.say(f"{cell.job.label}: done before, written to this store from the journal")
+            run_id = runs.replay(cell.job, experiment, fingerprint, parent, level)
+        kept[cell.job.path] = (outcome, run_id)
+    return kept
+
+
+def announcement(config: Config, cells: Sequence[Cell]) -> str:
+    """What a sweep is about to run, in a line."""
+    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
+    runs_word = "run" if len(cells) == 1 else "runs"
+    text = f"{config.name}: {len(cells)} {runs_word} ({product})"
+    same = prod(len(values) for values in config.sweep.values()) - len(cells)
+    if same:
+        text += f", {same} left out that come to the same settings"
+    return text
+
+
+def sizes_differ(config: Config, cells: Sequence[Cell]) -> str:
+    """A remark on cells that see images of different sizes without being asked to; else empty."""
+    sizes = {cell.plan.input_shape[:2] for cell in cells}
+    if len(sizes) == 1 or "data.image_size" in config.sweep:
+        return ""
+    shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
+    return f"; image sizes differ ({shown}): set data.image_size to compare like with like"

@@ -1,0 +1,145 @@
+"""`ilsvrc train`: one run, tracked."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from experiments.config.schema import Config
+from experiments.errors import BadInput, shown
+from experiments.jobs.job import Job, Outcome
+from experiments.jobs.plan import Plan, prepare
+from experiments.launch import executors
+from experiments.launch.progress import Display
+from experiments.optimization.schedules import base_rate
+from experiments.runs.execute import execute
+from experiments.runtime import devices
+from experiments.runtime.startup import load_tensorflow
+from experiments.tracking import experiment as runs
+from experiments.tracking.journal import Journal
+from experiments.tracking.lock import check_free
+
+
+def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
+    """Train once and return the result as the command's JSON.
+
+    Raises:
+        BadInput: the config does not suit its data or network.
+    """
+    if devices.process_index(config.train.devices):
+        return _follow(config, quiet=quiet)
+    with executors.executor(config.launch) as executor:
+        plan = prepare(config)
+        job = plan.job(("run",))
+        check_free([Path(job.directory)])
+        Journal(Path(job.directory)).open()
+        experiment = runs.Experiment(config.name, config.tracking)
+        runs.fetch_initial(job, experiment)
+        fingerprints = {job.path: plan.source.fingerprint}
+        with Display(1, every_epoch=not quiet) as display:
+            display.say(headline(plan))
+            [(job, outcome, run)] = execute([job], executor, experiment, fingerprints, display)
+    if outcome.bad_input:
+        raise BadInput(str(outcome.error))
+    return result(job, outcome, run.id)
+
+
+def _follow(config: Config, *, quiet: bool) -> dict[str, Any]:
+    """What every host but the first does: train with it, and leave all that is kept to it."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        executors.executor(config.launch) as executor,
+        Display(1, every_epoch=not quiet) as display,
+    ):
+        plan = prepare(config)
+        job = dataclasses.replace(plan.job(("run",)), directory=folder)
+        if config.train.initialize_from:
+            runs.fetch_initial(job, runs.Experiment(config.name, config.tracking))
+        display.say(f"{headline(plan)}; the first host keeps the results")
+        [(job, outcome)] = executor.run([job], display.event)
+        display.end(job, outcome)
+    if outcome.bad_input:
+        raise BadInput(str(outcome.error))
+    return result(job, outcome, "")
+
+
+def result(job: Job, outcome: Outcome, run_id: str) -> dict[str, Any]:
+    """One run as JSON: identity, status, every score and cost."""
+    row: dict[str, Any] = {
+        "run_id": run_id,
+        "status": outcome.status,
+        "epochs": len(outcome.history),
+    }
+    row |= outcome.scores | outcome.cost
+    if outcome.error:
+        row["error"] = outcome.error
+    return row
+
+
+def headline(plan: Plan) -> str:
+    """What is about to be trained on what, in one line."""
+    counts = {"train": plan.split.train, "val": plan.split.validation, "test": plan.split.test}
+    parts = [f"{len(part)} {name}" for name, part in counts.items() if part is not None]
+    height, width, channels = plan.input_shape
+    text = (
+        f"{plan.config.model.name} on {plan.config.data.source}: {plan.classes} classes, "
+        f"{' + '.join(parts)} images at {height}x{width}x{channels}, "
+        f"{plan.config.train.epochs} epochs"
+    )
+    if stages := plan.config.train.stages:
+        text += f" after {sum(stage.epochs for stage in stages)} in stages"
+    skipped = len(plan.source.corrupt)
+    return text + (f"; {skipped} corrupt images skipped" if skipped else "")
+
+
+def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
+    """What a run would do: resolved config, data found, cost of the network, number of fits."""
+    load_tensorflow()
+    import models
+    from models.registry import deployable
+
+    config = plan.config
+    try:
+        network = models.outline(
+            config.model.name,
+            input_shape=plan.input_shape,
+            classes=plan.classes,
+            **config.model.options,
+        )
+    except ValueError as error:
+        raise BadInput(f"model: {error}") from None
+    profile = models.profile(deployable(network))
+    split = plan.split
+    return {
+        "config": _without_password(config.model_dump(mode="json")),
+        "data": {
+            "source": plan.source.spec,
+            "images": len(plan.source),
+            "classes": plan.classes,
+            "fingerprint": plan.source.fingerprint,
+            "corrupt": [list(item) for item in plan.source.corrupt],
+            "train": len(split.train),
+            "validation": 0 if split.validation is None else len(split.validation),
+            "test": 0 if split.test is None else len(split.test),
+        },
+        "cost": {
+            "params": profile.params,
+            "macs": profile.macs,
+            "activation_bytes": profile.activation_bytes,
+        },
+        "update": {
+            "images": config.data.batch_size,
+            "parts": config.train.accumulate,
+            "learning_rate": base_rate(config),
+            "scaling": config.train.optimizer.learning_rate_scaling,
+        },
+        "fits": fits,
+    }
+
+
+def _without_password(document: dict[str, Any]) -> dict[str, Any]:
+    if uri := document["tracking"]["uri"]:
+        document["tracking"]["uri"] = shown(uri)
+    return document

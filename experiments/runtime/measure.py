@@ -1,0 +1,73 @@
+"""Cost on this machine: throughput, latency, peak memory. Warm-up apart, clocks synchronised."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def inference(
+    infer: Callable[[Any], Any],
+    input_shape: tuple[int, int, int],
+    batch_size: int,
+    *,
+    latency_calls: int,
+    throughput_batches: int,
+) -> dict[str, float]:
+    """Images per second at `batch_size` (median batch) and latency at batch 1 in milliseconds.
+
+    Every call ends with the logits on the host, so nothing is still in flight when the clock
+    is read. The network alone is timed: images are random and already in memory.
+    """
+    generator = np.random.default_rng(0)
+    many = generator.uniform(0, 255, (batch_size, *input_shape)).astype(np.float32)
+    seconds = _times(infer, many, throughput_batches)
+    milliseconds = 1000 * _times(infer, many[:1], latency_calls)
+    return {
+        "infer_images_per_second": float(batch_size / np.median(seconds)),
+        "latency_ms_p50": float(np.percentile(milliseconds, 50)),
+        "latency_ms_p95": float(np.percentile(milliseconds, 95)),
+    }
+
+
+class Clock:
+    """Time inside the calls that update and score, without what surrounds them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def stop(self) -> float:
+        """Seconds since `start`, also added to `seconds`."""
+        passed = time.perf_counter() - self._started
+        self.seconds += passed
+        return passed
+
+
+def training_speed(images: int, seconds: list[float]) -> dict[str, float]:
+    """Training images per second, median epoch; the first epoch is left out when there are more,
+    because it holds the tracing."""
+    if not seconds:
+        return {}
+    warm = seconds[1:] or seconds
+    return {
+        "train_images_per_second": float(images / np.median(warm)),
+        "train_seconds": float(np.sum(seconds)),
+    }
+
+
+def _times(infer: Callable[[Any], Any], images: np.ndarray, calls: int) -> np.ndarray:
+    for _ in range(2):
+        np.asarray(infer(images))
+    seconds = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        np.asarray(infer(images))
+        seconds.append(time.perf_counter() - start)
+    return np.array(seconds)

@@ -1,0 +1,1 @@
+"""Hyperparameter search: candidates, folds, the drive over workers, its report."""

@@ -1,0 +1,334 @@
+"""From what a search hands out to what it is told: journal first, oracle second, store third."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from experiments.config.schema import Config
+from experiments.errors import BadInput
+from experiments.jobs.job import Job, Outcome, path_text
+from experiments.launch.executors import Inline
+from experiments.launch.pool import Backlog, Pool
+from experiments.launch.progress import Display
+from experiments.presentation.formatting import in_words
+from experiments.search.candidates import Candidates, Place
+from experiments.search.space import objective_of
+from experiments.search.tracking import SearchRuns
+from experiments.search.trial_run import TrialRun
+from experiments.tracking import experiment
+from experiments.tracking.search_journal import State, outcome_of
+from experiments.training import snapshots
+from tuning.nested import Nested, Task
+from tuning.search import Trial
+
+
+class Drive:
+    """One start of a search, from what the journal holds to its end.
+
+    Args:
+        config: base settings and the search.
+        work: the searches and refits, fresh.
+        candidates: makes their jobs.
+        state: the journal.
+        tracked: the runs.
+        display: for people.
+        planned: fits in all, refits included; None where only the budget ends it.
+        began: when this start began, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        work: Nested,
+        candidates: Candidates,
+        state: State,
+        tracked: SearchRuns,
+        display: Display,
+        planned: int | None,
+        began: float | None = None,
+    ):
+        assert config.search
+        self.config, self.work, self.candidates = config, work, candidates
+        self.state, self.tracked, self.display = state, tracked, display
+        self.planned, self.budget = planned, config.search.budget
+        self.objective = objective_of(config)
+        self.best_by = "val_mse" if self.objective == "val_mse" else "val_top1"
+        self.fits = 0
+        """Fits that have ended, those of earlier starts included."""
+        self.failed = 0
+        self.images = 0
+        self.refits: dict[int, tuple[Outcome, str]] = {}
+        """Outcome and run id of the refit of each outer fold."""
+        self._tasks: dict[Place, Task] = {}
+        self._held: list[Task] = []  # refits whose winner is not certain
+        self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
+        self._began: dict[Place, float] = {}
+        self._sent = [0] * len(work.searches)  # settled trials that were tracked
+        self._started = self._working = time.monotonic()
+        if began is not None:
+            self._started = began
+        self._earlier = state.elapsed
+        self._replaying, self._estimated = True, False
+        self.seconds: list[float] = []
+        """Of each fit of this start."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the budget counts: of all starts, from when fits could run."""
+        return self._earlier + time.monotonic() - self._working
+
+    @property
+    def wall(self) -> float:
+        """Seconds of this start, and those of the earlier ones up to their last fit."""
+        return self._earlier + time.monotonic() - self._started
+
+    def run(self, executor: Inline | Pool) -> None:
+        """Replay the journal, then run what is left."""
+        if self.state.ended:
+            self.display.say(f"{len(self.state.ended)} fits already done")
+        self._release()
+        self._replaying = False
+        for job, outcome in executor.run(self._backlog, self._on_event):
+            self.display.drop(job)
+            self._end(self._tasks[job.path], job.path, outcome, len(job.train))
+            if job.measured and outcome.status == "finished":
+                snapshots.clear(Path(job.directory))
+            self._release()
+        for search in self.work.searches:
+            search.close()
+        if self.tracked.missed:  # a store that failed may answer again
+            self._replaying, self._sent = True, [0] * len(self._sent)
+            self._track()
+
+    def _release(self) -> None:
+        """Queue what may run now; what the journal holds is told instead."""
+        while tasks := self._due():
+            self.state.propose(list(self._new_trials(tasks)))
+            todo = []
+            for task in tasks:
+                path = self.candidates.path(task)
+                self._tasks[path] = task
+                record = self.state.ended.get(path)
+                if record and not (task.fit is None and self._outdated(task, record)):
+                    self._tell(task, record)
+                elif self._is_sound(task, path):
+                    todo.append(task)
+            self._spend()
+            self._backlog.add(self._jobs(todo))
+        self._track()
+
+    def _due(self) -> list[Task]:
+        """What may run now. Of the fits that a spent budget leaves under way one may yet win, so
+        the refit waits for them."""
+        tasks = self._held + self.work.ready()
+        if all(task.fit is not None for task in tasks):
+            return tasks
+        busy = {self._tasks[path].outer for path in self._began}
+        self._held = [task for task in tasks if task.fit is None and task.outer in busy]
+        return [task for task in tasks if task.fit is not None or task.outer not in busy]
+
+    def _outdated(self, task: Task, record: dict[str, Any]) -> bool:
+        """Is this refit of another winner, found before the search was taken further, or failed?"""
+        winner = self.work.winner(task.outer)
+        assert winner is not None
+        return record["trial"] != winner.number or record["outcome"]["status"] != "finished"
+
+    def _jobs(self, tasks: list[Task]) -> Iterator[Job]:
+        for task in tasks:
+            yield self.candidates.job(task, self._winner(task))
+
+    def _winner(self, task: Task) -> Trial | None:
+        """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
+        return self.work.winner(task.outer) if task.fit is None else None
+
+    def _is_sound(self, task: Task, path: Place) -> bool:
+        """False, and told so, for settings that do not go with data or network."""
+        if not self.work.wants(task):
+            return False
+        try:
+            if task.fit is None:
+                self.candidates.job(task, self._winner(task))
+            else:
+                self.candidates.prepared(task.fit.settings, task.fit.epochs)
+        except BadInput as error:
+            outcome = Outcome(path, "failed", error=str(error), bad_input=True)
+            self._end(task, path, outcome, 0)
+            return False
+        return True
+
+    def _new_trials(self, tasks: list[Task]) -> Iterator[dict[str, Any]]:
+        seen = set()
+        for task in tasks:
+            if task.fit is not None and (task.outer, task.fit.trial) not in seen:
+                seen.add((task.outer, task.fit.trial))
+                yield {
+                    "outer": task.outer,
+                    "trial": task.fit.trial,
+                    "settings": dict(task.fit.settings),
+                    "epochs": task.fit.epochs,
+                }
+
+    def _on_event(self, job: Job, event: dict[str, Any]) -> None:
+        if event["kind"] == "begin":
+            self._began[job.path] = time.time()
+            experiment.fetch_initial(job, self.tracked.experiment)
+        if event["kind"] == "epoch":
+            self._point(self._tasks[job.path], job, event)
+        self.display.event(job, event)
+
+    def _point(self, task: Task, job: Job, event: dict[str, Any]) -> None:
+        """Track an epoch of a trial or refit under way."""
+        if task.fit is None:
+            self.tracked.refit_point(job, self._level, event["epoch"], event["values"])
+            return
+        fit, began = task.fit, self._began[job.path]
+        *place, _, fold = job.path
+        path = path_text(place)
+
+        def trial() -> TrialRun:
+            config = self.candidates.prepared(fit.settings, fit.epochs).config
+            return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
+
+        lone = self.work.searches[task.outer].folds == 1
+        own = None if lone else int(fold)
+        self.tracked.point(path, own, event["epoch"], event["values"], trial)
+
+    def _end(self, task: Task, path: Place, outcome: Outcome, images: int) -> None:
+        """Journal how a fit ended, and tell the search."""
+        began = self._began.pop(path, time.time())
+        winner = self._winner(task)
+        record = self.state.end(
+            path,
+            outcome,
+            trial=winner.number if winner else task.fit.trial if task.fit else None,
+            fingerprint=self.candidates.source.fingerprint,
+            began=began,
+            seconds=time.time() - began,
+            images=images * len(outcome.history),
+            elapsed=self.elapsed,
+        )
+        self._tell(task, record, fresh=True)
+        self.seconds.append(record["seconds"])
+        self._spend()
+
+    def _tell(self, task: Task, record: dict[str, Any], *, fresh: bool = False) -> None:
+        outcome = outcome_of(record)
+        self.fits += 1
+        self.failed += outcome.status != "finished"
+        if task.fit is None:
+            self._tell_refit(task, outcome, fresh)
+            return
+        self.images += record["images"]
+        score, error, epochs = outcome.scores.get(self.objective), outcome.error, None
+        if outcome.status == "finished":
+            own = self.candidates.prepared(task.fit.settings, task.fit.epochs).config
+            epochs = epochs_of(outcome, own)
+            error = None if score is not None else f"there is no {self.objective}"
+        self.work.tell(task, outcome.status, score, error, epochs)
+
+    def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
+        score = outcome.scores.get(self.best_by.replace("val_", "test_"))
+        self.work.tell(task, outcome.status, score, outcome.error)
+        run_id = ""
+        with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
+            job = self.candidates.job(task, self._winner(task))
+            run_id = self.tracked.refit(job, outcome, self._level, fresh=fresh)
+        self.refits[task.outer] = outcome, run_id
+        if fresh:
+            words = [f"{k} {v:.4f}" for k, v in outcome.scores.items() if k.startswith("test_")]
+            self.display.say(
+                f"{self._in(task.outer)}refit: {outcome.error or ', '.join(words) or 'no test'}"
+            )
+
+    @property
+    def _level(self) -> str:
+        """Of the run of a refit."""
+        return "outer_fold" if self.candidates.kind == "nested" else "refit"
+
+    def _spend(self) -> None:
+        """Stop handing out fits once the budget is spent; refits of what was found still run."""
+        if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
+            self.work.stop("seconds")
+        if self.budget.images is not None and self.images >= self.budget.images:
+            self.work.stop("images")
+
+    def _track(self) -> None:
+        """Announce and track the trials that have ended since."""
+        for outer, search in enumerate(self.work.searches):
+            for trial in search.settled[self._sent[outer] :]:
+                if not self._replaying:
+                    self._announce(outer, trial)
+                self.tracked.trial(self._trial_run(outer, trial))
+            self._sent[outer] = len(search.settled)
+
+    def outcomes(self, outer: int, trial: Trial) -> list[dict[str, Any]]:
+        """Records of a trial's folds in order, up to the first that is missing or failed."""
+        place: Place = ("outer", outer) if self.candidates.kind == "nested" else ()
+        records = []
+        for fold in range(trial.folds):
+            record = self.state.ended.get((*place, "trial", trial.number, "fold", fold))
+            if record is None:
+                break
+            records.append(record)
+            if trial.told.get(fold) is None:
+                break
+        return records
+
+    def _trial_run(self, outer: int, trial: Trial) -> TrialRun:
+        place: Place = ("outer", outer) if self.candidates.kind == "nested" else ()
+        records = self.outcomes(outer, trial)
+        try:
+            config = self.candidates.prepared(trial.settings, trial.epochs).config
+        except BadInput:
+            config = self.config  # its settings do not go together; the error says so
+        return TrialRun(
+            path=path_text((*place, "trial", trial.number)),
+            number=trial.number,
+            config=config,
+            chosen=trial.settings,
+            status=trial.status,
+            error=trial.error,
+            outcomes=[outcome_of(record) for record in records],
+            began=min((record["began"] for record in records), default=time.time()),
+        )
+
+    def _announce(self, outer: int, trial: Trial) -> None:
+        """A line a trial, and after the first one how long the rest may take."""
+        words = trial.error
+        if trial.score is not None:
+            spread = "" if trial.std is None else f" ± {trial.std:.4f}"
+            words = f"{self.objective} {trial.score:.4f}{spread}"
+        elif trial.gave_up:
+            words = f"gave up after {trial.gave_up.folds} folds (p {trial.gave_up.p:.3f})"
+        count = f"{self.fits}/{self.planned or '?'} fits"
+        shown = ", ".join(
+            f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
+        )
+        self.display.say(f"[{count}] {self._in(outer)}trial {trial.number} ({shown}): {words}")
+        if not self._estimated and self.seconds and (self.planned or 0) > self.fits:
+            self._estimated = True
+            each, left = median(self.seconds), (self.planned or 0) - self.fits
+            minutes = left * each / self.config.launch.workers / 60
+            self.display.say(f"about {minutes:.1f} minutes to go: {left} fits of {each:.2g} s")
+
+    def _in(self, outer: int) -> str:
+        return f"outer fold {outer}, " if self.candidates.kind == "nested" else ""
+
+
+def epochs_of(outcome: Outcome, config: Config) -> int:
+    """Epochs that gave the score: with early stopping the best one's number."""
+    stopping = config.train.early_stopping
+    if stopping is None or not outcome.history:
+        return len(outcome.history)
+    sign = -1 if stopping.monitor == "val_loss" else 1
+    best, at = float("-inf"), len(outcome.history)
+    for epoch, values in enumerate(outcome.history, start=1):
+        score = sign * values[stopping.monitor]
+        if score > best + stopping.min_delta:
+            best, at = score, epoch
+    return at

@@ -1,0 +1,167 @@
+"""Which images each fit of a search trains on and is scored by: index arrays, made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import pipelines
+from experiments.config.schema import Config
+from experiments.errors import BadInput
+from experiments.jobs.dataset import duplicate_groups
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+REPEATS, KFOLD, INNER = 4, 5, 6  # tags of the draws; pipelines.splits.resolve has 1 to 3
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What one search may see, and what it may not."""
+
+    pairs: list[Pair]
+    """(train, validation) of each fold."""
+    learning: np.ndarray
+    """Every image but the test images: what the winner is trained on in the end."""
+    test: np.ndarray | None
+    """Seen by the winner once, by no fold."""
+
+    def ratio(self, train_fraction: float = 1.0) -> float:
+        """Validation over training images, mean over folds."""
+        shares = [len(held) / len(train) for train, held in self.pairs]
+        return float(np.mean(shares)) / train_fraction
+
+
+def search_folds(config: Config, source: Any) -> Folds:
+    """The folds of `ilsvrc search`: over all images but the official or held-out test part.
+
+    `validation.folds` k: stratified k-fold, `repeats` times reshuffled. Without: the official
+    validation part once, or `validation_fraction` held out, `repeats` times reshuffled (the first
+    time as `ilsvrc train` holds it out). Identical images stay together.
+
+    Raises:
+        BadInput: a class has too few images, or there is nothing to validate on.
+    """
+    settings = config.validation
+    official = dict(source.official_splits or {})
+    groups = duplicate_groups(config, source)
+
+    def resolve(fraction: float, given: dict[str, np.ndarray]) -> Any:
+        return pipelines.splits.resolve(
+            source.labels,
+            given,
+            fraction,
+            settings.test_fraction,
+            None,
+            settings.seed,
+            source.class_names,
+            groups,
+        )
+
+    try:
+        if settings.folds is None and settings.repeats == 1:
+            split = resolve(settings.validation_fraction, official)
+            if split.validation is None:
+                raise BadInput(
+                    "validation: a search needs images to validate on; set "
+                    "validation.validation_fraction=0.2 or validation.folds=3"
+                )
+            pairs = [(split.train, split.validation)]
+            return Folds(pairs, _union(*pairs[0]), split.test)
+        # Folds share out everything but the test part, an official validation part included.
+        held = official.pop("validation", None)
+        split = resolve(0.0, official)
+        learning = split.train if held is None else _union(split.train, held)
+        pairs = []
+        for repeat in range(settings.repeats):
+            if settings.folds is not None:
+                pairs += pipelines.splits.kfold(
+                    source.labels,
+                    settings.folds,
+                    (settings.seed, KFOLD, repeat),
+                    indices=learning,
+                    groups=groups,
+                    class_names=source.class_names,
+                )
+            elif repeat == 0 and held is None:
+                first = resolve(settings.validation_fraction, official)
+                pairs.append((first.train, first.validation))
+            else:
+                pool = len(official.get("train", source.labels)) + (
+                    0 if held is None else len(held)
+                )
+                pairs.append(
+                    pipelines.splits.holdout(
+                        source.labels,
+                        settings.validation_fraction * pool / len(learning),
+                        (settings.seed, REPEATS, repeat),
+                        indices=learning,
+                        groups=groups,
+                        class_names=source.class_names,
+                    )
+                )
+    except pipelines.SplitError as error:
+        raise BadInput(f"validation: {error}") from None
+    return Folds(pairs, learning, split.test)
+
+
+def nested_folds(config: Config, source: Any) -> list[Folds]:
+    """The outer folds of `ilsvrc nested`, each with its inner folds. Varma and Simon 2006.
+
+    Every image is tested once, by one outer fold; an official test part stays out altogether. The
+    inner folds are reshuffled `repeats` times.
+
+    Raises:
+        BadInput: a class has too few images.
+    """
+    settings = config.validation
+    official = source.official_splits or {}
+    labels = np.asarray(source.labels)
+    parts = [indices for name, indices in official.items() if name != "test"]
+    pool = _union(*parts) if parts else np.arange(len(labels))
+    groups = duplicate_groups(config, source)
+    try:
+        outer = pipelines.splits.nested(
+            labels[pool],
+            settings.outer,
+            settings.inner,
+            settings.seed,
+            None if groups is None else groups[pool],
+            class_names=source.class_names,
+        )
+    except pipelines.SplitError as error:
+        raise BadInput(f"validation: {error}") from None
+    return [
+        Folds(
+            [(pool[i.train], pool[i.validation]) for i in fold.inner]
+            + [
+                pair
+                for repeat in range(1, settings.repeats)
+                for pair in pipelines.splits.kfold(
+                    source.labels,
+                    settings.inner,
+                    (settings.seed, INNER, at, repeat),
+                    indices=pool[fold.learning],
+                    groups=groups,
+                    class_names=source.class_names,
+                )
+            ],
+            pool[fold.learning],
+            pool[fold.test],
+        )
+        for at, fold in enumerate(outer)
+    ]
+
+
+def thinned(config: Config, source: Any, train: np.ndarray) -> np.ndarray:
+    """The stratified part of training images that `data.train_fraction` asks for."""
+    fraction = config.data.train_fraction
+    if fraction == 1.0:
+        return train
+    return pipelines.splits.subset(source.labels, train, fraction, (config.validation.seed, 3))
+
+
+def _union(*parts: np.ndarray) -> np.ndarray:
+    return np.sort(np.concatenate(parts))

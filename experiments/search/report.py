@@ -1,0 +1,352 @@
+"""What a search found: the command's JSON, flat tables, text for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from experiments.presentation.formatting import in_words
+from experiments.search.space import space_of
+from experiments.tracking.search_journal import outcome_of
+from pipelines.files.shards import write_whole
+from tuning.nested import summary
+from tuning.search import Search, Trial
+
+if TYPE_CHECKING:
+    from experiments.search.drive import Drive
+
+
+def top(result: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """The best finished trials of a search's JSON, best first."""
+    finished = [trial for trial in result["trials"] if trial["status"] == "finished"]
+    sign = 1 if result["minimise"] else -1
+    return sorted(finished, key=lambda trial: sign * trial["score"])[:count]
+
+
+SHOWN = 10  # trials in the text
+
+
+def result(drive: Drive) -> dict[str, Any]:
+    """The JSON of `ilsvrc search` or `ilsvrc nested`."""
+    assert drive.config.search
+    nested = drive.candidates.kind == "nested"
+    asked = drive.config.search
+    searches = drive.work.searches
+    trials = [
+        ({"outer": outer} if nested else {}) | _trial(drive, outer, trial)
+        for outer, search in enumerate(searches)
+        for trial in search.trials
+        if trial.told or trial.status != "unfinished"  # the budget ended before its first fold
+    ]
+    document: dict[str, Any] = {
+        "run_id": drive.tracked.id,
+        "name": drive.config.name,
+        "strategy": asked.strategy,
+        "status": "finished",
+        "score_name": drive.objective,
+        "minimise": searches[0].minimise,
+        "folds": searches[0].folds,
+    }
+    document |= _outer(drive) if nested else _single(drive)
+    error = _error(drive, document)
+    if error:
+        document |= {"status": "failed", "error": error}
+    saved = sum(search.saved for search in searches)
+    return document | {
+        "trials": trials,
+        "fits": {
+            "planned": drive.planned,
+            "done": drive.fits,
+            "failed": drive.failed,
+            "saved": saved,
+        },
+        "seconds": drive.wall,
+        "tracking_seconds": drive.tracked.seconds,
+        "budget": {
+            **asked.budget.model_dump(),
+            "spent_images": drive.images,
+            "stopped_by": next((s.stopped for s in searches if s.stopped), None),
+        },
+        "racing": asked.racing
+        and {
+            **asked.racing.model_dump(),
+            "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
+            "folds_saved": saved,
+        },
+        "state": str(drive.state.directory),
+    }
+
+
+def metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    """What the parent run is compared by."""
+    found: dict[str, float] = {"search_seconds": document["seconds"]}
+    found |= {f"fits_{name}": n for name, n in document["fits"].items() if n is not None}
+    best = document.get("best")
+    if best:
+        found |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
+        found |= {f"{document['score_name']}_std": best["std"]} if best["std"] is not None else {}
+    refit = document.get("refit") or {}
+    found |= {k: v for k, v in refit.items() if k.startswith("test_")}
+    names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
+    found |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
+    return found
+
+
+def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Path]:
+    """folds.csv, trials.csv, result.json, and the pictures if anything was fitted since the last.
+
+    Pictures that cannot be drawn cost a line, not the search.
+    """
+    keys = list(dict.fromkeys(k for t in document["trials"] for k in t["hyperparameters"]))
+    texts = {
+        "folds.csv": table(fold_rows(drive, keys)),
+        "trials.csv": table(_trial_rows(document["trials"], keys)),
+        "result.json": json.dumps(document, indent=1),
+    }
+    for name, content in texts.items():
+        write_whole(directory / name, content)
+    files = [directory / name for name in texts]
+    if drive.seconds or not (directory / "plots").exists():
+        from experiments.search.plots import pictures
+
+        assert drive.config.search
+        about = f"{drive.config.data.source}, {document['strategy']}, {document['folds']} folds"
+        space = space_of(drive.config.search)
+        try:
+            files += pictures.write(document, directory / "plots", space, about)
+        except Exception as error:
+            drive.display.say(f"the pictures could not be drawn: {type(error).__name__}: {error}")
+    return files
+
+
+def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
+    """One row an outer fold, trial and inner fold that was fitted."""
+    rows = []
+    for outer, search in enumerate(drive.work.searches):
+        for trial in search.trials:
+            for fold, record in enumerate(drive.outcomes(outer, trial)):
+                outcome = outcome_of(record)
+                rows.append(
+                    {
+                        "outer": outer if drive.candidates.kind == "nested" else "",
+                        "trial": trial.number,
+                        "fold": fold,
+                        **{key: _cell(trial.settings, key) for key in keys},
+                        "status": outcome.status,
+                        "score": trial.told.get(fold),
+                        "epochs": trial.lengths.get(fold),
+                        "seconds": record["seconds"],
+                        "error": trial.errors.get(fold, ""),
+                    }
+                )
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """The best trials, or the outer folds, as people read them."""
+    lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
+    fits, stopped = document["fits"], document["budget"]["stopped_by"]
+    if document["racing"]:
+        racing = document["racing"]
+        lines.append(f"racing: {racing['gave_up']} gave up, {racing['folds_saved']} fits saved")
+    if stopped in ("seconds", "images"):
+        lines.append(f"the budget of {stopped} ended the search; incomplete trials do not count")
+    lines.append(
+        f"{fits['done']} fits, {fits['failed']} failed, {document['seconds']:.0f} s "
+        f"({document['tracking_seconds']:.1f} s of them tracking); tables in {document['state']}"
+    )
+    return "\n".join(lines)
+
+
+def dry_text(document: Mapping[str, Any]) -> str:
+    """What `--dry-run` says."""
+    import yaml
+
+    config = {k: v for k, v in document["config"].items() if k != "sweep" or v}
+    lines = [yaml.safe_dump(config, sort_keys=False), document["text"]]
+    for number, settings in enumerate(document["candidates"][: 2 * SHOWN]):
+        lines.append(f"trial {number}: {_shown(settings)}")
+    if len(document["candidates"]) > 2 * SHOWN:
+        lines.append(f"and {len(document['candidates']) - 2 * SHOWN} more")
+    lines.append("nothing was trained (--dry-run)")
+    return "\n".join(lines)
+
+
+def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
+    records = drive.outcomes(outer, trial)
+    outcomes = [outcome_of(record) for record in records]
+    names = sorted({name for o in outcomes for name in o.scores if name.startswith("val_")})
+    means = {}
+    if trial.status == "finished":
+        means = {name: fmean(o.scores[name] for o in outcomes) for name in names}
+    return {
+        "number": trial.number,
+        "status": trial.status,
+        "hyperparameters": dict(trial.settings),
+        "score": trial.score,
+        "std": trial.std,
+        "scores": trial.scores + [None] * (trial.folds - len(trial.scores)),
+        **means,
+        "epochs": [trial.lengths[fold] for fold in range(len(trial.scores))],
+        "seconds": sum(record["seconds"] for record in records),
+        "error": trial.error,
+        "gave_up": trial.gave_up and vars(trial.gave_up),
+    }
+
+
+def _single(drive: Drive) -> dict[str, Any]:
+    best = drive.work.searches[0].best
+    refit = drive.refits.get(0)
+    return {
+        "best": None if best is None else _trial(drive, 0, best),
+        "refit": None if best is None or refit is None else {"trial": best.number} | _refit(*refit),
+    }
+
+
+def _outer(drive: Drive) -> dict[str, Any]:
+    test = drive.best_by.replace("val_", "test_")
+    rows = []
+    for outer, search in enumerate(drive.work.searches):
+        best, refit = search.best, drive.refits.get(outer)
+        row: dict[str, Any] = {"fold": outer, "status": "failed", "run_id": "", "error": None}
+        if best is not None:
+            found = _trial(drive, outer, best)
+            row |= {
+                "trial": best.number,
+                "hyperparameters": found["hyperparameters"],
+                "inner_score": found[drive.best_by],
+                "inner_scores": [
+                    o["outcome"]["scores"][drive.best_by] for o in drive.outcomes(outer, best)
+                ],
+            }
+        if refit is not None:
+            row |= _refit(*refit)
+        rows.append(row)
+    document: dict[str, Any] = {"outer": rows, "winners_differ": drive.work.winners_differ}
+    names = (f"mean_{test}", f"std_{test}", "best_inner_score", "optimism")
+    if all(test in row and "inner_score" in row for row in rows):
+        told = summary(
+            [row["inner_score"] for row in rows],
+            [row[test] for row in rows],
+            minimise=drive.best_by == "val_mse",
+        )
+        values = (told.mean, told.std, told.best_inner_score, told.optimism)
+        return document | dict(zip(names, values, strict=True))
+    return document | dict.fromkeys(names)
+
+
+def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
+    scores = {name: v for name, v in outcome.scores.items() if name.startswith(("test_", "train_"))}
+    return {
+        "run_id": run_id,
+        "status": outcome.status,
+        "error": outcome.error,
+        "epochs": len(outcome.history),
+        **scores,
+    }
+
+
+def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
+    for outer, search in enumerate(drive.work.searches):
+        place = f"outer fold {outer}: " if drive.candidates.kind == "nested" else ""
+        if search.failed_in_a_row:
+            return f"{place}{_in_a_row(search)}"
+        if search.best is None:
+            reason = "ended with its budget before any trial" if search.stopped else "failed in all"
+            return f"{place}the search {reason}; no trial has finished"
+    for outer in range(len(drive.work.searches)) if drive.work.refit else ():
+        refit = drive.refits.get(outer)
+        if refit is None or refit[0].status != "finished":
+            place = f" of outer fold {outer}" if "outer" in document else ""
+            return f"refit of the winner{place}: {refit[0].error if refit else 'did not run'}"
+    return None
+
+
+def _in_a_row(search: Search) -> str:
+    failed = search.failed_in_a_row
+    named = "; ".join(f"trial {trial.number}: {trial.error}" for trial in failed)
+    return (
+        f"{len(failed)} trials in a row failed, search.max_failures is {search.max_failures}: "
+        f"{named}; raise it to go on, or mend what they share and start apart with --fresh"
+    )
+
+
+def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "outer": trial.get("outer", ""),
+            "trial": trial["number"],
+            **{key: _cell(trial["hyperparameters"], key) for key in keys},
+            **{name: trial[name] for name in ("status", "score", "std", "seconds", "error")},
+        }
+        for trial in trials
+    ]
+
+
+def _cell(settings: Mapping[str, Any], key: str) -> Any:
+    if key not in settings:
+        return ""
+    value = settings[key]
+    return value if isinstance(value, str | int | float) else json.dumps(value)
+
+
+def _shown(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={in_words(value)}" for key, value in settings.items())
+
+
+def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    name = document["score_name"]
+    yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
+    for trial in top(dict(document), SHOWN):
+        std = "" if trial["std"] is None else f"{trial['std']:.4f}"
+        yield (
+            f"{trial['number']:>5}  {trial['score']:>9.4f}  {std:>7}  "
+            f"{_shown(trial['hyperparameters'])}"
+        )
+    for trial in document["trials"]:
+        if trial["status"] == "failed":
+            yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
+    refit = document["refit"]
+    if refit and refit["status"] == "finished":
+        scores = ", ".join(f"{k} {v:.4f}" for k, v in refit.items() if k.startswith("test_"))
+        yield f"the best, trained on the whole learning set: {scores}"
+
+
+def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    test = "test_mse" if "mean_test_mse" in document else "test_top1"
+    yield f"{'outer':>5}  {'inner':>7}  {test:>9}  winner"
+    for row in document["outer"]:
+        if test not in row or "inner_score" not in row:
+            yield f"{row['fold']:>5}  {'failed':>7}  {'':>9}  {row['error'] or ''}"
+            continue
+        settings = _shown(row["hyperparameters"])
+        yield f"{row['fold']:>5}  {row['inner_score']:>7.4f}  {row[test]:>9.4f}  {settings}"
+    if document[f"mean_{test}"] is None:
+        return
+    std = document[f"std_{test}"]
+    yield (
+        f"{test} {document[f'mean_{test}']:.4f}{'' if std is None else f' ± {std:.4f}'} over "
+        f"{len(document['outer'])} outer folds; inner scores of the winners "
+        f"{document['best_inner_score']:.4f}, optimism {document['optimism']:+.4f}"
+    )
+    if document["winners_differ"]:
+        yield (
+            "the winners differ: the estimate is of the whole procedure, search included, not of "
+            "one setting"
+        )
+    else:
+        yield "every outer fold chose the same settings"

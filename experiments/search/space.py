@@ -1,0 +1,231 @@
+"""From the search section to what tuning takes, each candidate checked before the first fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import models
+from experiments.config import settings
+from experiments.config.evaluate import AFTER_TRAINING
+from experiments.config.schema import Config
+from experiments.config.search import Bayesian, Hyperband, Search
+from experiments.errors import BadInput
+from experiments.presentation.formatting import in_words
+from tuning import keras_oracles, oracles
+from tuning.space import Parameter, Space, SpaceError
+
+Objective = Literal["val_top1", "val_loss", "val_mse"]
+
+SIGN: dict[Objective, int] = {"val_top1": 1, "val_loss": -1, "val_mse": -1}
+"""Times the objective's value: the score that an oracle is told, of which higher is better."""
+
+NO_RESULT = ("name", "tracking", "launch", "bench", "sweep", "search")
+
+OTHER_IMAGES = (
+    "source", "on_corrupt", "max_corrupt_fraction", "max_pixels", "group_duplicates",
+    "train_fraction",
+)  # fmt: skip
+
+ALL_OF_THEM = 1_000  # candidates up to which every single one is checked
+
+
+def space_of(search: Search) -> Space | None:
+    """The space as typed parameters; None for strategy manual."""
+    return Space(tuple(search.parameters())) if search.space else None
+
+
+def oracle_of(config: Config) -> oracles.Oracle:
+    """A fresh oracle of the config's strategy.
+
+    Raises:
+        BadInput: hyperband over a space with fewer candidates than it draws.
+    """
+    search = _search(config)
+    space = space_of(search)
+    if space is None:
+        return oracles.Manual(search.settings)
+    if search.strategy == "grid":
+        return oracles.Grid(space)
+    if search.strategy == "random":
+        return keras_oracles.Random(space, search.seed, search.trials)
+    if search.strategy == "bayesian":
+        initial = (search.bayesian or Bayesian()).initial_points
+        return keras_oracles.Bayesian(space, search.seed, search.trials, initial)
+    asked = search.hyperband or Hyperband()
+    epochs = asked.max_epochs or config.train.epochs
+    try:
+        return keras_oracles.Hyperband(space, search.seed, epochs, asked.factor, asked.iterations)
+    except SpaceError as error:
+        raise BadInput(f"search.hyperband: {error}") from None
+
+
+def candidate(
+    config: Config,
+    chosen: Mapping[str, Any],
+    epochs: int | None = None,
+    where: str = "config",
+) -> Config:
+    """The config with a candidate's settings, and without the search that proposed them.
+
+    Raises:
+        BadInput: a value that its key does not take.
+    """
+    raw = config.model_dump(mode="json") | {"sweep": {}, "search": None}
+    for key, value in chosen.items():
+        settings.set_key(raw, key, json.loads(json.dumps(value)))
+    if epochs is not None:
+        raw["train"]["epochs"] = epochs
+    return settings.parse(raw, where=where)
+
+
+def objective_of(config: Config) -> Objective:
+    """What is compared: as set, else top-1 on validation images, for a reconstruction its error.
+
+    Raises:
+        BadInput: an objective that the network's task has not.
+    """
+    reconstructs = models.card(config.model.name).task == "reconstruction"
+    asked = _search(config).objective
+    if asked is None:
+        return "val_mse" if reconstructs else "val_top1"
+    if reconstructs != (asked == "val_mse") and asked != "val_loss":
+        fitting = "val_mse or val_loss" if reconstructs else "val_top1 or val_loss"
+        task = models.card(config.model.name).task
+        raise BadInput(
+            f"search.objective: {config.model.name} is a {task} and has no {asked}; set {fitting}"
+        )
+    return asked
+
+
+def check(config: Config, where: str, folds: int | None = None) -> None:
+    """Refuse a search that cannot work, before anything is trained.
+
+    Args:
+        config: the base settings, and the search.
+        where: the config file, for errors.
+        folds: fits that each candidate is scored on, where there are several.
+
+    Raises:
+        BadInput: no search section, a key that may not vary, a value that its key does not take.
+    """
+    if config.search is None:
+        raise BadInput(
+            f"{where}: search: no such section; add for example search: {{strategy: random, "
+            "trials: 10, space: {train.optimizer.learning_rate: [0.01, 0.1]}}"
+        )
+    search = config.search
+    _check_folds(search, where, folds or 1)
+    keys = list(search.space) or list(dict.fromkeys(key for one in search.settings for key in one))
+    for key in keys:
+        _check_key(key, keys, search, where)
+    part = "settings" if search.strategy == "manual" else "space"
+    for chosen in _samples(search):
+        checked = candidate(config, chosen, where=f"{where}: search.{part}")
+        _check_task(config, checked, chosen, f"{where}: search.{part}")
+    _check_together(config, search, where)
+    _check_size(config, search, where)
+
+
+def _search(config: Config) -> Search:
+    if config.search is None:
+        raise BadInput("search: the config has no such section")
+    return config.search
+
+
+def _check_folds(search: Search, where: str, folds: int) -> None:
+    if search.strategy == "hyperband" and folds > 1:
+        raise BadInput(
+            f"{where}: search.strategy: hyperband stops candidates early on one score each. "
+            f"Received: {folds} folds; take another strategy"
+        )
+    if search.racing and search.racing.after_folds >= folds:
+        raise BadInput(
+            f"{where}: search.racing.after_folds: {search.racing.after_folds} of {folds} folds "
+            "leaves none to give up; lower it, or leave racing out"
+        )
+
+
+def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
+    first, _, rest = key.partition(".")
+    place = f"{where}: search.{'space' if search.space else 'settings'}: {key}"
+    if first in NO_RESULT or (first == "evaluate" and rest in AFTER_TRAINING):
+        raise BadInput(f"{place}: cannot vary; it changes no result of training")
+    if first == "validation" or (first == "data" and rest in OTHER_IMAGES):
+        raise BadInput(f"{place}: cannot vary; it decides which images candidates are compared on")
+    if key == "train.epochs" and search.strategy == "hyperband":
+        raise BadInput(f"{place}: hyperband decides the epochs; set search.hyperband.max_epochs")
+    above = next((other for other in keys if key.startswith(f"{other}.")), None)
+    if above:
+        raise BadInput(f"{place}: {above} holds it already; vary one of the two")
+
+
+def _samples(search: Search) -> Iterator[dict[str, Any]]:
+    """Candidates with every value that a key may take, or both ends of its range."""
+    space = space_of(search)
+    if space is None:
+        yield from search.settings
+        return
+    for parameter in space.ordered:
+        for value in _values(parameter):
+            yield _leading_to(space, parameter.key) | {parameter.key: value}
+
+
+def _values(parameter: Parameter) -> list[Any]:
+    options = parameter.options
+    if options is not None and len(options) <= ALL_OF_THEM:
+        return list(options)
+    return [getattr(parameter, "low", None), getattr(parameter, "high", None)]
+
+
+def _leading_to(space: Space, key: str) -> dict[str, Any]:
+    """Settings of the keys that this one depends on, so that it exists."""
+    found: dict[str, Any] = {}
+    for other, values in space.conditions[key].items():
+        found |= _leading_to(space, other) | {other: values[0]}
+    return found
+
+
+def _check_together(config: Config, search: Search, where: str) -> None:
+    """Every candidate of a small space: some values are refused only beside others."""
+    space = space_of(search)
+    size = space.size() if space else None
+    if space is None or size is None or size > ALL_OF_THEM:
+        return
+    for chosen in space.grid():
+        try:
+            candidate(config, chosen, where=f"{where}: search.space")
+        except BadInput as error:
+            together = ", ".join(f"{key}={in_words(value)}" for key, value in chosen.items())
+            raise BadInput(
+                f"{error}. The candidate is {together}; keep the two apart by a condition, "
+                "when: {key: value}"
+            ) from None
+
+
+def _check_task(base: Config, checked: Config, chosen: Mapping[str, Any], place: str) -> None:
+    """Networks that are compared have the same task."""
+    try:
+        wanted, card = models.card(base.model.name), models.card(checked.model.name)
+    except ValueError as error:
+        raise BadInput(f"{place}: model.name: {error}") from None
+    if card.task != wanted.task:
+        raise BadInput(
+            f"{place}: model.name: {card.name} is a {card.task} and {wanted.name}, the config's "
+            f"own, a {wanted.task}; compare networks of one task"
+        )
+
+
+def _check_size(config: Config, search: Search, where: str) -> None:
+    """Hyperband's draws fit into the space; known without drawing."""
+    if search.strategy != "hyperband":
+        return
+    asked = search.hyperband or Hyperband()
+    epochs = asked.max_epochs or config.train.epochs
+    space = space_of(search)
+    assert space is not None
+    try:
+        keras_oracles.check_draws(space, epochs, asked.factor, asked.iterations)
+    except SpaceError as error:
+        raise BadInput(f"{where}: search.hyperband: {error}") from None

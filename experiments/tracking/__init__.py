@@ -1,0 +1,1 @@
+"""What is remembered: the journal on disk, the MLflow store, and the delivery between them."""

@@ -1,0 +1,136 @@
+"""From jobs to tracked, journaled results: the order in which each of them hears of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from experiments.config import settings
+from experiments.config.identity import IRRELEVANT, config_hash, group_hash
+from experiments.config.schema import Config, Tracking
+from experiments.config.settings import to_yaml
+from experiments.errors import BadInput, first_line, shown
+from experiments.jobs.job import Job, path_text
+from experiments.tracking import journal, provenance, run
+from experiments.tracking.delivery import Opening, open_run, send, under
+from experiments.tracking.provenance import surroundings
+from experiments.tracking.store import connect, experiment_id, store_key, store_uri
+
+
+class Experiment:
+    """Where the runs of one experiment name go."""
+
+    def __init__(self, name: str, tracking: Tracking):
+        self.name = name
+        self.uri = store_uri(tracking.uri)
+        self.client = connect(self.uri)
+        self.id = experiment_id(self.client, self.uri, name)
+        self.key = store_key(self.uri)
+        self.origin, self.versions = surroundings()
+        self.away = False
+        """The store did not take all that it was sent."""
+
+    def start(
+        self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
+    ) -> run.Run:
+        """Open the tracked run of a job, with its config, tags and package versions."""
+        opening = self.opening(job, fingerprint, level, parent)
+        return open_run(self.client, self.id, opening, look=False)
+
+    def opening(
+        self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
+    ) -> Opening:
+        """What the tracked run of a job begins with; `parent` is a run id."""
+        config = job.config
+        tags = self.origin | {
+            "level": level,
+            "path": path_text(job.path),
+            "config_hash": config_hash(config),
+            "group_hash": group_hash(config),
+            "source": config.data.source,
+            "source_fingerprint": fingerprint,
+            "precision": config.train.precision,
+        }
+        params = params_of(config)
+        params |= {"data.train_images": len(job.train)}
+        for part in ("validation", "test"):
+            indices = getattr(job, part)
+            params[f"data.{part}_images"] = 0 if indices is None else len(indices)
+        documents = {
+            "config.yaml": to_yaml(config),
+            "versions.json": json.dumps(self.versions, indent=1),
+        }
+        data = provenance.record(job, fingerprint).to_dictionary()
+        return Opening(job.label, tags, params, documents, data, parent)
+
+
+def replay(
+    job: Job,
+    experiment: Experiment,
+    fingerprint: str,
+    parent: str | None,
+    level: str = "run",
+) -> str:
+    """Write a finished fit of the journal into a store that does not hold it."""
+    book = open_journal(job)
+    opening = Opening.of_event(book.last("started"))
+    if opening is None:
+        opening = experiment.opening(job, fingerprint, level, parent)
+    return send(experiment.client, experiment.id, book, under(opening, parent), experiment.key)
+
+
+def fetch_initial(job: Job, experiment: Experiment) -> None:
+    """Put the network that `train.initialize_from` names where the fit looks for it.
+
+    Raises:
+        BadInput: it is neither a .keras file nor a run that holds one.
+    """
+    wanted = job.config.train.initialize_from
+    if wanted is None:
+        return
+    target = Path(job.directory) / "initial.keras"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if wanted.endswith(".keras"):
+        if not Path(wanted).is_file():
+            raise BadInput(f"train.initialize_from: {wanted}: no such file")
+        shutil.copyfile(wanted, target)
+        return
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        local = download_artifacts(
+            run_id=wanted, artifact_path="model.keras", tracking_uri=experiment.uri
+        )
+    except (MlflowException, OSError) as error:
+        reason = first_line(error)
+        raise BadInput(
+            f"train.initialize_from: no run {wanted} with a model.keras in "
+            f"{shown(experiment.uri)} ({reason}); give a run id or a .keras file"
+        ) from None
+    shutil.copyfile(local, target)
+
+
+def params_of(config: Config) -> dict[str, Any]:
+    """The config as flat params; where to track and how to launch change no result."""
+    return settings.flatten(config.model_dump(mode="json", exclude=IRRELEVANT))
+
+
+@contextlib.contextmanager
+def forgiving(say: Callable[[str], None]) -> Iterator[None]:
+    """A store that fails in mid-run costs a line, not the run: the journal has it all."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        first = first_line(error)
+        say(f"tracking failed ({first}); the journal has the result, run the command again to send")
+
+
+def open_journal(job: Job) -> journal.Journal:
+    return journal.Journal(Path(job.directory)).open()

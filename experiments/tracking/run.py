@@ -1,0 +1,181 @@
+"""MLflow: one run a fit, under one parent a command. The only writer is the coordinator."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.jobs.job import Outcome
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
+
+EVERY_SECONDS, REST_SECONDS = 0.5, 60.0  # between sendings of metrics; after a failed one
+
+JOURNAL_TAG = "journal_id"  # by which a run is found again from the journal
+
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+
+
+class Run:
+    """One tracked run. Metrics are buffered and sent a few times a second at most."""
+
+    def __init__(self, client: MlflowClient, run_id: str):
+        self.client = client
+        self.id = run_id
+        self._metrics: list[Any] = []
+        self._next = time.monotonic() + EVERY_SECONDS
+
+    @classmethod
+    def start(
+        cls,
+        client: MlflowClient,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        parent: str | None = None,
+        began: float | None = None,
+    ) -> Run:
+        """Open a run with its tags and params, under a parent if one is named.
+
+        `began` is in seconds since 1970, None for now.
+        """
+        all_tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        start = None if began is None else int(began * 1000)
+        created = client.create_run(experiment, start_time=start, run_name=name, tags=all_tags)
+        run = cls(client, created.info.run_id)
+        run.params(params)
+        return run
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log params; one that the run has already with this value stays."""
+        from mlflow.entities import Param
+
+        entities = [Param(key, text(value)) for key, value in values.items()]
+        for at in range(0, len(entities), PARAM_BATCH):
+            self.client.log_batch(self.id, params=entities[at : at + PARAM_BATCH])
+
+    def metrics(
+        self,
+        values: Mapping[str, float],
+        step: int = 0,
+        *,
+        now: bool = False,
+        stamp: int | None = None,
+    ) -> None:
+        """Log metrics at a step; sent at once with `now`, else with the next batch.
+
+        A store keeps one row of the same name, step, value and `stamp` (milliseconds since 1970;
+        None: now), however often it is sent.
+        """
+        from mlflow.entities import Metric
+
+        stamp = int(time.time() * 1000) if stamp is None else stamp
+        self._metrics += [Metric(k, float(v), stamp, step) for k, v in values.items()]
+        if now or time.monotonic() > self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is buffered; what a server did not take stays for the next time."""
+        self._next = time.monotonic() + REST_SECONDS  # each failure costs retries: not every epoch
+        while self._metrics:
+            self.client.log_batch(self.id, metrics=self._metrics[:METRIC_BATCH])
+            del self._metrics[:METRIC_BATCH]
+        self._next = time.monotonic() + EVERY_SECONDS
+
+    def tag(self, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            self.client.set_tag(self.id, key, value)
+
+    def dataset(self, given: DatasetInput) -> None:
+        """Name what the run was trained on."""
+        self.client.log_inputs(self.id, datasets=[given])
+
+    def document(self, name: str, content: str) -> None:
+        """Store a small text under a file name."""
+        self.client.log_text(self.id, content, name)
+
+    def file(self, path: str | Path, folder: str | None = None) -> None:
+        self.client.log_artifact(self.id, str(path), folder)
+
+    def end(self, status: str, stamp: int | None = None) -> None:
+        """Close the run as finished, failed or killed, now or at a time stamp."""
+        self.flush()
+        self.client.set_terminated(self.id, STATUS[status], stamp)
+
+
+def complete(
+    run: Run,
+    outcome: Outcome,
+    *,
+    replay: bool = False,
+    stamps: Sequence[int] = (),
+    closed: int | None = None,
+) -> None:
+    """Bring a run to what its outcome says and close it; with `replay`, its curves too.
+
+    Args:
+        run: the open run.
+        outcome: how its fit ended.
+        replay: its curves too.
+        stamps: milliseconds since 1970 of each epoch, so that sending again doubles nothing.
+        closed: the same of its end.
+    """
+    if replay:
+        for epoch, values in enumerate(outcome.history, start=1):
+            stamp = stamps[epoch - 1] if epoch <= len(stamps) else closed
+            run.metrics(values, step=epoch, stamp=stamp)
+    last = len(outcome.history)
+    run.metrics(outcome.scores | outcome.cost, step=last, stamp=closed)
+    run.tag(outcome.tags | ({"error": outcome.error} if outcome.error else {}))
+    for name, content in outcome.artifacts.items():
+        run.document(name, json.dumps(content, indent=1))
+    for path in (outcome.predictions, outcome.model, *outcome.files):
+        if path and Path(path).exists():
+            run.file(path)
+    run.end(outcome.status, closed)
+
+
+def find(client: MlflowClient, experiment: str, journal_id: str) -> str | None:
+    """The run that came from this record of a journal, None if the store has none."""
+    query = f"tags.{JOURNAL_TAG} = '{journal_id}'"
+    found = client.search_runs([experiment], query, max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def reopen(client: MlflowClient, run_id: str) -> Run | None:
+    """An earlier run, set running again; None if the store has it no longer."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if client.get_run(run_id).info.lifecycle_stage != "active":
+            return None
+        client.update_run(run_id, status="RUNNING")
+    except MlflowException:
+        return None
+    return Run(client, run_id)
+
+
+def holds(client: MlflowClient, run_id: str) -> bool:
+    """True if the store has this run, finished and not deleted."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_id:
+        return False
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException:
+        return False
+    return bool(info.status == "FINISHED" and info.lifecycle_stage == "active")
+
+
+def text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:PARAM_CHARACTERS]

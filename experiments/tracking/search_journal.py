@@ -1,0 +1,198 @@
+"""Where a search stands, on disk: a journal that is the only state, found again by its hash.
+
+`.ilsvrc/NAME/search-HASH/` (`nested-HASH`) holds `journal.jsonl`, the folders of the fits, and at
+the end `folds.csv`, `trials.csv` and `result.json`. HASH covers what changes a result: the config,
+the space, the data. What only says how far to go (trials, budget, max_failures, refit) or where it
+runs is left out, so that a search can be taken further.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments.config import settings
+from experiments.config.identity import IRRELEVANT
+from experiments.config.schema import Config
+from experiments.errors import BadInput
+from experiments.jobs.job import ROOT, Outcome
+from experiments.tracking.journal import Journal
+
+Place = tuple[str | int, ...]
+
+HOW_FAR = {"trials", "budget", "max_failures", "refit"}
+
+PROTOCOL = {"search": {"folds", "repeats"}, "nested": {"outer", "inner", "repeats"}}
+
+SHOWN = 5  # changed keys in an error
+
+
+class State:
+    """The journal of one search, read once and appended to.
+
+    `ended` has the last record of each fit by its path; `proposals` the settings of each trial by
+    (outer, trial); `elapsed` the seconds that earlier starts took, up to their last fit.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.journal = Journal(directory).open()
+        self.started: dict[str, Any] | None = None
+        self.ended: dict[Place, dict[str, Any]] = {}
+        self.proposals: dict[tuple[int, int], dict[str, Any]] = {}
+        self.elapsed = 0.0
+        for event in self.journal.events():
+            kind = event["event"]
+            if kind == "started" and self.started is None:
+                self.started = event
+            elif kind == "proposed":
+                self.proposals |= {(t["outer"], t["trial"]): t for t in event["trials"]}
+            elif kind == "ended":
+                self.ended[tuple(event["path"])] = event
+                self.elapsed = event["elapsed"]
+
+    @property
+    def id(self) -> str:
+        """Tags the tracked runs of this search."""
+        assert self.started
+        return str(self.started["id"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the packages when the search began."""
+        assert self.started
+        return dict(self.started["versions"])
+
+    def begin(self, matters: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+        """Record what the search is, the first time."""
+        if self.started is None:
+            self.journal.append(
+                "started", id=uuid.uuid4().hex, matters=dict(matters), versions=dict(versions)
+            )
+            self.started = self.journal.last("started")
+
+    def propose(self, trials: list[dict[str, Any]]) -> None:
+        """Record what an oracle proposed, or compare it with what it proposed before.
+
+        Raises:
+            BadInput: it proposes something else now.
+        """
+        fresh = []
+        for trial in json.loads(json.dumps(trials)):
+            known = self.proposals.get((trial["outer"], trial["trial"]))
+            if known is None:
+                fresh.append(trial)
+                self.proposals[trial["outer"], trial["trial"]] = trial
+            elif known != trial:
+                made = ", ".join(f"{k} {v}" for k, v in self.versions.items() if "keras" in k)
+                raise BadInput(
+                    f"{self.directory}: trial {trial['trial']} was {known['settings']} and would "
+                    f"now be {trial['settings']}; the search began with {made}: install these "
+                    "again, or start apart with --fresh"
+                )
+        if fresh:
+            self.journal.append("proposed", trials=fresh)
+
+    def end(self, path: Place, outcome: Outcome, **fields: Any) -> dict[str, Any]:
+        """Record how a fit ended, synced to the disk."""
+        self.journal.append("ended", path=path, outcome=asdict(outcome), **fields)
+        self.ended[path] = {"path": path, "outcome": asdict(outcome), **fields}
+        self.elapsed = fields["elapsed"]
+        return self.ended[path]
+
+
+def outcome_of(record: Mapping[str, Any]) -> Outcome:
+    """The outcome in a record of `State.ended`."""
+    return Outcome(**(record["outcome"] | {"path": tuple(record["path"])}))
+
+
+def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
+    """Flat keys of everything that changes a result of a search of this kind."""
+    document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
+    assert config.search
+    document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
+    if config.search.strategy not in ("bayesian", "hyperband"):
+        del document["search"]["parallel"]
+    document["validation"] |= config.validation.model_dump(mode="json", include=PROTOCOL[kind])
+    document["data"]["fingerprint"] = fingerprint
+    return settings.flatten(document)
+
+
+def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:
+    """The folder of this search, whether it is there or not.
+
+    Args:
+        name: the experiment.
+        kind: search or nested.
+        matters: from `what_matters`.
+        fresh: a folder of its own, whatever is there.
+
+    Raises:
+        BadInput: the name has a search with other settings, and not this one.
+    """
+    own = f"{kind}-{digest(matters)}"
+    begun = _begun(name, kind)
+    endings = [path.name.removeprefix(own) for path in begun if path.name.startswith(own)]
+    numbers = [int(ending[1:] or 1) for ending in endings]
+    root = ROOT / name
+    if fresh:
+        return root / (f"{own}-{max(numbers) + 1}" if numbers else own)
+    if numbers:
+        return root / (own if max(numbers) == 1 else f"{own}-{max(numbers)}")
+    if begun:
+        newest = max(begun, key=lambda path: begun[path]["time"])
+        raise BadInput(
+            f"{name}: a {kind} with other settings is under way in {newest}: "
+            f"{changes(begun[newest]['matters'], matters)}; set back what changed, take another "
+            "name, or start apart with --fresh"
+        )
+    return root / own
+
+
+def newest(name: str, kind: str) -> Path | None:
+    """The folder of the search that was begun last, None if there is none."""
+    begun = _begun(name, kind)
+    return max(begun, key=lambda path: begun[path]["time"], default=None)
+
+
+def results(name: str, kind: str = "search") -> dict[str, Any] | None:
+    """What the last search (or nested) of an experiment that has ended here gave."""
+    begun = _begun(name, kind)
+    ended = [path for path in begun if (path / "result.json").exists()]
+    if not ended:
+        return None
+    chosen = max(ended, key=lambda path: begun[path]["time"])
+    return dict(json.loads((chosen / "result.json").read_text()))
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Which keys differ: key: old -> new."""
+    after = json.loads(json.dumps(after))
+    keys = sorted(k for k in before.keys() | after.keys() if _at(before, k) != _at(after, k))
+    shown = [f"{key}: {_at(before, key)} -> {_at(after, key)}" for key in keys[:SHOWN]]
+    more = len(keys) - SHOWN
+    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+
+
+def digest(matters: Mapping[str, Any]) -> str:
+    """Twelve hex digits of what matters."""
+    return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _begun(name: str, kind: str) -> dict[Path, dict[str, Any]]:
+    """Folders of searches of this kind, with the event that began each."""
+    begun = {}
+    for path in sorted((ROOT / name).glob(f"{kind}-*")):
+        first = next((e for e in Journal(path).events() if e["event"] == "started"), None)
+        if first:
+            begun[path] = first
+    return begun
+
+
+def _at(flat: Mapping[str, Any], key: str) -> str:
+    return json.dumps(flat[key]) if key in flat else "absent"

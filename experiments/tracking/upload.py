@@ -1,0 +1,195 @@
+"""`ilsvrc upload`: send to a tracking server what it missed, or all to another, from journals.
+
+Nothing is there twice afterwards, however often it is run: runs are found by their `journal_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from experiments.config.schema import Tracking
+from experiments.errors import BadInput, shown
+from experiments.jobs.job import ROOT
+from experiments.tracking import experiment as runs
+from experiments.tracking import run as track
+from experiments.tracking.delivery import Opening, open_run, send, under
+from experiments.tracking.journal import Journal
+from experiments.tracking.lock import held, holder
+from experiments.tracking.search_journal import State
+
+COMMANDS = ("sweep-", "search-", "nested-")  # folders of commands; the others are single fits
+
+ENDED = {"FINISHED", "FAILED", "KILLED"}
+
+OLD = "written by an earlier version: run its command again, which sends it"
+
+
+def upload(name: str, uri: str | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Send what the store lacks of an experiment.
+
+    Args:
+        name: of the experiment, in this folder.
+        uri: of the store, as tracking.uri.
+        say: hears a line for each run that is sent.
+
+    Returns:
+        {"name", "store" (without a password), "sent": [{"directory", "run_id"}], "held": runs that
+        the store had, "left": [{"directory", "why"}]}
+
+    Raises:
+        BadInput: there is no such experiment here, or nobody answers at the address.
+    """
+    root = ROOT / name
+    books = sorted(path.parent for path in root.glob("*/journal.jsonl"))
+    if not books:
+        raise BadInput(f"upload: no experiment {name} in {ROOT.absolute()}; see: ilsvrc status")
+    sender = _Sender(runs.Experiment(name, Tracking(uri=uri)), say)
+    for folder in books:
+        if folder.name.startswith("sweep-"):
+            own = dict(_parents(Journal(folder)))
+            sender.parents |= own
+            if at_work := holder(folder):
+                sender.busy |= dict.fromkeys(own, at_work)
+    for folder in books:
+        if folder.name.startswith(("search-", "nested-")):
+            sender.search(folder)
+        elif not folder.name.startswith(COMMANDS):
+            sender.fit(folder)
+    for folder in books:
+        if folder.name.startswith("sweep-"):
+            sender.close_parent(folder)
+    return {
+        "name": name,
+        "store": shown(sender.experiment.uri),
+        "sent": sender.sent,
+        "held": sender.held,
+        "left": sender.left,
+    }
+
+
+def text(document: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [
+        f"{document['name']}: {len(document['sent'])} runs sent to {document['store']}, "
+        f"{document['held']} were there"
+    ]
+    return "\n".join(
+        lines + [f"left: {row['directory']}: {row['why']}" for row in document["left"]]
+    )
+
+
+class _Sender:
+    def __init__(self, experiment: runs.Experiment, say: Callable[[str], None]):
+        self.experiment, self.say = experiment, say
+        self.client = experiment.client
+        self.parents: dict[str, Opening] = {}
+        """By the run ids that they have or had in any store."""
+        self.busy: dict[str, dict[str, Any]] = {}
+        """Who is at work under these run ids, and sends by itself."""
+        self.sent: list[dict[str, str]] = []
+        self.held = 0
+        self.left: list[dict[str, str]] = []
+        self._here: dict[str, str] = {}
+
+    def fit(self, folder: Path) -> None:
+        """Send a fit that has ended, unless the store has it or a process is at it."""
+        started = Journal(folder).last("started") or {}
+        if name := self.busy.get(started.get("parent") or ""):
+            self._leave(folder, f"its sweep is in use by process {name['pid']} on {name['host']}")
+            return
+        try:
+            with held(folder):
+                self._fit(folder)
+        except BadInput as error:
+            self._leave(folder, str(error).removeprefix(f"{folder}: "))
+
+    def search(self, folder: Path) -> None:
+        """A search sends its own runs; say so if the store lacks some."""
+        state = State(folder)
+        if state.started is None:
+            return
+        found = self.client.search_runs(
+            [self.experiment.id], f"tags.search_id = '{state.id}'", max_results=1000
+        )
+        ended = [run for run in found if run.info.status in ENDED]
+        trials = [run for run in ended if run.data.tags.get("level") == "trial"]
+        parent = any(run.data.tags.get("level") in ("search", "nested") for run in ended)
+        if parent and len(trials) >= min(len(state.proposals), 999):
+            self.held += len(ended)
+            return
+        kind = folder.name.partition("-")[0]
+        self._leave(
+            folder,
+            f"run it again with this tracking.uri: ilsvrc {kind} CONFIG sends what is "
+            "missing and trains nothing twice",
+        )
+
+    def close_parent(self, folder: Path) -> None:
+        """Send a command's run, and close it as the command ended."""
+        book = Journal(folder)
+        opening, ended = Opening.of_event(book.last("started")), book.last("ended")
+        if opening is None:
+            self._leave(folder, OLD)
+            return
+        found = track.find(self.client, self.experiment.id, opening.id)
+        if found and self._status(found) in ENDED:
+            self.held += opening.id not in self._here
+            return
+        try:
+            with held(folder):
+                run_id = self._parent(opening)
+                if ended:
+                    track.Run(self.client, run_id).end(ended["status"], int(ended["time"] * 1000))
+                else:
+                    self._leave(folder, "has not ended: run the sweep again to continue")
+        except BadInput as error:
+            self._leave(folder, str(error).removeprefix(f"{folder}: "))
+
+    def _fit(self, folder: Path) -> None:
+        journal = Journal(folder)
+        started, ended = journal.last("started"), journal.last("ended")
+        if not started or not ended or started["time"] > ended["time"]:
+            self._leave(folder, "has not ended: run its command again to continue")
+            return
+        opening = Opening.of_event(started)
+        if opening is None:
+            self._leave(folder, OLD)
+            return
+        found = track.find(self.client, self.experiment.id, opening.id)
+        if found and self._status(found) in ENDED:
+            self.held += 1
+            return
+        if ended["outcome"]["status"] == "killed" and not found:
+            self._leave(folder, "was interrupted: run its command again to continue")
+            return
+        above = self.parents.get(opening.parent or "")
+        parent = self._parent(above) if above else None
+        key = self.experiment.key
+        run_id = send(self.client, self.experiment.id, journal, under(opening, parent), key)
+        self.sent.append({"directory": str(folder), "run_id": run_id})
+        self.say(f"sent {opening.name}")
+
+    def _parent(self, opening: Opening) -> str:
+        """The run in this store of a command, made if need be."""
+        if opening.id not in self._here:
+            found = track.find(self.client, self.experiment.id, opening.id)
+            if not found:
+                run = open_run(self.client, self.experiment.id, opening, look=False)
+                self.sent.append({"directory": opening.name, "run_id": run.id})
+                found = run.id
+            self._here[opening.id] = found
+        return self._here[opening.id]
+
+    def _status(self, run_id: str) -> str:
+        return str(self.client.get_run(run_id).info.status)
+
+    def _leave(self, folder: Path, why: str) -> None:
+        self.left.append({"directory": str(folder), "why": why})
+
+
+def _parents(book: Journal) -> Iterator[tuple[str, Opening]]:
+    for event in book.events():
+        if event["event"] == "started" and (opening := Opening.of_event(event)):
+            yield event["run_id"], opening

@@ -1,0 +1,48 @@
+"""Networks out of .keras files, which may come from anybody: nothing in them is run.
+
+Keras's safe mode refuses code (Lambda layers of Python bytecode) and names of functions outside
+Keras; a layer of the user's own can be loaded once it is registered, which is code that is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import BadInput
+
+
+def load_network(path: Path, said: str) -> Any:
+    """The uncompiled keras.Model of a .keras file.
+
+    Args:
+        said: how the file is called in errors.
+
+    Raises:
+        BadInput: no Keras model, or one that brings code along.
+    """
+    import keras
+
+    import models.layers  # noqa: F401  (registers what saved networks are made of)
+
+    try:
+        # The archive must be one: load_model takes other things by their name.
+        if path.suffix != ".keras":
+            raise ValueError("its name does not end in .keras")
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if not isinstance(network, keras.Model) or network.output is None:
+            raise ValueError(f"it holds a {type(network).__name__}")
+        return network
+    except Exception as error:  # a damaged or hostile file raises nearly anything
+        if _brings_code(error):
+            raise BadInput(
+                f"{said}: holds Python code (a Lambda layer), which is never run: a file may come "
+                "from anybody; save the network again with a layer of Keras or of models/layers"
+            ) from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"{said}: no Keras model that can be loaded ({reason[:300]})") from None
+
+
+def _brings_code(error: BaseException) -> bool:
+    """Keras says so in words only, which it may wrap into another error."""
+    return "safe_mode=False" in str(error) or "enable_unsafe_deserialization" in str(error)

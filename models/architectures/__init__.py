@@ -1,0 +1,1 @@
+"""One file a published network or family, and the blocks and branches that they share."""

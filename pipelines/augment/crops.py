@@ -1,0 +1,149 @@
+"""Crops, flips and the colour jitter of AlexNet as op(image, key) -> image; the evaluation view.
+
+Images are uint8 or float32 [height, width, c] on 0..255. `key` is an int64 [2] tensor; the same
+key gives the same result, eagerly and in a graph, whatever the number of threads. Two ops of one
+recipe need two keys. Nothing here clips: the network's own mean subtraction comes after.
+What is drawn of a window, a mirroring or an offset can be drawn apart from its use, and for many
+images at once: shapes and keys [k, 2] instead of [2] give results with a first axis of k.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.augment.draws import Op, colour_of, position, uniform
+from pipelines.resize import height_and_width, resize_window
+
+Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+ATTEMPTS = 10  # draws of a random resized crop before it falls back to the centre
+
+
+def pad_and_crop(
+    size: tuple[int, int], padding: int, fill: Sequence[float] | np.ndarray | tf.Tensor
+) -> Op:
+    """A random `size` window of the image padded by `padding` pixels of the colour `fill`.
+
+    uint8 or float32 in, float32 [*size, c] 0..255 out. `fill` [c] is the training mean, so that
+    the padding is zero once the mean is subtracted. ResNet paper (1512.03385), section 4.2.
+    """
+    height, width = size
+    colour = colour_of(fill)
+    channels = int(colour.shape[0])
+
+    def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        image = tf.cast(image, tf.float32)
+        tall, wide = height_and_width(image)
+        around = [[padding, padding], [padding, padding], [0, 0]]
+        if isinstance(tall, int) and isinstance(wide, int):
+            border = np.ones((tall + 2 * padding, wide + 2 * padding, 1), np.float32)
+            border[padding : padding + tall, padding : padding + wide] = 0.0
+            frame = tf.convert_to_tensor(border * colour)
+        else:
+            inside = tf.zeros_like(image[..., :1])
+            frame = tf.pad(inside, around, constant_values=1.0) * colour
+        # Adding a frame that is zero inside is exact, and one pad serves every channel's colour.
+        padded = tf.pad(image, around) + frame
+        free = tf.stack([tall + 2 * padding - height, wide + 2 * padding - width])
+        yx = position(uniform([2], key), free)
+        window = tf.slice(padded, tf.concat([yx, [0]], 0), [height, width, channels])
+        return tf.ensure_shape(window, [height, width, channels])
+
+    return op
+
+
+def inception_window(
+    scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+) -> Window:
+    """window(shape [2] int32, key) -> [y, x, height, width] int32 of a random resized crop.
+
+    Area uniform in `scale` of the image, log of width / height uniform in `ratio`, all positions as
+    likely. Ten draws, the first that fits; else the largest central window within `ratio`.
+    Szegedy et al. 2015 (1409.4842), section 6.
+    """
+
+    def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        tall, wide = tf.unstack(tf.cast(shape, tf.float32)[..., None], axis=-2)  # [..., 1]
+        u = uniform([2 * ATTEMPTS + 2], key)
+        area = (scale[0] + u[..., :ATTEMPTS] * (scale[1] - scale[0])) * tall * wide
+        low, high = math.log(ratio[0]), math.log(ratio[1])
+        aspect = tf.exp(low + u[..., ATTEMPTS : 2 * ATTEMPTS] * (high - low))
+        w, h = tf.round(tf.sqrt(area * aspect)), tf.round(tf.sqrt(area / aspect))
+        fits = (w >= 1) & (w <= wide) & (h >= 1) & (h <= tall)
+        # The fallback is a last candidate that always fits.
+        inside = tf.clip_by_value(wide / tall, ratio[0], ratio[1])
+        h = tf.concat([h, tf.maximum(1.0, tf.minimum(tall, tf.round(wide / inside)))], -1)
+        w = tf.concat([w, tf.maximum(1.0, tf.minimum(wide, tf.round(tall * inside)))], -1)
+        chosen = tf.argmax(tf.concat([fits, tf.ones_like(fits[..., :1])], -1), axis=-1)[..., None]
+        both = tf.stack([h, w], axis=-2)
+        at = tf.stack([chosen, chosen], axis=-2)
+        hw = tf.cast(tf.gather(both, at, axis=-1, batch_dims=both.shape.rank - 1)[..., 0], tf.int32)
+        free = tf.cast(shape, tf.int32) - hw
+        drawn = position(u[..., 2 * ATTEMPTS :], free)
+        return tf.concat([tf.where(chosen < ATTEMPTS, drawn, free // 2), hw], -1)
+
+    return window
+
+
+def scale_window(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) -> Window:
+    """window(shape [2] int32, key) -> [y, x, height, width] int32 of a random scale and position.
+
+    The window that becomes `size` once the image's short side is resized to a whole number drawn
+    from short_side[0]..short_side[1] (both included). Snapped to whole source pixels.
+    ResNet paper, section 3.4; VGG (1409.1556), section 3.1. Raises ValueError for a short side
+    below `size`.
+    """
+    low, high = int(short_side[0]), int(short_side[1])
+    if low < max(size) or high < low:
+        raise ValueError(
+            f"short_side: expected [low, high] with low at least {max(size)} (the network's size), "
+            f"received {list(short_side)}"
+        )
+
+    def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        whole = tf.cast(shape, tf.float32)
+        u = uniform([3], key)
+        side = tf.cast(low + position(u[..., :1], tf.constant(high - low)), tf.float32)
+        short = tf.reduce_min(whole, axis=-1, keepdims=True)
+        hw = tf.round(tf.constant(size, tf.float32) * short / side)
+        hw = tf.cast(tf.clip_by_value(hw, 1.0, whole), tf.int32)
+        yx = position(u[..., 1:], tf.cast(shape, tf.int32) - hw)
+        return tf.concat([yx, hw], -1)
+
+    return window
+
+
+def crop_and_resize(size: tuple[int, int], window: Window) -> Op:
+    """Cut the window out and resize it. uint8 or float32 in, float32 [*size, c] 0..255 out."""
+    resize = resize_window(size)
+
+    def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        y, x, h, w = tf.unstack(window(tf.shape(image)[:2], key))
+        part = tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, image.shape[-1]]))
+        return resize(part)
+
+    return op
+
+
+def random_resized_crop(
+    size: tuple[int, int],
+    scale: Sequence[float] = (0.08, 1.0),
+    ratio: Sequence[float] = (3 / 4, 4 / 3),
+) -> Op:
+    """A window of random area and aspect, resized to `size`. float32 [*size, c] 0..255 out.
+
+    Bilinear, half-pixel centres. Szegedy et al. 2015, section 6; see `inception_window`.
+    """
+    return crop_and_resize(size, inception_window(scale, ratio))
+
+
+def scale_and_crop(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) -> Op:
+    """A `size` window of the image at a random scale. float32 [*size, c] 0..255 out.
+
+    ResNet paper, section 3.4; see `scale_window`.
+    """
+    return crop_and_resize(size, scale_window(size, short_side))

@@ -1,0 +1,1 @@
+"""Bytes to pixels: decoding, headers, verification, folders, tar files, shards, the index cache."""

@@ -1,0 +1,230 @@
+"""A source: labels, class names, a fingerprint and random access to images by index."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.errors import SourceError, nearest
+from pipelines.threads import fixed, workers
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pipelines.files.decode import Cut
+
+if TYPE_CHECKING:
+    Window = Callable[[tf.Tensor], tf.Tensor]
+
+MEMORY_LIMIT_BYTES = 2 * 1024**3
+
+MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
+
+
+class Source(ABC):
+    """Images in classes.
+
+    spec            canonical text that opens the same source again
+    labels          np.int64 [n]
+    class_names     one name a class, position = label
+    image_shape     (height or None, width or None, channels); None where images differ
+    default_size    what data.image_size defaults to; None when images have different sizes
+    official_splits "train" / "validation" / "test" -> np.int64 indices, or None
+    corrupt         (relative path, reason) of every file that was left out
+    shapes          int32 [n, 2], height and width; None where an image must be read to know them
+    digests         uint8 [n, 16], equal for identical images; None where they were not made
+    fingerprint     sha256 of the contents, whatever the place they were read from
+    """
+
+    spec: str
+    labels: np.ndarray
+    class_names: list[str]
+    image_shape: tuple[int | None, int | None, int]
+    default_size: int | tuple[int, int] | None
+    official_splits: dict[str, np.ndarray] | None
+    corrupt: list[tuple[str, str]]
+    shapes: np.ndarray | None = None
+    digests: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 hex of pixels or file bytes, labels and class names."""
+
+    @property
+    def array(self) -> np.ndarray | None:
+        """All images as uint8 [n, h, w, c] when they are held in memory, else None."""
+        return None
+
+    @abstractmethod
+    def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
+        """The image at a scalar index as uint8 [h, w, c]; usable inside a tf.data map.
+
+        `window` maps the image's shape [height, width] (int32) to [y, x, height, width]; only
+        that part is then returned, and of a JPEG file only that part is decoded.
+        """
+
+    def part(self, index: tf.Tensor, cut: Cut) -> tf.Tensor:
+        """What `images` gives for the window of this cut, of a source that has `shapes`."""
+        raise NotImplementedError(f"{self.spec}: the shapes of its images are not known")
+
+    def dataset(self, indices: Iterable[int] | np.ndarray) -> tf.data.Dataset:
+        """{"image": uint8 [h, w, c], "label": int64, "index": int64} in the given order."""
+        import tensorflow as tf
+
+        chosen = np.asarray(indices, np.int64)
+        with tf.device("CPU:0"):
+            labels = tf.constant(self.labels)
+        examples = tf.data.Dataset.from_tensor_slices(chosen).map(
+            tf.autograph.experimental.do_not_convert(
+                lambda i: {"image": self.images(i), "label": tf.gather(labels, i), "index": i}
+            ),
+            num_parallel_calls=workers(),
+            deterministic=True,
+        )
+        return fixed(examples)
+
+
+class ArraySource(Source):
+    """Images of one size, held as one uint8 array [n, h, w, c]."""
+
+    def __init__(
+        self,
+        spec: str,
+        labels: np.ndarray,
+        class_names: list[str],
+        image_shape: tuple[int, int, int],
+        draw: Callable[[], np.ndarray],
+        *,
+        default_size: int | tuple[int, int] | None = None,
+        official_splits: dict[str, np.ndarray] | None = None,
+        corrupt: list[tuple[str, str]] | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        """`draw` makes the array, on first use: labels alone never pay for pixels."""
+        self.spec = spec
+        self.labels = np.asarray(labels, np.int64)
+        self.class_names = class_names
+        self.image_shape = image_shape
+        height, width, _ = image_shape
+        self.default_size = default_size or (height if height == width else (height, width))
+        self.official_splits = official_splits
+        self.corrupt = corrupt or []
+        self._draw = draw
+        self._fingerprint = fingerprint
+        self._views: dict[tuple[tuple[int, int], float], tf.Tensor] = {}
+
+    @cached_property
+    def _array(self) -> np.ndarray:
+        return np.ascontiguousarray(self._draw(), np.uint8)
+
+    @property
+    def array(self) -> np.ndarray:
+        return self._array
+
+    @property
+    def fingerprint(self) -> str:
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint([self.array], self.labels, self.class_names)
+        return self._fingerprint
+
+    @cached_property
+    def tensor(self) -> tf.Tensor:
+        """The array as a tensor in host memory; the NumPy array becomes a view of it."""
+        import tensorflow as tf
+
+        # init_scope: the first use may be inside the trace of a tf.data map.
+        with tf.init_scope(), tf.device("CPU:0"):
+            tensor = tf.constant(self.array)
+        self._array = np.asarray(memoryview(tensor))  # one copy in memory, not two
+        return tensor
+
+    def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
+        import tensorflow as tf
+
+        if window is None:
+            return tf.gather(self.tensor, index)
+        height, width, channels = self.image_shape
+        y, x, h, w = tf.unstack(window(tf.constant([height, width], tf.int32)))
+        begin = tf.stack([tf.cast(index, tf.int32), y, x, 0])
+        return tf.slice(self.tensor, begin, tf.stack([1, h, w, channels]))[0]
+
+    def view(
+        self, size: tuple[int, int], crop_fraction: float, limit_bytes: int
+    ) -> tf.Tensor | None:
+        """All images through `augment.resize_centre`, kept for later fits; None when too large.
+
+        uint8 where the images already have that size, else float32 [n, height, width, c] 0..255.
+        """
+        height, width, channels = self.image_shape
+        if (height, width) == tuple(size) and crop_fraction == 1.0:
+            return self.tensor
+        if 4 * len(self) * size[0] * size[1] * channels > limit_bytes:
+            return None
+        key = ((size[0], size[1]), crop_fraction)
+        if key not in self._views:
+            import tensorflow as tf
+
+            from pipelines.resize import resize_centre
+
+            resize = resize_centre(size, crop_fraction)
+            with tf.init_scope(), tf.device("CPU:0"):
+                parts = [resize(self.tensor[i : i + 1024]) for i in range(0, len(self), 1024)]
+                self._views[key] = tf.concat(parts, axis=0)
+        return self._views[key]
+
+
+def fingerprint(blobs: Iterable[np.ndarray], labels: np.ndarray, class_names: list[str]) -> str:
+    """sha256 of arrays (shape and bytes), labels and class names."""
+    digest = hashlib.sha256()
+    for blob in blobs:
+        digest.update(repr((blob.dtype.str, blob.shape)).encode())
+        digest.update(np.ascontiguousarray(blob).data)
+    finish_fingerprint(digest, labels, class_names)
+    return digest.hexdigest()
+
+
+def finish_fingerprint(digest: hashlib._Hash, labels: np.ndarray, class_names: list[str]) -> None:
+    """Adds labels and class names to a digest of contents, the same way for every source."""
+    digest.update(np.asarray(labels, "<i8").tobytes())
+    digest.update("\0".join(class_names).encode())
+
+
+def parse_settings(scheme: str, text: str, lowest: Mapping[str, int]) -> dict[str, int]:
+    """The settings "key=value,..." of a spec, each a whole number from `lowest`[key] up.
+
+    Raises SourceError for other keys and values, for keys given twice and seeds of 2**63 and more.
+    """
+    values: dict[str, int] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if key not in lowest:
+            raise SourceError(
+                f"{scheme}: unknown setting {key!r}{nearest(key, lowest)}; "
+                f"expected {', '.join(lowest)}"
+            )
+        if key in values:
+            raise SourceError(f"{scheme}: {key} is given twice: remove one")
+        if not equals or not value.isdecimal() or int(value) < lowest[key]:
+            raise SourceError(
+                f"{scheme}: {key}: expected a whole number from {lowest[key]}, received {value!r}"
+            )
+        values[key] = int(value)
+    if values.get("seed", 0) >= 2**63:
+        raise SourceError(f"{scheme}: seed: expected a number below 2**63")
+    return values
+
+
+def natural_size(height: int | None, width: int | None) -> int | tuple[int, int] | None:
+    """The size that images of one size are used at, unless asked otherwise; None if they vary."""
+    if height is None or width is None:
+        return None
+    return height if height == width else (height, width)

@@ -1,0 +1,170 @@
+"""What is wrong with the images of a source: one pass over all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.errors import SourceError
+from pipelines.files.image_header import HeaderError, read_header
+from pipelines.files.shards import digest
+from pipelines.sources.base import Source
+from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
+from pipelines.sources.open import open_source
+from pipelines.threads import workers
+
+TINY = 32  # pixels of the short side below which photographs are taken for icons
+
+EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+
+CHUNK = 64  # images of a thread between two looks at the progress
+
+CORRUPT = ("undecodable", "truncated")
+
+
+class Finding(NamedTuple):
+    """One thing about one image.
+
+    problem   undecodable, truncated, mislabelled format, tiny, same bytes, same pixels
+    detail    what exactly; for duplicates the first image that it equals
+    """
+
+    image: str
+    split: str
+    class_name: str
+    problem: str
+    detail: str
+
+
+class Report(NamedTuple):
+    """images that can be used, classes, findings in the order of the images, fingerprint."""
+
+    images: int
+    classes: int
+    findings: list[Finding]
+    fingerprint: str
+
+    def count(self, *problems: str) -> int:
+        return sum(finding.problem in problems for finding in self.findings)
+
+
+def open_to_check(spec: str) -> Source:
+    """The source with everything read from where it is stored, bad files left out and listed."""
+    return open_source(spec, on_corrupt="skip", max_corrupt_fraction=1.0, memory_limit_bytes=0)
+
+
+def check(
+    source: Source, *, tiny: int = TINY, advance: Callable[[int], None] | None = None
+) -> Report:
+    """Look at every image of a source from `open_to_check`.
+
+    tiny      short sides below this many pixels are reported
+    advance   is told how many images are done
+    Raises SourceError for a prepared folder with a damaged shard, by its name.
+    """
+    verify = getattr(source, "verify", None)
+    if verify is not None:
+        verify()
+    seen = [
+        Finding(path, "", "", "truncated" if "truncated" in why else "undecodable", why)
+        for path, why in source.corrupt
+    ]
+    places = Places(source)
+    pixels: list[bytes] = []
+    good: list[int] = []
+    read = stored_bytes(source)
+
+    def look(part: range) -> list[tuple[list[tuple[str, str]], bytes]]:
+        return [_look(source, read, i, places.name(i), tiny) for i in part]
+
+    chunks = [range(i, min(i + CHUNK, len(source))) for i in range(0, len(source), CHUNK)]
+    with ThreadPoolExecutor(workers()) as pool:
+        for part, results in zip(chunks, pool.map(look, chunks), strict=True):
+            for i, (problems, key) in zip(part, results, strict=True):
+                seen += [Finding(*places.of(i), *problem) for problem in problems]
+                if key:
+                    good.append(i)
+                    pixels.append(key)
+            if advance:
+                advance(part.stop)
+    by_bytes = content_digests(source)
+    seen += _duplicates(places, by_bytes, np.array(good, np.int64), as_rows(pixels))
+    return Report(len(good), len(source.class_names), seen, source.fingerprint)
+
+
+class Places:
+    """Name, split and class of the images of a source."""
+
+    def __init__(self, source: Source) -> None:
+        files = getattr(source, "files", None)
+        self._names = None if files is None else files.names
+        self._labels, self._classes = source.labels, source.class_names
+        self._splits = [""] * len(source)
+        for name, indices in (source.official_splits or {}).items():
+            for i in indices.tolist():
+                self._splits[i] = name
+
+    def name(self, index: int) -> str:
+        if self._names is None:
+            return f"image {index}"
+        return os.fsencode(self._names[index]).decode("utf-8", "backslashreplace")
+
+    def split(self, index: int) -> str:
+        return self._splits[index]
+
+    def class_name(self, index: int) -> str:
+        return str(self._classes[self._labels[index]])
+
+    def of(self, index: int) -> tuple[str, str, str]:
+        return self.name(index), self.split(index), self.class_name(index)
+
+
+def _look(
+    source: Source, read: Callable[[int], bytes] | None, index: int, name: str, tiny: int
+) -> tuple[list[tuple[str, str]], bytes]:
+    """(problems, digest of the pixels); no digest where there are no pixels."""
+    import tensorflow as tf
+
+    problems = []
+    kind = EXTENSIONS.get(os.path.splitext(name)[1].lower())
+    try:
+        if kind is not None and read is not None:
+            try:
+                is_kind = read_header(read(index)).kind
+            except HeaderError as error:
+                return [("undecodable", str(error))], b""
+            if is_kind != kind:
+                problems.append(("mislabelled format", f"is a {is_kind} file"))
+        with tf.device("CPU:0"):
+            image = source.images(tf.constant(index, tf.int64)).numpy()
+    except (tf.errors.OpError, SourceError) as error:
+        return [("undecodable", str(error).splitlines()[0][:200])], b""
+    height, width = image.shape[:2]
+    if min(height, width) < tiny:
+        problems.append(("tiny", f"{height} x {width} pixels"))
+    shape = np.asarray(image.shape, "<i4").tobytes()
+    return problems, digest(shape + np.ascontiguousarray(image).tobytes())
+
+
+def _duplicates(
+    places: Places, by_bytes: np.ndarray | None, good: np.ndarray, pixels: np.ndarray
+) -> list[Finding]:
+    """Every further copy of an image, told by the first one."""
+    found: dict[int, Finding] = {}
+    for members, problem in [
+        *((good[m], "same pixels") for m in clusters(pixels)),
+        *((m, "same bytes") for m in clusters(by_bytes)),  # the stronger word comes last
+    ]:
+        first = int(members[0])
+        for i in members[1:].tolist():
+            where = [f"as {places.name(first)}"]
+            if places.split(i) != places.split(first):
+                where.append(f"across splits ({places.split(first)}, {places.split(i)})")
+            if places.class_name(i) != places.class_name(first):
+                where.append(f"in two classes ({places.class_name(first)})")
+            found[i] = Finding(*places.of(i), problem, ", ".join(where))
+    return [found[i] for i in sorted(found)]

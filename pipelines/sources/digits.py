@@ -1,0 +1,25 @@
+"""The handwritten digits that come with scikit-learn: 1,797 images of 8 x 8 x 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.sources.base import ArraySource
+
+
+def open_digits(*, channels: int | None = None) -> ArraySource:
+    """Values 0..16 are stretched to 0..255; three channels repeat the one. UCI digits, Alpaydin."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = np.rint(data.images * (255.0 / 16.0)).astype(np.uint8)[..., None]
+    depth = channels or 1
+    return ArraySource(
+        "digits",
+        data.target.astype(np.int64),
+        [str(name) for name in data.target_names],
+        (8, 8, depth),
+        lambda: np.repeat(grey, depth, axis=-1),
+        # 8 x 8 is smaller than any ILSVRC network can take: its pooling would leave nothing.
+        default_size=32,
+    )

@@ -1,0 +1,290 @@
+"""A source whose images lie in files, or in byte ranges of archives, and are decoded on access."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.errors import SourceError
+from pipelines.files.index_cache import Index
+from pipelines.files.verify import Files, read_range
+from pipelines.sources.base import ArraySource, Source, finish_fingerprint, natural_size
+from pipelines.threads import fixed, workers
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from pipelines.files.decode import Cut
+
+BATCH = 256  # images of a small set that are decoded in one step
+
+
+class FileSource(Source):
+    """Images that are read and decoded on each access."""
+
+    array = None
+
+    def __init__(
+        self,
+        spec: str,
+        files: Files,
+        orientations: np.ndarray | None,
+        labels: np.ndarray,
+        class_names: list[str],
+        image_shape: tuple[int | None, int | None, int],
+        fingerprint: str,
+        official_splits: dict[str, np.ndarray] | None,
+        corrupt: list[tuple[str, str]],
+        shapes: np.ndarray | None = None,
+    ) -> None:
+        """`orientations` [n] turns images upright, EXIF 1..8; None: pixels stay as stored.
+
+        `shapes` [n, 2] are those of the upright images.
+        """
+        self.spec = spec
+        self.files = files
+        self.labels = labels
+        self.class_names = class_names
+        self.image_shape = image_shape
+        self.default_size = natural_size(*image_shape[:2])
+        self.official_splits = official_splits
+        self.corrupt = corrupt
+        self.shapes = shapes
+        self._fingerprint = fingerprint
+        self._orientations = orientations
+        self._path_tensor: tf.Tensor | None = None
+        self._orientation_tensor: tf.Tensor | None = None
+        self._archives: dict[str, int] = {}
+        self._opening = threading.Lock()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def contents(self, index: tf.Tensor) -> tf.Tensor:
+        """The bytes of the image file at a scalar index; usable inside a tf.data map."""
+        import tensorflow as tf
+
+        if (self.files.offsets >= 0).any():
+            # No op reads a byte range (readers with an offset read all that is before it), and a
+            # mapped archive would end the process where a drive fails, and count as its memory.
+            contents = tf.numpy_function(self._read, [index], tf.string)
+            return tf.ensure_shape(contents, [])
+        if self._path_tensor is None:
+            with tf.init_scope(), tf.device("CPU:0"):
+                # As bytes: names of files need not be UTF-8.
+                self._path_tensor = tf.constant([os.fsencode(path) for path in self.files.paths])
+        return tf.io.read_file(tf.gather(self._path_tensor, index))
+
+    def images(
+        self, index: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor] | None = None
+    ) -> tf.Tensor:
+        import tensorflow as tf
+
+        from pipelines.files.decode import decode, decode_window
+
+        contents, turn = self.contents(index), self._turn(index)
+        if window is not None:
+            return decode_window(contents, self.image_shape[2], window, turn)
+        return tf.ensure_shape(decode(contents, self.image_shape[2], turn), self.image_shape)
+
+    def part(self, index: tf.Tensor, cut: Cut) -> tf.Tensor:
+        from pipelines.files.decode import decode_cut
+
+        return decode_cut(self.contents(index), self.image_shape[2], cut, self._turn(index))
+
+    def _turn(self, index: tf.Tensor) -> tf.Tensor | None:
+        """EXIF orientation of the image at a scalar index; None where all are upright as stored."""
+        import tensorflow as tf
+
+        if self._orientations is None:
+            return None
+        if self._orientation_tensor is None:
+            with tf.init_scope(), tf.device("CPU:0"):
+                self._orientation_tensor = tf.constant(self._orientations)
+        return tf.gather(self._orientation_tensor, index)
+
+    def _read(self, i: np.ndarray) -> bytes:
+        path, offset, size = self.files.paths[i], int(self.files.offsets[i]), self.files.sizes[i]
+        if offset < 0 or not hasattr(os, "pread"):
+            return read_range(path, offset, int(size))
+        handle = self._archives.get(path)
+        if handle is None:
+            handle = self._open(path)
+        contents = os.pread(handle, int(size), offset)
+        if len(contents) < size:
+            raise OSError(f"{self.files.names[i]}: {path} is shorter than when it was listed")
+        return contents
+
+    def _open(self, path: str) -> int:
+        """Archives stay open: opening one costs as much as reading an image."""
+        with self._opening:
+            if not self._archives:
+                weakref.finalize(self, _close, self._archives)
+            if path not in self._archives:
+                self._archives[path] = os.open(path, os.O_RDONLY)
+            return self._archives[path]
+
+
+def _close(archives: dict[str, int]) -> None:
+    for handle in archives.values():
+        os.close(handle)
+
+
+def file_source(
+    spec: str,
+    files: Files,
+    index: Index,
+    labels: np.ndarray,
+    class_names: list[str],
+    part: np.ndarray,
+    parts: list[str],
+    *,
+    upright: bool,
+    on_corrupt: str,
+    max_corrupt_fraction: float,
+    channels: int,
+    memory_limit_bytes: int,
+) -> Source:
+    """What was listed and verified, as a source: bad files judged, small sets held in memory.
+
+    part      [n], position in `parts` (official splits); all 0 where `parts` is empty
+    upright   turn photographs as their EXIF orientation says
+    Raises SourceError for bad files, as the two settings say, and for a class that has no other.
+    """
+    scheme = spec.partition(":")[0]
+    corrupt = [(printable(files.names[i]), why) for i, why in enumerate(index.reasons) if why]
+    if corrupt:
+        _judge(scheme, corrupt, len(files), on_corrupt, max_corrupt_fraction)
+    good = np.flatnonzero(np.array([not why for why in index.reasons], bool))
+    _check_classes(labels, good, class_names, part, parts)
+    labels, part = labels[good], part[good]
+    orientations = index.orientations[good] if upright else None
+    if orientations is not None and (orientations == 1).all():
+        orientations = None
+    shapes = index.shapes[good]
+    if orientations is not None:
+        lying = (orientations >= 5)[:, None]
+        shapes = np.where(lying, shapes[:, ::-1], shapes)
+    size: tuple[int, int] | None = None
+    if (shapes == shapes[0]).all():
+        size = int(shapes[0, 0]), int(shapes[0, 1])
+    digest = hashlib.sha256(np.ascontiguousarray(index.digests[good]).tobytes())
+    digest.update(repr((channels, orientations is not None, part.tolist())).encode())
+    finish_fingerprint(digest, labels, class_names)
+    chosen = Files(
+        [files.names[i] for i in good],
+        [files.paths[i] for i in good],
+        files.offsets[good],
+        files.sizes[good],
+        files.stamps[good],
+    )
+    splits = {name: np.flatnonzero(part == i) for i, name in enumerate(parts)} or None
+    source = FileSource(
+        spec,
+        chosen,
+        orientations,
+        labels,
+        class_names,
+        (*(size or (None, None)), channels),
+        digest.hexdigest(),
+        splits,
+        corrupt,
+        shapes,
+    )
+    source.digests = index.digests[good, :16]
+    if size is None or len(good) * math.prod(size) * channels > memory_limit_bytes:
+        return source
+    held = ArraySource(
+        spec,
+        labels,
+        class_names,
+        (*size, channels),
+        lambda: read_all(source),
+        official_splits=splits,
+        corrupt=corrupt,
+        fingerprint=source.fingerprint,
+    )
+    held.digests = source.digests
+    return held
+
+
+def read_all(source: FileSource) -> np.ndarray:
+    """All images of one size, uint8 [n, h, w, c]. Raises SourceError if files have changed."""
+    import tensorflow as tf
+
+    height, width, channels = source.image_shape
+    assert height is not None
+    assert width is not None
+    array = np.empty((len(source), height, width, channels), np.uint8)
+
+    def load(batch: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(source.images, batch, fn_output_signature=tf.uint8)
+
+    load = tf.autograph.experimental.do_not_convert(load)
+    batches = tf.data.Dataset.range(len(source)).batch(BATCH)
+    batches = batches.map(load, num_parallel_calls=workers(), deterministic=True)
+    at = 0
+    try:
+        for pixels in fixed(batches.prefetch(2)).as_numpy_iterator():
+            array[at : at + len(pixels)] = pixels
+            at += len(pixels)
+    except tf.errors.OpError:
+        raise SourceError(
+            f"{source.spec}: files have changed since they were checked, near "
+            f"{printable(source.files.names[at])}: start again"
+        ) from None
+    return array
+
+
+def printable(name: str) -> str:
+    """A path as one line of valid text: bytes that are no UTF-8 and control characters escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _judge(
+    scheme: str,
+    corrupt: list[tuple[str, str]],
+    files: int,
+    on_corrupt: str,
+    max_corrupt_fraction: float,
+) -> None:
+    path, why = corrupt[0]
+    more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
+    if on_corrupt == "error":
+        raise SourceError(
+            f"{scheme}: {path} {why}{more}: replace or delete the file, or set "
+            "data.on_corrupt: skip"
+        )
+    if len(corrupt) / files > max_corrupt_fraction:
+        raise SourceError(
+            f"{scheme}: {len(corrupt)} of {files} files do not decode, {len(corrupt) / files:.4f} "
+            f"of them where data.max_corrupt_fraction allows {max_corrupt_fraction:g}; the first: "
+            f"{path} {why}: replace them or raise the limit"
+        )
+
+
+def _check_classes(
+    labels: np.ndarray,
+    good: np.ndarray,
+    class_names: list[str],
+    part: np.ndarray,
+    parts: list[str],
+) -> None:
+    for position, name in enumerate(parts or [""]):
+        listed = np.bincount(labels[part == position], minlength=len(class_names))
+        left = np.bincount(labels[good][part[good] == position], minlength=len(class_names))
+        for label in np.flatnonzero((listed > 0) & (left == 0)):
+            where = f" of {name}" if name else ""
+            raise SourceError(
+                f"class {class_names[label]!r}{where}: none of its files can be decoded: "
+                "replace them or remove the class"
+            )
