@@ -19,6 +19,7 @@ hypothesis.settings.register_profile(
     print_blob=False,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
+
 hypothesis.settings.load_profile("suite")
 
 

@@ -21,12 +21,16 @@ import numpy as np
 import pytest
 from command import inside, write_config
 
-from experiments import settings, snapshots, ui
+from experiments.config import settings
 from experiments.errors import BadInput
-from experiments.snapshots import Snapshots
+from experiments.reporting.ui import serve
+from experiments.training import snapshots
+from experiments.training.snapshots import Snapshots
 
 ROOMS = ("models", "pipelines", "tuning", "experiments")
+
 PROJECT = Path(__file__).resolve().parent.parent
+
 SECRET = "plantedSECRET1"
 
 
@@ -109,8 +113,8 @@ def test_a_network_that_brings_code_is_refused(
 
 
 def test_it_starts_no_training_and_serves_no_pictures(lambda_network, tmp_path):
-    from experiments.served_model import ServedNetwork, write
-    from experiments.weights import saved_donors
+    from experiments.inference.served_model import ServedNetwork, write
+    from experiments.training.weights import saved_donors
 
     file, folder = lambda_network
     with pytest.raises(BadInput, match=r"train\.initialize_from: .*holds Python code"):
@@ -134,7 +138,7 @@ def test_a_network_that_names_other_code_is_refused(
 ):
     import zipfile
 
-    from experiments.keras_file import load_network
+    from experiments.training.keras_file import load_network
 
     with zipfile.ZipFile(lambda_network[0]) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -196,7 +200,7 @@ def test_file_names_give_the_terminal_no_commands(monkeypatch, capsys):
 
 
 def test_pickles_in_arrays_are_never_opened(tmp_path):
-    from pipelines.index_cache import load_columns
+    from pipelines.files.index_cache import load_columns
 
     hostile = np.array([Payload(tmp_path)], object)
     np.savez(tmp_path / "cache.npz", sizes=hostile)
@@ -219,7 +223,7 @@ def test_pickles_in_arrays_are_never_opened(tmp_path):
 
 def test_a_pickle_in_a_pth_is_never_run(tmp_path):
     torch = pytest.importorskip("torch", reason="reads .pth with PyTorch where it is installed")
-    from models.checkpoint_files import CheckpointError, read
+    from models.weights.checkpoint_files import CheckpointError, read
 
     torch.save({"features.0.weight": Payload(tmp_path)}, tmp_path / "hostile.pth")
     torch.load(tmp_path / "hostile.pth", weights_only=False)
@@ -232,8 +236,8 @@ def test_a_pickle_in_a_pth_is_never_run(tmp_path):
 @pytest.mark.parametrize("target", ["../outside", "/tmp/outside"])
 def test_an_archive_of_labels_writes_nothing_and_follows_no_link(tmp_path, target):
     """Image archives, which are read in place too: see test_ilsvrc."""
-    from pipelines import SourceError
-    from pipelines.validation_labels import DEVKIT, GROUND_TRUTH, META, validation_wnids
+    from pipelines.errors import SourceError
+    from pipelines.sources.ilsvrc_labels import DEVKIT, GROUND_TRUTH, META, validation_wnids
 
     root = tmp_path / "ilsvrc"
     root.mkdir()
@@ -261,9 +265,9 @@ def test_the_server_listens_on_this_machine_only(monkeypatch):
         started.append(command)
         raise OSError("not for real")
 
-    monkeypatch.setattr(ui.subprocess, "Popen", popen)
+    monkeypatch.setattr(serve.subprocess, "Popen", popen)
     with pytest.raises(OSError, match="not for real"):
-        ui.start("sqlite:///x.db")
+        serve.start("sqlite:///x.db")
     (command,) = started
     assert command[command.index("--host") + 1] == "127.0.0.1"
 
@@ -317,8 +321,10 @@ def test_a_run_keeps_no_secret_of_its_store(tmp_path, monkeypatch, capfd):
 
 
 IMPORTS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "xml", "telnetlib"}
+
 CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load",
          "yaml.full_load", "pickle.loads", "pd.read_pickle", "tempfile.mktemp"}  # fmt: skip
+
 NEEDED = {
     "np.load": ("allow_pickle", False),
     "torch.load": ("weights_only", True),

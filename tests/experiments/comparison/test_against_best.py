@@ -1,0 +1,176 @@
+"""Tests against the best row: which one is made, its p-value, Holm, and what is not tested."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_store import row
+from scipy import stats
+
+from experiments.comparison import grouping
+from experiments.comparison.against_best import (
+    CORRECTED,
+    MCNEMAR,
+    PAIRED_T,
+    SIGN_FLIP,
+    checked,
+    with_significance,
+)
+from experiments.errors import BadInput
+
+SIZES = {f"{name}{i}": (800.0, 200.0) for name in "abcd" for i in range(12)}
+
+
+def scored(name, scores, folds=None, first_seed=1, **more):
+    values = [
+        {
+            "run_id": f"{name}{i}",
+            "seed": 1 if folds else first_seed + i,
+            "fold": f"outer/{i}" if folds else "",
+            "score": score,
+        }
+        for i, score in enumerate(scores)
+    ]
+    made = row(name, 1e6, 1e4, float(np.mean(scores)), 0.01, source_fingerprint="f", **more)
+    return made | {"values": values, "n": len(scores)}
+
+
+def compared(rows, test="auto", answers=lambda run_id, part: None):
+    found = grouping.Comparison(["history"], "test_top1", rows, ["model.name"])
+    return with_significance(found, test, SIZES, answers)
+
+
+def test_seeds_are_paired_and_holm_is_by_hand():
+    best = [0.90, 0.91, 0.92, 0.93]
+    near, far = [0.89, 0.91, 0.91, 0.93], [0.80, 0.82, 0.81, 0.84]
+    found = compared([scored("a", best), scored("b", near), scored("c", far)])
+
+    p_near = stats.ttest_rel(best, near).pvalue
+    p_far = stats.ttest_rel(best, far).pvalue
+    assert p_far < p_near / 2
+    top, second, third = found.rows
+    assert top["vs_best"] == "best"
+    assert top["p_value"] is None
+    assert second["p_value"] == pytest.approx(p_near)
+    assert third["p_value"] == pytest.approx(p_far)
+    # Holm over two: the smaller doubled, the larger as it is but not below that
+    assert third["p_holm"] == pytest.approx(2 * p_far)
+    assert second["p_holm"] == pytest.approx(max(p_near, 2 * p_far))
+    assert third["vs_best"].endswith("*")
+    assert not second["vs_best"].endswith("*")
+    assert third["better"] == pytest.approx(np.mean(best) - np.mean(far))
+    assert found.significance["tests"] == [PAIRED_T]
+    assert found.significance["pairs"] == 2
+    assert any("Holm over 2 tests" in note and "4 seeds" in note for note in
+               found.significance["notes"])  # fmt: skip
+
+
+def test_folds_are_tested_with_the_corrected_variance():
+    best, other = [0.90, 0.92, 0.94, 0.91], [0.88, 0.91, 0.90, 0.90]
+    found = compared([scored("a", best, folds=True), scored("b", other, folds=True)])
+
+    d = np.subtract(best, other)
+    t = d.mean() / np.sqrt((1 / 4 + 200 / 800) * d.var(ddof=1))  # Nadeau and Bengio 2003
+    assert found.rows[1]["p_value"] == pytest.approx(2 * stats.t(3).sf(t))
+    assert found.rows[1]["tested_by"] == CORRECTED
+
+
+def test_only_common_seeds_are_paired():
+    best = scored("a", [0.9, 0.91, 0.93, 0.94, 0.95])
+    other = scored("b", [0.92, 0.90, 0.91], first_seed=3)  # seeds 3, 4 and 5
+    found = compared([best, other])
+    expected = stats.ttest_rel([0.93, 0.94, 0.95], [0.92, 0.90, 0.91]).pvalue
+    assert found.rows[1]["p_value"] == pytest.approx(expected)
+    assert "3 seeds" in found.significance["notes"][0]
+
+
+def test_one_seed_falls_back_on_mcnemar_over_the_same_images():
+    index = np.arange(40)
+    right = {"a0": index < 38, "b0": (index >= 8) & (index < 39)}
+
+    def answers(run_id, part):
+        assert part == "test"
+        return index, right[run_id]
+
+    found = compared([scored("a", [0.95]), scored("b", [0.775])], answers=answers)
+    # 8 images only a has right, 1 only b: exact binomial
+    assert found.rows[1]["p_value"] == pytest.approx(stats.binomtest(1, 9).pvalue)
+    assert found.rows[1]["tested_by"] == MCNEMAR
+    assert found.rows[1]["better"] == pytest.approx(7 / 40)
+    assert "40 images, seed 1" in found.significance["notes"][0]
+    assert any("not of other seeds" in note for note in found.significance["notes"])
+
+
+def test_two_seeds_are_tested_together_image_by_image():
+    index = np.arange(40)
+    right = {"a0": index < 38, "b0": index < 38, "a1": index >= 1, "b1": (index >= 9)}
+    asked = []
+
+    def answers(run_id, part):
+        asked.append(run_id)
+        return index, right[run_id]
+
+    rows = [scored("a", [0.95, 0.975]), scored("b", [0.95, 0.775])]
+    found = compared(rows, answers=answers)
+    assert set(asked) == set(right)
+    # seed 1 alone sees no difference; of both, 8 images speak for a and none for b
+    assert found.rows[1]["p_value"] == pytest.approx(2 * 0.5**8)
+    assert found.rows[1]["better"] == pytest.approx(found.rows[0]["top1_mean"] - 0.8625)
+    assert found.rows[1]["tested_by"] == SIGN_FLIP
+    assert "40 images, seeds 1 and 2" in found.significance["notes"][0]
+    assert any("not of other seeds" in note for note in found.significance["notes"])
+
+    kept = {name: (index, hits) for name, hits in right.items() if name != "b1"}
+    found = compared(rows, answers=lambda run_id, part: kept.get(run_id))
+    assert found.rows[1]["tested_by"] == MCNEMAR
+    assert "40 images, seed 1)" in found.significance["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "test", "answers", "why"),
+    [
+        ([scored("a", [0.9, 0.91]), scored("b", [0.8, 0.82])], "paired", {}, "2 common seeds"),
+        ([scored("a", [0.9]), scored("b", [0.8])], "auto", {}, "no kept predictions"),
+        (
+            [scored("a", [0.9]), scored("b", [0.8])],
+            "auto",
+            {"a0": (np.arange(3), np.ones(3, bool)), "b0": (np.arange(3) + 1, np.ones(3, bool))},
+            "other images",
+        ),
+        ([scored("a", [0.9]), scored("b", [0.8], first_seed=5)], "auto", {}, "no common seed"),
+        (
+            [scored("a", [0.9] * 3), scored("b", [0.8] * 3) | {"source_fingerprint": "g"}],
+            "auto",
+            {},
+            "other data",
+        ),
+        ([scored("a", [0.9] * 3), scored("b", [0.8] * 3)], "auto", {}, "all 3 differences equal"),
+    ],
+)
+def test_what_cannot_be_tested_is_said_and_not_tested(rows, test, answers, why):
+    found = compared(rows, test, lambda run_id, part: answers.get(run_id))
+    assert found.rows[1]["vs_best"] == f"not tested: {why}"
+    assert found.rows[1]["p_value"] is None
+    assert found.significance["pairs"] == 0
+    assert any(why in note for note in found.significance["notes"])
+
+
+def test_no_test_on_request_and_no_unknown_one():
+    found = compared([scored("a", [0.9] * 3), scored("b", [0.8] * 3)], "none")
+    assert found.significance is None
+    with pytest.raises(BadInput, match="auto, paired, mcnemar, none"):
+        checked("anova")
+
+
+def test_scores_of_other_splits_are_not_paired():
+    best = scored("a", [0.9, 0.92, 0.95], **{"validation.seed": 1})
+    other = scored("b", [0.8, 0.83, 0.84], **{"validation.seed": 2})
+    found = grouping.Comparison(["history"], "test_top1", [best, other], ["validation.seed"])
+    tested = with_significance(found, "auto", SIZES, lambda run_id, part: None)
+    assert tested.rows[1]["vs_best"] == "not tested: other split"
+
+    sizes = SIZES | {"b1": (800.0, 201.0)}
+    folds = [scored("a", [0.9, 0.92, 0.95], folds=True), scored("b", [0.8, 0.8, 0.9], folds=True)]
+    found = grouping.Comparison(["history"], "test_top1", folds, [])
+    tested = with_significance(found, "auto", sizes, lambda run_id, part: None)
+    assert tested.rows[1]["vs_best"] == "not tested: other split"

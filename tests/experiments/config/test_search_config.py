@@ -1,0 +1,227 @@
+"""The search section: what it refuses, and what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import experiments.configs
+import models
+from experiments.config import settings
+from experiments.config.identity import config_hash, group_hash
+from experiments.config.schema import Config
+from experiments.config.settings import to_yaml
+from experiments.errors import BadInput
+from experiments.jobs.plan import prepare
+from experiments.search import space
+from experiments.tracking import experiment
+from tuning.keras_oracles import Hyperband, Random
+from tuning.oracles import Grid, Manual, Proposal
+from tuning.space import Choice, Float, Space
+
+FOLDER = Path(experiments.configs.__file__).parent
+
+SEARCHES = sorted([*FOLDER.glob("search-*.yaml"), FOLDER / "nested.yaml"])
+
+RATE = "train.optimizer.learning_rate"
+
+
+def config_of(text: str, *words: str) -> Config:
+    return settings.parse(settings.override(yaml.safe_load(f"search: {text}"), words))
+
+
+def refusal(text: str, *words: str, folds: int | None = None) -> str:
+    with pytest.raises(BadInput) as caught:
+        space.check(config_of(text, *words), "c.yaml", folds)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{strategy: gird}", ["search.strategy", "'gird'"]),
+        ("{strategy: manual, space: {seed: [1]}}", ["space: strategy manual has none"]),
+        ("{strategy: manual}", ["settings: strategy manual needs"]),
+        ("{strategy: manual, settings: [{seed: 1}, {seed: 1}]}", ["settings: 1: the same as 0"]),
+        ("{strategy: grid, settings: [{seed: 1}]}", ["settings: for strategy manual"]),
+        ("{strategy: grid}", ["space: strategy grid needs one"]),
+        ("{strategy: grid, trials: 3, space: {seed: [1]}}", ["trials: a grid is complete"]),
+        ("{strategy: random, space: {seed: [1]}}", ["trials: strategy random goes on for ever"]),
+        (
+            "{strategy: grid, space: {data.batch_size: {type: int, low: 1, high: 9, log: true}}}",
+            ["data.batch_size: a grid needs a list", "give step"],
+        ),
+        (
+            "{strategy: bayesian, trials: 3, space: {seed: [1, 2]}}",
+            ["trials: 3 and the first 3 are drawn at random"],
+        ),
+        (
+            "{strategy: random, trials: 3, space: {seed: [1]}, hyperband: {factor: 2}}",
+            ["hyperband: for strategy hyperband. Received: random"],
+        ),
+        (
+            "{strategy: grid, space: {train.epochs: {type: itn, low: 1, high: 2}}}",
+            ["search.space.train.epochs: expected a list of values, or type one of choice, int"],
+        ),
+        ("{strategy: grid, space: {train.epochs: 3}}", ["train.epochs: expected a list of values"]),
+        (
+            "{strategy: grid, space: {train.epochs: {type: int, lo: 1, high: 2}}}",
+            ["search.space.train.epochs.lo: unknown key; did you mean", "train.epochs.low?"],
+        ),
+        ("{strategy: grid, space: {seed: []}}", ["search.space: seed: no values"]),
+        ("{strategy: grid, spcae: {seed: [1]}}", ["did you mean search.space?"]),
+        ("{strategy: grid, space: {model.nam: [mlp]}}", ["model.nam: unknown key", "model.name?"]),
+        ("{strategy: grid, space: {model.name: [mlp, lenet55]}}", ["lenet55", "did you mean"]),
+        (f"{{strategy: grid, space: {{{RATE}: [0.1, -1]}}}}", [RATE, "greater than 0", "-1"]),
+        (
+            f"{{strategy: random, trials: 3, space: {{{RATE}: {{type: float, low: 0, high: 1}}}}}}",
+            [RATE, "greater than 0", "0"],
+        ),
+        ("{strategy: manual, settings: [{train.epochs: 1}, {train.epochs: x}]}", ["epochs", "'x'"]),
+        ("{strategy: grid, space: {tracking.uri: [a]}}", ["tracking.uri: cannot vary"]),
+        ("{strategy: grid, space: {launch.workers: [1]}}", ["launch.workers: cannot vary"]),
+        ("{strategy: grid, space: {name: [a]}}", ["name: cannot vary"]),
+        ("{strategy: grid, space: {search.seed: [1]}}", ["search.seed: cannot vary"]),
+        ("{strategy: grid, space: {evaluate.protocol: [centre]}}", ["evaluate.protocol: cannot"]),
+        ("{strategy: grid, space: {validation.seed: [1]}}", ["validation.seed: cannot"]),
+        ("{strategy: grid, space: {data.source: [digits]}}", ["data.source: cannot vary"]),
+        (
+            "{strategy: grid, space: {train: [{epochs: 1}], train.epochs: [2]}}",
+            ["train.epochs: train holds it already"],
+        ),
+        (
+            "{strategy: grid, space: {train.loss.name: [hinge, cross_entropy], "
+            "train.loss.label_smoothing: [0, 0.1]}}",
+            ["hinge", "train.loss.name=hinge", "when: {key: value}"],
+        ),
+        (
+            "{strategy: grid, space: {model.name: [mlp, autoencoder_undercomplete]}}",
+            ["autoencoder_undercomplete is a reconstruction and lenet5", "one task"],
+        ),
+        ("{strategy: hyperband, space: {seed: [1, 2]}}", ["22 candidates are drawn"]),
+        (
+            "{strategy: hyperband, space: {train.epochs: {type: float, low: 1, high: 2}}}",
+            ["train.epochs: hyperband decides the epochs"],
+        ),
+        ("{strategy: grid, space: {seed: [1]}, racing: {}}", ["racing.after_folds: 2 of 1 folds"]),
+    ],
+)  # fmt: skip
+def test_a_search_that_cannot_work_is_refused_in_one_line(text: str, said: list[str]) -> None:
+    message = refusal(text)
+    for words in said:
+        assert words in message
+
+
+def test_hyperband_is_refused_with_folds() -> None:
+    text = f"{{strategy: hyperband, space: {{{RATE}: {{type: float, low: 0.1, high: 1}}}}}}"
+    assert "search.strategy: hyperband" in refusal(text, "validation.folds=3")
+    assert "search.strategy: hyperband" in refusal(text, "validation.repeats=2")
+    assert "Received: 3 folds" in refusal(text, folds=3)
+    space.check(config_of(text), "c.yaml")
+
+
+def test_a_value_is_checked_under_its_condition() -> None:
+    text = """{strategy: grid, space: {train.loss.name: [hinge, cross_entropy],
+        train.loss.label_smoothing: {type: choice, values: [0, 0.1],
+                                     when: {train.loss.name: cross_entropy}}}}"""
+    space.check(config_of(text, "train.loss.name=hinge"), "c.yaml")
+
+
+def test_a_config_without_a_search_is_told_how_to_write_one() -> None:
+    with pytest.raises(BadInput, match=r"c\.yaml: search: no such section; add for example"):
+        space.check(Config(), "c.yaml")
+
+
+def test_lists_are_short_for_choices_and_words_change_the_space() -> None:
+    config = config_of(
+        "{strategy: random, trials: 4, space: {model.name: [mlp]}}",
+        "search.space.model.name=[mlp, lenet5]",
+        f"search.space.{RATE}={{type: float, low: 1e-3, high: 0.1, log: true}}",
+    )
+    assert config.search is not None
+    assert space.space_of(config.search) == Space(
+        (Choice("model.name", ("mlp", "lenet5")), Float(RATE, 0.001, 0.1, log=True))
+    )
+
+
+def test_each_strategy_has_its_oracle() -> None:
+    grid: dict[str, Any] = {"strategy": "grid", "space": {"seed": [1, 2]}}
+
+    def oracle(**changes: Any) -> Any:
+        return space.oracle_of(settings.parse({"search": grid | changes}))
+
+    assert isinstance(oracle(), Grid)
+    manual = oracle(strategy="manual", space={}, settings=[{"seed": 4}])
+    assert isinstance(manual, Manual)
+    assert manual.ask().settings == {"seed": 4}
+    assert isinstance(oracle(strategy="random", trials=2), Random)
+    wide = {RATE: {"type": "float", "low": 0.1, "high": 1}}
+    hyperband = oracle(strategy="hyperband", space=wide, hyperband={"max_epochs": 3})
+    assert isinstance(hyperband, Hyperband)
+    assert hyperband.announced() == 3 + 1 + 2
+    bayesian = oracle(strategy="bayesian", space=wide, trials=9, bayesian={"initial_points": 4})
+    assert bayesian.initial == 4
+
+
+def test_a_candidate_is_the_config_with_its_settings_and_no_search() -> None:
+    config = config_of("{strategy: grid, space: {train.freeze: [[], [conv*]]}}", "sweep.seed=[1]")
+    chosen = space.candidate(config, {"train.freeze": ["conv*"], "seed": 5}, epochs=2)
+    assert chosen.search is None
+    assert chosen.sweep == {}
+    assert (chosen.train.freeze, chosen.seed, chosen.train.epochs) == (("conv*",), 5, 2)
+    assert config.train.freeze == ()
+
+
+def test_the_objective_follows_the_task() -> None:
+    text = "{strategy: grid, space: {seed: [1]}}"
+    reconstruction = "model.name=autoencoder_undercomplete"
+    assert space.objective_of(config_of(text)) == "val_top1"
+    assert space.objective_of(config_of(text, reconstruction)) == "val_mse"
+    assert space.objective_of(config_of(text, "search.objective=val_loss")) == "val_loss"
+    with pytest.raises(BadInput, match="lenet5 is a classification and has no val_mse"):
+        space.objective_of(config_of(text, "search.objective=val_mse"))
+    with pytest.raises(BadInput, match="set val_mse or val_loss"):
+        space.objective_of(config_of(text, reconstruction, "search.objective=val_top1"))
+
+
+def test_a_plain_run_does_not_depend_on_the_search() -> None:
+    plain = Config()
+    searched = config_of(
+        "{strategy: grid, space: {seed: [1]}}",
+        *("validation.folds=4", "validation.repeats=2", "validation.outer=3", "validation.inner=2"),
+    )
+    assert config_hash(searched) == config_hash(plain)
+    assert group_hash(searched) == group_hash(plain)
+    assert experiment.params_of(searched) == experiment.params_of(plain)
+    assert config_hash(config_of("null", "validation.seed=2")) != config_hash(plain)
+    assert "search" not in yaml.safe_load(to_yaml(plain))
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+def test_every_shipped_search_can_start(path: Path) -> None:
+    config = settings.load(path)
+    assert config.name == path.stem
+    folds = (config.validation.folds or 1) * config.validation.repeats
+    space.check(config, str(path), folds)
+    assert settings.parse(yaml.safe_load(to_yaml(config))) == config
+    oracle = space.oracle_of(config)
+    announced = oracle.announced()
+    stated = {
+        "search-grid": "2 x 3 candidates",
+        "search-hyperband": "23 trials",
+        "nested": "8 cand",
+    }
+    assert stated.get(path.stem, "Twelve candidates") in path.read_text()
+    assert announced == {"search-grid": 6, "search-hyperband": 23, "nested": 8}.get(path.stem, 12)
+    for _ in range(5):
+        proposal = oracle.ask()
+        assert isinstance(proposal, Proposal)
+        plan = prepare(space.candidate(config, proposal.settings, proposal.epochs))
+        network = plan.config.model
+        models.outline(
+            network.name, input_shape=plan.input_shape, classes=plan.classes, **network.options
+        )

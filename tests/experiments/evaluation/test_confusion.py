@@ -1,0 +1,98 @@
+"""Confusion, per-class accuracy and calibration against sums done by hand."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from experiments.evaluation import calibration, confusion
+from experiments.evaluation import calibration as calibration_plot
+from experiments.evaluation import confusion as confusion_plot
+
+LABELS = np.array([0, 0, 0, 1, 1, 2])
+
+ANSWERS = np.array([0, 1, 1, 1, 0, 2])
+
+NAMES = ["cat", "dog", "bird"]
+
+
+def test_the_matrix_counts_true_classes_by_answers():
+    counts = confusion.matrix(LABELS, ANSWERS, 3)
+    assert counts.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
+    rows = confusion.per_class(counts, NAMES)
+    assert [(row["class"], row["images"], row["correct"]) for row in rows] == [
+        ("cat", 3, 1),
+        ("dog", 2, 1),
+        ("bird", 1, 1),
+    ]
+    assert rows[0]["accuracy"] == pytest.approx(1 / 3)
+    assert rows[0]["low"] < 1 / 3 < rows[0]["high"]
+
+
+def test_the_worst_pairs_are_named_with_their_share():
+    pairs = confusion.worst_pairs(confusion.matrix(LABELS, ANSWERS, 3), NAMES)
+    assert [(pair["class"], pair["taken_for"], pair["images"]) for pair in pairs] == [
+        ("cat", "dog", 2),
+        ("dog", "cat", 1),
+    ]
+    assert pairs[0]["share"] == pytest.approx(2 / 3)
+
+
+def test_answers_outside_the_set_have_a_column_of_their_own(tmp_path):
+    counts = confusion.matrix(LABELS, np.array([0, 7, 3, 1, 0, 2]), 3)
+    assert counts.tolist() == [[1, 0, 0, 2], [1, 1, 0, 0], [0, 0, 1, 0]]
+    assert confusion.worst_pairs(counts, NAMES)[0]["taken_for"] == confusion.OUTSIDE
+    confusion.write_matrix(tmp_path / "c.csv", counts, NAMES)
+    with open(tmp_path / "c.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["true class", *NAMES, confusion.OUTSIDE]
+    assert rows[1] == ["cat", "1", "0", "0", "2"]
+
+
+def test_a_class_without_images_has_no_accuracy():
+    rows = confusion.per_class(confusion.matrix(np.array([0]), np.array([0]), 2), ["a", "b"])
+    assert rows[1]["images"] == 0
+    assert rows[1]["accuracy"] is None
+
+
+def test_the_calibration_error_is_the_weighted_gap_of_the_bins():
+    """Two bins: .6 and .8 said and one of two right, .9 and 1 said and both right."""
+    chances = np.array([[0.4, 0.6], [0.8, 0.2], [0.1, 0.9], [1.0, 0.0]])
+    correct = np.array([True, False, True, True])
+    found = calibration.measure(chances, correct, bins=20)
+    by_hand = (abs(0.6 - 1) + abs(0.8 - 0) + abs(0.9 - 1) + abs(1.0 - 1)) / 4
+    assert found.ece == pytest.approx(by_hand)
+    assert found.largest_gap == pytest.approx(0.8)
+    coarse = calibration.measure(chances, correct, bins=2)
+    assert coarse.ece == pytest.approx(abs(3.3 / 4 - 3 / 4))
+    assert [each.images for each in coarse.bins] == [0, 4]
+    assert coarse.bins[0].accuracy is None
+    assert coarse.confidence == pytest.approx(0.825)
+
+
+def test_a_bin_includes_its_upper_end():
+    chances = np.array([[0.5, 0.5]])
+    found = calibration.measure(chances, np.array([True]), bins=2)
+    assert [each.images for each in found.bins] == [1, 0]
+
+
+def test_the_figures_are_drawn_for_few_and_for_many_classes(tmp_path):
+    from matplotlib.image import imread
+
+    random = np.random.default_rng(0)
+    for classes in (3, 80):
+        labels = random.integers(0, classes, 500)
+        answers = np.where(random.uniform(size=500) < 0.7, labels, random.integers(0, classes, 500))
+        counts = confusion.matrix(labels, answers, classes)
+        path = tmp_path / f"{classes}.png"
+        confusion_plot.draw(counts, [f"class {i}" for i in range(classes)], "title", path)
+        pixels = imread(path)
+        assert pixels.shape[0] > 500
+        assert pixels[..., :3].std() > 0.05
+    chances = random.dirichlet(np.ones(4), 300)
+    calibration_plot.draw(
+        calibration.measure(chances, random.uniform(size=300) < 0.5), "title", tmp_path / "r.png"
+    )
+    assert imread(tmp_path / "r.png")[..., :3].std() > 0.05

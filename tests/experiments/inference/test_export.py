@@ -1,0 +1,187 @@
+"""`ilsvrc export`: every format read back by its own runtime, and what is refused."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from command import inside
+from fake_store import FakeStore
+
+import models
+from experiments.errors import BadInput, FailedWork
+from experiments.inference import export as command
+from models.layers.normalizations import Normalise
+
+STORE = "sqlite:///mlflow.db"
+
+
+def deployed(network: Any) -> keras.Model:
+    """As runs save it: pixels of 0..255, normalised inside."""
+    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    normalise = Normalise(name="normalise")
+    model = keras.Model(pixels, network(normalise(pixels)), name=network.name)
+    normalise.mean.assign(np.full(normalise.mean.shape, 120.0))
+    normalise.scale.assign(np.full(normalise.scale.shape, 70.0))
+    return model
+
+
+def grouped() -> keras.Model:
+    """Two convolutions, one in two groups as AlexNet's, and a local response normalisation."""
+    images = keras.Input((12, 10, 2), name="images")
+    x = keras.layers.Conv2D(6, 3, strides=2, activation="relu")(images)
+    x = models.layers.LocalResponseNormalization()(x)
+    x = keras.layers.Conv2D(4, 3, groups=2)(x)
+    x = keras.layers.Dense(3)(keras.layers.Flatten()(x))
+    return keras.Model(images, x, name="grouped")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A .keras file, images, and what the network says of them."""
+    keras.utils.set_random_seed(5)
+    model = deployed(grouped())
+    path = tmp_path_factory.mktemp("network") / "model.keras"
+    model.save(path)
+    images = np.random.default_rng(7).uniform(0, 255, (3, 12, 10, 2)).astype(np.float32)
+    return path, images, np.asarray(model(images))
+
+
+def read_savedmodel(path: Path, images: np.ndarray) -> np.ndarray:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return np.asarray(loaded.signatures["serving_default"](pixels=images)["output_0"])
+
+
+def read_onnx(path: Path, images: np.ndarray) -> np.ndarray:
+    session = importlib.import_module("onnxruntime").InferenceSession(str(path))
+    return np.asarray(session.run(None, {"pixels": images})[0])
+
+
+def read_litert(path: Path, images: np.ndarray) -> np.ndarray:
+    import tensorflow as tf
+
+    runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner()
+    [found] = runner(pixels=images).values()
+    return np.asarray(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "read"),
+    [
+        ("savedmodel", "grouped_savedmodel", read_savedmodel),
+        ("onnx", "grouped.onnx", read_onnx),
+        ("litert", "grouped.tflite", read_litert),
+    ],
+)
+def test_an_exported_file_says_the_same(
+    kind: str, name: str, read: Any, network: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    if kind == "onnx":
+        pytest.importorskip("tf2onnx")
+        pytest.importorskip("onnxruntime")
+    path, images, wanted = network
+    assert inside(monkeypatch, "export", path, "--format", kind, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["file"] == name
+    assert document["network"] == "grouped"
+    assert 0 <= document["max_relative_difference"] <= document["bound"] == 1e-4
+    for part in (images, images[:1]):
+        np.testing.assert_allclose(read(Path(name), part), wanted[: len(part)], rtol=0, atol=1e-4)
+    assert document["bytes"] == sum(
+        p.stat().st_size for p in [Path(name), *Path(name).rglob("*")] if p.is_file()
+    )
+
+
+def test_a_run_is_fetched_from_its_store(tmp_path: Path, network: Any) -> None:
+    store = FakeStore(tmp_path)
+    run = store.run("some", "grouped", 1, {})
+    with pytest.raises(BadInput, match=f"export: no run {run} with a model.keras in sqlite"):
+        command.export(run, "savedmodel", None, store.uri)
+    store.client.log_artifact(run, str(network[0]))
+    out = tmp_path / "new" / "served"
+    done = command.export(run, "savedmodel", out, store.uri)
+    assert (out / "saved_model.pb").exists()
+    assert f"Wrote {out}" in command.text(done)
+    np.testing.assert_allclose(read_savedmodel(out, network[1]), network[2], rtol=0, atol=1e-4)
+    assert command.export(run, "savedmodel", out, store.uri)["file"] == str(out)  # written anew
+
+
+def test_a_file_that_differs_is_not_written(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def altered(path: Path) -> Any:
+        run = command._run_savedmodel(path)
+        return lambda images: run(images) * np.float32(1.001)
+
+    monkeypatch.setitem(command.RUNNERS, "savedmodel", altered)
+    with pytest.raises(FailedWork, match=r"differs from the original by 0.001 .*above 0.0001"):
+        command.export(str(network[0]), "savedmodel", None, STORE)
+    monkeypatch.setitem(
+        command.RUNNERS, "savedmodel", lambda path: lambda images: np.full((len(images), 3), np.nan)
+    )
+    with pytest.raises(FailedWork, match="differs from the original by nan"):
+        command.export(str(network[0]), "savedmodel", None, STORE)
+    assert not Path("grouped_savedmodel").exists()
+
+
+def test_a_converter_that_fails_is_one_line(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*words: Any, **more: Any) -> None:
+        raise RuntimeError("no kernel for it\nand a page more")
+
+    monkeypatch.setattr(keras.Model, "export", fails)
+    with pytest.raises(FailedWork, match=r"^export: litert of grouped: no kernel for it$"):
+        command.export(str(network[0]), "litert", None, STORE)
+
+
+def test_a_missing_library_names_the_extra(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"needs tf2onnx, onnx, onnxruntime; .*ilsvrc-suite\[export"):
+        command.export(str(network[0]), "onnx", None, STORE)
+
+
+def test_what_cannot_be_checked_or_run_is_refused(tmp_path: Path) -> None:
+    small = {"input_shape": (16, 16, 1), "classes": 3}
+    path = tmp_path / "drops.keras"
+    deployed(models.build("mlp", **small, dropout=0.5, monte_carlo=True)).save(path)
+    with pytest.raises(BadInput, match="mlp drops at inference"):
+        command.export(str(path), "savedmodel", None, STORE)
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = deployed(models.build("mlp", **small))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    path = tmp_path / "mixed.keras"
+    mixed.save(path)
+    with pytest.raises(BadInput, match="mlp computes in mixed_bfloat16, which litert runtimes"):
+        command.export(str(path), "litert", None, STORE)
+    assert command.export(str(path), "savedmodel", None, STORE)["bound"] == 2e-2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.keras"], "nowhere.keras: no such file"),
+        (["bad.keras"], "bad.keras: no Keras model that can be loaded"),
+        (["GOOD", "--format", "torch"], "expected savedmodel, onnx, litert. Received: torch"),
+        (["GOOD", "--format", "litert", "--out", "x.bin"], "a litert file ends in .tflite"),
+        (["GOOD", "--out", "."], "is a folder with other things in it"),
+        (["GOOD", "--out", "bad.keras"], "is a file, and a SavedModel is a folder"),
+        (["GOOD", "data.source=digits"], "takes tracking.uri=... only"),
+    ],
+)
+def test_bad_requests_are_one_line(
+    words: list[str], message: str, network: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    Path("bad.keras").write_text("nothing")
+    Path("other").write_text("")
+    given = [str(network[0]) if word == "GOOD" else word for word in words]
+    assert inside(monkeypatch, "export", *given) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert "\n" not in said

@@ -1,0 +1,229 @@
+"""A run in the model registry: loaded by Keras, loaded with its preprocessing, and served."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import TINY, inside
+from PIL import Image
+
+from experiments.config import settings
+from experiments.errors import BadInput
+from experiments.evaluation import predict
+from experiments.inference import registered_model, served_model
+from experiments.runs.train import train
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a trained run in its store, registered, and two pictures."""
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    inline = {"launch": {"executor": "inline"}, "tracking": {"uri": uri}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_id = train(settings.parse(TINY | inline), quiet=True)["run_id"]
+        pixels = np.random.default_rng(1).integers(0, 256, (40, 56, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "a.png")
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        Image.fromarray(pixels[:30]).save(folder / "b.jpg", exif=turned)
+        done = registered_model.register(run_id, "digits", uri)
+    files = [str(folder / name) for name in ("a.png", "b.jpg")]
+    expected = predict.predict(run_id, files, [f"tracking.uri={uri}"], quiet=True)
+    return folder, uri, run_id, done, files, [row["predictions"] for row in expected]
+
+
+@pytest.fixture
+def store(place, monkeypatch):
+    """The store as a user names it to MLflow; not to the process for good."""
+    import mlflow
+
+    mlflow.set_tracking_uri(place[1])
+    yield place[1]
+    mlflow.set_tracking_uri(None)
+
+
+def test_registering_leaves_mlflows_own_store_alone(place):
+    assert os.environ.get("MLFLOW_TRACKING_URI") != place[1]
+    assert {path.name for path in (place[0] / "mlruns").iterdir()} == {"tiny"}
+
+
+def test_keras_loads_it_with_its_signature(place, store):
+    import mlflow.keras
+    from mlflow.models import get_model_info
+
+    from experiments.inference.loading import load
+
+    uri = place[3]["keras"]["uri"]
+    model = mlflow.keras.load_model(uri)
+    images = np.random.default_rng(2).uniform(0, 255, (3, 16, 16, 1)).astype(np.float32)
+    [kept] = load([place[2]], settings.parse({"tracking": {"uri": store}}))
+    np.testing.assert_array_equal(model(images), kept.model(images))
+    signature = get_model_info(uri).signature
+    assert signature.inputs.inputs[0].shape == (-1, 16, 16, 1)
+    assert signature.outputs.inputs[0].shape == (-1, 10)
+    version = mlflow.MlflowClient().get_model_version("digits", "1")
+    assert version.run_id == place[2]
+    assert version.tags["architecture"] == "lenet5"
+
+
+def test_served_model_says_what_predict_says_of_bytes_and_base64(place, store):
+    import mlflow.pyfunc
+    import pandas as pd
+
+    loaded = mlflow.pyfunc.load_model(place[3]["served"]["uri"])
+    pictures = [Path(file).read_bytes() for file in place[4]]
+    answers = loaded.predict(pd.DataFrame({"image": pictures}))
+    for answer, expected in zip(answers, place[5], strict=True):
+        assert answer["labels"] == [each["label"] for each in expected]
+        wanted = [each["probability"] for each in expected]
+        np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-3)
+        assert answer["label"] == answer["labels"][0]
+    folder = Path(mlflow.artifacts.download_artifacts(place[3]["served"]["uri"]))
+    network = served_model._load_pyfunc(str(folder / "data" / "served"))
+    text = [base64.b64encode(picture).decode() for picture in pictures]
+    assert network.predict(pd.DataFrame({"image": text})) == answers
+    [few] = loaded.predict(pd.DataFrame({"image": pictures[:1]}), params={"top": 2})
+    assert len(few["labels"]) == 2
+
+
+def test_what_is_no_picture_is_refused_by_its_row(place, tmp_path):
+    import pandas as pd
+
+    served_model.write(
+        tmp_path / "served",
+        next((place[0] / ".ilsvrc").rglob("model.keras")),
+        list("0123456789"),
+        crop_fraction=1.0,
+        gives_probabilities=False,
+        max_pixels=40 * 56 - 1,
+    )
+    network = served_model._load_pyfunc(str(tmp_path / "served"))
+    large, small = (Path(file).read_bytes() for file in place[4])
+    for bad, said in (
+        (b"GIF89a", "image 1: .* not JPEG or PNG"),
+        ("%%%", "image 1: expected a JPEG"),
+        (small[:400], "image 1: .*truncated"),
+        (large, "image 1: 40 x 56 pixels.*at most 2239"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            network.predict(pd.DataFrame({"image": [small, bad]}))
+
+
+def test_mlflow_serves_it_over_http(place, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    command += ["-m", place[3]["served"]["uri"], "--host", "127.0.0.1", "--port", str(port)]
+    # MLflow starts uvicorn by its name, and a virtual environment need not be activated.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    with open(tmp_path / "log", "wb") as log:
+        server = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=os.environ | {"MLFLOW_TRACKING_URI": place[1], "PATH": path},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            if asked(f"{url}/ping") is not None:
+                break
+            time.sleep(0.2)
+        pictures = [base64.b64encode(Path(file).read_bytes()).decode() for file in place[4]]
+        body = {"dataframe_split": {"columns": ["image"], "data": [[each] for each in pictures]}}
+        answers = asked(f"{url}/invocations", body)["predictions"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(server.pid, signal.SIGKILL)  # the server and its workers
+        server.wait()
+    assert [a["label"] for a in answers] == [e[0]["label"] for e in place[5]]
+    for answer, expected in zip(answers, place[5], strict=True):
+        assert answer["probability"] == pytest.approx(expected[0]["probability"], abs=1e-3)
+
+
+def asked(url, body=None):
+    """The JSON of an answer, or its text; None where nobody answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(request, timeout=60) as answer:
+            text = answer.read().decode()
+    except urllib.error.HTTPError as error:
+        pytest.fail(error.read().decode())
+    except (ConnectionError, urllib.error.URLError):
+        return None
+    return json.loads(text) if text.strip() else text
+
+
+def test_the_run_names_its_data(place, store):
+    import mlflow
+
+    [given] = mlflow.get_run(place[2]).inputs.dataset_inputs
+    assert given.dataset.name == "digits"
+    tags = mlflow.get_run(place[2]).data.tags
+    of_source, _, of_split = given.dataset.digest.partition("-")
+    assert tags["source_fingerprint"].startswith(of_source)
+    assert len(of_source) >= 16
+    assert len(of_split) >= 8
+    profile = json.loads(given.dataset.profile)
+    assert profile["images"] == {"train": 272, "val": 359, "test": 359}
+    assert profile["split"]["seed"] == 1
+    assert mlflow.data.get_source(given).to_dict() == {"tags": {"ilsvrc.source": "digits"}}
+
+
+def test_the_run_keeps_accuracy_by_class_as_a_table(place, store):
+    import mlflow
+
+    run = mlflow.get_run(place[2])
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
+        {"path": "per_class.json", "type": "table"}
+    ]
+    client = mlflow.MlflowClient()
+    table = client.load_table(run.info.experiment_id, "per_class.json", [place[2]])
+    assert [str(name) for name in table["class"]] == list("0123456789")
+    assert table["images"].sum() == 359
+    whole = (table["top1"] * table["images"]).sum() / 359
+    assert whole == pytest.approx(run.data.metrics["test_top1"])
+
+
+@pytest.mark.parametrize(
+    ("run_id", "name", "said"),
+    [("0" * 32, "a", "no such run"), ("x.keras", "a", "32 hex"), (None, "a/b", "NAME: expected")],
+)
+def test_bad_input_is_refused(place, run_id, name, said):
+    with pytest.raises(BadInput, match=said):
+        registered_model.register(run_id or place[2], name, place[1])
+
+
+def test_command_prints_how_it_is_used(place, monkeypatch, capsys):
+    done = {
+        "run_id": "r",
+        "store": "sqlite:///x.db",
+        **{k: place[3][k] for k in ("keras", "served")},
+    }
+    monkeypatch.setattr(registered_model, "register", lambda run_id, name, uri: done)
+    assert inside(monkeypatch, "register", "r", "digits") == 0
+    printed = capsys.readouterr().out
+    assert "mlflow models serve -m models:/digits-served/1" in printed
+    assert "mlflow.keras.load_model('models:/digits/1')" in printed
+    assert "sqlite:///x.db" in printed

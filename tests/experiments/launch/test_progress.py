@@ -1,0 +1,41 @@
+"""What a person reads while runs go on, where there is no terminal to draw in."""
+
+from __future__ import annotations
+
+from experiments.config import settings
+from experiments.jobs.job import Outcome
+from experiments.jobs.plan import prepare
+from experiments.launch.progress import Display
+
+EPOCH = {"train_loss": 0.5, "val_loss": 0.25, "val_top1": 0.9123, "learning_rate": 0.1}
+
+
+def job():
+    return prepare(settings.parse({"train": {"epochs": 3}})).job(("cell", 0))
+
+
+def test_one_line_an_epoch_and_one_a_run(capsys):
+    work = job()
+    with Display(2, every_epoch=True) as display:
+        display.event(work, {"kind": "begin"})
+        display.event(work, {"kind": "progress", "step": 1, "steps": 51})
+        display.event(work, {"kind": "epoch", "epoch": 1, "values": EPOCH})
+        display.event(work, {"kind": "note", "text": "4 layers copied"})
+        display.end(work, Outcome(work.path, "finished", scores={"test_top1": 0.955}))
+        display.end(work, Outcome(work.path, "failed", error="the loss became NaN"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == "epoch 1/3  train loss 0.500, val loss 0.250, val top-1 91.23%"
+    assert lines[1] == "lenet5 seed 1: 4 layers copied"
+    assert lines[2].startswith("[1/2] lenet5 seed 1: finished, test top-1 95.50% (")
+    assert lines[3].startswith("[2/2] lenet5 seed 1: failed, the loss became NaN (")
+
+
+def test_a_sweep_says_one_line_a_run_only(capsys):
+    work = job()
+    with Display(1) as display:
+        display.event(work, {"kind": "begin"})
+        display.event(work, {"kind": "epoch", "epoch": 1, "values": EPOCH})
+        display.end(work, Outcome(work.path, "finished", scores={"val_top1": 0.5}))
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,189 @@
+"""Update rules: each against its formula in NumPy, with L2 decay where it belongs."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from experiments.config.train import Optimizer
+from experiments.optimization import optimizers
+from experiments.optimization.optimizers import Averages
+
+START = np.array([[1.0, -2.0], [0.5, 4.0]], "float32")
+
+GRADIENTS = [np.array([[0.1, 0.2], [-0.3, 0.4]], "float32"), np.full((2, 2), 0.5, "float32")]
+
+LR, WD = 0.1, 0.01
+
+
+def network():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.layers[0].kernel.assign(START)
+    model.layers[0].bias.assign([1.0, 1.0])
+    return model
+
+
+def updated(**settings):
+    """Kernel and bias after the two gradients; the bias has zero gradient, so only decay moves."""
+    model = network()
+    rule = optimizers.build(Optimizer(learning_rate=LR, weight_decay=WD, **settings), model)
+    for gradient in GRADIENTS:
+        rule.apply([keras.ops.convert_to_tensor(gradient), keras.ops.zeros(2)])
+    return [np.asarray(w) for w in model.get_weights()]
+
+
+def sgd(w, gradients, momentum, nesterov):
+    v = np.zeros_like(w)
+    for g in gradients:
+        g = g + WD * w
+        v = momentum * v - LR * g
+        w = w + (momentum * v - LR * g if nesterov else v)
+    return w
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_l2_in_the_gradient(momentum, nesterov):
+    kernel, bias = updated(name="sgd", momentum=momentum, nesterov=nesterov)
+    expected = sgd(START, GRADIENTS, momentum, nesterov and momentum > 0)
+    assert kernel == pytest.approx(expected, rel=1e-5)
+    assert bias.tolist() == [1.0, 1.0]
+
+
+def test_decay_all_reaches_biases():
+    _, bias = updated(name="sgd", momentum=0.0, decay="all")
+    assert bias == pytest.approx(np.full(2, (1 - LR * WD) ** 2), rel=1e-6)
+
+
+def test_adagrad():
+    kernel, _ = updated(name="adagrad")
+    w, total = START, np.full_like(START, 0.1)
+    for g in GRADIENTS:
+        g = g + WD * w
+        total = total + g * g
+        w = w - LR * g / np.sqrt(total + 1e-7)
+    assert kernel == pytest.approx(w, rel=1e-5)
+
+
+def test_rmsprop():
+    kernel, _ = updated(name="rmsprop", momentum=0.0, rho=0.9)
+    w, mean = START, np.zeros_like(START)
+    for g in GRADIENTS:
+        g = g + WD * w
+        mean = 0.9 * mean + 0.1 * g * g
+        w = w - LR * g / np.sqrt(mean + 1e-7)
+    assert kernel == pytest.approx(w, rel=1e-5)
+
+
+def adam(w, gradients, coupled):
+    m = v = np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        if coupled:
+            g = g + WD * w
+        else:
+            w = w - LR * WD * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w = w - LR * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-7)
+    return w
+
+
+@pytest.mark.parametrize(("name", "coupled"), [("adam", True), ("adamw", False)])
+def test_adam_couples_decay_and_adamw_does_not(name, coupled):
+    kernel, bias = updated(name=name)
+    assert kernel == pytest.approx(adam(START, GRADIENTS, coupled), rel=1e-4)
+    assert bias.tolist() == [1.0, 1.0]
+
+
+LARGE = [
+    (np.array([[3.0, -4.0], [0.1, 12.0]], "float32"), np.array([0.5, -2.0], "float32")),
+    (np.array([[0.1, 0.2], [0.0, 0.2]], "float32"), np.array([0.1, 0.1], "float32")),
+]
+
+NORMS = [np.sqrt(sum((g**2).sum() for g in pair)) for pair in LARGE]
+
+BOUNDED = {
+    "norm": lambda g, at, c: g * min(1, c / np.sqrt((g**2).sum())),
+    "global_norm": lambda g, at, c: g * min(1, c / NORMS[at]),
+    "value": lambda g, at, c: np.clip(g, -c, c),
+}
+
+
+@pytest.mark.parametrize("kind", BOUNDED)
+def test_gradients_are_clipped_before_decay_enters_them(kind):
+    """By a bound, and by another one set later; the second gradient is within it, and stays."""
+    model = network()
+    settings = [
+        Optimizer(learning_rate=LR, momentum=0.0, weight_decay=WD, clip={kind: bound})
+        for bound in (9.0, 1.5)
+    ]
+    rule = optimizers.build(settings[0], model)
+    kernel, bias = START, np.ones(2)
+    for own in settings:
+        optimizers.assign(rule, own)
+        bound = getattr(own.clip, kind)
+        for at, pair in enumerate(LARGE):
+            rule.apply([keras.ops.convert_to_tensor(g) for g in pair])
+            clip = BOUNDED[kind]
+            kernel = kernel - LR * (clip(pair[0], at, bound) + WD * kernel)
+            bias = bias - LR * clip(pair[1], at, bound)
+    assert model.get_weights()[0] == pytest.approx(kernel, rel=1e-5)
+    assert model.get_weights()[1] == pytest.approx(bias, rel=1e-5)
+
+
+def test_one_bound_is_enough():
+    for given in ({}, {"norm": 1.0, "value": 2.0}):
+        with pytest.raises(ValueError, match="expected one of norm, global_norm and value"):
+            Optimizer(clip=given)
+
+
+@pytest.mark.parametrize("warmup", [False, True])
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_averages_of_the_weights(name, warmup):
+    """By their formula from what the weights were, bounded in length; another momentum later."""
+    model = network()
+    kernel = model.layers[0].kernel
+    kernel.constraint = keras.constraints.MaxNorm(2.0)
+    settings = [
+        Optimizer(name=name, learning_rate=LR, ema={"momentum": momentum, "warmup": warmup})
+        for momentum in (0.6, 0.2)
+    ]
+    rule = optimizers.build(settings[0], model)
+    expected = None
+    for n in range(1, 9):
+        own = settings[n > 6]
+        optimizers.assign(rule, own)
+        rule.apply([keras.ops.convert_to_tensor(GRADIENTS[n % 2]), keras.ops.ones(2)])
+        now = np.asarray(kernel)
+        momentum = min(own.ema.momentum, n / (n + 9)) if warmup else own.ema.momentum
+        expected = now if expected is None else momentum * expected + (1 - momentum) * now
+        assert np.asarray(rule.averages[0]) == pytest.approx(expected, rel=1e-5)
+    assert np.abs(expected - now).max() > 1e-3
+
+    held = [np.asarray(v) for v in (*model.weights, *rule.averages)]
+    averages = Averages(rule, model.trainable_variables)
+    with averages.shown():
+        for weight, average in zip(model.weights, held[2:], strict=True):
+            np.testing.assert_array_equal(np.asarray(weight), average)
+    for variable, value in zip((*model.weights, *rule.averages), held, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable), value)
+
+
+def test_before_the_first_update_there_are_no_averages():
+    model = network()
+    rule = optimizers.build(Optimizer(ema={}), model)
+    with Averages(rule, model.trainable_variables).shown():
+        np.testing.assert_array_equal(model.get_weights()[0], START)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw"])
+def test_initial_state_goes_back_to_as_built(name):
+    model = network()
+    rule = optimizers.build(Optimizer(name=name, ema={}), model)
+    before = [np.asarray(v).copy() for v in rule.variables]
+    state = optimizers.InitialState(rule)
+    rule.apply([keras.ops.ones((2, 2)), keras.ops.ones(2)])
+    assert any((np.asarray(v) != b).any() for v, b in zip(rule.variables, before, strict=True))
+    state.restore()
+    for variable, value in zip(rule.variables, before, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable), value)

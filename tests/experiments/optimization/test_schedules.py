@@ -1,0 +1,74 @@
+"""Learning-rate schedules against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from experiments.config.data import Data
+from experiments.config.schema import Config
+from experiments.config.train import Optimizer, Schedule, Train
+from experiments.optimization.schedules import Plateau, base_rate, learning_rate
+
+
+def rates(schedule, steps_per_epoch=10, epochs=4, base=0.1):
+    total = steps_per_epoch * epochs
+    return [learning_rate(schedule, base, s, steps_per_epoch, epochs) for s in range(total)]
+
+
+def test_constant():
+    assert set(rates(Schedule())) == {0.1}
+
+
+def test_warmup_is_linear_and_ends_at_the_base():
+    got = rates(Schedule(warmup_epochs=1.0))
+    assert got[:10] == pytest.approx([0.1 * (i + 1) / 10 for i in range(10)])
+    assert set(got[9:]) == {0.1}
+
+
+def test_step_divides_at_the_milestones():
+    got = rates(Schedule(name="step", milestones=(0.5, 0.75), factor=0.1))
+    assert got == pytest.approx([0.1] * 20 + [0.01] * 10 + [0.001] * 10)
+
+
+def test_cosine_falls_from_base_to_the_floor_after_the_warmup():
+    got = rates(Schedule(name="cosine", warmup_epochs=1.0, final_fraction=0.1))
+    assert got[10] == pytest.approx(0.1)
+    assert got[25] == pytest.approx(0.055)
+    last = 0.01 + 0.09 * 0.5 * (1 + math.cos(math.pi * 29 / 30))
+    assert got[-1] == pytest.approx(last)
+
+
+def test_plateau_divides_after_patience_epochs_without_a_better_loss():
+    plateau = Plateau(Schedule(name="plateau", patience=2, factor=0.5))
+    scales = []
+    for loss in (1.0, 0.9, 0.95, 0.9, 0.8, 0.9, 0.9, 0.9, 0.9):
+        plateau.update(loss)
+        scales.append(plateau.scale)
+    assert scales == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+
+
+def test_other_schedules_do_not_hear_of_a_plateau():
+    plateau = Plateau(Schedule(name="cosine", patience=1))
+    plateau.update(1.0)
+    plateau.update(1.0)
+    assert plateau.scale == 1
+
+
+@pytest.mark.parametrize(
+    ("scaling", "reference", "expected"),
+    [("none", None, 0.1), ("linear", 256, 0.8), ("sqrt", 256, 0.1 * math.sqrt(8))],
+)
+def test_the_rate_scales_with_the_batch(scaling, reference, expected):
+    rule = Optimizer(
+        learning_rate=0.1, learning_rate_scaling=scaling, learning_rate_for_batch=reference
+    )
+    config = Config(data=Data(batch_size=2048), train=Train(optimizer=rule))
+    assert base_rate(config) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("key", "value"), [("scaling", "sqrt"), ("for_batch", 9)])
+def test_a_scaling_needs_its_batch_and_a_batch_its_scaling(key, value):
+    with pytest.raises(ValueError, match="learning_rate_scaling and learning_rate_for_batch go to"):
+        Optimizer(**{f"learning_rate_{key}": value})

@@ -1,0 +1,247 @@
+"""The report: facts from the store, sentences a reader needs, and a page that is all text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from fake_store import COSTS, FakeStore
+from typer.testing import CliRunner
+
+from experiments.cli import commands
+from experiments.comparison import compare
+from experiments.comparison.plots import learning_curves
+from experiments.errors import BadInput
+from experiments.reporting import page as report_html
+from experiments.reporting import report
+from experiments.reporting.caveats import caveats, chosen_by_validation
+from experiments.reporting.facts import gather
+from experiments.reporting.protocol import sentences
+
+EVIL = '<img src=x onerror="alert(1)">&'
+
+ORIGIN = {"git_commit": "c" * 40, "git_dirty": "true", "machine": "Linux x86_64, 2 cores",
+          "python": "3.12.1", "augment": "pad_and_crop(2)"}  # fmt: skip
+
+SETTINGS = {
+    "train__epochs": 10, "train__optimizer__learning_rate": 0.05, "train__optimizer__name": "sgd",
+    "validation__seed": 1, "data__train_images": 1000, "data__validation_images": 300,
+    "data__test_images": 300, "bench__latency_calls": 50,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = FakeStore(tmp_path_factory.mktemp("store"))
+    parent = store.sweep("history")
+    store.client.log_text(parent, "name: history\nsweep: {model.name: [nin]}\n", "config.yaml")
+    # the best by test is not the best by validation
+    for model, test, validation in (("nin", 0.9, 0.7), ("lenet5", 0.8, 0.85), (EVIL, 0.7, 0.6)):
+        for seed in (1, 2):
+            metrics = {"test_top1": test + seed / 100, "val_top1": validation, "macs": 1e6 * seed}
+            run = store.run("history", model, seed, metrics | COSTS | {"params": 1e5},
+                            tags=ORIGIN, **SETTINGS)  # fmt: skip
+            store.client.log_text(run, json.dumps({"keras": f"3.15.{seed}"}), "versions.json")
+    store.run("history", "vgg16", 1, {}, status="FAILED")
+    return store
+
+
+@pytest.fixture(scope="module")
+def found(store):
+    comparison = compare.compare(store.client, ["history"], test="auto")
+    facts = gather(store.client, comparison)
+    curves = learning_curves.fetch(store.client, comparison)
+    return comparison, facts, report_html.page(comparison, facts, curves)
+
+
+def test_facts_are_those_of_the_runs(found):
+    _, facts, _ = found
+    assert facts.runs == 6
+    assert facts.versions == {"keras": ["3.15.1", "3.15.2"]}
+    assert facts.tags["git_commit"] == ["c" * 40]
+    assert facts.settings["train.epochs"] == 10
+    assert "model.name" not in facts.settings
+    assert "seed" not in facts.settings
+    (data,) = facts.data
+    assert (data["source"], data["fingerprint"]) == ("digits", "fingerprint1")
+    assert (data["train"], data["test"]) == (1000, 300)
+    assert facts.train_seconds == 6 * COSTS["train_seconds"]
+    (command,) = facts.commands
+    assert command.words == "ilsvrc sweep history.yaml"
+    assert command.config.startswith("name: history")
+
+
+def test_caveats_name_what_is_to_be_doubted(found):
+    comparison, facts, page = found
+    text = "\n".join(caveats(comparison, facts))
+    for part in (
+        "6 of 6 runs were made with uncommitted changes",
+        "ranked by that test",
+        "A standard deviation of 2 values",
+        "different versions of keras (3.15.1, 3.15.2)",
+        "1 failed",
+        "All architectures share one recipe",
+        # 274.5 rounds to 274 of 300: bootstrap over images
+        "300 test images: a top-1 of 91.5 %",
+    ):
+        assert part in text
+    assert "One seed each" not in text
+    assert chosen_by_validation(comparison)["name"] == "lenet5"
+    assert "Chosen by validation: lenet5" in page
+
+
+def test_protocol_reads_as_a_methods_section(found):
+    comparison, facts, _ = found
+    text = "\n".join(sentences(comparison, facts))
+    for part in ("1,000 training, 300 validation and 300 test", "10 epochs", "sgd at 0.05",
+                 "pad_and_crop(2)", "split seed 1", "last epoch", "median of 50 calls",
+                 "sample standard deviation over seeds"):  # fmt: skip
+        assert part in text
+
+
+def test_protocol_tells_of_what_updates_have_that_most_have_not(found):
+    comparison, facts, _ = found
+    assert "clipped" not in "\n".join(sentences(comparison, facts))
+    special = {
+        "train.accumulate": 4,
+        "train.optimizer.learning_rate_scaling": "sqrt",
+        "train.optimizer.learning_rate_for_batch": 256,
+        "train.optimizer.clip.norm": None,
+        "train.optimizer.clip.global_norm": 2.0,
+        "train.optimizer.ema.momentum": 0.99,
+        "train.optimizer.ema.warmup": True,
+    }
+    told = "\n".join(sentences(comparison, replace(facts, settings=facts.settings | special)))
+    for part in ("rate as for batches of 256, sqrt scaling", "clipped to a global norm of 2.0",
+                 "averages of the weights, momentum 0.99, warmed up", "over 4 parts"):  # fmt: skip
+        assert part in told
+
+
+class Reader(HTMLParser):
+    """What a browser makes of the page: texts of cells, and whether all that opens closes."""
+
+    VOID = ("meta", "br", "link", "img", "input")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.bad, self.rows, self.tags = [], [], [], []
+        self.cell = None
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.cell = ""
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.bad.append(tag)
+        if tag in ("td", "th"):
+            self.rows[-1].append(self.cell)
+            self.cell = None
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell += data
+
+
+def test_page_is_well_formed_and_what_users_wrote_stays_text(found):
+    _, _, page = found
+    reader = Reader()
+    reader.feed(page)
+    assert reader.bad == []
+    assert reader.open == []
+    assert [tag for tag, _ in reader.tags if tag == "img"] == []
+    assert not any(name.startswith("on") for _, attributes in reader.tags for name in attributes)
+    assert any(EVIL in cell for cells in reader.rows for cell in cells)
+    for tag, attributes in reader.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith("#"), (tag, attributes)
+    addresses = set(re.findall(r"https?://[^\"\s<]*", page))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "@media print" in page
+
+
+def test_table_points_and_sections_are_all_there(found):
+    comparison, _, page = found
+    reader = Reader()
+    reader.feed(page)
+    head, *rows = reader.rows[:4]
+    assert head[:3] == ["●", "model", "n"]
+    assert [cells[1] for cells in rows] == ["nin", "lenet5", EVIL]
+    assert rows[0][head.index("test top-1 %")] == "91.5 ± 0.7"
+    shown = page[: page.index("<template")]
+    assert shown.count('class="point"') == len(comparison.rows)
+    axes = [a["data-axis"] for tag, a in reader.tags if tag == "template"]
+    assert axes == ["macs", "params", "latency", "memory", "images_per_second"]
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles[:2] == ["Results", "Accuracy against cost"]
+    assert titles[-4:] == ["What was run on what", "Protocol", "Caveats", "To repeat it"]
+    assert f"git checkout {'c' * 40}" in page
+    assert "ilsvrc report history --out report.html" in page
+    single = [cells for cells in reader.rows if len(cells) == 5 and cells[0] == "nin"]
+    assert [(cells[1], cells[3]) for cells in single] == [("1", "91.00"), ("2", "92.00")]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("40.6 M", "40600000"),
+        ("270 k", "270000"),
+        ("97.4 ± 0.3", "97.4"),
+        ("< 0.001 *", "0.001"),
+        ("resnet20", "resnet20"),
+        ("3x3 stack", "3"),
+        ("●", "0"),
+        ("–", ""),
+        ("", ""),
+    ],
+)
+def test_cells_are_ordered_by_their_number(text, key):
+    assert report_html.sort_key(text) == key
+
+
+def test_command_writes_the_page_and_takes_the_options_of_compare(store, tmp_path):
+    out = tmp_path / "new" / "page.html"
+    words = ["report", "history", "--uri", store.uri, "--where", "model.name=nin", "--out"]
+    done = CliRunner().invoke(commands.app, [*words, str(out)])
+    assert done.exit_code == 0, done.output
+    page = out.read_text()
+    assert "history (model.name=nin)" in page
+    assert "--where model.name=nin" in page
+    assert page.count('data-name="nin"') == 1 + 5  # shown, and kept for each axis
+    assert "lenet5" not in page
+    with pytest.raises(BadInput, match="--out"):
+        report.run(store.uri, ["history"], tmp_path / "new" / "page.html" / "below")
+
+
+def test_trials_have_their_versions_and_command_from_their_search(store):
+    parent = store.client.create_run(
+        store.experiment("searched"), tags={"level": "search"}, run_name="search"
+    ).info.run_id
+    store.client.log_text(parent, "name: searched\n", "config.yaml")
+    store.client.log_text(parent, '{"keras": "3.15.9"}', "versions.json")
+    for rate in (0.1, 0.2):
+        store.run(
+            "searched", "mlp", 1, {"val_top1": rate}, level="trial",
+            tags={"mlflow.parentRunId": parent}, train__optimizer__learning_rate=rate,
+        )  # fmt: skip
+    comparison = compare.compare(store.client, ["searched"], level="trial")
+
+    facts = gather(store.client, comparison)
+
+    assert facts.versions == {"keras": ["3.15.9"]}
+    assert [command.words for command in facts.commands] == ["ilsvrc search searched.yaml"]
+    page = report_html.page(comparison, facts, {})
+    assert "No row has both a top-1 and a cost" in page
+    assert "ilsvrc compare searched --level trial --out comparison" in page
+    assert "<dd>digits</dd>" in page

@@ -1,0 +1,44 @@
+"""Every shipped sweep runs as it is: each of its cells can be planned and built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import experiments.configs
+import models
+from experiments.config import settings
+from experiments.runs import sweep
+
+FOLDER = Path(experiments.configs.__file__).parent
+
+CONFIGS = sorted(
+    path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml") if settings.load(path).sweep
+)
+
+
+def test_the_ablations_are_all_there() -> None:
+    assert {path.stem for path in CONFIGS} == {
+        "quickstart", "history", "autoencoders", "activations", "dense_vs_conv", "depth",
+        "inception_modules", "initializers", "kernels", "layerwise_pretraining", "normalizations",
+        "regularizers", "training_size", "warm_start",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_cell_can_be_planned_and_built(path: Path) -> None:
+    config = settings.load(FOLDER / path)
+
+    cells = list(sweep.plan_cells(config, str(path)))
+
+    assert config.name == path.stem
+    assert len(cells) > 1
+    for cell in cells:
+        network = cell.plan.config.model
+        models.outline(
+            network.name,
+            input_shape=cell.plan.input_shape,
+            classes=cell.plan.classes,
+            **network.options,
+        )

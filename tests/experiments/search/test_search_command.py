@@ -1,0 +1,582 @@
+"""`ilsvrc search` and `nested` on real networks, in this process: JSON, store, resume, refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import inside
+from mlflow import MlflowClient
+
+import pipelines
+from experiments.config import settings
+from experiments.errors import BadInput, Stopped
+from experiments.fitting import fit
+from experiments.fitting import fit as experiments_fitting_fit
+from experiments.fitting.fit import attempt
+from experiments.search import run as search
+from experiments.search.plots import pictures
+from experiments.search.report import text, top
+from experiments.search.run import nested
+from experiments.search.tracking import SearchRuns
+from experiments.tracking import lock
+from experiments.tracking.search_journal import results
+from experiments.tracking.status import status
+
+BASE = {
+    "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},
+    "model": {"name": "mlp"},
+    "train": {"epochs": 1, "loss": {"name": "mean_squared_error"}},
+    "launch": {"executor": "inline"},
+    "bench": {"latency_calls": 2, "throughput_batches": 1},
+}
+
+RATES = [0.05, 1e30, 0.02]  # the second one fails
+
+SEARCH = {"strategy": "grid", "space": {"train.optimizer.learning_rate": RATES}, "refit": True}
+
+
+def uri():
+    """The store of this folder; MLflow keeps one connection for a relative path wherever it is."""
+    return f"sqlite:///{Path.cwd()}/mlflow.db"
+
+
+def config(name="s", *words, **sections):
+    document = {
+        "tracking": {"save_model": "none", "uri": uri()},
+        "name": name, "validation": {"folds": 2}, "search": SEARCH, **BASE, **sections,
+    }  # fmt: skip
+    return settings.parse(settings.override(document, words))
+
+
+def go(made, fresh=False):
+    return search.search(made, "s.yaml", fresh=fresh)
+
+
+def without_times(result):
+    """What must be equal however often a search was stopped and continued."""
+    copied = json.loads(json.dumps(result))
+    for row in [copied, *copied["trials"], copied.get("best") or {}]:
+        for key in ("seconds", "tracking_seconds", "state", "run_id"):
+            row.pop(key, None)
+    for row in (*copied.get("outer", ()), copied.get("refit") or {}):
+        row.pop("run_id", None)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A store without runs; a copy saves making its tables."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_store(own_folder, empty_store, monkeypatch):
+    monkeypatch.setattr(pictures, "write", lambda *_: [])  # seconds; `done` has them
+    shutil.copyfile(empty_store, own_folder / "mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, empty_store):
+    """A folder where a search has ended, and its JSON."""
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copyfile(empty_store, folder / "mlflow.db")
+    with contextlib.chdir(folder):
+        return folder, go(config())
+
+
+@pytest.fixture
+def here(done, monkeypatch):
+    """That search, from inside its folder."""
+    monkeypatch.chdir(done[0])
+    return done[1]
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    """Its state alone in a folder of its own, without a store; the journal's path."""
+    shutil.copytree(done[0] / ".ilsvrc", tmp_path / ".ilsvrc")
+    return tmp_path / Path(done[1]["state"]) / "journal.jsonl"
+
+
+def test_the_json_says_what_was_tried_and_what_is_best(here):
+    assert here["strategy"] == "grid"
+    assert here["status"] == "finished"
+    assert [trial["number"] for trial in here["trials"]] == [0, 1, 2]
+    assert [trial["status"] for trial in here["trials"]] == ["finished", "failed", "finished"]
+    first, failed, last = here["trials"]
+    assert first["hyperparameters"] == {"train.optimizer.learning_rate": 0.05}
+    assert first["score"] == pytest.approx(np.mean(first["scores"]))
+    assert first["val_top1"] == first["score"]
+    assert first["std"] == pytest.approx(np.std(first["scores"], ddof=1))
+    assert len(first["scores"]) == 2
+    assert "learning_rate" in failed["error"]
+    assert failed["score"] is None
+    assert failed["scores"] == [None, None]
+    assert here["best"] == max((first, last), key=lambda trial: trial["score"])
+    assert here["fits"] == {"planned": 7, "done": 6, "failed": 1, "saved": 0}
+    assert 0 < here["refit"]["test_top1"] <= 1
+    assert here["tracking_seconds"] < here["seconds"]
+    assert top(here, 1) == [here["best"]]
+    assert results("s") == {**here, "tracking_seconds": results("s")["tracking_seconds"]}
+    assert "trained on the whole learning set" in text(here)
+
+
+def test_the_store_has_a_parent_a_run_a_trial_and_the_refit(here):
+    client = MlflowClient(uri())
+    parent = client.get_run(here["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["level"] == "search"
+    assert parent.data.params["search.strategy"] == "grid"
+    assert parent.data.params["validation.folds"] == "2"
+    [given] = [one.dataset for one in parent.inputs.dataset_inputs]
+    assert given.digest == parent.data.tags["source_fingerprint"][:36]
+    assert json.loads(given.profile) == {"num_rows": 1797}
+    assert parent.data.metrics["val_top1"] == here["best"]["score"]
+    assert parent.data.metrics["test_top1"] == here["refit"]["test_top1"]
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{here['run_id']}'"
+    )
+    by_path = {run.data.tags["path"]: run for run in children}
+    assert set(by_path) == {"trial/0", "trial/1", "trial/2", "refit"}
+    assert [by_path[f"trial/{n}"].info.status for n in range(3)] == [
+        "FINISHED", "FAILED", "FINISHED",
+    ]  # fmt: skip
+    trial = by_path["trial/0"]
+    assert trial.data.tags["level"] == "trial"
+    assert trial.data.params["train.optimizer.learning_rate"] == "0.05"
+    assert trial.data.metrics["val_top1"] == here["trials"][0]["score"]
+    assert trial.data.metrics["val_top1_std"] == here["trials"][0]["std"]
+    history = client.get_metric_history(trial.info.run_id, "fold_val_top1")
+    assert {m.step: m.value for m in history} == dict(enumerate(here["trials"][0]["scores"]))
+    assert "val_loss" in trial.data.metrics
+    assert "learning_rate" in by_path["trial/1"].data.tags["error"]
+    refit = by_path["refit"]
+    assert refit.info.run_id == here["refit"]["run_id"]
+    assert refit.data.tags["level"] == "refit"
+    assert refit.data.metrics["test_top1"] == here["refit"]["test_top1"]
+    hashes = {run.data.tags["group_hash"] for run in (trial, by_path["trial/2"])}
+    assert len(hashes) == 2
+    names = {file.path for file in client.list_artifacts(here["run_id"])}
+    assert {"config.yaml", "folds.csv", "trials.csv", "result.json", "plots"} <= names
+    plots = {file.path for file in client.list_artifacts(here["run_id"], "plots")}
+    assert {"plots/parallel.png", "plots/search.html"} <= plots
+
+
+def test_the_flat_table_has_a_row_a_fold(here):
+    with (Path(here["state"]) / "folds.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["trial"], row["fold"]) for row in rows] == [
+        ("0", "0"), ("0", "1"), ("1", "0"), ("2", "0"), ("2", "1"),
+    ]  # fmt: skip
+    assert rows[0]["train.optimizer.learning_rate"] == "0.05"
+    assert float(rows[1]["score"]) == here["trials"][0]["scores"][1]
+    assert rows[2]["status"] == "failed"
+    assert "learning_rate" in rows[2]["error"]
+    assert {row["epochs"] for row in rows if row["status"] == "finished"} == {"1"}
+
+
+def test_again_trains_nothing_and_doubles_nothing(here, monkeypatch):
+    def never(job, emit):
+        raise AssertionError(job.path)
+
+    monkeypatch.setattr(experiments_fitting_fit, "attempt", never)
+    client = MlflowClient(uri())
+    [experiment] = [e for e in client.search_experiments() if e.name == "s"]
+    before = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+    again = go(config())
+    assert without_times(again) == without_times(here)
+    assert again["run_id"] == here["run_id"]
+    assert {run.info.run_id for run in client.search_runs([experiment.experiment_id])} == before
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_a_cut_journal_continues_to_the_same_result(here, copy, tmp_path, monkeypatch, kept):
+    """As after a kill: so many fits are journaled, half a line behind them, and no store."""
+    monkeypatch.chdir(tmp_path)
+    lines, ended = [], 0
+    for line in copy.read_text().splitlines():
+        ended += '"event": "ended"' in line
+        if ended > kept:
+            break
+        lines.append(line)
+    copy.write_text("\n".join(lines) + '\n{"event": "ended", "pa')
+    trained = []
+    real = attempt
+
+    def spy(job, emit):
+        trained.append(job.path)
+        return real(job, emit)
+
+    monkeypatch.setattr(experiments_fitting_fit, "attempt", spy)
+    again = go(config())
+    assert len(trained) == 6 - kept
+    assert without_times(again) == without_times(here)
+    client = MlflowClient(uri())
+    [experiment] = [e for e in client.search_experiments() if e.name == "s"]
+    paths = [r.data.tags["path"] for r in client.search_runs([experiment.experiment_id])]
+    assert sorted(paths) == ["refit", "search", "trial/0", "trial/1", "trial/2"]
+
+
+def test_another_search_of_the_name_is_refused_with_what_changed(here):
+    words = ("train.epochs=2", "search.space={train.optimizer.learning_rate: [0.1]}")
+    with pytest.raises(BadInput) as caught:
+        go(config("s", *words))
+    message = str(caught.value)
+    assert "train.epochs: 1 -> 2" in message
+    assert "search.space.train.optimizer.learning_rate: [0.05, 1e+30, 0.02] -> [0.1]" in message
+    assert "--fresh" in message
+    assert "\n" not in message
+    # what only says how far to go, or where, is no other search
+    go(config("s", "search.max_failures=9", "launch.workers=3", "bench.latency_calls=9"))
+
+
+def test_fresh_starts_apart(here, copy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    narrow = config("s", "search.space={train.optimizer.learning_rate: [0.05]}")
+    apart = go(narrow, fresh=True)
+    assert apart["state"] != here["state"]
+    assert without_times(apart)["best"] == without_times(here)["trials"][0]
+    second = go(narrow, fresh=True)
+    assert second["state"] == f"{apart['state']}-2"
+    assert without_times(second) == without_times(apart)
+    assert go(narrow)["state"] == second["state"]
+
+
+def test_other_proposals_than_the_journal_has_are_refused(here, copy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = '"settings": {"train.optimizer.learning_rate": 0.05}'
+    assert known in copy.read_text()
+    copy.write_text(copy.read_text().replace(known, known.replace("0.05", "0.06")))
+    with pytest.raises(BadInput, match=r"trial 0 was .*0.06.*keras .*--fresh"):
+        go(config())
+
+
+def test_a_second_start_is_refused_while_the_first_goes_on(here):
+    folder = Path(here["state"])
+    with lock.held(folder):
+        assert status("s")[0]["running"] == 0  # nothing is left to run
+        with pytest.raises(BadInput, match=r"in use by process \d+ on .*; wait"):
+            go(config())
+    assert lock.holder(folder) is None
+    assert go(config())["status"] == "finished"
+
+
+def test_status_counts_the_fits(here):
+    [row] = status("s")
+    assert (row["done"], row["failed"], row["left"], row["running"]) == (5, 1, 0, 0)
+
+
+def test_too_many_failures_end_it_with_exit_1(tmp_path, monkeypatch, capsys):
+    made = config(
+        "bad", "search.max_failures=2", "search.refit=false",
+        "search.space={train.optimizer.learning_rate: [1.0e+30, 2.0e+30, 0.05]}",
+    )  # fmt: skip
+    (tmp_path / "bad.json").write_text(made.model_dump_json())
+    assert inside(monkeypatch, "search", tmp_path / "bad.json", "--json") == 1
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["status"] == "failed"
+    assert result["best"] is None
+    assert "2 trials in a row failed, search.max_failures is 2: trial 0: " in result["error"]
+    assert "; trial 1: " in result["error"]
+    assert result["error"] in err
+    assert len(result["trials"]) == 2
+    [row] = status("bad")
+    assert row["failed"] == 2
+    # more patience goes on where it stopped
+    again = go(
+        config(
+            "bad",
+            "search.max_failures=3",
+            "search.refit=false",
+            search=made.model_dump(mode="json")["search"],
+        )
+    )
+    assert again["best"]["number"] == 2
+
+
+def test_a_budget_of_images_ends_it_and_a_larger_one_goes_on():
+    words = ("search.space={train.optimizer.learning_rate: [1.0e-6, 0.1]}",)
+    first = go(config("b", *words, "search.budget.images=200"))
+    assert first["budget"]["stopped_by"] == "images"
+    assert first["status"] == "finished"
+    assert [trial["status"] for trial in first["trials"]] == ["finished"]
+    assert first["budget"]["spent_images"] >= 200
+    assert go(config("b", *words, "search.budget.images=200"))["fits"] == first["fits"]
+    whole = go(config("b", *words))
+    assert whole["budget"]["stopped_by"] is None
+    assert [trial["status"] for trial in whole["trials"]] == ["finished"] * 2
+    # the winner is another one now, and so is the refit
+    assert (first["refit"]["trial"], whole["refit"]["trial"]) == (0, 1)
+    assert whole["refit"]["test_top1"] != first["refit"]["test_top1"]
+    again = go(config("b", *words))
+    assert again["refit"] == whole["refit"]
+    client = MlflowClient(uri())
+    run = client.get_run(first["refit"]["run_id"])
+    assert run.data.tags["superseded"] == "true"
+    assert "superseded" not in client.get_run(whole["refit"]["run_id"]).data.tags
+
+
+def test_a_spent_time_budget_starts_no_fit_and_says_so():
+    result = go(config("t", "search.budget.seconds=1.0e-9", "search.refit=false"))
+    assert result["status"] == "failed"
+    assert result["trials"] == []
+    assert "ended with its budget before any trial" in result["error"]
+    whole = go(config("t", "search.budget.seconds=600", "search.refit=false"))
+    assert whole["best"]["number"] in (0, 2)
+
+
+ONE = ("search.space={train.optimizer.learning_rate: [0.05, 0.1]}", "search.refit=false")
+
+
+def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
+    real, began = attempt, []
+
+    def stopped(job, emit):
+        began.append(job.path)
+        if len(began) == 3:
+            raise Stopped
+        return real(job, emit)
+
+    monkeypatch.setattr(experiments_fitting_fit, "attempt", stopped)
+    with pytest.raises(Stopped):
+        go(config("c", *ONE))
+    client = MlflowClient(uri())
+    [experiment] = [e for e in client.search_experiments() if e.name == "c"]
+    ended = {
+        run.data.tags["path"]: run.info.status
+        for run in client.search_runs([experiment.experiment_id])
+    }
+    assert ended == {"search": "KILLED", "trial/0": "FINISHED"}
+    result = go(config("c", *ONE))
+    assert client.get_run(result["run_id"]).info.status == "FINISHED"
+    assert result["fits"]["done"] == 4
+    assert began[2:] == [("trial", 1, "fold", fold) for fold in (0, 0, 1)]
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_a_long_trial_has_curves_while_it_runs_and_no_point_twice(folds, monkeypatch):
+    """The second trial is stopped in its second epoch, and made anew by the next start."""
+    monkeypatch.setattr("experiments.search.tracking.LIVE_SECONDS", 0.0)
+    client, seen, stops = MlflowClient(uri()), [], [True]
+    real = SearchRuns.point
+
+    def point(runs, path, fold, epoch, values, of):
+        real(runs, path, fold, epoch, values, of)
+        found = client.get_run(runs._live[path].run_id)
+        seen.append((path, found.info.status, found.data.tags["trial_status"]))
+        name = "val_top1" if fold is None else f"fold_{fold}_val_top1"
+        assert [m.step for m in client.get_metric_history(found.info.run_id, name)] == [
+            *range(1, epoch + 1)
+        ]
+        assert found.data.metrics[name] == values["val_top1"]
+        if (path, epoch) == ("trial/1", 2) and stops:
+            stops.clear()
+            raise Stopped
+
+    monkeypatch.setattr(SearchRuns, "point", point)
+    words = (*ONE, f"validation.folds={folds if folds > 1 else 'null'}", "train.epochs=3")
+    with pytest.raises(Stopped):
+        go(config("l", *words))
+    result = go(config("l", *words))
+    assert set(seen) == {(f"trial/{n}", "RUNNING", "running") for n in range(2)}
+    [experiment] = [e for e in client.search_experiments() if e.name == "l"]
+    found = client.search_runs([experiment.experiment_id])
+    made = {run.data.tags["path"]: run for run in found}
+    assert sorted(made) == ["search", "trial/0", "trial/1"]
+    assert len(found) == 3
+    names = ["val_top1"] if folds == 1 else ["fold_0_val_top1", "fold_1_val_top1"]
+    for number, trial in enumerate(result["trials"]):
+        run = made[f"trial/{number}"]
+        assert (run.info.status, run.data.tags["trial_status"]) == ("FINISHED", "finished")
+        assert run.data.params["train.epochs"] == "3"
+        assert run.data.metrics["val_top1"] == trial["score"]
+        for name in names:
+            steps = [m.step for m in client.get_metric_history(run.info.run_id, name)]
+            assert set(steps) == {1, 2, 3}
+            assert len(steps) == len(set(steps)) + (folds == 1)  # its last point and its score
+
+
+def test_a_refit_has_curves_while_it_runs_and_no_point_twice(monkeypatch):
+    """It is stopped in its second epoch, and made anew by the next start."""
+    monkeypatch.setattr("experiments.search.tracking.LIVE_SECONDS", 0.0)
+    client, seen, stops = MlflowClient(uri()), [], [True]
+    real = SearchRuns.refit_point
+
+    def point(runs, job, level, epoch, values):
+        real(runs, job, level, epoch, values)
+        found = client.get_run(runs._live["refit"].run_id)
+        seen.append((found.info.run_id, found.info.status, found.data.tags["level"], epoch))
+        assert found.data.metrics["train_loss"] == values["train_loss"]
+        if epoch == 2 and stops:
+            stops.clear()
+            raise Stopped
+
+    monkeypatch.setattr(SearchRuns, "refit_point", point)
+    one = "search.space={train.optimizer.learning_rate: [0.05]}"
+    words = (one, "validation.folds=null", "train.epochs=3", "search.refit=true")
+    with pytest.raises(Stopped):
+        go(config("r", *words))
+    refit = go(config("r", *words))["refit"]
+    first, *_, last = [run_id for run_id, *_ in seen]
+    assert [row[1:] for row in seen if row[0] == first] == [("RUNNING", "refit", n) for n in (1, 2)]
+    assert client.get_run(first).info.lifecycle_stage == "deleted"
+    assert refit["run_id"] == last != first
+    assert client.get_run(last).info.status == "FINISHED"
+    steps = [m.step for m in client.get_metric_history(last, "train_loss")]
+    assert sorted(steps) == [1, 2, 3, 3]  # its last point and its score
+
+
+def test_a_store_that_fails_costs_a_line_and_gets_the_rest_later(monkeypatch, capsys):
+    real = SearchRuns._write
+
+    def refuse(self, trial):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(SearchRuns, "_write", refuse)
+    result = go(config("f", *ONE))
+    assert result["status"] == "finished"
+    assert "tracking failed (disk full)" in capsys.readouterr().err
+    monkeypatch.setattr(SearchRuns, "_write", real)
+    assert go(config("f", *ONE))["run_id"] == result["run_id"]
+    client = MlflowClient(uri())
+    [experiment] = [e for e in client.search_experiments() if e.name == "f"]
+    paths = [r.data.tags["path"] for r in client.search_runs([experiment.experiment_id])]
+    assert sorted(paths) == ["search", "trial/0", "trial/1"]
+
+
+def test_pictures_that_cannot_be_drawn_do_not_fail_the_search(monkeypatch, capsys):
+    def broken(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(pictures, "write", broken)
+    assert go(config("p", *ONE))["status"] == "finished"
+    assert "could not be drawn: RuntimeError: no font" in capsys.readouterr().err
+
+
+def test_settings_that_do_not_go_together_fail_their_trial_only():
+    made = config("m", "search.space={model.name: [vgg_a, mlp]}", "search.refit=false",
+                  "validation.folds=null", "validation.validation_fraction=0.5")  # fmt: skip
+    result = go(made)
+    assert [trial["status"] for trial in result["trials"]] == ["failed", "finished"]
+    assert "vgg_a takes images of" in result["trials"][0]["error"]
+    [curve] = MlflowClient(uri()).search_runs(
+        ["1"], "tags.path = 'trial/1'"
+    )  # one fold: its learning curve is there
+    assert "train_loss" in curve.data.metrics
+
+
+def test_dry_run_tells_candidates_and_fits(tmp_path, monkeypatch, capsys):
+    (tmp_path / "d.json").write_text(config("d").model_dump_json())
+    assert inside(monkeypatch, "search", tmp_path / "d.json", "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["fits"] == 7
+    assert [c["train.optimizer.learning_rate"] for c in told["candidates"]] == RATES
+    assert told["data"]["folds"][0]["test"] == 359
+    assert inside(monkeypatch, "nested", tmp_path / "d.json", "--dry-run") == 0
+    assert (
+        "3 candidates (3 train.optimizer.learning_rate) x 3 folds x 5 outer folds + 5 refits "
+        "= 50 fits" in capsys.readouterr().out
+    )
+    assert not (tmp_path / ".ilsvrc").exists()
+
+
+NESTED = {
+    "validation": {"outer": 2, "inner": 2},
+    "search": {"strategy": "grid", "space": {"train.optimizer.learning_rate": [0.1, 0.3]}},
+}
+
+
+def spoilt_digits(where):
+    """Opens the digits with some images replaced by bright noise."""
+
+    def open_source(data):
+        source = pipelines.open_source("digits")
+        images = np.array(source.array)
+        images[where] = np.random.default_rng(0).integers(200, 256, images[where].shape)
+        source.__dict__["_array"] = images
+        return source
+
+    return open_source
+
+
+def run_nested(monkeypatch, name, spoilt=None):
+    """Its JSON and every job that was run."""
+    jobs = []
+    real = attempt
+
+    def spy(job, emit):
+        jobs.append(job)
+        return real(job, emit)
+
+    words = ["data.group_duplicates=false"]
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments_fitting_fit, "attempt", spy)
+        if spoilt is not None:
+            words.append("data.max_pixels=1000000")  # another source, for what is kept of them
+            patch.setattr(search, "open_source", spoilt_digits(spoilt))
+            patch.setattr(fit, "open_source", spoilt_digits(spoilt))
+        result = nested(config(name, *words, **NESTED), "n.yaml")
+    return result, jobs
+
+
+def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tmp_path):
+    result, jobs = run_nested(monkeypatch, "n")
+    assert result["status"] == "finished"
+    outer = result["outer"]
+    assert [row["fold"] for row in outer] == [0, 1]
+    tops = [row["test_top1"] for row in outer]
+    assert result["mean_test_top1"] == pytest.approx(np.mean(tops))
+    assert result["std_test_top1"] == pytest.approx(np.std(tops, ddof=1))
+    inner = [row["inner_score"] for row in outer]
+    assert result["best_inner_score"] == pytest.approx(np.mean(inner))
+    assert result["optimism"] == pytest.approx(np.mean(inner) - np.mean(tops))
+    for row in outer:
+        own = [t for t in result["trials"] if t["outer"] == row["fold"]]
+        assert row["inner_score"] == max(trial["score"] for trial in own)
+        assert "test_top5" in row
+    assert len(jobs) == result["fits"]["planned"] == 2 * (2 * 2 + 1)
+    assert "outer folds; inner scores of the winners" in text(result)
+
+    refits = {job.path[1]: job for job in jobs if job.path[-1] == "refit"}
+    tested = np.concatenate([job.test for job in refits.values()])
+    assert np.array_equal(np.sort(tested), np.arange(1797))
+    for job in jobs:
+        test = set(refits[job.path[1]].test)
+        predictions = pd.read_parquet(Path(job.directory) / "predictions.parquet")
+        assert test.isdisjoint(job.train)
+        if job.path[-1] == "refit":
+            assert job.validation is None
+            assert set(predictions["part"]) == {"test"}
+            assert set(predictions["index"]) == test
+        else:
+            assert job.test is None
+            assert test.isdisjoint(job.validation)
+            assert set(job.train).isdisjoint(job.validation)
+            assert set(predictions["index"]) == set(job.validation)
+    assert len({job.config.seed for job in jobs}) == len(jobs)
+
+    client = MlflowClient(uri())
+    [refit] = client.search_runs(["1"], "tags.path = 'outer/1/refit'")
+    assert refit.data.tags["level"] == "outer_fold"
+    assert refit.info.run_id == outer[1]["run_id"]
+    parent = client.get_run(result["run_id"])
+    assert parent.data.metrics["optimism"] == pytest.approx(result["optimism"])
+
+    # The marker: with the test images of outer fold 0 ruined, all that was fitted or chosen there
+    # comes out the same to the last bit, and only the test itself differs.
+    ruined, _ = run_nested(monkeypatch, "ruined", refits[0].test)
+    for old, new in zip(result["trials"], ruined["trials"], strict=True):
+        assert (old["scores"] == new["scores"]) is (old["outer"] == 0)
+    assert ruined["outer"][0]["hyperparameters"] == outer[0]["hyperparameters"]
+    assert ruined["outer"][0]["train_top1"] == outer[0]["train_top1"]
+    assert ruined["outer"][0]["test_top1"] < outer[0]["test_top1"]

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import build, in_memory, statistics
+from pipelines.augment import crops, keys, recipes
+from pipelines.augment.recipes import PRESETS, render
+from pipelines.resize import resize_centre
+from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.open import open_source
+
+INDICES = np.random.default_rng(0).permutation(60)[:37]
+
+
+def numbered(n: int = 60, size: int = 8) -> ArraySource:
+    """Image i is filled with i, so that a batch tells which images it holds."""
+    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, size, size, 3))
+    return ArraySource("test", np.arange(n) % 5, list("abcde"), (size, size, 3), lambda: pixels)
+
+
+def train(source: Source, steps: Any = (), **changes: Any) -> tf.data.Dataset:
+    settings: dict[str, Any] = {"size": (8, 8), "batch_size": 10, "seed": 0, "epochs": 3}
+    settings |= changes
+    indices = settings.pop("indices", INDICES)
+    fitted = statistics.fit(source, indices)
+    return build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
+
+
+def noisy() -> Source:
+    return open_source("synthetic:classes=5,size=8,examples=60")
+
+
+@pytest.mark.parametrize("steps", [(), ({"op": "horizontal_flip"},)])
+def test_epochs_are_permutations_that_never_mix(steps: Any) -> None:
+    data = train(numbered(), steps)
+    assert int(data.cardinality()) == 12
+    assert data.element_spec[0].shape.as_list() == [None, 8, 8, 3]
+    assert data.element_spec[0].dtype == tf.float32
+    assert data.element_spec[1].dtype == tf.int64
+    batches = [(x.numpy(), y.numpy()) for x, y in data]
+    assert [len(x) for x, _ in batches] == [10, 10, 10, 7] * 3
+    epochs = []
+    for e in range(3):
+        x = np.concatenate([x for x, _ in batches[4 * e : 4 * e + 4]])
+        y = np.concatenate([y for _, y in batches[4 * e : 4 * e + 4]])
+        order = x[:, 0, 0, 0].astype(int)
+        assert sorted(order) == sorted(INDICES)
+        assert np.array_equal(y, order % 5)
+        epochs.append(order.tolist())
+    assert len({tuple(order) for order in epochs}) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 37, 50])
+def test_batch_sizes_at_the_edges(batch_size: int) -> None:
+    data = train(numbered(), batch_size=batch_size, epochs=2)
+    sizes = [len(y) for _, y in data]
+    assert len(sizes) == int(data.cardinality()) == 2 * math.ceil(37 / batch_size)
+    assert sum(sizes) == 74
+
+
+def by_image(data: tf.data.Dataset, order: list[int]) -> dict[int, np.ndarray]:
+    images = np.concatenate([x.numpy() for x, _ in data])
+    return dict(zip(order, images, strict=True))
+
+
+def order_of(**changes: Any) -> list[int]:
+    """The indices in the order in which a dataset with these settings gives them."""
+    batches = [x.numpy()[:, 0, 0, 0] for x, _ in train(numbered(), **changes)]
+    return np.concatenate(batches).astype(int).tolist()
+
+
+def test_same_seed_same_batches_and_zero_is_a_seed() -> None:
+    steps = PRESETS["cifar"]
+    runs = [
+        np.concatenate([x.numpy() for x, _ in train(noisy(), steps, seed=seed)])
+        for seed in (0, 0, 1)
+    ]
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+    assert order_of(seed=0) != order_of(seed=1)
+
+
+def test_starting_at_an_epoch_gives_what_a_whole_run_gives_there() -> None:
+    steps = PRESETS["inception"]
+    whole = [x.numpy() for x, _ in train(noisy(), steps, epochs=3)]
+    late = [x.numpy() for x, _ in train(noisy(), steps, epochs=1, first_epoch=2)]
+    assert len(late) == 4
+    for a, b in zip(whole[8:], late, strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("preset", ["cifar", "inception"])
+def test_augmentation_depends_on_seed_epoch_and_index_only(preset: str) -> None:
+    steps = PRESETS[preset]
+    base = by_image(train(noisy(), steps, epochs=1), order_of(epochs=1))
+    # Another batch size and other companions: the same images look the same.
+    few = {"indices": INDICES[:9], "batch_size": 4, "epochs": 1}
+    source = noisy()
+    fitted = statistics.fit(source, INDICES)
+    data = build.training_dataset(
+        source, INDICES[:9], steps=steps, statistics=fitted, size=(8, 8), batch_size=4, seed=0,
+        epochs=1,
+    )  # fmt: skip
+    for index, image in by_image(data, order_of(**few)).items():
+        assert np.array_equal(image, base[index])
+    # Another epoch or seed: they do not.
+    for other in ({"first_epoch": 1}, {"seed": 1}):
+        again = by_image(train(noisy(), steps, epochs=1, **other), order_of(epochs=1, **other))
+        same = [np.array_equal(again[i], base[i]) for i in base]
+        assert np.mean(same) < 0.3
+
+
+def test_ops_of_a_recipe_draw_independently() -> None:
+    """Crop and flip of an image must not share a key: all nine crops occur with both flips."""
+    pixels = np.zeros((400, 3, 3, 1), np.uint8)
+    pixels[:] = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[..., None]
+    source = ArraySource("test", np.arange(400) % 2, ["a", "b"], (3, 3, 1), lambda: pixels)
+    steps = ({"op": "pad_and_crop", "padding": 1}, {"op": "horizontal_flip"})
+    data = train(source, steps, indices=np.arange(400), size=(3, 3), epochs=2)
+    seen = {image.tobytes() for x, _ in data for image in x.numpy()}
+    assert len(seen) == 18
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_presets_give_the_size_asked_for(preset: str) -> None:
+    source = open_source("synthetic:classes=5,size=24,examples=60")
+    for size in ((16, 16), (32, 32)):
+        data = train(source, PRESETS[preset], size=size, epochs=1)
+        images = np.concatenate([x.numpy() for x, _ in data])
+        assert images.shape == (37, *size, 3)
+        assert np.isfinite(images).all()
+        assert images.max() > 60
+        assert images.min() > -60
+
+
+def test_no_recipe_is_the_evaluation_view() -> None:
+    source = open_source("digits")
+    assert source.array is not None
+    fitted = statistics.fit(source, INDICES)
+    data = build.training_dataset(
+        source, INDICES, size=(32, 32), steps=(), statistics=fitted, batch_size=10, seed=0, epochs=1
+    )  # fmt: skip
+    view = resize_centre((32, 32))
+    for index, image in by_image(data, order_of(epochs=1)).items():
+        np.testing.assert_allclose(image, view(tf.constant(source.array[index])), atol=1e-3)
+
+
+@pytest.mark.parametrize("limit", [in_memory.VIEW_LIMIT_BYTES, 0])
+@pytest.mark.parametrize(("size", "fraction"), [((8, 8), 1.0), ((32, 24), 1.0), ((16, 16), 0.8)])
+def test_evaluation_is_in_order_and_complete(
+    monkeypatch: pytest.MonkeyPatch, limit: int, size: tuple[int, int], fraction: float
+) -> None:
+    monkeypatch.setattr(in_memory, "VIEW_LIMIT_BYTES", limit)
+    source = open_source("digits")
+    assert source.array is not None
+    data = build.evaluation_dataset(
+        source, INDICES, size=size, batch_size=10, crop_fraction=fraction
+    )
+    assert int(data.cardinality()) == 4
+    assert data.element_spec[0].shape.as_list() == [None, *size, 1]
+    images = np.concatenate([x.numpy() for x, _ in data])
+    labels = np.concatenate([y.numpy() for _, y in data])
+    assert np.array_equal(labels, source.labels[INDICES])
+    expected = resize_centre(size, fraction)(tf.constant(source.array[INDICES]))
+    np.testing.assert_allclose(images, expected, atol=1e-3)
+
+
+def test_folders_of_many_sizes_and_windows_before_decoding(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            small = rng.integers(0, 256, (4, 4, 3)).astype(np.float32)
+            smooth = tf.cast(tf.image.resize(small, (40 + 5 * i, 60)), tf.uint8)
+            (tmp_path / name / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(smooth).numpy())
+    source = open_source(f"folder:{tmp_path}")
+    assert source.array is None
+    step = {"op": "random_resized_crop"}
+    data = train(source, (step,), indices=np.arange(8), size=(16, 16), epochs=1, seed=7)
+    images = np.concatenate([x.numpy() for x, _ in data])
+    # The same crops cut out of the fully decoded images, in whatever order.
+    op = crops.random_resized_crop((16, 16))
+    expected = [
+        op(source.images(tf.constant(i)), tf.constant([7, i << keys.OP_BITS], tf.int64)).numpy()
+        for i in range(8)
+    ]
+    for image in images:
+        assert min(np.abs(image - other).max() for other in expected) < 1e-3
+    held_out = build.evaluation_dataset(source, [7, 0], size=(16, 16), batch_size=2)
+    (x, y), *rest = list(held_out)
+    assert not rest
+    assert y.numpy().tolist() == [1, 0]
+    view = resize_centre((16, 16))
+    np.testing.assert_allclose(x[0], view(source.images(tf.constant(7))), atol=1e-3)
+
+
+def test_render() -> None:
+    assert recipes.render(PRESETS["none"]) == "none"
+    cifar = "pad_and_crop(padding=4) | horizontal_flip(probability=0.5)"
+    assert render(PRESETS["cifar"]) == cifar
+    assert render([{"op": "random_resized_crop"}]) == (
+        "random_resized_crop(scale=[0.08, 1], ratio=[0.75, 1.33333])"
+    )
+    assert "reference=224" in render(PRESETS["resnet"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"op": "horizontal_flop"}], "did you mean 'horizontal_flip'"),
+        ([{}], "expected one of pad_and_crop"),
+        ([{"op": "pad_and_crop", "pad": 4}], "unknown setting 'pad' .did you mean 'padding'"),
+        ([{"op": "pad_and_crop", "padding": -1}], "a whole number from 0, received -1"),
+        ([{"op": "horizontal_flip", "probability": 1.5}], "within 0..1"),
+        ([{"op": "pca_jitter", "sigma": -1}], "sigma"),
+        ([{"op": "random_resized_crop", "scale": [0.5, 2]}], "scale"),
+        ([{"op": "scale_and_crop", "short_side": 256}], "scale_and_crop"),
+        ([{"op": "pad_and_crop"}, {"op": "random_resized_crop"}], "one crop"),
+    ],
+)
+def test_bad_steps_are_refused(steps: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipes.check_steps(steps)
+    with pytest.raises(ValueError, match=message):
+        train(numbered(), steps)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"epochs": 0}, "epochs"),
+        ({"seed": -1}, "seed"),
+        ({"first_epoch": -1}, "first_epoch"),
+    ],
+)
+def test_bad_numbers_are_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(numbered(), **changes)
+
+
+def test_bad_indices_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one image"):
+        build.evaluation_dataset(numbered(), [], size=(8, 8), batch_size=2)
+    with pytest.raises(ValueError, match="from 0 to 59"):
+        build.evaluation_dataset(numbered(), [60], size=(8, 8), batch_size=2)
+
+
+def test_grey_images_refuse_colour_jitter() -> None:
+    source = open_source("digits")
+    with pytest.raises(ValueError, match="remove pca_jitter"):
+        train(source, PRESETS["alexnet"], size=(32, 32))
+
+
+def test_recipes_without_tensorflow() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; from pipelines.build import PRESETS, render; render(PRESETS['resnet']);"
+    code += "assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_autotuner_is_off():
+    """Its thread can hold up the closing of an iterator for many seconds (pipelines/threads.py)."""
+    import pipelines
+    from pipelines import build, statistics
+
+    source = pipelines.open_source("digits")
+    for data in (
+        source.dataset([0, 1]),
+        build.evaluation_dataset(source, [0, 1], size=(32, 32), batch_size=2),
+        build.training_dataset(
+            source,
+            [0, 1],
+            size=(32, 32),
+            steps=({"op": "pad_and_crop", "padding": 2},),
+            statistics=statistics.fit(source, [0, 1]),
+            batch_size=2,
+            seed=1,
+            epochs=1,
+        ),
+    ):
+        assert data.options().autotune.enabled is False
+
+
+def drawn_files(folder: Path, kind: str, shapes: list[tuple[int, int]]) -> None:
+    rng = np.random.default_rng(0)
+    encode = {"png": tf.io.encode_png, "jpg": tf.io.encode_jpeg}[kind]
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for i, shape in enumerate(shapes):
+            small = rng.integers(0, 256, (5, 5, 3)).astype(np.float32)
+            image = tf.cast(tf.image.resize(small, shape), tf.uint8)
+            (folder / name / f"{i}.{kind}").write_bytes(encode(image).numpy())
+
+
+def from_source(source: Source, preset: Any, **changes: Any) -> list[Any]:
+    settings: dict[str, Any] = {"size": (16, 16), "batch_size": 3, "seed": 3, "epochs": 2}
+    settings |= changes
+    fitted = statistics.fit(source, np.arange(len(source)))
+    steps = PRESETS[preset] if isinstance(preset, str) else preset
+    indices = np.arange(len(source))
+    data = build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
+    return [tf.nest.map_structure(lambda t: t.numpy(), batch) for batch in data]
+
+
+def same(one: list[Any], other: list[Any]) -> bool:
+    flat, again = tf.nest.flatten(one), tf.nest.flatten(other)
+    return len(flat) == len(again) and all(map(np.array_equal, flat, again))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("preset", ["resnet", "inception", "cifar", "none"])
+def test_files_give_bit_for_bit_what_memory_gives(tmp_path: Path, kind: str, preset: str) -> None:
+    drawn_files(tmp_path, kind, [(16, 16)] * 4 if preset == "cifar" else [(40, 30)] * 4)
+    memory = open_source(f"folder:{tmp_path}")
+    files = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
+    assert memory.array is not None
+    assert files.array is None
+    for transfer in ("float32", "uint8"):
+        held = from_source(memory, preset, transfer=transfer)
+        read = from_source(files, preset, transfer=transfer)
+        if preset == "none":  # the evaluation view is exact to 0.01 grey levels, not to the bit
+            for a, b in zip(tf.nest.flatten(held), tf.nest.flatten(read), strict=True):
+                assert np.abs(a.astype(np.float32) - b).max() < (
+                    0.01 if transfer == "float32" else 2
+                )
+        else:
+            assert same(held, read)
+
+
+def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
+    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
+    source = open_source(f"folder:{tmp_path}")
+    base = from_source(source, "resnet")
+    for threads in (1, 3):
+        assert same(base, from_source(source, "resnet", threads=threads))
+    held_out = [
+        build.evaluation_dataset(source, [1, 0, 7], size=(16, 16), batch_size=2, threads=threads)
+        for threads in (0, 1, 3)
+    ]
+    views = [[(x.numpy(), y.numpy()) for x, y in data] for data in held_out]
+    assert same(views[0], views[1])
+    assert same(views[0], views[2])
+    assert held_out[2].options().threading.private_threadpool_size == 3
+    with pytest.raises(ValueError, match=r"data.threads: expected 0"):
+        from_source(source, "resnet", threads=-1)
+
+
+def test_epochs_of_files_never_mix(tmp_path: Path) -> None:
+    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
+    source = open_source(f"folder:{tmp_path}")
+    batches = from_source(source, "inception", epochs=3)
+    assert [len(y) for _, y in batches] == [3, 3, 3, 1] * 3
+    for epoch in range(3):
+        labels = np.concatenate([y for _, y in batches[4 * epoch : 4 * epoch + 4]])
+        assert sorted(labels) == sorted(source.labels)
+    late = from_source(source, "inception", epochs=1, first_epoch=2)
+    assert same(batches[8:], late)
+
+
+@pytest.mark.parametrize("preset", ["resnet", "inception"])
+def test_a_window_mirrored_before_the_resize_is_the_mirror_image(
+    tmp_path: Path, preset: str
+) -> None:
+    """The flip draws with its own key, and acts on the small uint8 window."""
+    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
+    source = open_source(f"folder:{tmp_path}")
+    crop = PRESETS[preset][0]
+    runs = {
+        p: from_source(source, (crop, {"op": "horizontal_flip", "probability": p}), epochs=1)
+        for p in (0.0, 0.5, 1.0)
+    }
+    plain, some, all_of_them = (np.concatenate([x for x, _ in run]) for run in runs.values())
+    np.testing.assert_allclose(all_of_them, plain[:, :, ::-1], atol=1e-3)
+    flipped = [np.allclose(a, b, atol=1e-3) for a, b in zip(some, all_of_them, strict=True)]
+    kept = [np.allclose(a, b, atol=1e-3) for a, b in zip(some, plain, strict=True)]
+    assert all(a != b for a, b in zip(flipped, kept, strict=True))
+    assert 0 < sum(flipped) < 10
+
+
+def test_uint8_is_the_float_image_rounded_and_leaves_the_jitter_to_the_device(
+    tmp_path: Path,
+) -> None:
+    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
+    for source in (open_source(f"folder:{tmp_path}"), noisy()):
+        plain = zip(
+            from_source(source, "inception"),
+            from_source(source, "inception", transfer="uint8"),
+            strict=True,
+        )
+        for (exact, _), (levels, _) in plain:
+            assert levels.dtype == np.uint8
+            assert np.abs(exact - levels).max() <= 0.5 + 1e-3
+        jittered = zip(
+            from_source(source, "resnet"),
+            from_source(source, "resnet", transfer="uint8"),
+            strict=True,
+        )
+        for (exact, _), ((levels, offsets), _) in jittered:
+            assert levels.dtype == np.uint8
+            assert offsets.shape == (len(levels), 3)
+            assert len(np.unique(offsets, axis=0)) == len(levels)
+            on_device = levels.astype(np.float32) + offsets[:, None, None, :]
+            assert np.abs(exact - on_device).max() <= 0.5 + 1e-3
+
+
+def test_uint8_clips_where_it_would_wrap_around_and_keeps_whole_levels() -> None:
+    left = tf.constant([[-3.0, 0.4, 0.6, 254.6, 300.0]])
+    assert in_memory.whole_levels(left, clip=True).numpy().tolist() == [[0, 0, 1, 255, 255]]
+    every = tf.range(256, dtype=tf.float32)
+    assert in_memory.whole_levels(every).numpy().tolist() == list(range(256))
+
+
+def test_uint8_refuses_what_would_follow_the_jitter() -> None:
+    steps = ({"op": "pca_jitter", "sigma": 0.1}, {"op": "horizontal_flip"})
+    with pytest.raises(ValueError, match="make it the last step of augment"):
+        train(noisy(), steps, transfer="uint8")
+    with pytest.raises(ValueError, match=r"data.transfer: expected float32 or uint8"):
+        train(noisy(), (), transfer="float16")
+
+
+def test_large_windows_are_antialiased_unless_asked_otherwise(tmp_path: Path) -> None:
+    """Stripes two pixels wide, shrunk to a sixth: grey when averaged, noise when sampled."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    stripes = np.tile(np.array([0, 0, 255, 255], np.uint8), 24)[None, :, None]
+    png = tf.io.encode_png(np.broadcast_to(stripes, (100, 96, 3))).numpy()
+    (tmp_path / "a" / "1.png").write_bytes(png)
+    (tmp_path / "b" / "1.png").write_bytes(png)
+    source = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
+    whole = ({"op": "random_resized_crop", "scale": [1.0, 1.0], "ratio": [0.95, 0.97]},)
+    (smooth, _), *_ = from_source(source, whole, epochs=1)
+    (rough, _), *_ = from_source(source, whole, epochs=1, antialias=False)
+    assert smooth.std() < 40 < rough.std()

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import build, views
+from pipelines.resize import resize_centre
+from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.open import open_source
+
+
+def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (9, 9, 3)).astype(np.float32)
+    image = tf.image.resize(small, (height, width), "bicubic")
+    return np.clip(image.numpy(), 0, 255).astype(np.uint8)
+
+
+def photographs(folder: Path, shapes: list[tuple[int, int]]) -> Source:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        for i, shape in enumerate(shapes):
+            encoded = tf.io.encode_jpeg(
+                smooth(*shape, seed=i), quality=95, chroma_downsampling=True
+            )
+            (folder / name / f"{i}.jpg").write_bytes(encoded.numpy())
+    return open_source(f"folder:{folder}", memory_limit_bytes=0)
+
+
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Antialiased bilinear in NumPy float64: a triangle of the shrinking factor's half width."""
+
+    def weights(stored: int, made: int) -> np.ndarray:
+        factor = stored / made
+        at = (np.arange(made) + 0.5) * factor - 0.5
+        away = np.abs(np.arange(stored)[None] - at[:, None]) / max(factor, 1.0)
+        kernel = np.maximum(0.0, 1.0 - away)
+        return kernel / kernel.sum(axis=1, keepdims=True)
+
+    rows, columns = weights(image.shape[0], height), weights(image.shape[1], width)
+    return np.einsum("yh,hwc,xw->yxc", rows, image.astype(np.float64), columns)
+
+
+SHAPES = [(75, 100), (100, 75), (90, 91), (200, 60), (300, 400), (31, 47), (512, 33)]
+
+
+@pytest.mark.parametrize("fraction", [0.875, 1.0, 0.8])
+def test_evaluation_from_files_is_exact_though_only_a_window_is_decoded(
+    tmp_path: Path, fraction: float
+) -> None:
+    source = photographs(tmp_path, SHAPES)
+    data = build.evaluation_dataset(
+        source, range(7), size=(32, 32), batch_size=3, crop_fraction=fraction
+    )
+    images = np.concatenate([x.numpy() for x, _ in data])
+    for image, index in zip(images, range(7), strict=True):
+        stored = source.images(tf.constant(index, tf.int64))
+        whole = resize_centre((32, 32), fraction)(stored)
+        assert np.abs(image - whole).max() < 0.01
+        # The published protocol in NumPy: short side to 32 / fraction, then the central window.
+        height, width, _ = stored.shape
+        scale = 32 / np.float32(fraction) / min(height, width)
+        tall, wide = max(32, round(height * scale)), max(32, round(width * scale))
+        y, x = (tall - 32) // 2, (wide - 32) // 2
+        plain = resized(stored.numpy(), tall, wide)[y : y + 32, x : x + 32]
+        assert np.abs(image - plain).max() < 0.01
+
+
+def test_the_window_is_a_small_part_of_a_long_image() -> None:
+    y, x, height, width = views.CentreWindow((32, 32), 0.875)(tf.constant([400, 3200])).numpy()
+    assert (height, width) < (400, 600)
+    assert y > 0
+    assert x > 1200
+
+
+def reference_five(image: np.ndarray, size: int) -> list[np.ndarray]:
+    h, w = image.shape[0] - size, image.shape[1] - size
+    corners = [(0, 0), (0, w), (h, 0), (h, w), (h // 2, w // 2)]
+    return [image[y : y + size, x : x + size] for y, x in corners]
+
+
+def reference_ten(image: np.ndarray, size: int, side: int) -> list[np.ndarray]:
+    scale = side / min(image.shape[:2])
+    scaled = resized(image, round(image.shape[0] * scale), round(image.shape[1] * scale))
+    five = reference_five(scaled, size)
+    return five + [crop[:, ::-1] for crop in five]
+
+
+def made(protocol: views.Protocol, image: np.ndarray) -> list[np.ndarray]:
+    return [group.numpy() for group in protocol.views(tf.constant(image))]
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (80, 60), (64, 64)])
+def test_ten_crops_are_where_the_papers_have_them(shape: tuple[int, int]) -> None:
+    image = smooth(*shape)
+    (ten,) = made(views.ten_crop((28, 28)), image)  # 256 / 224 of 28 is 32
+    np.testing.assert_allclose(ten, reference_ten(image, 28, 32), atol=0.01)
+
+
+def test_alexnets_ten_crops_are_of_the_central_square() -> None:
+    image = smooth(60, 90)
+    (ten,) = made(views.alexnet((28, 28)), image)
+    square = resized(image, 32, 48)[:, 8:40]
+    five = reference_five(square, 28)
+    np.testing.assert_allclose(ten, five + [crop[:, ::-1] for crop in five], atol=0.01)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_googlenets_144_crops(upright: bool) -> None:
+    image = smooth(60, 90)
+    if upright:
+        image = image.transpose(1, 0, 2)
+    (found,) = made(views.googlenet((28, 28)), image)
+    expected = []
+    for side in (32, 36, 40, 44):  # of 28 what 256, 288, 320 and 352 are of 224
+        long = round(side * 1.5)
+        scaled = resized(image, *((long, side) if upright else (side, long)))
+        for at in (0, (long - side) // 2, long - side):
+            cut = slice(at, at + side)
+            square = scaled[cut] if upright else scaled[:, cut]
+            six = [*reference_five(square, 28), resized(square, 28, 28)]
+            expected += six + [crop[:, ::-1] for crop in six]
+    assert found.shape == (144, 28, 28, 3)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_multi_scale_is_ten_crops_at_each_scale() -> None:
+    image = smooth(60, 90)
+    (found,) = made(views.multi_scale((28, 28)), image)
+    sides = (28, 32, 48, 60, 80)
+    expected = [crop for side in sides for crop in reference_ten(image, 28, side)]
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_dense_is_the_whole_image_and_its_mirror_at_each_scale() -> None:
+    image = smooth(60, 90)
+    groups = made(views.dense((28, 28), sides=(224, 384)), image)
+    assert [group.shape for group in groups] == [(2, 28, 42, 3), (2, 48, 72, 3)]
+    for group, (height, width) in zip(groups, [(28, 42), (48, 72)], strict=True):
+        whole = resized(image, height, width)
+        np.testing.assert_allclose(group, [whole, whole[:, ::-1]], atol=0.01)
+
+
+@pytest.mark.parametrize("name", sorted(views.PROTOCOLS))
+def test_crops_and_cost_are_known_before_running(name: str) -> None:
+    protocol = views.PROTOCOLS[name]((28, 28))
+    groups = made(protocol, smooth(60, 60))
+    assert sum(len(group) for group in groups) == protocol.crops
+    pixels = sum(group.shape[0] * group.shape[1] * group.shape[2] for group in groups)
+    assert protocol.cost == pytest.approx(pixels / 28**2)
+
+
+def test_costs_of_the_papers() -> None:
+    costs = {name: make((224, 224)).cost for name, make in views.PROTOCOLS.items()}
+    assert {name: round(cost, 2) for name, cost in costs.items()} == {
+        "centre": 1,
+        "ten_crop": 10,
+        "alexnet": 10,
+        "googlenet": 144,
+        "multi_scale": 50,
+        "dense": round(2 * sum(s * s for s in (224, 256, 384, 480, 640)) / 224**2, 2),
+    }
+
+
+def test_every_image_comes_once_in_order_on_any_number_of_devices() -> None:
+    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 12, 12, 3))
+    labels = np.arange(23) % 4
+    source = ArraySource("test", labels, list("abcd"), (12, 12, 3), lambda: pixels)
+    protocol = views.ten_crop((8, 8))
+    seen: list[int] = []
+    for device in range(4):
+        part = views.share(range(22, -1, -1), device, 4)
+        for index, (ten,), label in views.crop_dataset(source, part, protocol):
+            assert ten.shape == (10, 8, 8, 3)
+            assert np.all(np.abs(ten.numpy() - int(index)) < 0.01)
+            assert int(label) == int(index) % 4
+            seen.append(int(index))
+        assert seen[-len(part) :] == part.tolist()
+    assert sorted(seen) == list(range(23))
+
+
+def test_bad_requests_are_refused() -> None:
+    source = open_source("digits")
+    with pytest.raises(ValueError, match="of which 1 differ"):
+        views.crop_dataset(source, [3, 3], views.centre((8, 8)))
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        views.share([1, 2], 2, 2)

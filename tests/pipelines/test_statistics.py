@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import splits, statistics
+from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.open import open_source
+
+
+def coloured(n: int = 40, channels: int = 3) -> ArraySource:
+    rng = np.random.default_rng(4)
+    mixing = rng.normal(size=(channels, channels)) * 25
+    values = 120 + rng.normal(size=(n, 12, 10, channels)) @ mixing
+    pixels = np.clip(values, 0, 255).astype(np.uint8)
+    labels = np.arange(n) % 2
+    return ArraySource("test", labels, ["a", "b"], (12, 10, channels), lambda: pixels)
+
+
+def check(fitted: statistics.Statistics, pixels: np.ndarray) -> None:
+    values = pixels.reshape(-1, pixels.shape[-1]).astype(np.float64)
+    np.testing.assert_allclose(fitted.mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(fitted.std, values.std(axis=0), rtol=1e-10)
+    covariance = np.cov(values / 255.0, rowvar=False, bias=True).reshape(2 * values.shape[1:])
+    axes, spread = fitted.eigenvectors, fitted.eigenvalues
+    np.testing.assert_allclose(axes @ np.diag(spread) @ axes.T, covariance, atol=1e-12)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(len(spread)), atol=1e-12)
+    assert np.all(np.diff(spread) <= 0)
+    assert np.all(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0) > 0)
+
+
+def test_against_numpy_on_raw_pixels() -> None:
+    source = coloured()
+    chosen = np.array([1, 5, 8, 30])
+    fitted = statistics.fit(source, chosen)
+    assert fitted.images == 4
+    check(fitted, source.array[chosen])
+
+
+def test_many_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = coloured()
+    whole = statistics.fit(source, range(40))
+    monkeypatch.setattr(statistics, "CHUNK_BYTES", 20000)
+    np.testing.assert_allclose(statistics.fit(source, range(40)).mean, whole.mean, rtol=1e-13)
+
+
+def test_grey() -> None:
+    source = coloured(channels=1)
+    fitted = statistics.fit(source, range(40))
+    assert fitted.eigenvalues.shape == (1,)
+    assert fitted.eigenvectors.tolist() == [[1.0]]
+    check(fitted, source.array)
+
+
+def test_nothing_of_the_held_out_images_enters() -> None:
+    source = coloured()
+    clean = statistics.fit(source, range(30))
+    pixels = source.array.copy()
+    pixels[30:] = (255, 0, 255)  # a marker colour in what is held out
+    marked = ArraySource("test", source.labels, ["a", "b"], (12, 10, 3), lambda: pixels)
+    fitted = statistics.fit(marked, range(30))
+    assert fitted.to_dict() == clean.to_dict()
+    assert statistics.fit(marked, range(31)).to_dict() != clean.to_dict()
+
+
+def test_at_the_size_of_the_network() -> None:
+    source = open_source("digits")
+    fitted = statistics.fit(source, range(50), size=(16, 16))
+    assert source.array is not None
+    seen = tf.image.resize(source.array[:50], (16, 16)).numpy()
+    check(fitted, seen)
+    assert statistics.fit(source, range(50), size=(8, 8)).to_dict() == (
+        statistics.fit(source, range(50)).to_dict()
+    )
+
+
+def reading(held: ArraySource) -> Source:
+    """The same images, not held in memory."""
+
+    class Reading(ArraySource):
+        array = None  # type: ignore[assignment]  # as a folder of many sizes has it
+
+        def images(self, index: tf.Tensor, window: object = None) -> tf.Tensor:
+            return tf.gather(held.array, index)
+
+    return Reading("test", held.labels, ["a", "b"], (12, 10, 3), lambda: held.array)
+
+
+def test_sources_that_are_not_in_memory() -> None:
+    held = coloured()
+    check(statistics.fit(reading(held), [3, 4, 9]), held.array[[3, 4, 9]])
+
+
+def test_huge_sets_are_sampled_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "DECODED_LIMIT", 4)
+    held = coloured()
+    sampled = statistics.fit(reading(held), range(40))
+    assert sampled.images == 4
+    check(sampled, held.array[[0, 13, 26, 39]])
+    assert statistics.fit(reading(held), range(40), limit=40).images == 40
+    assert statistics.fit(held, range(40)).images == 40  # in memory every image costs nothing
+
+
+def test_nothing_held_out_enters_from_files_at_the_networks_size(tmp_path: Path) -> None:
+    """Marked held-out files, decoded and resized: by a split, and none of the colour is found."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            grey = rng.integers(90, 110, (30 + i % 3, 26, 1), dtype=np.uint8)
+            Image.fromarray(grey.repeat(3, 2)).save(tmp_path / name / f"{i:02d}.png")
+    source = open_source(f"folder:{tmp_path}")
+    split = splits.resolve(source.labels, None, 0.2, 0.2, 1.0, 1, source.class_names)
+    assert split.validation is not None
+    assert split.test is not None
+    files = sorted(tmp_path.glob("*/*.png"))
+    for index in (*split.validation, *split.test):
+        with Image.open(files[index]) as image:
+            Image.new("RGB", image.size, (255, 0, 255)).save(files[index])
+    source = open_source(f"folder:{tmp_path}")
+    fitted = statistics.fit(source, split.train, size=(16, 16), crop_fraction=0.875)
+    # All that is trained on is grey; the marker is the only colour there is.
+    assert np.ptp(fitted.mean) < 1e-3
+    assert fitted.eigenvalues[1] < 1e-9
+    assert 95 < fitted.mean[0] < 105
+    leaked = statistics.fit(source, [*split.train, split.test[0]], size=(16, 16))
+    assert np.ptp(leaked.mean) > 1
+
+
+def test_limit_is_spread_over_the_indices() -> None:
+    source = coloured()
+    fitted = statistics.fit(source, range(40), limit=4)
+    assert fitted.images == 4
+    check(fitted, source.array[[0, 13, 26, 39]])
+    assert statistics.fit(source, range(40), limit=400).images == 40
+
+
+def test_json_round_trip_is_exact() -> None:
+    fitted = statistics.fit(coloured(), range(7))
+    again = statistics.Statistics.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert again.to_dict() == fitted.to_dict()
+    assert np.array_equal(again.eigenvectors, fitted.eigenvectors)
+
+
+def test_no_images() -> None:
+    with pytest.raises(ValueError, match="at least one training image"):
+        statistics.fit(coloured(), [])
+    with pytest.raises(ValueError, match="limit of at least 1"):
+        statistics.fit(coloured(), [1], limit=0)

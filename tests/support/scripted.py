@@ -1,0 +1,78 @@
+"""Fits that only say that they go on: the coordinator with its journals and stores, no training."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from command import TINY
+from mlflow import MlflowClient
+from rich.console import Console
+
+from experiments.config import settings
+from experiments.config.identity import config_hash
+from experiments.config.schema import Tracking
+from experiments.jobs.job import Job, Outcome
+from experiments.launch.progress import Display
+from experiments.runs import execute as execute_module
+from experiments.tracking import experiment as runs
+from experiments.tracking import journal
+
+
+def job(seed: int, name: str = "scripted") -> Job:
+    """A fit that differs from the others by its seed."""
+    config = settings.parse(TINY | {"name": name, "seed": seed})
+    directory = journal.of_run(name, config_hash(config)).open().directory
+    part = np.arange(4)
+    return Job(("cell", seed), config, part, part, part, "graph", str(directory), {"seed": seed})
+
+
+class Scripted:
+    """An executor whose fits have `epochs` epochs; `between` is called before each of them."""
+
+    def __init__(self, epochs: int, between: Callable[[Job, int], None] = lambda job, epoch: None):
+        self.epochs, self.between = epochs, between
+
+    def run(self, jobs: Any, on_event: Callable[[Job, dict[str, Any]], None]) -> Any:
+        for one in jobs:
+            on_event(one, {"kind": "begin"})
+            history = []
+            for epoch in range(1, self.epochs + 1):
+                self.between(one, epoch)
+                values = {"val_top1": epoch / 1000, "train_loss": 1 / epoch}
+                history.append(values)
+                on_event(one, {"kind": "epoch", "epoch": epoch, "values": values})
+            scores = {"test_top1": 0.5 + one.config.seed / 100}
+            yield one, Outcome(one.path, "finished", scores, history, {"macs": 12.0})
+
+
+def execute(executor: Scripted, jobs: list[Job], uri: str, parent: str | None = None) -> Any:
+    """Run them. Returns (experiment, the tracked runs, all that a person was told)."""
+    said = io.StringIO()
+    experiment = runs.Experiment(jobs[0].config.name, Tracking(uri=uri))
+    with Display(len(jobs)) as display:
+        display._bars.live.console = Console(file=said, width=300)
+        prints = {one.path: "fingerprint" for one in jobs}
+        ended = list(
+            execute_module.execute(jobs, executor, experiment, prints, display, parent=parent)
+        )
+    return experiment, [run for _, _, run in ended], said.getvalue()
+
+
+def blank_database(folder: Path) -> Path:
+    """An empty store, to be copied: making one takes MLflow seconds."""
+    MlflowClient(f"sqlite:///{folder}/blank.db").search_experiments()
+    return folder / "blank.db"
+
+
+def curve(client: Any, run_id: str, name: str) -> list[tuple[int, float]]:
+    """(step, value) of every row that the store has of a metric."""
+    return sorted((m.step, m.value) for m in client.get_metric_history(run_id, name))
+
+
+def whole(epochs: int) -> list[tuple[int, float]]:
+    """The curve of `val_top1` of such a fit."""
+    return [(epoch, epoch / 1000) for epoch in range(1, epochs + 1)]
