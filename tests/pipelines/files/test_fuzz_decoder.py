@@ -1,4 +1,4 @@
-"""Mutated image files are read whole or refused by name; `python tests/fuzz_decoder.py`: more."""
+"""Mutated image files are read whole or refused by name; `python tests/support/fuzz_decoder.py`: more."""
 
 from __future__ import annotations
 
