@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 from tuning.space import Settings, Space
 
@@ -42,9 +42,8 @@ class Proposal:
 class Oracle(Protocol):
     """Proposes trials, and learns from their scores: higher is better, None is a failed trial."""
 
-    @property
-    def independent(self) -> bool:
-        """Do proposals not depend on outcomes? Then any number may be asked for at once."""
+    independent: ClassVar[bool]
+    """Do proposals not depend on outcomes? Then any number may be asked for at once."""
 
     def ask(self) -> Proposal | Literal[Waiting.OUTCOMES] | None:
         """The next trial; WAIT before outcomes are told; None when there is none left."""
@@ -72,7 +71,7 @@ def grid(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 class Listed:
     """Proposes a list of settings in order, whatever happened to the ones before."""
 
-    independent: bool = True
+    independent: ClassVar[bool] = True
 
     def __init__(self, settings: Sequence[Settings]):
         self._settings = [dict(one) for one in settings]

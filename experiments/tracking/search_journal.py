@@ -116,7 +116,7 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
     assert config.search
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
-    if config.search.strategy not in ("bayesian", "hyperband"):
+    if not config.search.declaration.learns:
         del document["search"]["parallel"]
     document["validation"] |= config.validation.model_dump(mode="json", include=PROTOCOL[kind])
     document["data"]["fingerprint"] = fingerprint
@@ -152,22 +152,6 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
             "name, or start apart with --fresh"
         )
     return root / own
-
-
-def newest(name: str, kind: str) -> Path | None:
-    """The folder of the search that was begun last, None if there is none."""
-    begun = _begun(name, kind)
-    return max(begun, key=lambda path: begun[path]["time"], default=None)
-
-
-def results(name: str, kind: str = "search") -> dict[str, Any] | None:
-    """What the last search (or nested) of an experiment that has ended here gave."""
-    begun = _begun(name, kind)
-    ended = [path for path in begun if (path / "result.json").exists()]
-    if not ended:
-        return None
-    chosen = max(ended, key=lambda path: begun[path]["time"])
-    return dict(json.loads((chosen / "result.json").read_text()))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
