@@ -41,15 +41,14 @@ def _search(
     kind: str, path: Path, changes: list[str] | None, fresh: bool, dry_run: bool, as_json: bool
 ) -> None:
     from experiments.config import settings
-    from experiments.search import report
-    from experiments.search import run as command
+    from experiments.search import report, run
 
     checked = settings.load(path, changes or ())
     if dry_run:
-        document = command.dry_run(kind, checked, str(path))
+        document = run.dry_run(kind, checked, str(path))
         print_json(document) if as_json else print(report.dry_text(document))
         return
-    result = command.run(kind, checked, str(path), fresh=fresh)
+    result = run.run(kind, checked, str(path), fresh=fresh)
     print_json(result) if as_json else print(report.text(result))
     if "error" in result:
         complain(result["error"])

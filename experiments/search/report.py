@@ -33,9 +33,7 @@ SHOWN = 10  # trials in the text
 
 def result(drive: Drive) -> dict[str, Any]:
     """The JSON of `ilsvrc search` or `ilsvrc nested`."""
-    assert drive.config.search
-    nested = drive.candidates.kind == "nested"
-    asked = drive.config.search
+    section, nested = drive.study.section, drive.study.nested
     searches = drive.work.searches
     trials = [
         ({"outer": outer} if nested else {}) | _trial(drive, outer, trial)
@@ -46,7 +44,7 @@ def result(drive: Drive) -> dict[str, Any]:
     document: dict[str, Any] = {
         "run_id": drive.tracked.id,
         "name": drive.config.name,
-        "strategy": asked.strategy,
+        "strategy": section.strategy,
         "status": "finished",
         "score_name": drive.objective,
         "minimise": searches[0].minimise,
@@ -68,13 +66,13 @@ def result(drive: Drive) -> dict[str, Any]:
         "seconds": drive.wall,
         "tracking_seconds": drive.tracked.seconds,
         "budget": {
-            **asked.budget.model_dump(),
+            **section.budget.model_dump(),
             "spent_images": drive.images,
             "stopped_by": next((s.stopped for s in searches if s.stopped), None),
         },
-        "racing": asked.racing
+        "racing": section.racing
         and {
-            **asked.racing.model_dump(),
+            **section.racing.model_dump(),
             "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
             "folds_saved": saved,
         },
@@ -84,17 +82,18 @@ def result(drive: Drive) -> dict[str, Any]:
 
 def metrics(document: Mapping[str, Any]) -> dict[str, float]:
     """What the parent run is compared by."""
-    found: dict[str, float] = {"search_seconds": document["seconds"]}
-    found |= {f"fits_{name}": n for name, n in document["fits"].items() if n is not None}
+    compared: dict[str, float] = {"search_seconds": document["seconds"]}
+    compared |= {f"fits_{name}": n for name, n in document["fits"].items() if n is not None}
     best = document.get("best")
     if best:
-        found |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
-        found |= {f"{document['score_name']}_std": best["std"]} if best["std"] is not None else {}
+        compared |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
+        if best["std"] is not None:
+            compared[f"{document['score_name']}_std"] = best["std"]
     refit = document.get("refit") or {}
-    found |= {k: v for k, v in refit.items() if k.startswith("test_")}
+    compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
-    found |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
-    return found
+    compared |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
+    return compared
 
 
 def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Path]:
@@ -114,9 +113,8 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
     if drive.seconds or not (directory / "plots").exists():
         from experiments.search.plots import pictures
 
-        assert drive.config.search
         about = f"{drive.config.data.source}, {document['strategy']}, {document['folds']} folds"
-        space = space_of(drive.config.search)
+        space = space_of(drive.study.section)
         try:
             files += pictures.write(document, directory / "plots", space, about)
         except Exception as error:
@@ -133,7 +131,7 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
                 outcome = outcome_of(record)
                 rows.append(
                     {
-                        "outer": outer if drive.candidates.kind == "nested" else "",
+                        "outer": outer if drive.study.nested else "",
                         "trial": trial.number,
                         "fold": fold,
                         **{key: _cell(trial.settings, key) for key in keys},
@@ -224,11 +222,11 @@ def _outer(drive: Drive) -> dict[str, Any]:
         best, refit = search.best, drive.refits.get(outer)
         row: dict[str, Any] = {"fold": outer, "status": "failed", "run_id": "", "error": None}
         if best is not None:
-            found = _trial(drive, outer, best)
+            winner = _trial(drive, outer, best)
             row |= {
                 "trial": best.number,
-                "hyperparameters": found["hyperparameters"],
-                "inner_score": found[drive.best_by],
+                "hyperparameters": winner["hyperparameters"],
+                "inner_score": winner[drive.best_by],
                 "inner_scores": [
                     o["outcome"]["scores"][drive.best_by] for o in drive.outcomes(outer, best)
                 ],
@@ -262,17 +260,17 @@ def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
 
 def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
     for outer, search in enumerate(drive.work.searches):
-        place = f"outer fold {outer}: " if drive.candidates.kind == "nested" else ""
+        fold = f"outer fold {outer}: " if drive.study.nested else ""
         if search.failed_in_a_row:
-            return f"{place}{_in_a_row(search)}"
+            return f"{fold}{_in_a_row(search)}"
         if search.best is None:
             reason = "ended with its budget before any trial" if search.stopped else "failed in all"
-            return f"{place}the search {reason}; no trial has finished"
+            return f"{fold}the search {reason}; no trial has finished"
     for outer in range(len(drive.work.searches)) if drive.work.refit else ():
         refit = drive.refits.get(outer)
         if refit is None or refit[0].status != "finished":
-            place = f" of outer fold {outer}" if "outer" in document else ""
-            return f"refit of the winner{place}: {refit[0].error if refit else 'did not run'}"
+            fold = f" of outer fold {outer}" if drive.study.nested else ""
+            return f"refit of the winner{fold}: {refit[0].error if refit else 'did not run'}"
     return None
 
 

@@ -11,9 +11,9 @@ import pytest
 import pipelines
 from experiments.config import settings
 from experiments.fitting import fit
-from experiments.search import run
+from experiments.search import study
 from experiments.search.plots import pictures
-from experiments.search.run import nested
+from experiments.search.run import run
 
 REPLICATES = 24
 
@@ -36,7 +36,7 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
     monkeypatch.setattr(pictures, "write", lambda *_: [])
     results = []
     for seed in range(REPLICATES):
-        monkeypatch.setattr(run, "open_source", noise(seed))
+        monkeypatch.setattr(study, "open_source", noise(seed))
         monkeypatch.setattr(fit, "open_source", noise(seed))
         config = settings.parse(
             {
@@ -58,7 +58,7 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
                 "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
             }
         )  # fmt: skip
-        results.append(nested(config, "noise.yaml"))
+        results.append(run("nested", config, "noise.yaml"))
     tests = [result["mean_test_top1"] for result in results]
     naive = [result["best_inner_score"] for result in results]
     half = T * stdev(tests) / len(tests) ** 0.5

@@ -20,11 +20,15 @@ KILLS = 5
 
 PARENT = """
 import os, sys
-from experiments.quiet import load_tensorflow
+from experiments.runtime.startup import load_tensorflow
 load_tensorflow()
 import mlflow.store.tracking.sqlalchemy_store
-from experiments import cli, fit, search, search_pictures, trainer
-search_pictures.write = lambda *_: []  # seconds, and tested elsewhere
+from experiments.cli import commands
+from experiments.fitting import fit
+from experiments.search import run
+from experiments.search.plots import pictures
+from experiments.training import trainer
+pictures.write = lambda *_: []  # seconds, and tested elsewhere
 for folder in sys.stdin:
     pid = os.fork()
     if not pid:
@@ -32,7 +36,7 @@ for folder in sys.stdin:
         sys.argv, sys.stdout = ["ilsvrc", "search", "k.yaml", "--json"], open("out.json", "w")
         code = 1
         try:
-            cli.main()
+            commands.main()
         except SystemExit as ended:
             code = ended.code or 0
         finally:
