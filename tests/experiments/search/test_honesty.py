@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
-import pytest
 
 import pipelines
 from experiments.config import settings
@@ -15,9 +14,9 @@ from experiments.search import study
 from experiments.search.plots import pictures
 from experiments.search.run import run
 
-REPLICATES = 24
+REPLICATES = 6
 
-T = 2.07  # of 23 degrees, 95 %
+T = 2.57  # of 5 degrees, 95 %
 
 
 def noise(seed):
@@ -31,7 +30,6 @@ def noise(seed):
     return open_source
 
 
-@pytest.mark.full
 def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monkeypatch):
     monkeypatch.setattr(pictures, "write", lambda *_: [])
     results = []
@@ -43,11 +41,11 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
                 "name": f"noise-{seed}",
                 "seed": seed,
                 "data": {
-                    "source": "digits", "image_size": 16, "train_fraction": 0.2,
+                    "source": "digits", "image_size": 16, "train_fraction": 0.1,
                     "max_pixels": 1_000_000 + seed,  # another source, for what is kept of them
                 },
                 "model": {"name": "mlp"},
-                "train": {"epochs": 3},
+                "train": {"epochs": 1},
                 "validation": {"outer": 2, "inner": 2, "seed": seed},
                 "search": {
                     "strategy": "grid",
