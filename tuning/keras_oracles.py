@@ -42,12 +42,12 @@ class Wrapped:
         self._oracle = unsaved_oracle.build(self.oracle_class, space, seed, options)
 
     def ask(self) -> Proposal | Literal[Waiting.OUTCOMES] | None:
-        if self._trials is not None and self._open.asked >= self._trials:
+        if self._trials is not None and self._open.proposed >= self._trials:
             return None
         size = self._space.size()
         if size is not None and len(self._tried) >= size:
             return None
-        trial = self._call("create_trial", f"trial {self._open.asked}")
+        trial = self._call("create_trial", f"trial {self._open.proposed}")
         if trial.status == "IDLE":
             return WAIT
         return None if trial.status == "STOPPED" else self._propose(trial)

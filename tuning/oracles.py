@@ -78,7 +78,7 @@ class Listed:
         self._open = Open()
 
     def ask(self) -> Proposal | None:
-        if self._open.asked == len(self._settings):
+        if self._open.proposed == len(self._settings):
             return None
         return Proposal(number := self._open.start(), dict(self._settings[number]))
 
@@ -108,18 +108,18 @@ class Open:
     """The trials that were proposed and not told of yet."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.proposed = 0
         self.numbers: set[int] = set()
 
     def start(self) -> int:
-        number = self.asked
-        self.asked += 1
+        number = self.proposed
+        self.proposed += 1
         self.numbers.add(number)
         return number
 
     def end(self, number: int) -> None:
         if number not in self.numbers:
-            known = "was told of before" if 0 <= number < self.asked else "was never proposed"
+            known = "was told of before" if 0 <= number < self.proposed else "was never proposed"
             raise ValueError(f"trial {number} {known}; tell the number of an open proposal, once")
         self.numbers.remove(number)
 

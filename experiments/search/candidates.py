@@ -16,7 +16,8 @@ from experiments.jobs.job import Job, seed_for
 from experiments.jobs.plan import prepare
 from experiments.search.folds import thinned
 from experiments.search.space import candidate
-from experiments.search.study import Place, Study
+from experiments.search.study import Study
+from experiments.tracking.search_journal import FitPath
 from tuning.nested import Task, median_epochs
 from tuning.search import Trial
 from tuning.space import identity
@@ -65,7 +66,7 @@ class Candidates:
             raise prepared
         return prepared
 
-    def path(self, task: Task) -> Place:
+    def path(self, task: Task) -> FitPath:
         """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested."""
         if task.fit is None:
             return (*self.study.below(task.outer), "refit")

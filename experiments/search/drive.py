@@ -18,11 +18,10 @@ from experiments.launch.progress import Display
 from experiments.presentation.formatting import in_words
 from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
-from experiments.search.study import Place
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking import experiment
-from experiments.tracking.search_journal import State, outcome_of
+from experiments.tracking.search_journal import FitPath, State, outcome_of
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
 from tuning.search import Trial
@@ -63,10 +62,10 @@ class Drive:
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
         """Outcome and run id of the refit of each outer fold."""
-        self._tasks: dict[Place, Task] = {}
+        self._tasks: dict[FitPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
-        self._began: dict[Place, float] = {}
+        self._began: dict[FitPath, float] = {}
         self._sent = [0] * len(work.searches)  # settled trials that were tracked
         self._started = self._working = time.monotonic()
         if began is not None:
@@ -145,7 +144,7 @@ class Drive:
         """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
         return self.work.winner(task.outer) if task.fit is None else None
 
-    def _is_sound(self, task: Task, path: Place) -> bool:
+    def _is_sound(self, task: Task, path: FitPath) -> bool:
         """False, and told so, for settings that do not go with data or network."""
         if not self.work.wants(task):
             return False
@@ -197,7 +196,7 @@ class Drive:
         number = None if lone else int(fold)
         self.tracked.point(path, number, event["epoch"], event["values"], trial)
 
-    def _end(self, task: Task, path: Place, outcome: Outcome, images: int) -> None:
+    def _end(self, task: Task, path: FitPath, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
         began = self._began.pop(path, time.time())
         winner = self._winner(task)

@@ -237,12 +237,12 @@ def _outer(drive: Drive) -> dict[str, Any]:
     document: dict[str, Any] = {"outer": rows, "winners_differ": drive.work.winners_differ}
     names = (f"mean_{test}", f"std_{test}", "best_inner_score", "optimism")
     if all(test in row and "inner_score" in row for row in rows):
-        told = summary(
+        estimate = summary(
             [row["inner_score"] for row in rows],
             [row[test] for row in rows],
             minimise=drive.best_by == "val_mse",
         )
-        values = (told.mean, told.std, told.best_inner_score, told.optimism)
+        values = (estimate.mean, estimate.std, estimate.best_inner_score, estimate.optimism)
         return document | dict(zip(names, values, strict=True))
     return document | dict.fromkeys(names)
 

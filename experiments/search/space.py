@@ -75,16 +75,17 @@ def objective_of(config: Config) -> Objective:
         BadInput: an objective that the network's task has not.
     """
     reconstructs = models.card(config.model.name).task == "reconstruction"
-    asked = _search(config).objective
-    if asked is None:
+    objective = _search(config).objective
+    if objective is None:
         return "val_mse" if reconstructs else "val_top1"
-    if reconstructs != (asked == "val_mse") and asked != "val_loss":
+    if reconstructs != (objective == "val_mse") and objective != "val_loss":
         fitting = "val_mse or val_loss" if reconstructs else "val_top1 or val_loss"
         task = models.card(config.model.name).task
         raise BadInput(
-            f"search.objective: {config.model.name} is a {task} and has no {asked}; set {fitting}"
+            f"search.objective: {config.model.name} is a {task} and has no {objective}; set "
+            f"{fitting}"
         )
-    return asked
+    return objective
 
 
 def check(config: Config, where: str, folds: int | None = None) -> None:
@@ -146,17 +147,17 @@ def _check_folds(search: Search, where: str, folds: int) -> None:
 
 def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
     first, _, rest = key.partition(".")
-    place = f"{where}: search.{'space' if search.space else 'settings'}: {key}"
+    where = f"{where}: search.{'space' if search.space else 'settings'}: {key}"
     if first in NO_RESULT or (first == "evaluate" and rest in AFTER_TRAINING):
-        raise BadInput(f"{place}: cannot vary; it changes no result of training")
+        raise BadInput(f"{where}: cannot vary; it changes no result of training")
     if first == "validation" or (first == "data" and rest in OTHER_IMAGES):
-        raise BadInput(f"{place}: cannot vary; it decides which images candidates are compared on")
+        raise BadInput(f"{where}: cannot vary; it decides which images candidates are compared on")
     if key == "train.epochs" and search.declaration.brackets:
         decides = search.strategy
-        raise BadInput(f"{place}: {decides} decides the epochs; set search.{decides}.max_epochs")
+        raise BadInput(f"{where}: {decides} decides the epochs; set search.{decides}.max_epochs")
     above = next((other for other in keys if key.startswith(f"{other}.")), None)
     if above:
-        raise BadInput(f"{place}: {above} holds it already; vary one of the two")
+        raise BadInput(f"{where}: {above} holds it already; vary one of the two")
 
 
 def _samples(search: Search) -> Iterator[dict[str, Any]]:
@@ -179,10 +180,10 @@ def _values(parameter: Parameter) -> list[Any]:
 
 def _leading_to(space: Space, key: str) -> dict[str, Any]:
     """Settings of the keys that this one depends on, so that it exists."""
-    found: dict[str, Any] = {}
+    leading: dict[str, Any] = {}
     for other, values in space.conditions[key].items():
-        found |= _leading_to(space, other) | {other: values[0]}
-    return found
+        leading |= _leading_to(space, other) | {other: values[0]}
+    return leading
 
 
 def _check_together(config: Config, search: Search, where: str) -> None:
@@ -202,14 +203,14 @@ def _check_together(config: Config, search: Search, where: str) -> None:
             ) from None
 
 
-def _check_task(base: Config, checked: Config, chosen: Mapping[str, Any], place: str) -> None:
+def _check_task(base: Config, checked: Config, chosen: Mapping[str, Any], where: str) -> None:
     """Networks that are compared have the same task."""
     try:
         wanted, card = models.card(base.model.name), models.card(checked.model.name)
     except ValueError as error:
-        raise BadInput(f"{place}: model.name: {error}") from None
+        raise BadInput(f"{where}: model.name: {error}") from None
     if card.task != wanted.task:
         raise BadInput(
-            f"{place}: model.name: {card.name} is a {card.task} and {wanted.name}, the config's "
+            f"{where}: model.name: {card.name} is a {card.task} and {wanted.name}, the config's "
             f"own, a {wanted.task}; compare networks of one task"
         )

@@ -12,12 +12,11 @@ from experiments.jobs.dataset import open_source
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
+from experiments.tracking.search_journal import FitPath
 from tuning.nested import Nested
 from tuning.search import Racing, Search
 
 Kind = Literal["search", "nested"]
-
-Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Study:
         assert self.config.search
         return self.config.search
 
-    def below(self, outer: int) -> Place:
+    def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""
         return ("outer", outer) if self.nested else ()
 

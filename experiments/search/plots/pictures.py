@@ -154,9 +154,9 @@ def _table(view: View) -> str:
     header += ["folds"] if several else []
     rows = []
     for trial in reversed(view.trials):
-        own, score = trial["hyperparameters"], trial["score"]
+        settings, score = trial["hyperparameters"], trial["score"]
         cells = [trial["label"] + (" (chosen)" if trial["chosen"] else "")]
-        cells += [name(own[axis.key]) if axis.key in own else "–" for axis in view.axes]
+        cells += [name(settings[axis.key]) if axis.key in settings else "–" for axis in view.axes]
         cells.append(why(trial) if score is None else view.text(score))
         if several:
             shown = [view.text(one) for one in trial.get("scores") or [] if one is not None]
