@@ -135,7 +135,7 @@ class Racing(Section):
 
 
 def _strategy(name: Any) -> Any:
-    """Looked up when a config is read, so that a strategy may be declared later."""
+    """Looked up when a config is read, so that one without a section may be declared later."""
     if not isinstance(name, str) or name not in STRATEGIES:
         *most, last = (f"'{one}'" for one in STRATEGIES)
         expected = f"{', '.join(most)} or {last}"
@@ -180,6 +180,32 @@ class Common(Section):
     budget: Budget = Field(default_factory=Budget)
     racing: Racing | None = None
 
+    def parameters(self) -> Iterator[Parameter]:
+        """The space as typed parameters, in order."""
+        for key, varied in self.space.items():
+            if isinstance(varied, Conditional):
+                yield varied.parameter(key)
+            else:
+                yield space.Choice(key, varied)
+
+    @field_validator("space", mode="after")
+    @classmethod
+    def _the_space_can_be(cls, varied: dict[str, Varied]) -> dict[str, Varied]:
+        if varied:
+            Space(tuple(cls.model_construct(space=varied).parameters()))
+        return varied
+
+    @field_validator("settings", mode="after")
+    @classmethod
+    def _no_settings_twice(cls, settings: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        texts = [space.identity(one) for one in settings]
+        for position, text in enumerate(texts):
+            if not settings[position]:
+                raise ValueError(f"{position}: empty; name at least one key, or leave it out")
+            if text in texts[:position]:
+                raise ValueError(f"{position}: the same as {texts.index(text)}; leave it out")
+        return settings
+
 
 if TYPE_CHECKING:
     WithSections = Common
@@ -212,32 +238,6 @@ class Search(WithSections):
         """The strategy's section, with its defaults if none is given."""
         assert self.declaration.section
         return getattr(self, self.strategy) or self.declaration.section()
-
-    def parameters(self) -> Iterator[Parameter]:
-        """The space as typed parameters, in order."""
-        for key, varied in self.space.items():
-            if isinstance(varied, Conditional):
-                yield varied.parameter(key)
-            else:
-                yield space.Choice(key, varied)
-
-    @field_validator("space", mode="after")
-    @classmethod
-    def _the_space_can_be(cls, varied: dict[str, Varied]) -> dict[str, Varied]:
-        if varied:
-            Space(tuple(cls.model_construct(space=varied).parameters()))
-        return varied
-
-    @field_validator("settings", mode="after")
-    @classmethod
-    def _no_settings_twice(cls, settings: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        texts = [space.identity(one) for one in settings]
-        for position, text in enumerate(texts):
-            if not settings[position]:
-                raise ValueError(f"{position}: empty; name at least one key, or leave it out")
-            if text in texts[:position]:
-                raise ValueError(f"{position}: the same as {texts.index(text)}; leave it out")
-        return settings
 
     @model_validator(mode="after")
     def _what_the_strategy_takes(self) -> Self:

@@ -19,9 +19,9 @@ from experiments.config import settings
 from experiments.errors import BadInput, Stopped
 from experiments.fitting import fit
 from experiments.launch import executors
-from experiments.search import study
+from experiments.search import study, text
 from experiments.search.plots import pictures
-from experiments.search.report import text, top
+from experiments.search.report import top
 from experiments.search.run import run
 from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock
@@ -126,7 +126,7 @@ def test_the_json_says_what_was_tried_and_what_is_best(here):
     assert top(here, 1) == [here["best"]]
     written = json.loads((Path(here["state"]) / "result.json").read_text())
     assert written == {**here, "tracking_seconds": written["tracking_seconds"]}
-    assert "trained on the whole learning set" in text(here)
+    assert "trained on the whole learning set" in text.of_result(here)
 
 
 def test_the_store_has_a_parent_a_run_a_trial_and_the_refit(here):
@@ -544,7 +544,7 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
         assert row["inner_score"] == max(trial["score"] for trial in own)
         assert "test_top5" in row
     assert len(jobs) == result["fits"]["planned"] == 2 * (2 * 2 + 1)
-    assert "outer folds; inner scores of the winners" in text(result)
+    assert "outer folds; inner scores of the winners" in text.of_result(result)
 
     refits = {job.path[1]: job for job in jobs if job.path[-1] == "refit"}
     tested = np.concatenate([job.test for job in refits.values()])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,8 @@ from simulated_cluster import BATCH, RATE, Clock, Cluster, Store, config, run
 from experiments.config import settings
 from experiments.config.strategies import STRATEGIES, Strategy
 from experiments.errors import BadInput
-from experiments.search import space
+from experiments.search import space, text
 from experiments.search.plots import pictures
-from experiments.search.report import text
 from experiments.tracking.search_journal import State, what_matters
 from tuning.oracles import Listed
 from tuning.space import Choice, Float, Space, tidy
@@ -67,7 +68,7 @@ def test_a_declaration_is_all_that_a_search_with_it_takes(halton: None, tmp_path
     assert [one[RATE] for one in proposed] == [0.06, 0.04, 0.08, 0.03, 0.07, 0.05]
     assert [one[BATCH] for one in proposed] == [32, 64, 16, 32, 64, 16]
     assert result["best"]["hyperparameters"] == proposed[result["refit"]["trial"]]
-    said = text(result)
+    said = text.of_result(result)
     assert all(f"{RATE}={one[RATE]}, {BATCH}={one[BATCH]}" in said for one in proposed)
     assert "7 fits, 0 failed" in said
     journal = State(Path(result["state"]))
@@ -91,6 +92,54 @@ def test_a_declaration_is_what_its_settings_are_checked_by(halton: None) -> None
         settings.parse({"search": {"strategy": "halton", "settings": [{"seed": 1}], "trials": 1}})
     with pytest.raises(BadInput, match="'hyperband' or 'halton'"):
         settings.parse({"search": {"strategy": "holton"}})
+
+
+SECTION = """
+import importlib, sys
+from pydantic import PositiveInt
+from experiments.config.section import Section
+from experiments.config.strategies import STRATEGIES, Strategy
+from tuning.oracles import Manual
+
+class Skips(Section):
+    leap: PositiveInt = 1
+
+STRATEGIES["skips"] = Strategy(
+    "skips", Manual, lambda search, space, epochs: (space.grid()[:: search.section.leap],), Skips,
+    ends="leap says how many",
+)
+import experiments.config.search, experiments.config.schema
+for module in (experiments.config.search, experiments.config.schema):
+    importlib.reload(module)
+from experiments.config import settings
+from experiments.errors import BadInput
+from experiments.search.space import oracle_of
+
+def parsed(**more):
+    return settings.parse({"search": {"strategy": "skips", "space": {"seed": [1, 2, 3]}, **more}})
+
+assert [oracle_of(parsed(**more)).announced() for more in ({}, {"skips": {"leap": 2}})] == [3, 2]
+for more in ({"skips": {"leap": 0}}, {"skips": {"leep": 2}}, {"trials": 3}, {"strategy": "grid",
+        "skips": {}}):
+    try:
+        parsed(**more)
+    except BadInput as error:
+        print(error)
+print(*[name for name in ("tensorflow", "keras", "keras_tuner", "mlflow") if name in sys.modules])
+"""
+
+
+def test_a_section_of_its_own_is_a_key_that_is_checked() -> None:
+    """The config is put together anew, as after an edit of the source; and nothing is heavy."""
+    ran = subprocess.run([sys.executable, "-c", SECTION], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "config: search.skips.leap: input should be greater than 0. Received: 0",
+        "config: search.skips.leep: unknown key; did you mean search.skips.leap?",
+        "config: search: trials: leap says how many; leave it out",
+        "config: search: skips: for strategy skips. Received: grid",
+        "",
+    ]
 
 
 def test_only_of_strategies_that_learn_it_matters_how_many_are_asked_at_once() -> None:
