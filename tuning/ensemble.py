@@ -66,10 +66,10 @@ def hits(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarra
 
     Equal probabilities count for the lower class number, as argmax does.
     """
-    own = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    above = (probabilities > own).sum(axis=1)
+    of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    above = (probabilities > of_label).sum(axis=1)
     lower = np.arange(probabilities.shape[1]) < labels[:, None]
-    level = ((probabilities == own) & lower).sum(axis=1)
+    level = ((probabilities == of_label) & lower).sum(axis=1)
     return np.asarray(above + level < k)
 
 
@@ -87,8 +87,8 @@ def score(probabilities: np.ndarray, labels: np.ndarray, confidence: float = 0.9
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative logarithm of the label's probability, in nats."""
-    own = np.take_along_axis(probabilities, labels[:, None], axis=1).astype(np.float64)
-    return float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean())
+    of_label = np.take_along_axis(probabilities, labels[:, None], axis=1).astype(np.float64)
+    return float(-np.log(np.maximum(of_label, np.finfo(np.float64).tiny)).mean())
 
 
 def best_member(validation: Sequence[np.ndarray], labels: np.ndarray) -> int:

@@ -15,25 +15,22 @@ Differences from KerasTuner, each of which changes what is proposed:
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
-import warnings
 from typing import Any, ClassVar, Literal
 
-from tuning.hyperparameters import from_values, to_keras_tuner, to_values
+from tuning import unsaved_oracle
+from tuning.hyperparameters import from_values, to_values
 from tuning.oracles import WAIT, Open, Proposal, Waiting, usable
 from tuning.space import Space, SpaceError, identity
 
 LAST = -sys.float_info.max  # the rank of a failed trial, where ranks are all that counts
 
-TRIES = 10_000  # draws in a row that were all tried before, until a space counts as exhausted
-
 
 class Wrapped:
     """What the three have in common."""
 
-    independent: bool = False
+    independent: ClassVar[bool] = False
     oracle_class: ClassVar[str]
 
     def __init__(self, space: Space, seed: int, trials: int | None, **options: Any):
@@ -42,15 +39,15 @@ class Wrapped:
         self._open = Open()
         self._tried: set[str] = set()
         self._by_number: dict[int, Any] = {}
-        self._oracle = _make(self.oracle_class, space, seed, options)
+        self._oracle = unsaved_oracle.build(self.oracle_class, space, seed, options)
 
     def ask(self) -> Proposal | Literal[Waiting.OUTCOMES] | None:
-        if self._trials is not None and self._open.asked >= self._trials:
+        if self._trials is not None and self._open.proposed >= self._trials:
             return None
         size = self._space.size()
         if size is not None and len(self._tried) >= size:
             return None
-        trial = self._call("create_trial", f"trial {self._open.asked}")
+        trial = self._call("create_trial", f"trial {self._open.proposed}")
         if trial.status == "IDLE":
             return WAIT
         return None if trial.status == "STOPPED" else self._propose(trial)
@@ -80,16 +77,7 @@ class Wrapped:
         self._call("end_trial", trial)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        from keras_tuner.src.engine import oracle as module
-
-        try:
-            with warnings.catch_warnings():
-                # threading.currentThread, and a Gaussian process on few points, which it says
-                warnings.simplefilter("ignore")
-                return getattr(self._oracle, method)(*arguments)
-        finally:  # the module would keep the oracle for ever
-            module.LOCKS.pop(self._oracle, None)
-            module.THREADS.pop(self._oracle, None)
+        return unsaved_oracle.call(self._oracle, method, *arguments)
 
 
 class Random(Wrapped):
@@ -234,40 +222,3 @@ def check_draws(space: Space, max_epochs: int, factor: int, iterations: int) -> 
 def initial_points(space: Space) -> int:
     """Random trials before KerasTuner's Gaussian process starts, where nothing else is asked."""
     return 3 * len(space.parameters)
-
-
-class _Unsaved:
-    """KerasTuner's oracle, less what it writes, and never proposing twice."""
-
-    def save(self) -> None:
-        """There is no oracle.json."""
-
-    def _save_trial(self, trial: Any) -> None:
-        """There is no folder a trial."""
-
-    def _check_consecutive_failures(self) -> None:
-        """There is no limit; KerasTuner goes through all trials whenever one ends."""
-
-    def populate_space(self, trial_id: str) -> Any:
-        response = super().populate_space(trial_id)  # type: ignore[misc]  # of the class beside it
-        values = response.get("values")
-        if values and "tuner/epochs" not in values and self._duplicate(values):  # type: ignore[attr-defined]  # same
-            return self._random_populate_space()  # type: ignore[attr-defined]  # Bayesian only
-        return response
-
-
-def _make(name: str, space: Space, seed: int, options: dict[str, Any]) -> Any:
-    """The oracle, silent and without a limit of its own."""
-    import keras_tuner
-
-    made = type(name, (_Unsaved, getattr(keras_tuner.oracles, name)), {})(
-        objective=keras_tuner.Objective("score", "max"),
-        hyperparameters=to_keras_tuner(space),
-        seed=int.from_bytes(hashlib.sha256(f"oracle {seed}".encode()).digest()[:4]) % (2**31) or 1,
-        max_consecutive_failed_trials=math.inf,
-        **({"max_trials": None} if name != "HyperbandOracle" else {}),
-        **options,
-    )
-    made.verbose = 0
-    made._max_collisions = TRIES
-    return made

@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 from tuning.space import Settings, Space
 
@@ -42,9 +42,8 @@ class Proposal:
 class Oracle(Protocol):
     """Proposes trials, and learns from their scores: higher is better, None is a failed trial."""
 
-    @property
-    def independent(self) -> bool:
-        """Do proposals not depend on outcomes? Then any number may be asked for at once."""
+    independent: ClassVar[bool]
+    """Do proposals not depend on outcomes? Then any number may be asked for at once."""
 
     def ask(self) -> Proposal | Literal[Waiting.OUTCOMES] | None:
         """The next trial; WAIT before outcomes are told; None when there is none left."""
@@ -72,14 +71,14 @@ def grid(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 class Listed:
     """Proposes a list of settings in order, whatever happened to the ones before."""
 
-    independent: bool = True
+    independent: ClassVar[bool] = True
 
     def __init__(self, settings: Sequence[Settings]):
         self._settings = [dict(one) for one in settings]
         self._open = Open()
 
     def ask(self) -> Proposal | None:
-        if self._open.asked == len(self._settings):
+        if self._open.proposed == len(self._settings):
             return None
         return Proposal(number := self._open.start(), dict(self._settings[number]))
 
@@ -109,18 +108,18 @@ class Open:
     """The trials that were proposed and not told of yet."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.proposed = 0
         self.numbers: set[int] = set()
 
     def start(self) -> int:
-        number = self.asked
-        self.asked += 1
+        number = self.proposed
+        self.proposed += 1
         self.numbers.add(number)
         return number
 
     def end(self, number: int) -> None:
         if number not in self.numbers:
-            known = "was told of before" if 0 <= number < self.asked else "was never proposed"
+            known = "was told of before" if 0 <= number < self.proposed else "was never proposed"
             raise ValueError(f"trial {number} {known}; tell the number of an open proposal, once")
         self.numbers.remove(number)
 

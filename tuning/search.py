@@ -321,7 +321,7 @@ class Search:
         leader = max(rivals, key=lambda t: (self._sign * fmean(t.scores[:level]), -t.number))
         for trial in self._running():
             pairs = zip(leader.scores[:level], trial.scores[:level], strict=True)
-            p = racing.loses([self._sign * (best - own) for best, own in pairs])
+            p = racing.loses([self._sign * (best - score) for best, score in pairs])
             if p is not None:
                 trial.gave_up = GaveUp(level, leader.number, p)
                 trial.status = "gave_up"

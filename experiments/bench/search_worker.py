@@ -97,24 +97,22 @@ def candidates_of(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 def ours(job: dict[str, Any], turns: Turns) -> None:
     """`ilsvrc search`, as its command runs it."""
-    from experiments.jobs.dataset import open_source
     from experiments.launch.executors import Inline
     from experiments.launch.progress import Display
-    from experiments.search import run as search
     from experiments.search.candidates import Candidates
     from experiments.search.drive import Drive
+    from experiments.search.study import new_work, open_study
     from experiments.search.tracking import SearchRuns
     from experiments.tracking.provenance import surroundings
     from experiments.tracking.search_journal import State, find, what_matters
 
     config = config_of(job, candidates_of(job))
-    source = open_source(config.data)
-    folds = search.folds_of("search", config, source)
-    matters = what_matters(config, "search", source.fingerprint)
+    study = open_study("search", config)
+    matters = what_matters(config, "search", study.source.fingerprint)
     directory = find(NAME, "search", matters, fresh=False)
     state = State(directory)
     state.begin(matters, surroundings()[1])
-    tracked = SearchRuns(config, "search", state.id, NAME, source, print)
+    tracked = SearchRuns(study, state.id, print)
 
     class TakingTurns(Inline):
         trial: Any = None
@@ -131,10 +129,9 @@ def ours(job: dict[str, Any], turns: Turns) -> None:
                 turns.done["step_seconds"] += outcome.cost["step_seconds"]
                 yield done, outcome
 
-    work = search.new_work("search", config, folds)
-    candidates = Candidates(config, source, folds, directory, "search")
+    candidates = Candidates(study, directory)
     with Display(0) as display:
-        Drive(config, work, candidates, state, tracked, display, None).run(TakingTurns())
+        Drive(new_work(study), candidates, state, tracked, display).run(TakingTurns())
     turns.next(tracked.seconds)
 
 
@@ -145,12 +142,11 @@ def stock(job: dict[str, Any], turns: Turns) -> None:
 
     import models
     import pipelines.statistics
-    from experiments.jobs.dataset import open_source
     from experiments.jobs.job import seed_for
     from experiments.optimization import losses
     from experiments.runtime.startup import prepare_process
-    from experiments.search import run as search
     from experiments.search.candidates import Candidates
+    from experiments.search.study import open_study
     from experiments.training import weights
     from experiments.training.batches import Batches
     from models.layers.normalizations import Normalise
@@ -158,10 +154,10 @@ def stock(job: dict[str, Any], turns: Turns) -> None:
     from tuning.search import Fit
 
     config = config_of(job, [{"train.optimizer.momentum": 0.5}])
-    source = open_source(config.data)
-    folds = search.folds_of("search", config, source)
+    study = open_study("search", config)
+    source = study.source
     prepare_process(0, True)
-    made = Candidates(config, source, folds, Path("stock"), "search")
+    made = Candidates(study, Path("stock"))
     shown: dict[int, Any] = {}  # statistics and validation images of each fold, prepared once
 
     size = (job["image_size"],) * 2

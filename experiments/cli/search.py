@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,19 +38,23 @@ def nested(
 
 
 def _search(
-    kind: str, path: Path, changes: list[str] | None, fresh: bool, dry_run: bool, as_json: bool
+    kind: Literal["search", "nested"],
+    path: Path,
+    changes: list[str] | None,
+    fresh: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     from experiments.config import settings
-    from experiments.search import report
-    from experiments.search import run as command
+    from experiments.search import run, text
 
     checked = settings.load(path, changes or ())
     if dry_run:
-        document = command.dry_run(kind, checked, str(path))
-        print_json(document) if as_json else print(report.dry_text(document))
+        document = run.dry_run(kind, checked, str(path))
+        print_json(document) if as_json else print(text.of_dry_run(document))
         return
-    result = command.run(kind, checked, str(path), fresh=fresh)
-    print_json(result) if as_json else print(report.text(result))
+    result = run.run(kind, checked, str(path), fresh=fresh)
+    print_json(result) if as_json else print(text.of_result(result))
     if "error" in result:
         complain(result["error"])
     fail_unless(result["status"] == "finished")

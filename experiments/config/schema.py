@@ -90,12 +90,13 @@ class Config(Section):
         return axes
 
     @model_validator(mode="after")
-    def _one_fit_a_candidate_for_hyperband(self) -> Config:
+    def _one_fit_a_candidate_in_brackets(self) -> Config:
         folds, repeats = self.validation.folds, self.validation.repeats
-        if self.search and self.search.strategy == "hyperband" and (folds or repeats > 1):
+        if self.search and self.search.declaration.brackets and (folds or repeats > 1):
             raise ValueError(
-                "search.strategy: hyperband stops candidates early on one score each, and folds "
-                "give several; set validation.folds=null validation.repeats=1, or another strategy"
+                f"search.strategy: {self.search.strategy} stops candidates early on one score "
+                "each, and folds give several; set validation.folds=null validation.repeats=1, or "
+                "another strategy"
             )
         return self
 

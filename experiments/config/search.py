@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     Discriminator,
@@ -11,19 +11,21 @@ from pydantic import (
     JsonValue,
     NonNegativeFloat,
     NonNegativeInt,
+    PlainValidator,
     PositiveFloat,
     PositiveInt,
     Tag,
+    WithJsonSchema,
+    create_model,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from experiments.config.section import Section
+from experiments.config.strategies import STRATEGIES, Strategy
 from tuning import space
-from tuning.keras_oracles import initial_points
 from tuning.space import Parameter, Space
-
-GUIDED = ("random", "bayesian")  # strategies that go on until they are told to stop
 
 
 class Conditional(Section):
@@ -132,39 +134,44 @@ class Racing(Section):
     )
 
 
-class Hyperband(Section):
-    """Many candidates for few epochs, the best of them for more."""
-
-    max_epochs: PositiveInt | None = Field(None, description="null: train.epochs")
-    factor: Annotated[int, Field(ge=2)] = Field(
-        3, description="epochs grow and candidates shrink by it from round to round"
-    )
-    iterations: PositiveInt = 1
-
-
-class Bayesian(Section):
-    """Gaussian process over the outcomes so far."""
-
-    initial_points: PositiveInt | None = Field(
-        None, description="random trials before the first guided one; null: three a parameter"
-    )
+def _strategy(name: Any) -> Any:
+    """Looked up when a config is read, so that one without a section may be declared later."""
+    if not isinstance(name, str) or name not in STRATEGIES:
+        *most, last = (f"'{one}'" for one in STRATEGIES)
+        expected = f"{', '.join(most)} or {last}"
+        raise PydanticCustomError("literal_error", f"Input should be {expected}")
+    return name
 
 
-class Search(Section):
-    """Hyperparameters chosen on validation scores; see `ilsvrc search` and `ilsvrc nested`."""
+def _names(picked: Callable[[Strategy], bool], between: str = ", ") -> str:
+    return between.join(name for name, strategy in STRATEGIES.items() if picked(strategy))
 
-    strategy: Literal["manual", "grid", "random", "bayesian", "hyperband"] = "random"
+
+class Common(Section):
+    """Settings of every strategy."""
+
+    strategy: Annotated[
+        str,
+        PlainValidator(_strategy),
+        WithJsonSchema({"enum": [*STRATEGIES], "type": "string"}),
+    ] = "random"
     space: dict[str, Varied] = Field(
         default_factory=dict,
         description="config key: list of values, or {type: choice, int, float or boolean, ...}",
     )
     settings: tuple[dict[str, JsonValue], ...] = Field(
-        (), description="manual: the candidates, each a mapping of config keys to values"
+        (),
+        description=f"{_names(lambda one: one.listed)}: the candidates, each a mapping of config "
+        "keys to values",
     )
-    trials: PositiveInt | None = Field(None, description="random, bayesian: candidates at most")
+    trials: PositiveInt | None = Field(
+        None, description=f"{_names(lambda one: one.ends is None)}: candidates at most"
+    )
     seed: NonNegativeInt = Field(1, description="of the proposals, apart from the run's seed")
     parallel: PositiveInt = Field(
-        1, description="candidates proposed at once; what bayesian and hyperband find depends on it"
+        1,
+        description="candidates proposed at once; what "
+        f"{_names(lambda one: one.learns, ' and ')} find depends on it",
     )
     objective: Literal["val_top1", "val_loss", "val_mse"] | None = Field(
         None, description="of the last epoch; null: val_top1, val_mse for a reconstruction"
@@ -172,11 +179,6 @@ class Search(Section):
     max_failures: PositiveInt = Field(3, description="failed trials in a row that end the search")
     budget: Budget = Field(default_factory=Budget)
     racing: Racing | None = None
-    hyperband: Hyperband | None = None
-    bayesian: Bayesian | None = None
-    refit: bool = Field(
-        False, description="train the best once more, on all but the test images, and test it"
-    )
 
     def parameters(self) -> Iterator[Parameter]:
         """The space as typed parameters, in order."""
@@ -204,30 +206,65 @@ class Search(Section):
                 raise ValueError(f"{position}: the same as {texts.index(text)}; leave it out")
         return settings
 
+
+if TYPE_CHECKING:
+    WithSections = Common
+else:  # a key for the section of each strategy that has one
+    WithSections = create_model(
+        "WithSections",
+        __base__=Common,
+        **{
+            strategy.name: (strategy.section | None, None)
+            for strategy in reversed(STRATEGIES.values())  # the order of files written before
+            if strategy.section
+        },
+    )
+
+
+class Search(WithSections):
+    """Hyperparameters chosen on validation scores; see `ilsvrc search` and `ilsvrc nested`."""
+
+    refit: bool = Field(
+        False, description="train the best once more, on all but the test images, and test it"
+    )
+
+    @property
+    def declaration(self) -> Strategy:
+        """What the strategy asks of the rest."""
+        return STRATEGIES[self.strategy]
+
+    @property
+    def section(self) -> Any:
+        """The strategy's section, with its defaults if none is given."""
+        assert self.declaration.section
+        return getattr(self, self.strategy) or self.declaration.section()
+
     @model_validator(mode="after")
     def _what_the_strategy_takes(self) -> Self:
-        if self.strategy == "manual":
+        strategy = self.declaration
+        if strategy.listed:
             if self.space:
                 raise ValueError(
-                    "space: strategy manual has none; list candidates under settings, or take "
-                    "another strategy"
+                    f"space: strategy {self.strategy} has none; list candidates under settings, or "
+                    "take another strategy"
                 )
             if not self.settings:
-                raise ValueError("settings: strategy manual needs at least one candidate")
+                raise ValueError(f"settings: strategy {self.strategy} needs at least one candidate")
         else:
             if self.settings:
-                raise ValueError(f"settings: for strategy manual. Received: {self.strategy}")
+                listed = _names(lambda one: one.listed)
+                raise ValueError(f"settings: for strategy {listed}. Received: {self.strategy}")
             if not self.space:
                 raise ValueError(
                     f"space: strategy {self.strategy} needs one; add for example "
                     "space: {train.optimizer.learning_rate: [0.01, 0.1]}"
                 )
-        if self.trials is not None and self.strategy not in GUIDED:
-            raise ValueError(f"trials: {self._why_no_trials()}; leave it out")
-        for part in ("hyperband", "bayesian"):
+        if self.trials is not None and strategy.ends:
+            raise ValueError(f"trials: {strategy.ends}; leave it out")
+        for part in list(WithSections.model_fields)[len(Common.model_fields) :]:
             if getattr(self, part) is not None and self.strategy != part:
                 raise ValueError(f"{part}: for strategy {part}. Received: {self.strategy}")
-        if self.strategy in GUIDED and self.trials is None and self.budget == Budget():
+        if strategy.ends is None and self.trials is None and self.budget == Budget():
             raise ValueError(
                 f"trials: strategy {self.strategy} goes on for ever; set trials, budget.seconds or "
                 "budget.images"
@@ -236,23 +273,8 @@ class Search(Section):
 
     @model_validator(mode="after")
     def _the_strategy_can_work(self) -> Self:
-        if self.strategy == "grid":
-            Space(tuple(self.parameters())).check_listed()
-        if self.strategy == "bayesian" and self.trials is not None:
-            asked = (self.bayesian or Bayesian()).initial_points
-            initial = asked or initial_points(Space(tuple(self.parameters())))
-            if self.trials <= initial:
-                raise ValueError(
-                    f"trials: {self.trials} and the first {initial} are drawn at random; set more, "
-                    "or search.bayesian.initial_points lower, or strategy random"
-                )
-        if self.strategy == "hyperband" and self.racing is not None:
-            raise ValueError("racing: is over folds, and hyperband has none; leave it out")
+        if self.space:
+            self.declaration.check(self, Space(tuple(self.parameters())))
+        if self.declaration.brackets and self.racing is not None:
+            raise ValueError(f"racing: is over folds, and {self.strategy} has none; leave it out")
         return self
-
-    def _why_no_trials(self) -> str:
-        return {
-            "manual": "settings says how many candidates there are",
-            "grid": "a grid is complete",
-            "hyperband": "max_epochs, factor and iterations say how many there are",
-        }[self.strategy]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import pipelines
 from experiments.config.identity import graph_key
@@ -16,13 +14,13 @@ from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.job import Job, seed_for
 from experiments.jobs.plan import prepare
-from experiments.search.folds import Folds, thinned
+from experiments.search.folds import thinned
 from experiments.search.space import candidate
+from experiments.search.study import Study
+from experiments.tracking.search_journal import FitPath
 from tuning.nested import Task, median_epochs
 from tuning.search import Trial
 from tuning.space import identity
-
-Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,18 @@ class Candidates:
     """Makes the jobs of one search.
 
     Args:
-        config: base settings and the search.
-        source: opened.
-        folds: one an outer fold; one in all for a plain search.
+        study: what is searched.
         root: folder below which each fit has its own.
-        kind: search or nested; it decides what paths look like.
     """
 
-    def __init__(
-        self, config: Config, source: Any, folds: Sequence[Folds], root: Path, kind: str
-    ) -> None:
-        self.config, self.source, self.folds = config, source, list(folds)
-        self.root, self.kind = root, kind
+    def __init__(self, study: Study, root: Path) -> None:
+        self.study, self.root = study, root
+        config, source = study.config, study.source
         self._sources = {source_key(config.data): source}
         self._prepared: dict[str, Prepared | BadInput] = {}
         self._pairs = [
             [(thinned(config, source, train), held) for train, held in fold.pairs]
-            for fold in self.folds
+            for fold in study.folds
         ]
 
     def prepared(self, settings: Mapping[str, Any], epochs: int | None = None) -> Prepared:
@@ -68,17 +61,16 @@ class Candidates:
                 self._prepared[key] = self._prepare(settings, epochs)
             except BadInput as error:
                 self._prepared[key] = error
-        found = self._prepared[key]
-        if isinstance(found, BadInput):
-            raise found
-        return found
+        prepared = self._prepared[key]
+        if isinstance(prepared, BadInput):
+            raise prepared
+        return prepared
 
-    def path(self, task: Task) -> Place:
-        """Where a task stands: ("trial", 7, "fold", 1), below ("outer", 2) if nested."""
-        outer: Place = ("outer", task.outer) if self.kind == "nested" else ()
+    def path(self, task: Task) -> FitPath:
+        """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested."""
         if task.fit is None:
-            return (*outer, "refit")
-        return (*outer, "trial", task.fit.trial, "fold", task.fit.fold)
+            return (*self.study.below(task.outer), "refit")
+        return (*self.study.below(task.outer), "trial", task.fit.trial, "fold", task.fit.fold)
 
     def job(self, task: Task, winner: Trial | None = None) -> Job:
         """The fit of a task; of a refit, `winner` is the trial that it repeats.
@@ -88,50 +80,39 @@ class Candidates:
         stopping can teach it.
         """
         if task.fit is not None:
-            found = self.prepared(task.fit.settings, task.fit.epochs)
+            settings = task.fit.settings
+            prepared = self.prepared(settings, task.fit.epochs)
+            config, test = prepared.config, None
             train, validation = self._pairs[task.outer][task.fit.fold]
-            return self._job(task, found, found.config, task.fit.settings, train, validation, None)
-        assert winner is not None
-        found = self.prepared(winner.settings, winner.epochs)
-        folds = self.folds[task.outer]
-        train = thinned(self.config, self.source, folds.learning)
-        return self._job(
-            task, found, refit_config(found.config, winner), winner.settings,
-            train, None, folds.test,
-        )  # fmt: skip
-
-    def _job(
-        self,
-        task: Task,
-        found: Prepared,
-        config: Config,
-        settings: Mapping[str, Any],
-        train: np.ndarray,
-        validation: np.ndarray | None,
-        test: np.ndarray | None,
-    ) -> Job:
+        else:
+            assert winner is not None
+            settings, folds = winner.settings, self.study.folds[task.outer]
+            prepared = self.prepared(settings, winner.epochs)
+            config, test = refit_config(prepared.config, winner), folds.test
+            train = thinned(self.study.config, self.study.source, folds.learning)
+            validation = None
         path = self.path(task)
         words = [str(part) for part in path]
         parts = ("-".join(words[at : at + 2]) for at in range(0, len(words), 2))
         return Job(
             path=path,
-            config=config.model_copy(update={"seed": seed_for(found.config.seed, *path)}),
+            config=config.model_copy(update={"seed": seed_for(prepared.config.seed, *path)}),
             train=train,
             validation=validation,
             test=test,
-            graph_key=found.graph_key,
+            graph_key=prepared.graph_key,
             directory=str(self.root.joinpath(*parts)),
             axes=dict(settings),
             measured=task.fit is None,
         )
 
     def _prepare(self, settings: Mapping[str, Any], epochs: int | None) -> Prepared:
-        config = candidate(self.config, settings, epochs, where="search")
+        config = candidate(self.study.config, settings, epochs, where="search")
         key = source_key(config.data)
         if key not in self._sources:
             self._sources[key] = open_source(config.data)
         source = self._sources[key]
-        fold = self.folds[0]
+        fold = self.study.folds[0]
         split = pipelines.splits.Split(*fold.pairs[0], fold.test)
         plan = prepare(config, source, split)
         return Prepared(plan.config, graph_key(plan.config, plan.input_shape, plan.classes))

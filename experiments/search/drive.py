@@ -16,12 +16,12 @@ from experiments.launch.executors import Inline
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.presentation.formatting import in_words
-from experiments.search.candidates import Candidates, Place
+from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking import experiment
-from experiments.tracking.search_journal import State, outcome_of
+from experiments.tracking.search_journal import FitPath, State, outcome_of
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
 from tuning.search import Trial
@@ -31,7 +31,6 @@ class Drive:
     """One start of a search, from what the journal holds to its end.
 
     Args:
-        config: base settings and the search.
         work: the searches and refits, fresh.
         candidates: makes their jobs.
         state: the journal.
@@ -43,20 +42,19 @@ class Drive:
 
     def __init__(
         self,
-        config: Config,
         work: Nested,
         candidates: Candidates,
         state: State,
         tracked: SearchRuns,
         display: Display,
-        planned: int | None,
+        planned: int | None = None,
         began: float | None = None,
     ):
-        assert config.search
-        self.config, self.work, self.candidates = config, work, candidates
+        self.study = candidates.study
+        self.config, self.work, self.candidates = self.study.config, work, candidates
         self.state, self.tracked, self.display = state, tracked, display
-        self.planned, self.budget = planned, config.search.budget
-        self.objective = objective_of(config)
+        self.planned, self.budget = planned, self.study.section.budget
+        self.objective = objective_of(self.config)
         self.best_by = "val_mse" if self.objective == "val_mse" else "val_top1"
         self.fits = 0
         """Fits that have ended, those of earlier starts included."""
@@ -64,10 +62,10 @@ class Drive:
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
         """Outcome and run id of the refit of each outer fold."""
-        self._tasks: dict[Place, Task] = {}
+        self._tasks: dict[FitPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
-        self._began: dict[Place, float] = {}
+        self._began: dict[FitPath, float] = {}
         self._sent = [0] * len(work.searches)  # settled trials that were tracked
         self._started = self._working = time.monotonic()
         if began is not None:
@@ -146,7 +144,7 @@ class Drive:
         """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
         return self.work.winner(task.outer) if task.fit is None else None
 
-    def _is_sound(self, task: Task, path: Place) -> bool:
+    def _is_sound(self, task: Task, path: FitPath) -> bool:
         """False, and told so, for settings that do not go with data or network."""
         if not self.work.wants(task):
             return False
@@ -187,18 +185,18 @@ class Drive:
             self.tracked.refit_point(job, self._level, event["epoch"], event["values"])
             return
         fit, began = task.fit, self._began[job.path]
-        *place, _, fold = job.path
-        path = path_text(place)
+        *trial_path, _, fold = job.path
+        path = path_text(trial_path)
 
         def trial() -> TrialRun:
             config = self.candidates.prepared(fit.settings, fit.epochs).config
             return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
 
         lone = self.work.searches[task.outer].folds == 1
-        own = None if lone else int(fold)
-        self.tracked.point(path, own, event["epoch"], event["values"], trial)
+        number = None if lone else int(fold)
+        self.tracked.point(path, number, event["epoch"], event["values"], trial)
 
-    def _end(self, task: Task, path: Place, outcome: Outcome, images: int) -> None:
+    def _end(self, task: Task, path: FitPath, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
         began = self._began.pop(path, time.time())
         winner = self._winner(task)
@@ -206,7 +204,7 @@ class Drive:
             path,
             outcome,
             trial=winner.number if winner else task.fit.trial if task.fit else None,
-            fingerprint=self.candidates.source.fingerprint,
+            fingerprint=self.study.source.fingerprint,
             began=began,
             seconds=time.time() - began,
             images=images * len(outcome.history),
@@ -226,8 +224,8 @@ class Drive:
         self.images += record["images"]
         score, error, epochs = outcome.scores.get(self.objective), outcome.error, None
         if outcome.status == "finished":
-            own = self.candidates.prepared(task.fit.settings, task.fit.epochs).config
-            epochs = epochs_of(outcome, own)
+            prepared = self.candidates.prepared(task.fit.settings, task.fit.epochs)
+            epochs = epochs_of(outcome, prepared.config)
             error = None if score is not None else f"there is no {self.objective}"
         self.work.tell(task, outcome.status, score, error, epochs)
 
@@ -241,14 +239,13 @@ class Drive:
         self.refits[task.outer] = outcome, run_id
         if fresh:
             words = [f"{k} {v:.4f}" for k, v in outcome.scores.items() if k.startswith("test_")]
-            self.display.say(
-                f"{self._in(task.outer)}refit: {outcome.error or ', '.join(words) or 'no test'}"
-            )
+            came_to = outcome.error or ", ".join(words) or "no test"
+            self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
 
     @property
     def _level(self) -> str:
         """Of the run of a refit."""
-        return "outer_fold" if self.candidates.kind == "nested" else "refit"
+        return "outer_fold" if self.study.nested else "refit"
 
     def _spend(self) -> None:
         """Stop handing out fits once the budget is spent; refits of what was found still run."""
@@ -268,10 +265,10 @@ class Drive:
 
     def outcomes(self, outer: int, trial: Trial) -> list[dict[str, Any]]:
         """Records of a trial's folds in order, up to the first that is missing or failed."""
-        place: Place = ("outer", outer) if self.candidates.kind == "nested" else ()
+        path = (*self.study.below(outer), "trial", trial.number)
         records = []
         for fold in range(trial.folds):
-            record = self.state.ended.get((*place, "trial", trial.number, "fold", fold))
+            record = self.state.ended.get((*path, "fold", fold))
             if record is None:
                 break
             records.append(record)
@@ -280,14 +277,13 @@ class Drive:
         return records
 
     def _trial_run(self, outer: int, trial: Trial) -> TrialRun:
-        place: Place = ("outer", outer) if self.candidates.kind == "nested" else ()
         records = self.outcomes(outer, trial)
         try:
             config = self.candidates.prepared(trial.settings, trial.epochs).config
         except BadInput:
             config = self.config  # its settings do not go together; the error says so
         return TrialRun(
-            path=path_text((*place, "trial", trial.number)),
+            path=path_text((*self.study.below(outer), "trial", trial.number)),
             number=trial.number,
             config=config,
             chosen=trial.settings,
@@ -309,15 +305,13 @@ class Drive:
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
         )
-        self.display.say(f"[{count}] {self._in(outer)}trial {trial.number} ({shown}): {words}")
+        trial_words = f"{self.study.in_words(outer)}trial {trial.number}"
+        self.display.say(f"[{count}] {trial_words} ({shown}): {words}")
         if not self._estimated and self.seconds and (self.planned or 0) > self.fits:
             self._estimated = True
             each, left = median(self.seconds), (self.planned or 0) - self.fits
             minutes = left * each / self.config.launch.workers / 60
             self.display.say(f"about {minutes:.1f} minutes to go: {left} fits of {each:.2g} s")
-
-    def _in(self, outer: int) -> str:
-        return f"outer fold {outer}, " if self.candidates.kind == "nested" else ""
 
 
 def epochs_of(outcome: Outcome, config: Config) -> int:

@@ -1,4 +1,4 @@
-"""What a search found: the command's JSON, flat tables, text for people."""
+"""What a search found: the command's JSON, flat tables, figures of the parent run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.presentation.formatting import in_words
 from experiments.search.space import space_of
 from experiments.tracking.search_journal import outcome_of
 from pipelines.files.shards import write_whole
@@ -28,14 +27,9 @@ def top(result: dict[str, Any], count: int) -> list[dict[str, Any]]:
     return sorted(finished, key=lambda trial: sign * trial["score"])[:count]
 
 
-SHOWN = 10  # trials in the text
-
-
 def result(drive: Drive) -> dict[str, Any]:
     """The JSON of `ilsvrc search` or `ilsvrc nested`."""
-    assert drive.config.search
-    nested = drive.candidates.kind == "nested"
-    asked = drive.config.search
+    section, nested = drive.study.section, drive.study.nested
     searches = drive.work.searches
     trials = [
         ({"outer": outer} if nested else {}) | _trial(drive, outer, trial)
@@ -46,7 +40,7 @@ def result(drive: Drive) -> dict[str, Any]:
     document: dict[str, Any] = {
         "run_id": drive.tracked.id,
         "name": drive.config.name,
-        "strategy": asked.strategy,
+        "strategy": section.strategy,
         "status": "finished",
         "score_name": drive.objective,
         "minimise": searches[0].minimise,
@@ -68,13 +62,13 @@ def result(drive: Drive) -> dict[str, Any]:
         "seconds": drive.wall,
         "tracking_seconds": drive.tracked.seconds,
         "budget": {
-            **asked.budget.model_dump(),
+            **section.budget.model_dump(),
             "spent_images": drive.images,
             "stopped_by": next((s.stopped for s in searches if s.stopped), None),
         },
-        "racing": asked.racing
+        "racing": section.racing
         and {
-            **asked.racing.model_dump(),
+            **section.racing.model_dump(),
             "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
             "folds_saved": saved,
         },
@@ -84,17 +78,18 @@ def result(drive: Drive) -> dict[str, Any]:
 
 def metrics(document: Mapping[str, Any]) -> dict[str, float]:
     """What the parent run is compared by."""
-    found: dict[str, float] = {"search_seconds": document["seconds"]}
-    found |= {f"fits_{name}": n for name, n in document["fits"].items() if n is not None}
+    compared: dict[str, float] = {"search_seconds": document["seconds"]}
+    compared |= {f"fits_{name}": n for name, n in document["fits"].items() if n is not None}
     best = document.get("best")
     if best:
-        found |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
-        found |= {f"{document['score_name']}_std": best["std"]} if best["std"] is not None else {}
+        compared |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
+        if best["std"] is not None:
+            compared[f"{document['score_name']}_std"] = best["std"]
     refit = document.get("refit") or {}
-    found |= {k: v for k, v in refit.items() if k.startswith("test_")}
+    compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
-    found |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
-    return found
+    compared |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
+    return compared
 
 
 def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Path]:
@@ -114,9 +109,8 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
     if drive.seconds or not (directory / "plots").exists():
         from experiments.search.plots import pictures
 
-        assert drive.config.search
         about = f"{drive.config.data.source}, {document['strategy']}, {document['folds']} folds"
-        space = space_of(drive.config.search)
+        space = space_of(drive.study.section)
         try:
             files += pictures.write(document, directory / "plots", space, about)
         except Exception as error:
@@ -133,7 +127,7 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
                 outcome = outcome_of(record)
                 rows.append(
                     {
-                        "outer": outer if drive.candidates.kind == "nested" else "",
+                        "outer": outer if drive.study.nested else "",
                         "trial": trial.number,
                         "fold": fold,
                         **{key: _cell(trial.settings, key) for key in keys},
@@ -154,36 +148,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def text(document: Mapping[str, Any]) -> str:
-    """The best trials, or the outer folds, as people read them."""
-    lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
-    fits, stopped = document["fits"], document["budget"]["stopped_by"]
-    if document["racing"]:
-        racing = document["racing"]
-        lines.append(f"racing: {racing['gave_up']} gave up, {racing['folds_saved']} fits saved")
-    if stopped in ("seconds", "images"):
-        lines.append(f"the budget of {stopped} ended the search; incomplete trials do not count")
-    lines.append(
-        f"{fits['done']} fits, {fits['failed']} failed, {document['seconds']:.0f} s "
-        f"({document['tracking_seconds']:.1f} s of them tracking); tables in {document['state']}"
-    )
-    return "\n".join(lines)
-
-
-def dry_text(document: Mapping[str, Any]) -> str:
-    """What `--dry-run` says."""
-    import yaml
-
-    config = {k: v for k, v in document["config"].items() if k != "sweep" or v}
-    lines = [yaml.safe_dump(config, sort_keys=False), document["text"]]
-    for number, settings in enumerate(document["candidates"][: 2 * SHOWN]):
-        lines.append(f"trial {number}: {_shown(settings)}")
-    if len(document["candidates"]) > 2 * SHOWN:
-        lines.append(f"and {len(document['candidates']) - 2 * SHOWN} more")
-    lines.append("nothing was trained (--dry-run)")
-    return "\n".join(lines)
 
 
 def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
@@ -224,11 +188,11 @@ def _outer(drive: Drive) -> dict[str, Any]:
         best, refit = search.best, drive.refits.get(outer)
         row: dict[str, Any] = {"fold": outer, "status": "failed", "run_id": "", "error": None}
         if best is not None:
-            found = _trial(drive, outer, best)
+            winner = _trial(drive, outer, best)
             row |= {
                 "trial": best.number,
-                "hyperparameters": found["hyperparameters"],
-                "inner_score": found[drive.best_by],
+                "hyperparameters": winner["hyperparameters"],
+                "inner_score": winner[drive.best_by],
                 "inner_scores": [
                     o["outcome"]["scores"][drive.best_by] for o in drive.outcomes(outer, best)
                 ],
@@ -239,12 +203,12 @@ def _outer(drive: Drive) -> dict[str, Any]:
     document: dict[str, Any] = {"outer": rows, "winners_differ": drive.work.winners_differ}
     names = (f"mean_{test}", f"std_{test}", "best_inner_score", "optimism")
     if all(test in row and "inner_score" in row for row in rows):
-        told = summary(
+        estimate = summary(
             [row["inner_score"] for row in rows],
             [row[test] for row in rows],
             minimise=drive.best_by == "val_mse",
         )
-        values = (told.mean, told.std, told.best_inner_score, told.optimism)
+        values = (estimate.mean, estimate.std, estimate.best_inner_score, estimate.optimism)
         return document | dict(zip(names, values, strict=True))
     return document | dict.fromkeys(names)
 
@@ -262,17 +226,17 @@ def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
 
 def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
     for outer, search in enumerate(drive.work.searches):
-        place = f"outer fold {outer}: " if drive.candidates.kind == "nested" else ""
+        fold = f"outer fold {outer}: " if drive.study.nested else ""
         if search.failed_in_a_row:
-            return f"{place}{_in_a_row(search)}"
+            return f"{fold}{_in_a_row(search)}"
         if search.best is None:
             reason = "ended with its budget before any trial" if search.stopped else "failed in all"
-            return f"{place}the search {reason}; no trial has finished"
+            return f"{fold}the search {reason}; no trial has finished"
     for outer in range(len(drive.work.searches)) if drive.work.refit else ():
         refit = drive.refits.get(outer)
         if refit is None or refit[0].status != "finished":
-            place = f" of outer fold {outer}" if "outer" in document else ""
-            return f"refit of the winner{place}: {refit[0].error if refit else 'did not run'}"
+            fold = f" of outer fold {outer}" if drive.study.nested else ""
+            return f"refit of the winner{fold}: {refit[0].error if refit else 'did not run'}"
     return None
 
 
@@ -302,51 +266,3 @@ def _cell(settings: Mapping[str, Any], key: str) -> Any:
         return ""
     value = settings[key]
     return value if isinstance(value, str | int | float) else json.dumps(value)
-
-
-def _shown(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={in_words(value)}" for key, value in settings.items())
-
-
-def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
-    name = document["score_name"]
-    yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
-    for trial in top(dict(document), SHOWN):
-        std = "" if trial["std"] is None else f"{trial['std']:.4f}"
-        yield (
-            f"{trial['number']:>5}  {trial['score']:>9.4f}  {std:>7}  "
-            f"{_shown(trial['hyperparameters'])}"
-        )
-    for trial in document["trials"]:
-        if trial["status"] == "failed":
-            yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
-    refit = document["refit"]
-    if refit and refit["status"] == "finished":
-        scores = ", ".join(f"{k} {v:.4f}" for k, v in refit.items() if k.startswith("test_"))
-        yield f"the best, trained on the whole learning set: {scores}"
-
-
-def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
-    test = "test_mse" if "mean_test_mse" in document else "test_top1"
-    yield f"{'outer':>5}  {'inner':>7}  {test:>9}  winner"
-    for row in document["outer"]:
-        if test not in row or "inner_score" not in row:
-            yield f"{row['fold']:>5}  {'failed':>7}  {'':>9}  {row['error'] or ''}"
-            continue
-        settings = _shown(row["hyperparameters"])
-        yield f"{row['fold']:>5}  {row['inner_score']:>7.4f}  {row[test]:>9.4f}  {settings}"
-    if document[f"mean_{test}"] is None:
-        return
-    std = document[f"std_{test}"]
-    yield (
-        f"{test} {document[f'mean_{test}']:.4f}{'' if std is None else f' ± {std:.4f}'} over "
-        f"{len(document['outer'])} outer folds; inner scores of the winners "
-        f"{document['best_inner_score']:.4f}, optimism {document['optimism']:+.4f}"
-    )
-    if document["winners_differ"]:
-        yield (
-            "the winners differ: the estimate is of the whole procedure, search included, not of "
-            "one setting"
-        )
-    else:
-        yield "every outer fold chose the same settings"

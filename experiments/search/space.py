@@ -10,10 +10,10 @@ import models
 from experiments.config import settings
 from experiments.config.evaluate import AFTER_TRAINING
 from experiments.config.schema import Config
-from experiments.config.search import Bayesian, Hyperband, Search
+from experiments.config.search import Search
 from experiments.errors import BadInput
 from experiments.presentation.formatting import in_words
-from tuning import keras_oracles, oracles
+from tuning.oracles import Oracle
 from tuning.space import Parameter, Space, SpaceError
 
 Objective = Literal["val_top1", "val_loss", "val_mse"]
@@ -32,33 +32,21 @@ ALL_OF_THEM = 1_000  # candidates up to which every single one is checked
 
 
 def space_of(search: Search) -> Space | None:
-    """The space as typed parameters; None for strategy manual."""
+    """The space as typed parameters; None where candidates are listed."""
     return Space(tuple(search.parameters())) if search.space else None
 
 
-def oracle_of(config: Config) -> oracles.Oracle:
+def oracle_of(config: Config) -> Oracle:
     """A fresh oracle of the config's strategy.
 
     Raises:
-        BadInput: hyperband over a space with fewer candidates than it draws.
+        BadInput: the space has fewer candidates than the strategy draws.
     """
     search = _search(config)
-    space = space_of(search)
-    if space is None:
-        return oracles.Manual(search.settings)
-    if search.strategy == "grid":
-        return oracles.Grid(space)
-    if search.strategy == "random":
-        return keras_oracles.Random(space, search.seed, search.trials)
-    if search.strategy == "bayesian":
-        initial = (search.bayesian or Bayesian()).initial_points
-        return keras_oracles.Bayesian(space, search.seed, search.trials, initial)
-    asked = search.hyperband or Hyperband()
-    epochs = asked.max_epochs or config.train.epochs
     try:
-        return keras_oracles.Hyperband(space, search.seed, epochs, asked.factor, asked.iterations)
+        return search.declaration.oracle(*_arguments(config))
     except SpaceError as error:
-        raise BadInput(f"search.hyperband: {error}") from None
+        raise BadInput(f"search.{search.strategy}: {error}") from None
 
 
 def candidate(
@@ -87,16 +75,17 @@ def objective_of(config: Config) -> Objective:
         BadInput: an objective that the network's task has not.
     """
     reconstructs = models.card(config.model.name).task == "reconstruction"
-    asked = _search(config).objective
-    if asked is None:
+    objective = _search(config).objective
+    if objective is None:
         return "val_mse" if reconstructs else "val_top1"
-    if reconstructs != (asked == "val_mse") and asked != "val_loss":
+    if reconstructs != (objective == "val_mse") and objective != "val_loss":
         fitting = "val_mse or val_loss" if reconstructs else "val_top1 or val_loss"
         task = models.card(config.model.name).task
         raise BadInput(
-            f"search.objective: {config.model.name} is a {task} and has no {asked}; set {fitting}"
+            f"search.objective: {config.model.name} is a {task} and has no {objective}; set "
+            f"{fitting}"
         )
-    return asked
+    return objective
 
 
 def check(config: Config, where: str, folds: int | None = None) -> None:
@@ -120,12 +109,15 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
     keys = list(search.space) or list(dict.fromkeys(key for one in search.settings for key in one))
     for key in keys:
         _check_key(key, keys, search, where)
-    part = "settings" if search.strategy == "manual" else "space"
+    part = "settings" if search.declaration.listed else "space"
     for chosen in _samples(search):
         checked = candidate(config, chosen, where=f"{where}: search.{part}")
         _check_task(config, checked, chosen, f"{where}: search.{part}")
     _check_together(config, search, where)
-    _check_size(config, search, where)
+    try:
+        search.declaration.check_size(*_arguments(config))
+    except SpaceError as error:
+        raise BadInput(f"{where}: search.{search.strategy}: {error}") from None
 
 
 def _search(config: Config) -> Search:
@@ -134,11 +126,17 @@ def _search(config: Config) -> Search:
     return config.search
 
 
+def _arguments(config: Config) -> tuple[Any, ...]:
+    """What the strategy's oracle is made of."""
+    search = _search(config)
+    return search.declaration.arguments(search, space_of(search), config.train.epochs)
+
+
 def _check_folds(search: Search, where: str, folds: int) -> None:
-    if search.strategy == "hyperband" and folds > 1:
+    if search.declaration.brackets and folds > 1:
         raise BadInput(
-            f"{where}: search.strategy: hyperband stops candidates early on one score each. "
-            f"Received: {folds} folds; take another strategy"
+            f"{where}: search.strategy: {search.strategy} stops candidates early on one score "
+            f"each. Received: {folds} folds; take another strategy"
         )
     if search.racing and search.racing.after_folds >= folds:
         raise BadInput(
@@ -149,16 +147,17 @@ def _check_folds(search: Search, where: str, folds: int) -> None:
 
 def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
     first, _, rest = key.partition(".")
-    place = f"{where}: search.{'space' if search.space else 'settings'}: {key}"
+    where = f"{where}: search.{'space' if search.space else 'settings'}: {key}"
     if first in NO_RESULT or (first == "evaluate" and rest in AFTER_TRAINING):
-        raise BadInput(f"{place}: cannot vary; it changes no result of training")
+        raise BadInput(f"{where}: cannot vary; it changes no result of training")
     if first == "validation" or (first == "data" and rest in OTHER_IMAGES):
-        raise BadInput(f"{place}: cannot vary; it decides which images candidates are compared on")
-    if key == "train.epochs" and search.strategy == "hyperband":
-        raise BadInput(f"{place}: hyperband decides the epochs; set search.hyperband.max_epochs")
+        raise BadInput(f"{where}: cannot vary; it decides which images candidates are compared on")
+    if key == "train.epochs" and search.declaration.brackets:
+        decides = search.strategy
+        raise BadInput(f"{where}: {decides} decides the epochs; set search.{decides}.max_epochs")
     above = next((other for other in keys if key.startswith(f"{other}.")), None)
     if above:
-        raise BadInput(f"{place}: {above} holds it already; vary one of the two")
+        raise BadInput(f"{where}: {above} holds it already; vary one of the two")
 
 
 def _samples(search: Search) -> Iterator[dict[str, Any]]:
@@ -181,10 +180,10 @@ def _values(parameter: Parameter) -> list[Any]:
 
 def _leading_to(space: Space, key: str) -> dict[str, Any]:
     """Settings of the keys that this one depends on, so that it exists."""
-    found: dict[str, Any] = {}
+    leading: dict[str, Any] = {}
     for other, values in space.conditions[key].items():
-        found |= _leading_to(space, other) | {other: values[0]}
-    return found
+        leading |= _leading_to(space, other) | {other: values[0]}
+    return leading
 
 
 def _check_together(config: Config, search: Search, where: str) -> None:
@@ -204,28 +203,14 @@ def _check_together(config: Config, search: Search, where: str) -> None:
             ) from None
 
 
-def _check_task(base: Config, checked: Config, chosen: Mapping[str, Any], place: str) -> None:
+def _check_task(base: Config, checked: Config, chosen: Mapping[str, Any], where: str) -> None:
     """Networks that are compared have the same task."""
     try:
         wanted, card = models.card(base.model.name), models.card(checked.model.name)
     except ValueError as error:
-        raise BadInput(f"{place}: model.name: {error}") from None
+        raise BadInput(f"{where}: model.name: {error}") from None
     if card.task != wanted.task:
         raise BadInput(
-            f"{place}: model.name: {card.name} is a {card.task} and {wanted.name}, the config's "
+            f"{where}: model.name: {card.name} is a {card.task} and {wanted.name}, the config's "
             f"own, a {wanted.task}; compare networks of one task"
         )
-
-
-def _check_size(config: Config, search: Search, where: str) -> None:
-    """Hyperband's draws fit into the space; known without drawing."""
-    if search.strategy != "hyperband":
-        return
-    asked = search.hyperband or Hyperband()
-    epochs = asked.max_epochs or config.train.epochs
-    space = space_of(search)
-    assert space is not None
-    try:
-        keras_oracles.check_draws(space, epochs, asked.factor, asked.iterations)
-    except SpaceError as error:
-        raise BadInput(f"{where}: search.hyperband: {error}") from None

@@ -19,16 +19,15 @@ from typing import Any
 
 from experiments.config import settings
 from experiments.config.identity import config_hash, group_hash
-from experiments.config.schema import Config
 from experiments.config.settings import to_yaml
 from experiments.jobs.job import Job, Outcome, path_text
 from experiments.presentation.formatting import run_title
 from experiments.search import trial_run
+from experiments.search.study import Study
 from experiments.search.trial_run import TrialRun
-from experiments.tracking import experiment as runs
-from experiments.tracking import provenance
-from experiments.tracking import run as track
+from experiments.tracking import experiment, provenance
 from experiments.tracking.delivery import Opening, open_run
+from experiments.tracking.run import METRIC_BATCH, PARAM_BATCH, Run, complete, reopen, text
 from experiments.tracking.store import answers
 
 LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
@@ -69,29 +68,20 @@ class SearchRuns:
     """The parent run of a search and its children.
 
     Args:
-        config: base settings and the search.
-        kind: search or nested, the parent's level.
+        study: what is searched; its kind is the parent's level.
         state_id: tags the runs, so that the next start finds them.
-        source: the images, an `ImageSource`.
         say: hears of a store that failed.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        kind: str,
-        state_id: str,
-        title: str,
-        source: Any,
-        say: Callable[[str], None],
-    ):
+    def __init__(self, study: Study, state_id: str, say: Callable[[str], None]):
         self.seconds = 0.0
-        self.say, self.fingerprint = say, source.fingerprint
+        config = study.config
+        self.say, self.fingerprint = say, study.source.fingerprint
         self._rest_until = 0.0
         self.missed = 0
         """Times that the store did not take something."""
         began = time.perf_counter()
-        self.experiment = runs.Experiment(config.name, config.tracking)
+        self.experiment = experiment.Experiment(config.name, config.tracking)
         self._children: dict[str, str] = {}
         self._live: dict[str, _Live] = {}
         self._tags = self.experiment.origin | {
@@ -100,8 +90,9 @@ class SearchRuns:
             "source_fingerprint": self.fingerprint,
             "precision": config.train.precision,
         }
-        self._data = provenance.whole(config.data.source, self.fingerprint, len(source))
-        self.parent = self._parent(config, kind, title)
+        images = len(study.source)
+        self._data = provenance.whole(config.data.source, self.fingerprint, images)
+        self.parent = self._parent(study)
         self.seconds += time.perf_counter() - began
 
     @property
@@ -180,7 +171,7 @@ class SearchRuns:
             self._batches(live)
             if earlier := self._children.pop(path, None):
                 self.experiment.client.set_tag(earlier, SUPERSEDED, "true")
-            track.complete(track.Run(self.experiment.client, live.run_id), outcome)
+            complete(Run(self.experiment.client, live.run_id), outcome)
             self._children[path] = live.run_id
             self._live.pop(path, None)
 
@@ -210,7 +201,7 @@ class SearchRuns:
         if time.monotonic() >= self._rest_until:
             # After a failure a look comes first: a call waits for retries, seconds of them.
             if not self.missed or answers(self.experiment.uri):
-                with runs.forgiving(self.say):
+                with experiment.forgiving(self.say):
                     write()
                     done = True
             if not done:
@@ -218,26 +209,25 @@ class SearchRuns:
         self.missed += not done
         self.seconds += time.perf_counter() - began
 
-    def _parent(self, config: Config, kind: str, title: str) -> track.Run:
-        client, experiment = self.experiment.client, self.experiment.id
-        found = None
+    def _parent(self, study: Study) -> Run:
+        client, config, kind = self.experiment.client, study.config, study.kind
+        earlier = None
         for info, tags in self._known():
             if tags["level"] == kind:
-                found = info.run_id
+                earlier = info.run_id
             elif SUPERSEDED in tags:
                 continue
             elif info.status == "FINISHED" or (info.status, tags["level"]) == ("FAILED", "trial"):
                 self._children[tags["path"]] = info.run_id
             elif info.status in ("RUNNING", "KILLED"):
                 client.delete_run(info.run_id)  # a kill came between its first and last call
-        if found and (run := track.reopen(client, found)):
+        if earlier and (run := reopen(client, earlier)):
             return run
-        assert config.search
-        params = runs.params_of(config)
-        params |= settings.flatten(config.search.model_dump(mode="json"), "search.")
+        params = experiment.params_of(config)
+        params |= settings.flatten(study.section.model_dump(mode="json"), "search.")
         params |= settings.flatten(config.validation.model_dump(mode="json"), "validation.")
         tags = self._tags | {"level": kind, "path": kind, "config_hash": config_hash(config)}
-        run = track.Run.start(client, experiment, title, tags, params)
+        run = Run.start(client, self.experiment.id, f"{kind} {config.name}", tags, params)
         run.dataset(self._data)
         run.document("config.yaml", to_yaml(config))
         run.document("versions.json", json.dumps(self.experiment.versions, indent=1))
@@ -297,20 +287,22 @@ class SearchRuns:
             tags={key: str(value) for key, value in tags.items()},
         )
         live.run_id = str(created.info.run_id)
-        live.params = [Param(k, track.text(v)) for k, v in runs.params_of(trial.config).items()]
+        params = experiment.params_of(trial.config)
+        live.params = [Param(key, text(value)) for key, value in params.items()]
 
     def _open_refit(self, live: _Live, job: Job, level: str) -> None:
         """May be called again after it failed half-way."""
         look = live.opening is not None
         if live.opening is None:
-            found = self.experiment.opening(job, self.fingerprint, level, self.parent.id)
-            live.opening = replace(found, tags=found.tags | {"search_id": self._tags["search_id"]})
+            opening = self.experiment.opening(job, self.fingerprint, level, self.parent.id)
+            search = {"search_id": self._tags["search_id"]}
+            live.opening = replace(opening, tags=opening.tags | search)
         run = open_run(self.experiment.client, self.experiment.id, live.opening, look=look)
         live.run_id = run.id
 
     def _batches(self, live: _Live) -> None:
         """Send what waits, params and metrics together."""
         while live.metrics or live.params:
-            metrics, params = live.metrics[: track.METRIC_BATCH], live.params[: track.PARAM_BATCH]
+            metrics, params = live.metrics[:METRIC_BATCH], live.params[:PARAM_BATCH]
             self.experiment.client.log_batch(live.run_id, metrics, params, [])
             del live.metrics[: len(metrics)], live.params[: len(params)]

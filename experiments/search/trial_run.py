@@ -29,8 +29,8 @@ class TrialRun:
 
 def ending(trial: TrialRun) -> dict[str, str]:
     """Tags: how it ended."""
-    found = {"trial_status": trial.status}
-    return found | ({"error": trial.error} if trial.error else {})
+    tags = {"trial_status": trial.status}
+    return tags | ({"error": trial.error} if trial.error else {})
 
 
 def curve(fold: int | None, values: Mapping[str, float]) -> Iterator[tuple[str, float]]:

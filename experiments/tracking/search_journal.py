@@ -23,7 +23,7 @@ from experiments.errors import BadInput
 from experiments.jobs.job import ROOT, Outcome
 from experiments.tracking.journal import Journal
 
-Place = tuple[str | int, ...]
+FitPath = tuple[str | int, ...]
 
 HOW_FAR = {"trials", "budget", "max_failures", "refit"}
 
@@ -43,7 +43,7 @@ class State:
         self.directory = directory
         self.journal = Journal(directory).open()
         self.started: dict[str, Any] | None = None
-        self.ended: dict[Place, dict[str, Any]] = {}
+        self.ended: dict[FitPath, dict[str, Any]] = {}
         self.proposals: dict[tuple[int, int], dict[str, Any]] = {}
         self.elapsed = 0.0
         for event in self.journal.events():
@@ -89,16 +89,16 @@ class State:
                 fresh.append(trial)
                 self.proposals[trial["outer"], trial["trial"]] = trial
             elif known != trial:
-                made = ", ".join(f"{k} {v}" for k, v in self.versions.items() if "keras" in k)
+                versions = ", ".join(f"{k} {v}" for k, v in self.versions.items() if "keras" in k)
                 raise BadInput(
                     f"{self.directory}: trial {trial['trial']} was {known['settings']} and would "
-                    f"now be {trial['settings']}; the search began with {made}: install these "
+                    f"now be {trial['settings']}; the search began with {versions}: install these "
                     "again, or start apart with --fresh"
                 )
         if fresh:
             self.journal.append("proposed", trials=fresh)
 
-    def end(self, path: Place, outcome: Outcome, **fields: Any) -> dict[str, Any]:
+    def end(self, path: FitPath, outcome: Outcome, **fields: Any) -> dict[str, Any]:
         """Record how a fit ended, synced to the disk."""
         self.journal.append("ended", path=path, outcome=asdict(outcome), **fields)
         self.ended[path] = {"path": path, "outcome": asdict(outcome), **fields}
@@ -116,7 +116,7 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
     assert config.search
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
-    if config.search.strategy not in ("bayesian", "hyperband"):
+    if not config.search.declaration.learns:
         del document["search"]["parallel"]
     document["validation"] |= config.validation.model_dump(mode="json", include=PROTOCOL[kind])
     document["data"]["fingerprint"] = fingerprint
@@ -135,15 +135,15 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
     Raises:
         BadInput: the name has a search with other settings, and not this one.
     """
-    own = f"{kind}-{digest(matters)}"
+    folder = f"{kind}-{digest(matters)}"
     begun = _begun(name, kind)
-    endings = [path.name.removeprefix(own) for path in begun if path.name.startswith(own)]
+    endings = [path.name.removeprefix(folder) for path in begun if path.name.startswith(folder)]
     numbers = [int(ending[1:] or 1) for ending in endings]
     root = ROOT / name
     if fresh:
-        return root / (f"{own}-{max(numbers) + 1}" if numbers else own)
+        return root / (f"{folder}-{max(numbers) + 1}" if numbers else folder)
     if numbers:
-        return root / (own if max(numbers) == 1 else f"{own}-{max(numbers)}")
+        return root / (folder if max(numbers) == 1 else f"{folder}-{max(numbers)}")
     if begun:
         newest = max(begun, key=lambda path: begun[path]["time"])
         raise BadInput(
@@ -151,23 +151,7 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
             f"{changes(begun[newest]['matters'], matters)}; set back what changed, take another "
             "name, or start apart with --fresh"
         )
-    return root / own
-
-
-def newest(name: str, kind: str) -> Path | None:
-    """The folder of the search that was begun last, None if there is none."""
-    begun = _begun(name, kind)
-    return max(begun, key=lambda path: begun[path]["time"], default=None)
-
-
-def results(name: str, kind: str = "search") -> dict[str, Any] | None:
-    """What the last search (or nested) of an experiment that has ended here gave."""
-    begun = _begun(name, kind)
-    ended = [path for path in begun if (path / "result.json").exists()]
-    if not ended:
-        return None
-    chosen = max(ended, key=lambda path: begun[path]["time"])
-    return dict(json.loads((chosen / "result.json").read_text()))
+    return root / folder
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

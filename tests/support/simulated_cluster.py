@@ -32,10 +32,9 @@ from experiments.launch import executors
 from experiments.launch.pool import Lost, Message, Pool, Worker
 from experiments.runtime.startup import load_tensorflow
 from experiments.search import drive
-from experiments.search import run as search
+from experiments.search import run as search_run
 from experiments.search.plots import pictures
-from experiments.tracking import journal
-from experiments.tracking import store as experiments_tracking_store
+from experiments.tracking import experiment, journal
 
 RATE, WIDTH, BATCH = "train.optimizer.learning_rate", "model.options.width", "data.batch_size"
 
@@ -268,7 +267,7 @@ def simulated(cluster: Cluster, store: Store) -> Iterator[None]:
     """Searches run on this cluster and write to this store."""
     with (
         mock.patch.object(executors, "executor", return_value=cluster),
-        mock.patch.object(experiments_tracking_store, "connect", return_value=store),
+        mock.patch.object(experiment, "connect", return_value=store),
         mock.patch.object(drive, "time", cluster.clock),
         mock.patch.object(pictures, "write", return_value=[]),  # seconds, once
     ):
@@ -282,7 +281,7 @@ def run(asked: Config, cluster: Cluster, store: Store) -> dict[str, Any]:
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stderr(nowhere),
     ):
-        return search.search(asked, "simulated.yaml")
+        return search_run.run("search", asked, "simulated.yaml")
 
 
 def run_cut(

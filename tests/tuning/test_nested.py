@@ -82,6 +82,15 @@ def test_failures_in_a_row_in_one_outer_fold_stop_all():
     assert len(done) < 10
 
 
+def test_a_search_that_its_failures_stopped_has_no_winner_to_refit():
+    nested = Nested(searches(1, 5, 1, max_failures=2))
+    for task in nested.ready()[:3]:
+        nested.tell(task, *(("failed",) if task.fit.trial else ("finished", 1.0)))
+    assert nested.searches[0].stopped == "failures"
+    assert nested.winner(0).number == 0
+    assert nested.ready() == []
+
+
 def test_a_budget_leaves_the_refits_of_what_was_found():
     nested = Nested(searches(2, 3, 1))
     tasks = nested.ready()

@@ -149,6 +149,47 @@ def test_a_finite_space_is_proposed_completely_and_once(make) -> None:
     assert len(proposed) == 6
 
 
+def test_guided_or_not_nothing_is_proposed_twice() -> None:
+    """A process that is certain of its best would go on proposing it."""
+    space = Space((Int("x", 1, 10),))
+    proposed = run(Bayesian(space, 0, 9, initial=3), lambda p: -abs(p.settings["x"] - 5))
+    assert len({p.settings["x"] for p in proposed}) == len(proposed) == 9
+
+
+PROPOSED = {  # for seed 7, since the first version: a search that was begun goes on as it began
+    "random": [
+        ("sgd", 0.00794688, 0.805484, 45), ("sgd", 0.0645027, 0.777861, 17),
+        ("sgd", 0.118558, 0.619234, 28), ("adam", 0.00574547, 57),
+        ("sgd", 0.000733074, 0.514103, 32),
+    ],
+    "bayesian": [
+        ("sgd", 0.00794688, 0.805484, 45), ("sgd", 0.0645027, 0.777861, 17),
+        ("sgd", 0.118558, 0.619234, 28), ("adam", 0.00671797, 64),
+        ("sgd", 0.00274228, 0.877527, 52), ("sgd", 0.00384072, 0.576721, 55),
+    ],
+    "hyperband": [
+        ("sgd", 0.00794688, 0.805484, 45), ("sgd", 0.0645027, 0.777861, 17),
+        ("sgd", 0.118558, 0.619234, 28), ("sgd", 0.00794688, 0.805484, 45),
+        ("adam", 0.00574547, 57), ("sgd", 0.000733074, 0.514103, 32),
+    ],
+}  # fmt: skip
+
+
+def test_a_seed_proposes_what_it_always_did() -> None:
+    space = Space((*WIDE.parameters, Int("width", 16, 64)))
+    made = {
+        "random": Random(space, 7, 5),
+        "bayesian": Bayesian(space, 7, 6, initial=3),
+        "hyperband": Hyperband(space, 7, 3),
+    }
+    proposed = {name: run(oracle, limit=6) for name, oracle in made.items()}
+    for name, expected in PROPOSED.items():
+        for proposal, values in zip(proposed[name], expected, strict=True):
+            assert tuple(proposal.settings.values()) == pytest.approx(values), (name, proposal)
+    lengths = [(proposal.epochs, proposal.resume_from) for proposal in proposed["hyperband"]]
+    assert lengths == [(1, None), (1, None), (1, None), (3, 0), (3, None), (3, None)]
+
+
 def test_proposals_are_candidates_of_the_space() -> None:
     for kind in (Random(WIDE, 5, 30), Hyperband(WIDE, 5, 9)):
         for proposal in run(kind):

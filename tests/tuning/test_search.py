@@ -251,6 +251,19 @@ def test_racing_gives_up_folds_of_what_cannot_win_and_keeps_the_winner():
     assert len(order) == 24 - 6
 
 
+def test_racing_gives_up_the_same_where_less_is_better():
+    raced = Search(listed(4), 6, racing=Racing(3, ratio=0.2), minimise=True)
+    run(raced, lambda fit: -noisy(fit))
+    assert [trial.status for trial in raced.trials] == [
+        "finished",
+        "gave_up",
+        "finished",
+        "gave_up",
+    ]
+    assert {trial.gave_up.leader for trial in raced.trials if trial.gave_up} == {0}
+    assert raced.best.number == 0
+
+
 def test_racing_decides_at_barriers_only():
     seen = set()
     for seed in range(10):

@@ -255,6 +255,16 @@ def test_without_an_error_the_interval_still_has_a_width() -> None:
         accuracy_interval(301, 300)
 
 
+def test_without_a_discordant_image_the_interval_is_that_of_a_share_never_seen() -> None:
+    unseen = stats.binomtest(0, 50).proportion_ci(method="exact").high
+    alike, never = rng(5).random(50) < 0.7, np.zeros(50, bool)
+    found = difference_interval(alike, alike)
+    assert (found.low, found.high) == pytest.approx((-unseen, unseen))
+    # every image may have gone the other way, which is two apart
+    found = difference_interval(~never, never)
+    assert (found.low, found.high) == pytest.approx((1 - 2 * unseen, 1.0))
+
+
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_difference_interval_is_scipys_paired_bootstrap(method) -> None:
     first, second = rng(8).random((2, 250)) < [[0.85], [0.75]]

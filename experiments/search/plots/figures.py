@@ -18,8 +18,8 @@ from experiments.search.plots.view import (
     beside,
     binned,
     chosen_in_words,
+    crossings,
     crowded,
-    places,
     whole,
     words,
 )
@@ -52,7 +52,7 @@ def parallel_coordinates(view: View, path: str | Path) -> None:
     panel.set_ylim(NOWHERE - 0.06 if any(axis.absent for axis in axes_drawn) else -0.02, 1.02)
     panel.axis("off")
     colour = _colours(view)
-    heights = places(view, axes_drawn)
+    heights = crossings(view, axes_drawn)
     for trial in sorted(view.trials, key=lambda one: bool(one["chosen"])):
         ys = heights[trial["id"]]
         xs = list(range(len(ys)))
@@ -153,9 +153,9 @@ def _upright(panel: Axes, x: int, axis: Axis, letters: int, last: bool) -> None:
     style |= {"bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.6}}
     style |= {"ha": "left" if last else "right"}
     reach = 0.06 if last else -0.04
-    for place, text in axis.ticks():
-        panel.plot([x - 0.015, x + 0.015], [place, place], color=INK, linewidth=0.9, zorder=7)
-        panel.text(x + reach, place, text, **style)
+    for position, text in axis.ticks():
+        panel.plot([x - 0.015, x + 0.015], [position, position], color=INK, linewidth=0.9, zorder=7)
+        panel.text(x + reach, position, text, **style)
     if axis.absent:
         panel.plot([x, x], [NOWHERE, 0], color=INK, linewidth=0.7, linestyle=":", zorder=7)
         absent = "no score" if last else "not set"
@@ -193,24 +193,28 @@ def _colours(view: View) -> Any:
 def _effect(panel: Axes, view: View, axis: Axis, score: Axis) -> None:
     plain(panel)
     points = [
-        (place, view.shown(trial["score"]), trial["chosen"])
+        (position, view.shown(trial["score"]), trial["chosen"])
         for trial in view.scored
-        if (place := axis.place(trial["hyperparameters"])) is not None
+        if (position := axis.position(trial["hyperparameters"])) is not None
     ]
-    for order, (place, value, best) in enumerate(points):
+    for order, (position, value, best) in enumerate(points):
         panel.plot(
-            [place + beside(axis, order)], [value], "o", color=BEST if best else BLUE,
+            [position + beside(axis, order)], [value], "o", color=BEST if best else BLUE,
             markersize=6 if best else 4, alpha=1.0 if best else 0.6, markeredgewidth=0,
             zorder=5 if best else 4, clip_on=False,
         )  # fmt: skip
-    pairs = [(place, value) for place, value, _ in points]
+    pairs = [(position, value) for position, value, _ in points]
     if axis.categories is None:
         means = binned(pairs)
     else:
         half = 0.3 / len(axis.categories)
-        spots = sorted({place for place, _ in pairs})
+        spots = sorted({position for position, _ in pairs})
         means = [
-            (spot - half, spot + half, fmean(value for place, value in pairs if place == spot))
+            (
+                spot - half,
+                spot + half,
+                fmean(value for position, value in pairs if position == spot),
+            )
             for spot in spots
         ]
     for start, end, mean in means:
@@ -218,15 +222,16 @@ def _effect(panel: Axes, view: View, axis: Axis, score: Axis) -> None:
         panel.plot([start - pad, end + pad], [mean, mean], color=INK, linewidth=1.8, zorder=3)
     worse, better = score.low, score.high
     gone = [
-        (place, trial)
+        (position, trial)
         for trial in view.trials
-        if trial["score"] is None and (place := axis.place(trial["hyperparameters"])) is not None
+        if trial["score"] is None
+        and (position := axis.position(trial["hyperparameters"])) is not None
     ]
     foot = worse - 0.09 * (better - worse)
-    for order, (place, trial) in enumerate(gone):
+    for order, (position, trial) in enumerate(gone):
         mark = MARKS.get(str(trial["status"]).replace("_", " "), "x")
         panel.plot(
-            [place + beside(axis, order)],
+            [position + beside(axis, order)],
             [foot],
             mark,
             color=INK,
@@ -238,7 +243,7 @@ def _effect(panel: Axes, view: View, axis: Axis, score: Axis) -> None:
     panel.set_xlim(-0.03, 1.03)
     panel.set_ylim(worse - room * (better - worse), better + 0.04 * (better - worse))
     ticks = axis.ticks()
-    panel.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
+    panel.set_xticks([position for position, _ in ticks], [text for _, text in ticks])
     if crowded(axis, TEXT):
         for text in panel.get_xticklabels():
             text.set(rotation=28, ha="right", rotation_mode="anchor")

@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from experiments.config.strategies import STRATEGIES
 from experiments.search.plots import figures, winners
 from experiments.search.plots.svg import effects, folds, parallel
 from experiments.search.plots.view import View, name, view, whole, why
@@ -36,7 +37,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     nested = "outer" in result
     trials = result["trials"]
-    if result.get("strategy") == "hyperband":
+    strategy = STRATEGIES.get(result.get("strategy", ""))
+    if strategy and strategy.brackets:
         trials = [_with_epochs(trial) for trial in trials]
     shown = view(
         trials,
@@ -63,7 +65,7 @@ def write(
 
 
 def _with_epochs(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """How long Hyperband trained a trial is one of its settings, too."""
+    """How long a trial was trained is one of its settings, too, where brackets decide it."""
     epochs = [one for one in trial.get("epochs") or [] if one is not None]
     length = {"epochs": max(epochs)} if epochs else {}
     return {**trial, "hyperparameters": {**trial["hyperparameters"], **length}}
@@ -152,9 +154,9 @@ def _table(view: View) -> str:
     header += ["folds"] if several else []
     rows = []
     for trial in reversed(view.trials):
-        own, score = trial["hyperparameters"], trial["score"]
+        settings, score = trial["hyperparameters"], trial["score"]
         cells = [trial["label"] + (" (chosen)" if trial["chosen"] else "")]
-        cells += [name(own[axis.key]) if axis.key in own else "–" for axis in view.axes]
+        cells += [name(settings[axis.key]) if axis.key in settings else "–" for axis in view.axes]
         cells.append(why(trial) if score is None else view.text(score))
         if several:
             shown = [view.text(one) for one in trial.get("scores") or [] if one is not None]

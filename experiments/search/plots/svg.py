@@ -16,9 +16,9 @@ from experiments.search.plots.view import (
     beside,
     binned,
     chosen_in_words,
+    crossings,
     crowded,
     name,
-    places,
     whole,
     why,
 )
@@ -44,20 +44,20 @@ def parallel(view: View) -> str:
     def x(at: int) -> float:
         return left + (right - left) * at / max(len(axes) - 1, 1)
 
-    def y(place: float) -> float:
-        return bottom - place * (bottom - top)
+    def y(position: float) -> float:
+        return bottom - position * (bottom - top)
 
-    heights, drawn = places(view, axes), []
+    heights, drawn = crossings(view, axes), []
     for trial in sorted(view.trials, key=lambda one: bool(one["chosen"])):
-        corners = [(x(at), y(place)) for at, place in enumerate(heights[trial["id"]])]
+        corners = [(x(at), y(position)) for at, position in enumerate(heights[trial["id"]])]
         line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in corners)
         kind, colour = "", ""
         if trial["score"] is None:
             kind = " failed"
         else:
-            place = view.score_axis().at(view.shown(trial["score"]))
+            position = view.score_axis().at(view.shown(trial["score"]))
             kind = " chosen" if trial["chosen"] else ""
-            colour = f' stroke="{BEST if trial["chosen"] else shade(place)}"'
+            colour = f' stroke="{BEST if trial["chosen"] else shade(position)}"'
         text = escape(details(trial, view), quote=True)
         drawn.append(
             f'<path class="trial{kind}" tabindex="0" data-trial="{trial["id"]}" '
@@ -91,9 +91,9 @@ def details(trial: Mapping[str, Any], view: View) -> str:
     return "\n".join(facts)
 
 
-def shade(place: float) -> str:
-    """The colour of a score, by its place between worst and best."""
-    at = min(max(place, 0.0), 1.0) * (len(SHADES) - 1)
+def shade(position: float) -> str:
+    """The colour of a score, by its position between worst and best."""
+    at = min(max(position, 0.0), 1.0) * (len(SHADES) - 1)
     low = min(int(at), len(SHADES) - 2)
     ends = [[int(SHADES[i][j : j + 2], 16) for j in (1, 3, 5)] for i in (low, low + 1)]
     mixed = [round(a + (b - a) * (at - low)) for a, b in zip(*ends, strict=True)]
@@ -103,10 +103,10 @@ def shade(place: float) -> str:
 def _upright(axis: Axis, x: float, y: Any, *, last: bool) -> list[str]:
     side, reach = ("start", 8) if last else ("end", -6)
     drawn = [f'<path class="axis" d="M{x:.1f} {y(0):.1f}V{y(1):.1f}"/>']
-    for place, text in axis.ticks():
-        drawn.append(f'<path class="axis" d="M{x - 3:.1f} {y(place):.1f}h6"/>')
+    for position, text in axis.ticks():
+        drawn.append(f'<path class="axis" d="M{x - 3:.1f} {y(position):.1f}h6"/>')
         drawn.append(
-            f'<text class="halo" x="{x + reach:.1f}" y="{y(place) + 4:.1f}" '
+            f'<text class="halo" x="{x + reach:.1f}" y="{y(position) + 4:.1f}" '
             f'text-anchor="{side}">{escape(text)}</text>'
         )
     if axis.absent:
@@ -145,39 +145,40 @@ def _panel(view: View, axis: Axis, score: Axis, left: float, top: float, first: 
     wide, high = PANEL
     foot = top + high + (16 if score.absent else 6)
 
-    def x(place: float) -> float:
-        return left + 8 + place * (wide - 16)
+    def x(position: float) -> float:
+        return left + 8 + position * (wide - 16)
 
-    def y(place: float) -> float:
-        return top + high - place * high
+    def y(position: float) -> float:
+        return top + high - position * high
 
     middle = left + wide / 2
     drawn = [
         f'<text x="{middle:.1f}" y="{top - 9:.1f}" text-anchor="middle">{escape(axis.label)}</text>'
     ]
-    for place, text in score.ticks():
-        drawn.append(f'<path class="grid" d="M{left:.1f} {y(place):.1f}h{wide:.1f}"/>')
+    for position, text in score.ticks():
+        drawn.append(f'<path class="grid" d="M{left:.1f} {y(position):.1f}h{wide:.1f}"/>')
         if first:
             drawn.append(
-                f'<text x="{left - 6:.1f}" y="{y(place) + 4:.1f}" text-anchor="end">{text}</text>'
+                f'<text x="{left - 6:.1f}" y="{y(position) + 4:.1f}" '
+                f'text-anchor="end">{text}</text>'
             )
     drawn.append(f'<path class="axis" d="M{left:.1f} {top:.1f}V{foot:.1f}h{wide:.1f}"/>')
     ticks = axis.ticks()
     turned = crowded(axis, TEXT)
-    for place, text in ticks:
-        at = f"{x(place):.1f} {foot + 16:.1f}"
+    for position, text in ticks:
+        at = f"{x(position):.1f} {foot + 16:.1f}"
         style = (
             f'transform="translate({at}) rotate(-20)" text-anchor="end"'
             if turned
             else (f'transform="translate({at})" text-anchor="middle"')
         )
         drawn.append(
-            f'<path class="axis" d="M{x(place):.1f} {foot:.1f}v4"/>'
+            f'<path class="axis" d="M{x(position):.1f} {foot:.1f}v4"/>'
             f"<text {style}>{escape(text)}</text>"
         )
     pairs = []
     for order, trial in enumerate(view.trials):
-        spot = axis.place(trial["hyperparameters"])
+        spot = axis.position(trial["hyperparameters"])
         if spot is None:
             continue
         across = x(spot + beside(axis, order))
@@ -192,12 +193,16 @@ def _panel(view: View, axis: Axis, score: Axis, left: float, top: float, first: 
             f'cy="{y(height):.1f}" r="{radius}" fill="{colour}" fill-opacity=".75"/>'
         )
     half = 0.3 / len(axis.categories) if axis.categories else 0.0
-    spots = sorted({place for place, _ in pairs})
+    spots = sorted({position for position, _ in pairs})
     means = (
         binned(pairs)
         if axis.categories is None
         else [
-            (spot - half, spot + half, fmean(value for place, value in pairs if place == spot))
+            (
+                spot - half,
+                spot + half,
+                fmean(value for position, value in pairs if position == spot),
+            )
             for spot in spots
         ]
     )
@@ -224,8 +229,8 @@ def folds(view: View, top: int = 10) -> str:
         return left + axis.at(value) * (WIDTH - left - 20)
 
     drawn = []
-    for place, text in axis.ticks():
-        at = left + place * (WIDTH - left - 20)
+    for position, text in axis.ticks():
+        at = left + position * (WIDTH - left - 20)
         drawn.append(f'<path class="grid" d="M{at:.1f} 4V{bottom:.1f}"/>')
         drawn.append(f'<text x="{at:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{text}</text>')
     for row, trial in enumerate(best):

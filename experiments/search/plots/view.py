@@ -33,7 +33,7 @@ SCORES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter: from a value to a place between 0 and 1."""
+    """One parameter: from a value to a position between 0 and 1."""
 
     key: str
     label: str
@@ -48,7 +48,7 @@ class Axis:
     absent: bool = False
     """Some trial lacks the key: its condition did not hold."""
 
-    def place(self, settings: Mapping[str, Any]) -> float | None:
+    def position(self, settings: Mapping[str, Any]) -> float | None:
         """Where a trial's value is; None where it has none."""
         if self.key not in settings:
             return None
@@ -207,8 +207,9 @@ def name(value: Any) -> str:
 
 def words(trial: Mapping[str, Any], axes: Sequence[Axis]) -> str:
     """A trial's settings in a line."""
-    own = trial["hyperparameters"]
-    return ", ".join(f"{axis.label} {name(own[axis.key])}" for axis in axes if axis.key in own)
+    settings = trial["hyperparameters"]
+    held = (axis for axis in axes if axis.key in settings)
+    return ", ".join(f"{axis.label} {name(settings[axis.key])}" for axis in held)
 
 
 def why(trial: Mapping[str, Any]) -> str:
@@ -218,12 +219,12 @@ def why(trial: Mapping[str, Any]) -> str:
 
 def short(keys: Sequence[str]) -> list[str]:
     """The shortest ending of each dotted key that tells it from the others."""
-    found = []
+    labels = []
     for key in keys:
         parts = key.split(".")
         endings = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
         others = [other for other in keys if other != key]
-        found.append(
+        labels.append(
             next(
                 (
                     e
@@ -233,7 +234,7 @@ def short(keys: Sequence[str]) -> list[str]:
                 key,
             )
         )
-    return found
+    return labels
 
 
 def binned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
@@ -284,29 +285,29 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 NOWHERE = -0.13  # height at which a trial passes an axis that it has no value on
 
 
-def places(view: View, axes: Sequence[Axis]) -> dict[int, list[float]]:
+def crossings(view: View, axes: Sequence[Axis]) -> dict[int, list[float]]:
     """Heights at which each trial crosses each axis, by its id.
 
     Trials that share a named value are spread around it, better ones higher, so that their lines
     can be followed.
     """
-    found: dict[int, list[float]] = {trial["id"]: [] for trial in view.trials}
+    heights: dict[int, list[float]] = {trial["id"]: [] for trial in view.trials}
     for axis in axes:
-        at = {trial["id"]: _place(view, axis, trial) for trial in view.trials}
+        at = {trial["id"]: _position(view, axis, trial) for trial in view.trials}
         for trial in view.trials:
-            own, place = trial["id"], at[trial["id"]]
-            named = axis.categories is not None or place is None
-            peers = [other for other in at if at[other] == place] if named else [own]
-            room = 0.05 if place is None else min(0.06, 0.3 / len(axis.categories or [1]))
-            spread = (2 * peers.index(own) / (len(peers) - 1) - 1) if len(peers) > 1 else 0.0
-            base = NOWHERE if place is None else place
-            found[own].append(base + room * spread)
-    return found
+            number, position = trial["id"], at[trial["id"]]
+            named = axis.categories is not None or position is None
+            peers = [other for other in at if at[other] == position] if named else [number]
+            room = 0.05 if position is None else min(0.06, 0.3 / len(axis.categories or [1]))
+            spread = (2 * peers.index(number) / (len(peers) - 1) - 1) if len(peers) > 1 else 0.0
+            base = NOWHERE if position is None else position
+            heights[number].append(base + room * spread)
+    return heights
 
 
-def _place(view: View, axis: Axis, trial: Mapping[str, Any]) -> float | None:
+def _position(view: View, axis: Axis, trial: Mapping[str, Any]) -> float | None:
     if axis.key != "score":
-        return axis.place(trial["hyperparameters"])
+        return axis.position(trial["hyperparameters"])
     return None if trial["score"] is None else axis.at(view.shown(trial["score"]))
 
 

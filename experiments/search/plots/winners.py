@@ -127,8 +127,8 @@ def _notes(
 ) -> list[str]:
     notes = []
     if settled and shared:
-        own = settled[0]["hyperparameters"]
-        agreed = ", ".join(f"{labels[key]} {name(own[key])}" for key in shared)
+        settings = settled[0]["hyperparameters"]
+        agreed = ", ".join(f"{labels[key]} {name(settings[key])}" for key in shared)
         notes.append(f"In all outer folds: {agreed}.")
     if varied:
         notes.append("Outer folds chose different settings: the figures are of the procedure.")
@@ -145,8 +145,8 @@ def _notes(
 
 
 def _of(row: Mapping[str, Any], key: str) -> str:
-    own = row["hyperparameters"]
-    return identity(own[key]) if key in own else ""
+    settings = row["hyperparameters"]
+    return identity(settings[key]) if key in settings else ""
 
 
 def _unit(score_name: str) -> str:

@@ -267,7 +267,7 @@ def test_searches_in_rounds_choose_the_same(strategy, here, enter, request):
         enter(name)
         document = SEARCH | {"search": SEARCH["search"] | strategy}
         asked = config(document, executor=name, workers=2, cpus=threads())
-        results[name] = search.search(asked, "")
+        results[name] = search.run("search", asked, "")
     for key in ("trials", "best", "refit"):
         assert strip(results["ray"][key]) == strip(results["inline"][key])
     assert results["ray"]["status"] == "finished"

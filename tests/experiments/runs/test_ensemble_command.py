@@ -22,8 +22,8 @@ from experiments.jobs.dataset import open_source
 from experiments.jobs.job import ROOT, Outcome, seed_for
 from experiments.runs.ensemble import ensemble, judge, render
 from experiments.runs.members import plan_team
+from experiments.search import run as search
 from experiments.search.folds import search_folds
-from experiments.search.run import search
 from experiments.tracking.search_journal import find, what_matters
 from experiments.tracking.tracked_run import of_run
 from tuning.significance import difference_interval, mcnemar
@@ -287,7 +287,7 @@ def test_the_best_candidates_of_a_search_are_retrained_and_tested(there, monkeyp
     config = config_of(*words)
     with pytest.raises(BadInput, match=r"to have ended here; run: ilsvrc search tiny\.yaml"):
         ensemble(config, "tiny.yaml")
-    found = search(config, "tiny.yaml")
+    found = search.run("search", config, "tiny.yaml")
     ranked = sorted(found["trials"], key=lambda trial: -trial["score"])
     fits, run = [], fit.run
     monkeypatch.setattr(fit, "run", lambda job, emit: fits.append(job) or run(job, emit))

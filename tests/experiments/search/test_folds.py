@@ -108,6 +108,22 @@ def test_official_parts_are_kept():
     check_partition([fold.test for fold in outer], np.arange(250))
 
 
+def test_official_test_images_that_are_listed_first_are_in_no_fold():
+    official = source(test=range(50), train=range(50, 200), validation=range(200, 300))
+    words = ("validation.outer=3", "validation.inner=2", "validation.repeats=2")
+    outer = nested_folds(config(*words), official)
+    check_partition([fold.test for fold in outer], np.arange(50, 300))
+    for fold in outer:
+        check_partition([fold.test, fold.learning], np.arange(50, 300))
+        assert len(fold.pairs) == 4
+        for train, held in fold.pairs:
+            check_partition([train, held], fold.learning)
+    for words in ((), ("validation.folds=3",), ("validation.repeats=2",)):
+        made = search_folds(config(*words), official)
+        assert np.array_equal(made.test, np.arange(50))
+        assert min(made.learning) == min(min(map(min, pair)) for pair in made.pairs) == 50
+
+
 def test_nested_tests_everything_once():
     outer = nested_folds(config("validation.outer=4", "validation.inner=2"), source())
     check_partition([fold.test for fold in outer], np.arange(300))

@@ -18,15 +18,13 @@ import pipelines
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
 from experiments.fitting import fit
-from experiments.fitting import fit as experiments_fitting_fit
-from experiments.fitting.fit import attempt
-from experiments.search import run as search
+from experiments.launch import executors
+from experiments.search import study, text
 from experiments.search.plots import pictures
-from experiments.search.report import text, top
-from experiments.search.run import nested
+from experiments.search.report import top
+from experiments.search.run import run
 from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock
-from experiments.tracking.search_journal import results
 from experiments.tracking.status import status
 
 BASE = {
@@ -56,7 +54,7 @@ def config(name="s", *words, **sections):
 
 
 def go(made, fresh=False):
-    return search.search(made, "s.yaml", fresh=fresh)
+    return run("search", made, "s.yaml", fresh=fresh)
 
 
 def without_times(result):
@@ -126,8 +124,9 @@ def test_the_json_says_what_was_tried_and_what_is_best(here):
     assert 0 < here["refit"]["test_top1"] <= 1
     assert here["tracking_seconds"] < here["seconds"]
     assert top(here, 1) == [here["best"]]
-    assert results("s") == {**here, "tracking_seconds": results("s")["tracking_seconds"]}
-    assert "trained on the whole learning set" in text(here)
+    written = json.loads((Path(here["state"]) / "result.json").read_text())
+    assert written == {**here, "tracking_seconds": written["tracking_seconds"]}
+    assert "trained on the whole learning set" in text.of_result(here)
 
 
 def test_the_store_has_a_parent_a_run_a_trial_and_the_refit(here):
@@ -188,7 +187,7 @@ def test_again_trains_nothing_and_doubles_nothing(here, monkeypatch):
     def never(job, emit):
         raise AssertionError(job.path)
 
-    monkeypatch.setattr(experiments_fitting_fit, "attempt", never)
+    monkeypatch.setattr(executors, "attempt", never)
     client = MlflowClient(uri())
     [experiment] = [e for e in client.search_experiments() if e.name == "s"]
     before = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
@@ -210,13 +209,13 @@ def test_a_cut_journal_continues_to_the_same_result(here, copy, tmp_path, monkey
         lines.append(line)
     copy.write_text("\n".join(lines) + '\n{"event": "ended", "pa')
     trained = []
-    real = attempt
+    real = executors.attempt
 
     def spy(job, emit):
         trained.append(job.path)
         return real(job, emit)
 
-    monkeypatch.setattr(experiments_fitting_fit, "attempt", spy)
+    monkeypatch.setattr(executors, "attempt", spy)
     again = go(config())
     assert len(trained) == 6 - kept
     assert without_times(again) == without_times(here)
@@ -339,7 +338,7 @@ ONE = ("search.space={train.optimizer.learning_rate: [0.05, 0.1]}", "search.refi
 
 
 def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
-    real, began = attempt, []
+    real, began = executors.attempt, []
 
     def stopped(job, emit):
         began.append(job.path)
@@ -347,7 +346,7 @@ def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
             raise Stopped
         return real(job, emit)
 
-    monkeypatch.setattr(experiments_fitting_fit, "attempt", stopped)
+    monkeypatch.setattr(executors, "attempt", stopped)
     with pytest.raises(Stopped):
         go(config("c", *ONE))
     client = MlflowClient(uri())
@@ -512,7 +511,7 @@ def spoilt_digits(where):
 def run_nested(monkeypatch, name, spoilt=None):
     """Its JSON and every job that was run."""
     jobs = []
-    real = attempt
+    real = executors.attempt
 
     def spy(job, emit):
         jobs.append(job)
@@ -520,12 +519,12 @@ def run_nested(monkeypatch, name, spoilt=None):
 
     words = ["data.group_duplicates=false"]
     with monkeypatch.context() as patch:
-        patch.setattr(experiments_fitting_fit, "attempt", spy)
+        patch.setattr(executors, "attempt", spy)
         if spoilt is not None:
             words.append("data.max_pixels=1000000")  # another source, for what is kept of them
-            patch.setattr(search, "open_source", spoilt_digits(spoilt))
+            patch.setattr(study, "open_source", spoilt_digits(spoilt))
             patch.setattr(fit, "open_source", spoilt_digits(spoilt))
-        result = nested(config(name, *words, **NESTED), "n.yaml")
+        result = run("nested", config(name, *words, **NESTED), "n.yaml")
     return result, jobs
 
 
@@ -545,7 +544,7 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
         assert row["inner_score"] == max(trial["score"] for trial in own)
         assert "test_top5" in row
     assert len(jobs) == result["fits"]["planned"] == 2 * (2 * 2 + 1)
-    assert "outer folds; inner scores of the winners" in text(result)
+    assert "outer folds; inner scores of the winners" in text.of_result(result)
 
     refits = {job.path[1]: job for job in jobs if job.path[-1] == "refit"}
     tested = np.concatenate([job.test for job in refits.values()])

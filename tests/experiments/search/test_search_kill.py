@@ -20,11 +20,15 @@ KILLS = 5
 
 PARENT = """
 import os, sys
-from experiments.quiet import load_tensorflow
+from experiments.runtime.startup import load_tensorflow
 load_tensorflow()
 import mlflow.store.tracking.sqlalchemy_store
-from experiments import cli, fit, search, search_pictures, trainer
-search_pictures.write = lambda *_: []  # seconds, and tested elsewhere
+from experiments.cli import commands
+from experiments.fitting import fit
+from experiments.search import run
+from experiments.search.plots import pictures
+from experiments.training import trainer
+pictures.write = lambda *_: []  # seconds, and tested elsewhere
 for folder in sys.stdin:
     pid = os.fork()
     if not pid:
@@ -32,7 +36,7 @@ for folder in sys.stdin:
         sys.argv, sys.stdout = ["ilsvrc", "search", "k.yaml", "--json"], open("out.json", "w")
         code = 1
         try:
-            cli.main()
+            commands.main()
         except SystemExit as ended:
             code = ended.code or 0
         finally:
@@ -54,7 +58,7 @@ CONFIG = {
     "search": {
         "strategy": "grid",
         "space": {
-            "train.optimizer.learning_rate": [0.02, 0.05, 0.1, 0.15, 0.2, 0.3],
+            "train.optimizer.learning_rate": [0.02, 0.1, 0.3],
             "data.batch_size": [16, 32],
         },
         "refit": True,
@@ -101,7 +105,7 @@ def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
     seen = [ended(folder)]
     # each kill comes some fits, and a part of a fit, after the one before
     for _ in range(KILLS):
-        pid, target = starts.start(folder), len(seen[-1]) + rng.randint(1, 3)
+        pid, target = starts.start(folder), len(seen[-1]) + rng.randint(1, 2)
         wait_until(lambda target=target: len(ended(folder)) >= target)
         time.sleep(rng.uniform(0, 0.05))
         with contextlib.suppress(ProcessLookupError):
@@ -114,7 +118,7 @@ def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
         results[name] = json.loads((tmp_path / name / "out.json").read_text())
 
     final = ended(folder)
-    assert len(final) == len(set(final)) == 12 * 3 + 1  # none twice, none missing
+    assert len(final) == len(set(final)) == 6 * 3 + 1  # none twice, none missing
     for earlier, later in itertools.pairwise([*seen, final]):
         assert later[: len(earlier)] == earlier
     assert len({len(paths) for paths in seen}) == KILLS + 1
@@ -128,7 +132,7 @@ def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
     [experiment] = [e for e in client.search_experiments() if e.name == "k"]
     runs = client.search_runs([experiment.experiment_id])
     paths = sorted(run.data.tags["path"] for run in runs)
-    assert paths == sorted(["refit", "search", *(f"trial/{number}" for number in range(12))])
+    assert paths == sorted(["refit", "search", *(f"trial/{number}" for number in range(6))])
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 

@@ -16,8 +16,8 @@ from experiments.search.plots.view import (
     NOWHERE,
     axis,
     binned,
+    crossings,
     crowded,
-    places,
     round_values,
     short,
     view,
@@ -74,12 +74,12 @@ def test_a_scale_is_that_of_the_space() -> None:
     model, rate, warm = shown.axes
     assert [a.label for a in shown.axes] == [MODEL, "learning_rate", "warmup_epochs"]
     assert model.names == ("mlp", "lenet5", "zfnet")  # zfnet was never drawn
-    assert rate.place({RATE: 0.01}) == pytest.approx(0.5)
+    assert rate.position({RATE: 0.01}) == pytest.approx(0.5)
     assert [text for _, text in rate.ticks()] == ["0.001", "0.003", "0.01", "0.03", "0.1"]
     assert warm.names == ("0", "1", "2")
     assert warm.absent
     assert not rate.absent
-    assert warm.place({MODEL: "mlp"}) is None
+    assert warm.position({MODEL: "mlp"}) is None
 
 
 def test_without_a_space_a_scale_is_that_of_the_values() -> None:
@@ -106,7 +106,7 @@ def test_the_better_score_is_on_top_and_the_best_is_chosen() -> None:
 
 def test_lines_pass_below_an_axis_that_they_have_no_value_on() -> None:
     shown = view(TRIALS, "t", space=SPACE)
-    heights = places(shown, [*shown.axes, shown.score_axis()])
+    heights = crossings(shown, [*shown.axes, shown.score_axis()])
     assert all(len(line) == 4 for line in heights.values())
     room = abs(NOWHERE) - 0.051
     for number in (0, 2, 3):

@@ -1,0 +1,118 @@
+"""What a search is before its first fit: its config, its images, its folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+from experiments.config.schema import Config
+from experiments.config.search import Search as Section
+from experiments.jobs.dataset import open_source
+from experiments.runtime.startup import load_tensorflow
+from experiments.search.folds import Folds, nested_folds, search_folds
+from experiments.search.space import SIGN, objective_of, oracle_of, space_of
+from experiments.tracking.search_journal import FitPath
+from tuning.nested import Nested
+from tuning.search import Racing, Search
+
+Kind = Literal["search", "nested"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search, or a search in every outer fold: they differ in their folds."""
+
+    kind: Kind
+    config: Config
+    source: Any
+    """The images, opened."""
+    folds: list[Folds]
+    """One an outer fold; one in all for a plain search."""
+
+    @property
+    def nested(self) -> bool:
+        return self.kind == "nested"
+
+    @property
+    def section(self) -> Section:
+        """The config's."""
+        assert self.config.search
+        return self.config.search
+
+    def below(self, outer: int) -> FitPath:
+        """What paths of an outer fold begin with."""
+        return ("outer", outer) if self.nested else ()
+
+    def in_words(self, outer: int) -> str:
+        """The outer fold before what is said of it; nothing in a plain search."""
+        return f"outer fold {outer}, " if self.nested else ""
+
+
+def open_study(kind: Kind, config: Config) -> Study:
+    """Open the images and draw the folds.
+
+    Raises:
+        BadInput: the images cannot be read, or a class has too few.
+    """
+    source = open_source(config.data)
+    folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
+    return Study(kind, config, source, folds)
+
+
+def new_work(study: Study) -> Nested:
+    """The searches, at their beginning."""
+    section = study.section
+    objective = objective_of(study.config)
+    if section.declaration.on_keras_tuner:
+        load_tensorflow()  # quietly, before KerasTuner does it
+    searches = []
+    for fold in study.folds:
+        racing = None
+        if section.racing:
+            ratio = fold.ratio(study.config.data.train_fraction)
+            racing = Racing(**section.racing.model_dump(), ratio=ratio)
+        searches.append(
+            Search(
+                oracle_of(study.config),
+                len(fold.pairs),
+                max_failures=section.max_failures,
+                parallel=section.parallel,
+                racing=racing,
+                minimise=SIGN[objective] < 0,
+            )
+        )
+    return Nested(searches, refit=study.nested or section.refit)
+
+
+def planned_fits(study: Study, work: Nested) -> int | None:
+    """Fits of the whole, refits included; None where only the budget ends it."""
+    candidates = work.searches[0].oracle.announced()
+    if candidates is None:
+        return None
+    folds = study.folds
+    return sum(candidates * len(fold.pairs) for fold in folds) + len(folds) * work.refit
+
+
+def announcement(study: Study, work: Nested, planned: int | None) -> str:
+    """What is about to be fitted: p^q candidates x folds."""
+    config, folds, section = study.config, study.folds, study.section
+    count = work.searches[0].oracle.announced()
+    words = "candidates until the budget ends" if count is None else f"{count} candidates"
+    space = space_of(section)
+    if section.declaration.complete and space:
+        sizes = {parameter.key: len(parameter.options or ()) for parameter in space.parameters}
+        if prod(sizes.values()) == count:
+            words += " (" + " x ".join(f"{n} {key}" for key, n in sizes.items()) + ")"
+    inner = len(folds[0].pairs)
+    text = f"{config.name}: {section.strategy}, {words} x {inner} fold{'s' * (inner > 1)}"
+    if study.nested:
+        text += f" x {len(folds)} outer folds + {len(folds)} refits"
+    elif work.refit:
+        text += " + 1 refit"
+    if planned is not None:
+        text += f" = {planned} fits"
+    train, validation = folds[0].pairs[0]
+    images = f"{round(len(train) * config.data.train_fraction)} + {len(validation)} images a fold"
+    held_out = "" if folds[0].test is None else f", {len(folds[0].test)} kept for the test"
+    return f"{text}; {images}{held_out}"

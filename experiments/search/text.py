@@ -1,0 +1,89 @@
+"""What a search found, or would do, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from experiments.presentation.formatting import in_words
+from experiments.search.report import top
+
+SHOWN = 10  # trials
+
+
+def of_result(document: Mapping[str, Any]) -> str:
+    """The best trials, or the outer folds, as people read them."""
+    lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
+    fits, stopped = document["fits"], document["budget"]["stopped_by"]
+    if document["racing"]:
+        racing = document["racing"]
+        lines.append(f"racing: {racing['gave_up']} gave up, {racing['folds_saved']} fits saved")
+    if stopped in ("seconds", "images"):
+        lines.append(f"the budget of {stopped} ended the search; incomplete trials do not count")
+    lines.append(
+        f"{fits['done']} fits, {fits['failed']} failed, {document['seconds']:.0f} s "
+        f"({document['tracking_seconds']:.1f} s of them tracking); tables in {document['state']}"
+    )
+    return "\n".join(lines)
+
+
+def of_dry_run(document: Mapping[str, Any]) -> str:
+    """What `--dry-run` says."""
+    import yaml
+
+    config = {k: v for k, v in document["config"].items() if k != "sweep" or v}
+    lines = [yaml.safe_dump(config, sort_keys=False), document["text"]]
+    for number, settings in enumerate(document["candidates"][: 2 * SHOWN]):
+        lines.append(f"trial {number}: {_shown(settings)}")
+    if len(document["candidates"]) > 2 * SHOWN:
+        lines.append(f"and {len(document['candidates']) - 2 * SHOWN} more")
+    lines.append("nothing was trained (--dry-run)")
+    return "\n".join(lines)
+
+
+def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    name = document["score_name"]
+    yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
+    for trial in top(dict(document), SHOWN):
+        std = "" if trial["std"] is None else f"{trial['std']:.4f}"
+        yield (
+            f"{trial['number']:>5}  {trial['score']:>9.4f}  {std:>7}  "
+            f"{_shown(trial['hyperparameters'])}"
+        )
+    for trial in document["trials"]:
+        if trial["status"] == "failed":
+            yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
+    refit = document["refit"]
+    if refit and refit["status"] == "finished":
+        scores = ", ".join(f"{k} {v:.4f}" for k, v in refit.items() if k.startswith("test_"))
+        yield f"the best, trained on the whole learning set: {scores}"
+
+
+def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    test = "test_mse" if "mean_test_mse" in document else "test_top1"
+    yield f"{'outer':>5}  {'inner':>7}  {test:>9}  winner"
+    for row in document["outer"]:
+        if test not in row or "inner_score" not in row:
+            yield f"{row['fold']:>5}  {'failed':>7}  {'':>9}  {row['error'] or ''}"
+            continue
+        settings = _shown(row["hyperparameters"])
+        yield f"{row['fold']:>5}  {row['inner_score']:>7.4f}  {row[test]:>9.4f}  {settings}"
+    if document[f"mean_{test}"] is None:
+        return
+    std = document[f"std_{test}"]
+    yield (
+        f"{test} {document[f'mean_{test}']:.4f}{'' if std is None else f' ± {std:.4f}'} over "
+        f"{len(document['outer'])} outer folds; inner scores of the winners "
+        f"{document['best_inner_score']:.4f}, optimism {document['optimism']:+.4f}"
+    )
+    if document["winners_differ"]:
+        yield (
+            "the winners differ: the estimate is of the whole procedure, search included, not of "
+            "one setting"
+        )
+    else:
+        yield "every outer fold chose the same settings"
+
+
+def _shown(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={in_words(value)}" for key, value in settings.items())
