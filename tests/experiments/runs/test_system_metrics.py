@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from command import TINY
 
 from experiments.config import settings
 from experiments.runs import execute
 from experiments.runs.train import train
-from experiments.tracking import experiment
 
 WANTED = {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"}
 
@@ -28,7 +29,8 @@ def test_a_run_holds_them_only_when_asked(on, tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "SystemMetrics", lambda: execute.SystemMetrics(period=0.0))
+    always = functools.partial(execute.SystemMetrics, period=0.0)
+    monkeypatch.setattr(execute, "SystemMetrics", always)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     given = {"launch": {"executor": "inline"}, "tracking": {"uri": uri, "system_metrics": on}}
     done = train(settings.parse(TINY | given), quiet=True)

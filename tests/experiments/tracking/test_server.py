@@ -16,7 +16,8 @@ from real_server import Mlflow, postgres, postgres_programs
 from scripted import Scripted, blank_database, curve, execute, job, whole
 
 from experiments.errors import BadInput
-from experiments.tracking import experiment, outbox, upload
+from experiments.runs import execute as execution
+from experiments.tracking import outbox, upload
 from experiments.tracking.store import connect
 
 SECRET = "plantedSECRET1"
@@ -52,7 +53,7 @@ def files_with(secret, folder):
 def test_a_server_that_is_killed_and_comes_back_in_mid_run_loses_nothing(
     tmp_path, monkeypatch, watched, capfd
 ):
-    monkeypatch.setattr(experiment, "PATIENCE", 60.0)
+    monkeypatch.setattr(execution, "PATIENCE", 60.0)
     monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # else MLflow sits out the outage
     blank_database(tmp_path).rename(tmp_path / "server.db")
@@ -90,7 +91,7 @@ def test_a_server_that_is_killed_and_comes_back_in_mid_run_loses_nothing(
             assert found.data.metrics["test_top1"] == 0.5 + number / 100
             assert curve(client, run.id, "val_top1") == whole(EPOCHS)
 
-        monkeypatch.setattr(experiment, "PATIENCE", 0.5)  # and one that stays away
+        monkeypatch.setattr(execution, "PATIENCE", 0.5)  # and one that stays away
         _, [run], said = execute(Scripted(3, lambda *_: server.kill()), [job(4)], uri)
         assert said.count("tracking failed") == 1
         assert said.count("ilsvrc upload scripted") == 1
@@ -107,10 +108,11 @@ def test_a_server_that_is_killed_and_comes_back_in_mid_run_loses_nothing(
 
 WRITE = """
 import sys
-from experiments import track
+from experiments.tracking import run as track
+from experiments.tracking.store import connect, experiment_id
 number, uri, runs, steps = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-client = track.connect(uri)
-where = track.experiment_id(client, uri, "crowd")
+client = connect(uri)
+where = experiment_id(client, uri, "crowd")
 for index in range(runs):
     name = f"{number}-{index}"
     params = {f"p{i}": i for i in range(150)}

@@ -19,11 +19,11 @@ from scripted import Scripted, blank_database, curve, execute, job, whole
 from experiments.config import settings
 from experiments.config.schema import Tracking
 from experiments.errors import BadInput
+from experiments.runs import execute as execution
 from experiments.runs import sweep
 from experiments.tracking import delivery, journal, outbox, upload
 from experiments.tracking import experiment as runs
 from experiments.tracking import run as track
-from experiments.tracking import store as experiments_tracking_store
 from experiments.tracking.lock import check_free, held
 from experiments.tracking.outbox import Outbox
 
@@ -65,9 +65,9 @@ class Broken:
             return real(client, run_id, metrics, params, tags, **more)
 
         monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-        monkeypatch.setattr(experiments_tracking_store, "answers", lambda uri: not self.down)
+        monkeypatch.setattr(execution, "answers", lambda uri: not self.down)
         monkeypatch.setattr(track, "EVERY_SECONDS", 0.0)
-        monkeypatch.setattr(runs, "PATIENCE", 0.1)
+        monkeypatch.setattr(execution, "PATIENCE", 0.1)
 
 
 class Images(list):
@@ -182,7 +182,9 @@ def test_what_has_no_room_is_taken_from_the_journal(monkeypatch, store):
 
     watched = []
     monkeypatch.setattr(
-        runs, "Delivery", lambda *words: watched.append(delivery.Delivery(*words)) or watched[-1]
+        execution,
+        "Delivery",
+        lambda *words: watched.append(delivery.Delivery(*words)) or watched[-1],
     )
     experiment, [run], _ = execute(Scripted(20, between), [job(1)], store)
     assert run.spilled
