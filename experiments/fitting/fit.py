@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.config.schema import Config
-from experiments.errors import BadInput, FailedWork
+from experiments.errors import BadInput, FailedWork, kind_and_first_line
 from experiments.fitting import scoring
 from experiments.fitting.scoring import Checkpoints, evaluate
 from experiments.jobs import pretrained
@@ -42,8 +42,7 @@ def attempt(job: Job, emit: Callable[[Event], None]) -> Outcome:
     except Exception as error:
         import traceback
 
-        first = str(error).strip().splitlines() or [""]
-        outcome = Outcome(job.path, "failed", error=f"{type(error).__name__}: {first[0]}")
+        outcome = Outcome(job.path, "failed", error=kind_and_first_line(error))
         outcome.artifacts["traceback.json"] = traceback.format_exc().splitlines()
         return outcome
 

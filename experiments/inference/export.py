@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from experiments.errors import BadInput, FailedWork, shown
+from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect
 
@@ -84,7 +84,7 @@ def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
             with _quiet():
                 difference = furthest(RUNNERS[kind](work), images, wanted)
         except Exception as error:  # converters raise what they like
-            raise FailedWork(f"export: {kind} of {model.name}: {_first(error)}") from error
+            raise FailedWork(f"export: {kind} of {model.name}: {first_line(error)}") from error
         if not difference <= bound:  # NaN, too
             raise FailedWork(
                 f"export: {kind} of {model.name} differs from the original by {difference:.2g} "
@@ -237,8 +237,8 @@ def _fetch(run_id: str, uri: str, folder: Path) -> Path:
     except (MlflowException, OSError) as error:
         raise BadInput(
             f"export: no run {run_id} with a model.keras in {shown(uri)} "
-            f"({_first(error)}); give a run id (of tracking.save_model last or best) or a .keras "
-            "file"
+            f"({first_line(error)}); give a run id (of tracking.save_model last or best) or a "
+            ".keras file"
         ) from None
 
 
@@ -269,7 +269,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(kept)
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
-from experiments.errors import BadInput, FailedWork, shown
+from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.inference.class_match import class_names
 from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
@@ -65,8 +65,7 @@ def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
                 "served": _log_served(network, name + SERVED),
             }
     except (MlflowException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FailedWork(f"{shown(uri)} did not take the model: {first}") from None
+        raise FailedWork(f"{shown(uri)} did not take the model: {first_line(error)}") from None
 
 
 def text(done: dict[str, Any]) -> str:

@@ -77,6 +77,12 @@ class Outcome:
     bad_input: bool = False
     """The error is in what the user wrote, not in the work."""
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """From an `ended` event in the journal of a fit, or of a search, which names its path."""
+        outcome = record["outcome"]
+        return cls(**(outcome | {"path": tuple(record.get("path", outcome["path"]))}))
+
 
 def seed_for(root: int, *path: str | int) -> int:
     """A seed of its own for each named draw: 31 bits, never 0, stable over versions and machines.

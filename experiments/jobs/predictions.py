@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import BadInput
+from experiments.errors import BadInput, first_line
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ def read(
     except FileNotFoundError:
         raise BadInput(f"{name}: no such file; give a {FILE} or a run id") from None
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{name}: cannot be read as predictions ({reason})") from None
+        raise BadInput(f"{name}: cannot be read as predictions ({first_line(error)})") from None
     needed = ("part", "index", "label", column)
     missing = [key for key in needed if key not in table.column_names]
     if missing:

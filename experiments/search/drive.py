@@ -21,7 +21,7 @@ from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking import experiment
-from experiments.tracking.search_journal import State, outcome_of
+from experiments.tracking.search_journal import State
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
 from tuning.search import Trial
@@ -217,7 +217,7 @@ class Drive:
         self._spend()
 
     def _tell(self, task: Task, record: dict[str, Any], *, fresh: bool = False) -> None:
-        outcome = outcome_of(record)
+        outcome = Outcome.from_record(record)
         self.fits += 1
         self.failed += outcome.status != "finished"
         if task.fit is None:
@@ -293,7 +293,7 @@ class Drive:
             chosen=trial.settings,
             status=trial.status,
             error=trial.error,
-            outcomes=[outcome_of(record) for record in records],
+            outcomes=[Outcome.from_record(record) for record in records],
             began=min((record["began"] for record in records), default=time.time()),
         )
 

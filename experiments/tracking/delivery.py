@@ -96,7 +96,7 @@ def send(
     """
     ended = journal.last("ended")
     assert ended
-    outcome = Outcome(**(ended["outcome"] | {"path": tuple(ended["outcome"]["path"])}))
+    outcome = Outcome.from_record(ended)
     closed = int(ended["time"] * 1000)
     whole = run is not None
     run = run or open_run(client, experiment, opening)

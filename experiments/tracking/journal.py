@@ -74,7 +74,7 @@ class Journal:
         ended = self.last("ended")
         if not ended or ended["fingerprint"] != fingerprint:
             return None
-        outcome = Outcome(**(ended["outcome"] | {"path": tuple(ended["outcome"]["path"])}))
+        outcome = Outcome.from_record(ended)
         return outcome if outcome.status == "finished" else None
 
     def ended(

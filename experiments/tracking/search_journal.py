@@ -106,11 +106,6 @@ class State:
         return self.ended[path]
 
 
-def outcome_of(record: Mapping[str, Any]) -> Outcome:
-    """The outcome in a record of `State.ended`."""
-    return Outcome(**(record["outcome"] | {"path": tuple(record["path"])}))
-
-
 def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     """Flat keys of everything that changes a result of a search of this kind."""
     document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
@@ -152,22 +147,6 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
             "name, or start apart with --fresh"
         )
     return root / own
-
-
-def newest(name: str, kind: str) -> Path | None:
-    """The folder of the search that was begun last, None if there is none."""
-    begun = _begun(name, kind)
-    return max(begun, key=lambda path: begun[path]["time"], default=None)
-
-
-def results(name: str, kind: str = "search") -> dict[str, Any] | None:
-    """What the last search (or nested) of an experiment that has ended here gave."""
-    begun = _begun(name, kind)
-    ended = [path for path in begun if (path / "result.json").exists()]
-    if not ended:
-        return None
-    chosen = max(ended, key=lambda path: begun[path]["time"])
-    return dict(json.loads((chosen / "result.json").read_text()))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
