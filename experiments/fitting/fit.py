@@ -141,9 +141,9 @@ def _run(job: Job, emit: Any, place: devices.Devices) -> Outcome:
     probe = LayerStatistics(trainer, batches, config) if config.train.layer_statistics else None
     if probe and not resumes:
         probe.measure(0)
-    held_out = (("val", job.validation), ("test", job.test)) if job.checkpoints else ()
+    held_out = (("val", job.validation), ("test", job.test)) if job.prediction_epochs else ()
     asked = {part: batches.held_out(config, own) for part, own in held_out if own is not None}
-    checkpoints = Checkpoints(trainer, asked, job.checkpoints)
+    checkpoints = Checkpoints(trainer, asked, job.prediction_epochs)
     if keeper:
         if resumes:
             _take_back(keeper, checkpoints, probe)
@@ -166,7 +166,7 @@ def _run(job: Job, emit: Any, place: devices.Devices) -> Outcome:
         steps_per_epoch=batches.steps(config),
         validate=validation(trainer),
         emit=stages.shifted(emit, config, batches, last),
-        after_epoch=after_epoch if probe or job.checkpoints else None,
+        after_epoch=after_epoch if probe or job.prediction_epochs else None,
         rows=batches.training_rows(config, data_seed),
         keeper=keeper,
     )

@@ -25,10 +25,10 @@ from experiments.jobs.job import Job, Outcome, path_text
 from experiments.presentation.formatting import run_title
 from experiments.search import trial_run
 from experiments.search.trial_run import TrialRun
-from experiments.tracking import experiment as runs
 from experiments.tracking import provenance
-from experiments.tracking import run as track
 from experiments.tracking.delivery import Opening, open_run
+from experiments.tracking.experiment import Experiment, forgiving, params_of
+from experiments.tracking.run_log import METRIC_BATCH, PARAM_BATCH, RunLog, complete, text
 from experiments.tracking.store import answers
 
 LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
@@ -91,7 +91,7 @@ class SearchRuns:
         self.missed = 0
         """Times that the store did not take something."""
         began = time.perf_counter()
-        self.experiment = runs.Experiment(config.name, config.tracking)
+        self.experiment = Experiment(config.name, config.tracking)
         self._children: dict[str, str] = {}
         self._live: dict[str, _Live] = {}
         self._tags = self.experiment.origin | {
@@ -180,7 +180,7 @@ class SearchRuns:
             self._batches(live)
             if earlier := self._children.pop(path, None):
                 self.experiment.client.set_tag(earlier, SUPERSEDED, "true")
-            track.complete(track.Run(self.experiment.client, live.run_id), outcome)
+            complete(RunLog(self.experiment.client, live.run_id), outcome)
             self._children[path] = live.run_id
             self._live.pop(path, None)
 
@@ -210,7 +210,7 @@ class SearchRuns:
         if time.monotonic() >= self._rest_until:
             # After a failure a look comes first: a call waits for retries, seconds of them.
             if not self.missed or answers(self.experiment.uri):
-                with runs.forgiving(self.say):
+                with forgiving(self.say):
                     write()
                     done = True
             if not done:
@@ -218,26 +218,27 @@ class SearchRuns:
         self.missed += not done
         self.seconds += time.perf_counter() - began
 
-    def _parent(self, config: Config, kind: str, title: str) -> track.Run:
+    def _parent(self, config: Config, kind: str, title: str) -> RunLog:
         client, experiment = self.experiment.client, self.experiment.id
-        found = None
+        parent = None
         for info, tags in self._known():
             if tags["level"] == kind:
-                found = info.run_id
+                parent = info.run_id
             elif SUPERSEDED in tags:
                 continue
             elif info.status == "FINISHED" or (info.status, tags["level"]) == ("FAILED", "trial"):
                 self._children[tags["path"]] = info.run_id
             elif info.status in ("RUNNING", "KILLED"):
                 client.delete_run(info.run_id)  # a kill came between its first and last call
-        if found and (run := track.reopen(client, found)):
-            return run
+        if parent:
+            client.update_run(parent, status="RUNNING")
+            return RunLog(client, parent)
         assert config.search
-        params = runs.params_of(config)
+        params = params_of(config)
         params |= settings.flatten(config.search.model_dump(mode="json"), "search.")
         params |= settings.flatten(config.validation.model_dump(mode="json"), "validation.")
         tags = self._tags | {"level": kind, "path": kind, "config_hash": config_hash(config)}
-        run = track.Run.start(client, experiment, title, tags, params)
+        run = RunLog.start(client, experiment, title, tags, params)
         run.dataset(self._data)
         run.document("config.yaml", to_yaml(config))
         run.document("versions.json", json.dumps(self.experiment.versions, indent=1))
@@ -297,7 +298,7 @@ class SearchRuns:
             tags={key: str(value) for key, value in tags.items()},
         )
         live.run_id = str(created.info.run_id)
-        live.params = [Param(k, track.text(v)) for k, v in runs.params_of(trial.config).items()]
+        live.params = [Param(k, text(v)) for k, v in params_of(trial.config).items()]
 
     def _open_refit(self, live: _Live, job: Job, level: str) -> None:
         """May be called again after it failed half-way."""
@@ -311,6 +312,6 @@ class SearchRuns:
     def _batches(self, live: _Live) -> None:
         """Send what waits, params and metrics together."""
         while live.metrics or live.params:
-            metrics, params = live.metrics[: track.METRIC_BATCH], live.params[: track.PARAM_BATCH]
+            metrics, params = live.metrics[:METRIC_BATCH], live.params[:PARAM_BATCH]
             self.experiment.client.log_batch(live.run_id, metrics, params, [])
             del live.metrics[: len(metrics)], live.params[: len(params)]

@@ -20,10 +20,8 @@ from experiments.config import settings
 from experiments.config.identity import IRRELEVANT
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.job import ROOT, Outcome
+from experiments.jobs.job import ROOT, JobPath, Outcome
 from experiments.tracking.journal import Journal
-
-Place = tuple[str | int, ...]
 
 HOW_FAR = {"trials", "budget", "max_failures", "refit"}
 
@@ -43,7 +41,7 @@ class State:
         self.directory = directory
         self.journal = Journal(directory).open()
         self.started: dict[str, Any] | None = None
-        self.ended: dict[Place, dict[str, Any]] = {}
+        self.ended: dict[JobPath, dict[str, Any]] = {}
         self.proposals: dict[tuple[int, int], dict[str, Any]] = {}
         self.elapsed = 0.0
         for event in self.journal.events():
@@ -89,16 +87,16 @@ class State:
                 fresh.append(trial)
                 self.proposals[trial["outer"], trial["trial"]] = trial
             elif known != trial:
-                made = ", ".join(f"{k} {v}" for k, v in self.versions.items() if "keras" in k)
+                versions = ", ".join(f"{k} {v}" for k, v in self.versions.items() if "keras" in k)
                 raise BadInput(
                     f"{self.directory}: trial {trial['trial']} was {known['settings']} and would "
-                    f"now be {trial['settings']}; the search began with {made}: install these "
+                    f"now be {trial['settings']}; the search began with {versions}: install these "
                     "again, or start apart with --fresh"
                 )
         if fresh:
             self.journal.append("proposed", trials=fresh)
 
-    def end(self, path: Place, outcome: Outcome, **fields: Any) -> dict[str, Any]:
+    def end(self, path: JobPath, outcome: Outcome, **fields: Any) -> dict[str, Any]:
         """Record how a fit ended, synced to the disk."""
         self.journal.append("ended", path=path, outcome=asdict(outcome), **fields)
         self.ended[path] = {"path": path, "outcome": asdict(outcome), **fields}
@@ -130,15 +128,15 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
     Raises:
         BadInput: the name has a search with other settings, and not this one.
     """
-    own = f"{kind}-{digest(matters)}"
+    folder = f"{kind}-{digest(matters)}"
     begun = _begun(name, kind)
-    endings = [path.name.removeprefix(own) for path in begun if path.name.startswith(own)]
+    endings = [path.name.removeprefix(folder) for path in begun if path.name.startswith(folder)]
     numbers = [int(ending[1:] or 1) for ending in endings]
     root = ROOT / name
     if fresh:
-        return root / (f"{own}-{max(numbers) + 1}" if numbers else own)
+        return root / (f"{folder}-{max(numbers) + 1}" if numbers else folder)
     if numbers:
-        return root / (own if max(numbers) == 1 else f"{own}-{max(numbers)}")
+        return root / (folder if max(numbers) == 1 else f"{folder}-{max(numbers)}")
     if begun:
         newest = max(begun, key=lambda path: begun[path]["time"])
         raise BadInput(
@@ -146,7 +144,7 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
             f"{changes(begun[newest]['matters'], matters)}; set back what changed, take another "
             "name, or start apart with --fresh"
         )
-    return root / own
+    return root / folder
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -17,9 +17,9 @@ from experiments.config.identity import config_hash
 from experiments.config.schema import Tracking
 from experiments.jobs.job import Job, Outcome
 from experiments.launch.progress import Display
-from experiments.runs import execute as execute_module
-from experiments.tracking import experiment as runs
+from experiments.runs import execute as execution
 from experiments.tracking import journal
+from experiments.tracking.experiment import Experiment
 
 
 def job(seed: int, name: str = "scripted") -> Job:
@@ -52,13 +52,11 @@ class Scripted:
 def execute(executor: Scripted, jobs: list[Job], uri: str, parent: str | None = None) -> Any:
     """Run them. Returns (experiment, the tracked runs, all that a person was told)."""
     said = io.StringIO()
-    experiment = runs.Experiment(jobs[0].config.name, Tracking(uri=uri))
+    experiment = Experiment(jobs[0].config.name, Tracking(uri=uri))
     with Display(len(jobs)) as display:
         display._bars.live.console = Console(file=said, width=300)
         prints = {one.path: "fingerprint" for one in jobs}
-        ended = list(
-            execute_module.execute(jobs, executor, experiment, prints, display, parent=parent)
-        )
+        ended = list(execution.execute(jobs, executor, experiment, prints, display, parent=parent))
     return experiment, [run for _, _, run in ended], said.getvalue()
 
 

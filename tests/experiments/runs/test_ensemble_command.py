@@ -25,7 +25,7 @@ from experiments.runs.members import plan_team
 from experiments.search.folds import search_folds
 from experiments.search.run import search
 from experiments.tracking.search_journal import find, what_matters
-from experiments.tracking.tracked_run import of_run
+from experiments.tracking.tracked_run import find_run
 from tuning.significance import difference_interval, mcnemar
 
 RATE = "train.optimizer.learning_rate"
@@ -163,9 +163,9 @@ def test_it_is_tracked_as_a_parent_with_predictions_of_its_own(there):
     assert json.loads(kept) == there
 
     # compared later without any network
-    own = of_run(there["run_id"], "sqlite:///mlflow.db")
-    best = of_run(there["best_member"]["run_id"], "sqlite:///mlflow.db")
-    _, labels, (whole, member) = predictions.paired([own, best], "test")
+    ids = there["run_id"], there["best_member"]["run_id"]
+    kept = [find_run(client, run_id).predictions for run_id in ids]
+    _, labels, (whole, member) = predictions.paired(kept, "test")
     right = [(found.argmax(1) == labels).mean() for found in (whole, member)]
     assert right == [there["ensemble"]["test_top1"], there["best_member"]["test_top1"]]
 
@@ -361,4 +361,4 @@ def test_the_shipped_config_makes_all_kinds_that_need_no_search():
     late = plan_team(settings.load(path, words), str(path))
     assert len(late.cells) == 1
     assert [member.about["epoch"] for member in late.members] == [12, 14, 16, 18, 20]
-    assert late.cells[0].job.checkpoints == (12, 14, 16, 18)
+    assert late.cells[0].job.prediction_epochs == (12, 14, 16, 18)

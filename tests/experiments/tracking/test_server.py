@@ -108,7 +108,7 @@ def test_a_server_that_is_killed_and_comes_back_in_mid_run_loses_nothing(
 
 WRITE = """
 import sys
-from experiments.tracking import run as track
+from experiments.tracking.run_log import RunLog
 from experiments.tracking.store import connect, experiment_id
 number, uri, runs, steps = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 client = connect(uri)
@@ -116,7 +116,7 @@ where = experiment_id(client, uri, "crowd")
 for index in range(runs):
     name = f"{number}-{index}"
     params = {f"p{i}": i for i in range(150)}
-    run = track.Run.start(client, where, name, {"level": "run"}, params)
+    run = RunLog.start(client, where, name, {"level": "run"}, params)
     for step in range(steps):
         run.metrics({"a": step / 7, "b": -step}, step=step, now=step % 20 == 0)
     run.document("note.txt", name)

@@ -21,9 +21,8 @@ from experiments.config.schema import Tracking
 from experiments.errors import BadInput
 from experiments.runs import execute as execution
 from experiments.runs import sweep
-from experiments.tracking import delivery, journal, outbox, upload
-from experiments.tracking import experiment as runs
-from experiments.tracking import run as track
+from experiments.tracking import delivery, journal, outbox, run_log, upload
+from experiments.tracking.experiment import Experiment
 from experiments.tracking.lock import check_free, held
 from experiments.tracking.outbox import Outbox
 
@@ -66,7 +65,7 @@ class Broken:
 
         monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
         monkeypatch.setattr(execution, "answers", lambda uri: not self.down)
-        monkeypatch.setattr(track, "EVERY_SECONDS", 0.0)
+        monkeypatch.setattr(run_log, "EVERY_SECONDS", 0.0)
         monkeypatch.setattr(execution, "PATIENCE", 0.1)
 
 
@@ -78,7 +77,7 @@ def start_sweep(store):
     """A parent as a sweep has it, and its book."""
     config = settings.parse({"name": "scripted", "data": {"source": "digits"}})
     book = journal.of_sweep("scripted", "x").open()
-    experiment = runs.Experiment("scripted", Tracking(uri=store))
+    experiment = Experiment("scripted", Tracking(uri=store))
     images = Images(range(9))
     cells = [SimpleNamespace(plan=SimpleNamespace(config=config, source=images))] * 2
     parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
@@ -228,7 +227,7 @@ def test_fits_that_are_under_way_or_were_interrupted_are_left(store, other):
 
 def test_a_run_that_a_killed_start_left_open_is_closed_by_the_next(store):
     one = job(1)
-    experiment = runs.Experiment("scripted", Tracking(uri=store))
+    experiment = Experiment("scripted", Tracking(uri=store))
     opening = experiment.opening(one, "fingerprint")
     book = journal.Journal(Path(one.directory))
     box = Outbox(lambda: True, print)
