@@ -194,6 +194,45 @@ def test_what_has_no_room_is_taken_from_the_journal(monkeypatch, store):
     assert curve(MlflowClient(store), found.info.run_id, "val_top1") == whole(20)
 
 
+def test_metrics_go_in_batches_each_once(monkeypatch, store):
+    monkeypatch.setattr(run_log, "METRIC_BATCH", 3)
+    monkeypatch.setattr(run_log, "EVERY_SECONDS", 1e6)  # so that many wait
+    batches, real = [], MlflowClient.log_batch
+
+    def log_batch(client, run_id, metrics=(), params=(), tags=()):
+        batches.append([(m.key, m.step) for m in metrics])
+        return real(client, run_id, metrics, params, tags)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    execute(Scripted(7), [job(1)], store)
+    streamed = [point for batch in batches for point in batch if point[0] == "train_loss"]
+    assert streamed == [("train_loss", epoch) for epoch in range(1, 8)]
+    assert max(len(batch) for batch in batches) == 3
+    points = [point for batch in batches for point in batch]
+    assert len(points) == len(set(points))
+
+
+def test_a_server_that_is_away_for_long_is_waited_for(monkeypatch):
+    monkeypatch.setattr(outbox, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.0)
+    looks, tries, said = [], [], []
+
+    def answers():
+        looks.append(len(looks))
+        return len(looks) % 2 == 0  # away at every other look
+
+    def call():
+        tries.append(len(tries))
+        if len(tries) <= 3 * outbox.ATTEMPTS:
+            raise OSError("down")
+
+    box = Outbox(answers, said.append)
+    box.put(call)
+    assert box.close(patience=60)
+    assert len(tries) == 3 * outbox.ATTEMPTS + 1
+    assert len(said) == 2, "that it went, and that it is back"
+
+
 def test_calls_are_made_in_order_and_a_hopeless_one_is_given_up():
     done, said = [], []
     box = Outbox(lambda: True, said.append)
@@ -236,6 +275,16 @@ def test_a_run_that_a_killed_start_left_open_is_closed_by_the_next(store):
     execute(Scripted(1), [one], store)
     states = sorted(run.info.status for run in of_level(MlflowClient(store)))
     assert states == ["FINISHED", "KILLED"]
+
+    # the same after an outcome: a second start that was killed
+    box = Outbox(lambda: True, print)
+    opening = experiment.opening(one, "fingerprint")
+    delivery.Delivery(experiment.client, experiment.id, "s", book, opening, box).begin()
+    assert box.close()
+    assert "RUNNING" in [run.info.status for run in of_level(MlflowClient(store))]
+    execute(Scripted(1), [one], store)
+    states = sorted(run.info.status for run in of_level(MlflowClient(store)))
+    assert states == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
 
 
 def test_an_experiment_that_is_not_here_is_named(monkeypatch, capsys):
