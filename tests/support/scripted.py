@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from command import TINY
-from mlflow import MlflowClient
 from rich.console import Console
 
 from experiments.config import settings
@@ -58,12 +56,6 @@ def execute(executor: Scripted, jobs: list[Job], uri: str, parent: str | None = 
         prints = {one.path: "fingerprint" for one in jobs}
         ended = list(execution.execute(jobs, executor, experiment, prints, display, parent=parent))
     return experiment, [run for _, _, run in ended], said.getvalue()
-
-
-def blank_database(folder: Path) -> Path:
-    """An empty store, to be copied: making one takes MLflow seconds."""
-    MlflowClient(f"sqlite:///{folder}/blank.db").search_experiments()
-    return folder / "blank.db"
 
 
 def curve(client: Any, run_id: str, name: str) -> list[tuple[int, float]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
 
@@ -64,6 +65,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        blank_store(folder)
         document = ensemble(config_of(), "tiny.yaml")
     return folder, document
 

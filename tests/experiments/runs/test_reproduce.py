@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from blank_store import blank_store
 from command import TINY, inside
 from fake_store import FakeStore
 from mlflow import MlflowClient
@@ -29,7 +30,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     own = {
         "data": {"source": "digits", "image_size": 16, "train_fraction": 0.1},
         "train": {"epochs": 2, "optimizer": {"learning_rate": 0.05}},
-        "tracking": {"uri": f"sqlite:///{folder}/mlflow.db"},
+        "tracking": {"uri": blank_store(folder)},
         "launch": {"executor": "inline"},
         "sweep": {"seed": [1, 2]},
         "bench": {"latency_calls": 2, "throughput_batches": 1},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
+from blank_store import blank_store
 from command import TINY
 
 from experiments.config import settings
@@ -31,7 +32,7 @@ def test_a_run_holds_them_only_when_asked(on, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     always = functools.partial(execute.SystemMetrics, period=0.0)
     monkeypatch.setattr(execute, "SystemMetrics", always)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = blank_store(tmp_path)
     given = {"launch": {"executor": "inline"}, "tracking": {"uri": uri, "system_metrics": on}}
     done = train(settings.parse(TINY | given), quiet=True)
     metrics = MlflowClient(uri).get_run(done["run_id"]).data.metrics

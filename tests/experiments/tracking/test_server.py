@@ -11,9 +11,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from blank_store import blank_store
 from mlflow import MlflowClient
 from real_server import Mlflow, postgres, postgres_programs
-from scripted import Scripted, blank_database, curve, execute, job, whole
+from scripted import Scripted, curve, execute, job, whole
 
 from experiments.errors import BadInput
 from experiments.runs import execute as execution
@@ -37,8 +38,8 @@ def place(tmp_path_factory):
             database = stack.enter_context(postgres(programs, SECRET))
             store, workers = database.replace("://", "+psycopg2://", 1), 2
         else:
-            database, workers = blank_database(folder), 1
-            store = f"sqlite:///{database}"
+            database, workers = None, 1
+            store = blank_store(folder)
         server = Mlflow(store, folder)
         stack.callback(server.kill)
         server.start(workers)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from blank_store import blank_store
 from command import inside, write_config
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
-from scripted import Scripted, blank_database, curve, execute, job, whole
+from scripted import Scripted, curve, execute, job, whole
 
 from experiments.config import settings
 from experiments.config.schema import Tracking
@@ -27,22 +27,14 @@ from experiments.tracking.lock import check_free, held
 from experiments.tracking.outbox import Outbox
 
 
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory):
-    return blank_database(tmp_path_factory.mktemp("blank"))
+@pytest.fixture
+def store(tmp_path):
+    return blank_store(tmp_path)
 
 
 @pytest.fixture
-def store(tmp_path, blank):
-    """Absolute: MLflow keeps the store that it opened for an address as long as the process."""
-    shutil.copy(blank, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-@pytest.fixture
-def other(tmp_path, blank):
-    shutil.copy(blank, tmp_path / "other.db")
-    return f"sqlite:///{tmp_path}/other.db"
+def other(tmp_path):
+    return blank_store(tmp_path, "other.db")
 
 
 def of_level(client, level="run"):
