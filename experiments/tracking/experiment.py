@@ -16,10 +16,9 @@ from experiments.config.settings import to_yaml
 from experiments.errors import BadInput, first_line
 from experiments.jobs.job import Job, path_text
 from experiments.tracking import provenance
-from experiments.tracking.delivery import Opening, open_run, send, under
+from experiments.tracking.delivery import Opening, send, under
 from experiments.tracking.journal import Journal
 from experiments.tracking.provenance import surroundings
-from experiments.tracking.run_log import RunLog
 from experiments.tracking.store import connect, experiment_id, store_key, store_uri
 from experiments.tracking.tracked_run import fetched_network
 
@@ -36,13 +35,6 @@ class Experiment:
         self.origin, self.versions = surroundings()
         self.away = False
         """The store did not take all that it was sent."""
-
-    def start(
-        self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
-    ) -> RunLog:
-        """Open the tracked run of a job, with its config, tags and package versions."""
-        opening = self.opening(job, fingerprint, level, parent)
-        return open_run(self.client, self.id, opening, look=False)
 
     def opening(
         self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None

@@ -10,10 +10,8 @@ import psutil
 
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT
-from experiments.tracking.journal import Journal
+from experiments.tracking.journal import COMMANDS, Journal
 from experiments.tracking.lock import holder
-
-COMMANDS = ("sweep-", "search-", "nested-")  # folders of commands; the others are single fits
 
 
 def status(name: str | None = None) -> list[dict[str, Any]]:

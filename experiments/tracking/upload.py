@@ -14,13 +14,11 @@ from experiments.errors import BadInput, shown
 from experiments.jobs.job import ROOT
 from experiments.tracking.delivery import Opening, open_run, send, under
 from experiments.tracking.experiment import Experiment
-from experiments.tracking.journal import Journal
+from experiments.tracking.journal import COMMANDS, Journal
 from experiments.tracking.lock import held, holder
 from experiments.tracking.run_log import RunLog
 from experiments.tracking.search_journal import State
 from experiments.tracking.tracked_run import TrackedRun, find_by_journal
-
-COMMANDS = ("sweep-", "search-", "nested-")  # folders of commands; the others are single fits
 
 ENDED = {"FINISHED", "FAILED", "KILLED"}
 

@@ -111,9 +111,7 @@ class FaultyChild(Child):
         self.faults = dict(faults)
 
     def start(self) -> None:
-        with mock.patch.object(
-            processes, "serve", functools.partial(serve, self.faults)
-        ):
+        with mock.patch.object(processes, "serve", functools.partial(serve, self.faults)):
             super().start()
 
 

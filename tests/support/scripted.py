@@ -13,17 +13,17 @@ from rich.console import Console
 from experiments.config import settings
 from experiments.config.identity import config_hash
 from experiments.config.schema import Tracking
-from experiments.jobs.job import Job, Outcome
+from experiments.jobs.job import Job, Outcome, run_directory
 from experiments.launch.progress import Display
 from experiments.runs import execute as execution
-from experiments.tracking import journal
 from experiments.tracking.experiment import Experiment
+from experiments.tracking.journal import Journal
 
 
 def job(seed: int, name: str = "scripted") -> Job:
     """A fit that differs from the others by its seed."""
     config = settings.parse(TINY | {"name": name, "seed": seed})
-    directory = journal.of_run(name, config_hash(config)).open().directory
+    directory = Journal(run_directory(name, config_hash(config))).open().directory
     part = np.arange(4)
     return Job(("cell", seed), config, part, part, part, "graph", str(directory), {"seed": seed})
 
