@@ -17,6 +17,12 @@ def first_line(error: BaseException) -> str:
     return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
+def kind_and_first_line(error: BaseException) -> str:
+    """The same of an error that nobody expected, behind the name of its class."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 LONGEST = 4000  # characters of a text for people
@@ -30,16 +36,16 @@ class BadInput(ValueError):
     """
 
     def __init__(self, text: str = ""):
-        shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-        super().__init__(UNPRINTABLE.sub(_escaped, shown))
+        cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+        super().__init__(UNPRINTABLE.sub(_escaped, cut))
 
 
 class FailedWork(RuntimeError):
     """Work that was asked for rightly and went wrong, such as a loss that became NaN."""
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found.group().encode("unicode_escape").decode("ascii")
+def _escaped(character: re.Match[str]) -> str:
+    return character.group().encode("unicode_escape").decode("ascii")
 
 
 class Stopped(BaseException):
@@ -49,22 +55,22 @@ class Stopped(BaseException):
     """
 
 
-_asked = False
+_stop_requested = False
 
 
 def ask_to_stop() -> None:
     """Remember that a signal asked for the end: an exception that a handler raises inside a
     finaliser or a weak reference's callback is printed and lost by Python."""
-    global _asked
-    _asked = True
+    global _stop_requested
+    _stop_requested = True
 
 
 def asked_to_stop() -> bool:
     """Has a signal asked for the end?"""
-    return _asked
+    return _stop_requested
 
 
 def stop_if_asked() -> None:
     """Raise Stopped if a signal has asked for it. Called between updates and between fits."""
-    if _asked:
+    if _stop_requested:
         raise Stopped

@@ -92,17 +92,17 @@ def log(
     `train_images_per_second update_ms_p50 ...`.
     """
     from experiments.config.settings import to_yaml
-    from experiments.tracking import run
+    from experiments.tracking.run_log import RunLog
 
     rows = document["rows"]
     mode = rows[0]["mode"]
     tags = experiment.origin | {"level": "bench", "device": rows[0]["device"]}
     tags["framework"] = document["machine"]["framework"]
 
-    def start(name: str, path: str, params: dict[str, Any], parent: str | None) -> run.Run:
+    def start(name: str, path: str, params: dict[str, Any], parent: str | None) -> RunLog:
         row = {key: params[key] for key in ("precision", "framework")} if parent else {}
         own = tags | {"path": path} | row
-        return run.Run.start(experiment.client, experiment.id, name, own, params, parent)
+        return RunLog.start(experiment.client, experiment.id, name, own, params, parent)
 
     top = start(f"bench {mode}", "bench", {"mode": mode}, None)
     for row in rows:

@@ -95,13 +95,13 @@ def bench_infer(
 def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: bool) -> None:
     from experiments.bench import models, table
     from experiments.config import settings
-    from experiments.tracking import experiment as runs
+    from experiments.tracking.experiment import Experiment
 
     raw = settings.override({"name": "bench"}, changes or ())
     config = settings.parse(raw, where=f"bench {mode}")
     experiment = None
     if log or config.bench.log:  # before hours of work, as a store that does not answer ends it
-        experiment = runs.Experiment(config.name, config.tracking)
+        experiment = Experiment(config.name, config.tracking)
     document = models.run(config, mode, say)
     files = table.write_csv(document["rows"], out, partial=bool(document["missing"]))
     document["files"] = [str(file) for file in files]

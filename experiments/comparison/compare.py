@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from experiments.comparison.against_best import Answers, checked, with_significa
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput
 from experiments.metrics import ranks
-from experiments.tracking.tracked_run import of_run
+from experiments.tracking.tracked_run import find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -162,15 +161,15 @@ def _sizes(
 
 def _answers(client: MlflowClient) -> Answers:
     """Which images a run had right, from the predictions that it kept; each read once."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
     @functools.cache
     def answers(run_id: str, part: str) -> tuple[np.ndarray, np.ndarray] | None:
         try:
-            kept = of_run(run_id, client.tracking_uri).parts[part]
+            run = find_run(client, run_id)
+            kept = run.predictions.parts[part] if run else None
         except (BadInput, KeyError):
             return None
-        return kept.index, ranks(kept.probabilities, kept.labels) < 1
+        return (kept.index, ranks(kept.probabilities, kept.labels) < 1) if kept else None
 
     return answers
 

@@ -1,6 +1,6 @@
 """The configuration: typed sections, written in YAML, overridable as key.path=value.
 
-Larger sections are in `SECTION_config.py`; all of them are imported from here.
+Each section is in the file of its name; `experiments.config` has all of their names.
 """
 
 from __future__ import annotations

@@ -184,7 +184,8 @@ class Train(Section):
     devices: Literal["one", "all", "hosts", "tpu"] = Field(
         "one",
         description="what shares each batch of data.batch_size; all: the accelerators of this "
-        "machine, else its processors; hosts: those in ILSVRC_HOSTS, see experiments/devices.py",
+        "machine, else its processors; hosts: those in ILSVRC_HOSTS, see "
+        "experiments/runtime/devices.py",
     )
     threads: NonNegativeInt = Field(0, description="0: one a core")
     deterministic: bool = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.jobs import predictions
 from experiments.jobs.dataset import duplicate_groups, open_source
 from experiments.jobs.plan import prepare
-from experiments.tracking.tracked_run import TrackedRun, of_run
+from experiments.tracking.tracked_run import TrackedRun
 
 PARTS = {"test": "test", "validation": "val"}
 """Held-out parts, and what predictions.parquet calls them."""
@@ -116,7 +115,7 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
         raise BadInput(
             f"evaluate.reuse: runs keep predictions of validation and test. Received: {part}"
         )
-    index, labels, found = predictions.paired([_kept(run) for run in runs], PARTS[part])
+    index, labels, found = predictions.paired([run.predictions for run in runs], PARTS[part])
     names, notes = _names_of(runs[0], found[0].shape[1])
     subject = Subject(
         spec=runs[0].config.data.source,
@@ -256,19 +255,13 @@ def _indices(run: TrackedRun, part: str) -> np.ndarray | None:
     """Those of a held-out part as the run's predictions name them, ascending."""
     if predictions.FILE not in run.files or part not in PARTS:
         return None
-    found = _kept(run).parts.get(PARTS[part])
+    found = run.predictions.parts.get(PARTS[part])
     return None if found is None else found.index
-
-
-@functools.cache
-def _kept(run: TrackedRun) -> predictions.Predictions:
-    """Fetched once: a server may be far."""
-    return of_run(run.id, run.uri)
 
 
 def _names_of(run: TrackedRun, classes: int) -> tuple[list[str], list[str]]:
     if CLASS_NAMES in run.files:
-        return list(json.loads(run.file(CLASS_NAMES).read_text(encoding="utf-8"))), []
+        return list(json.loads(run.text(CLASS_NAMES))), []
     try:
         return list(open_source(run.config.data).class_names), []
     except BadInput:

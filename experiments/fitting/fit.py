@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.config.schema import Config
-from experiments.errors import BadInput, FailedWork
+from experiments.errors import BadInput, FailedWork, kind_and_first_line
 from experiments.fitting import scoring
 from experiments.fitting.scoring import Checkpoints, evaluate
 from experiments.jobs import pretrained
@@ -42,8 +42,7 @@ def attempt(job: Job, emit: Callable[[Event], None]) -> Outcome:
     except Exception as error:
         import traceback
 
-        first = str(error).strip().splitlines() or [""]
-        outcome = Outcome(job.path, "failed", error=f"{type(error).__name__}: {first[0]}")
+        outcome = Outcome(job.path, "failed", error=kind_and_first_line(error))
         outcome.artifacts["traceback.json"] = traceback.format_exc().splitlines()
         return outcome
 
@@ -142,9 +141,9 @@ def _run(job: Job, emit: Any, place: devices.Devices) -> Outcome:
     probe = LayerStatistics(trainer, batches, config) if config.train.layer_statistics else None
     if probe and not resumes:
         probe.measure(0)
-    held_out = (("val", job.validation), ("test", job.test)) if job.checkpoints else ()
+    held_out = (("val", job.validation), ("test", job.test)) if job.prediction_epochs else ()
     asked = {part: batches.held_out(config, own) for part, own in held_out if own is not None}
-    checkpoints = Checkpoints(trainer, asked, job.checkpoints)
+    checkpoints = Checkpoints(trainer, asked, job.prediction_epochs)
     if keeper:
         if resumes:
             _take_back(keeper, checkpoints, probe)
@@ -167,7 +166,7 @@ def _run(job: Job, emit: Any, place: devices.Devices) -> Outcome:
         steps_per_epoch=batches.steps(config),
         validate=validation(trainer),
         emit=stages.shifted(emit, config, batches, last),
-        after_epoch=after_epoch if probe or job.checkpoints else None,
+        after_epoch=after_epoch if probe or job.prediction_epochs else None,
         rows=batches.training_rows(config, data_seed),
         keeper=keeper,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.errors import FailedWork
-from experiments.jobs.predictions import PROBABILITIES, Evaluation, checkpoint_column
+from experiments.jobs.predictions import PROBABILITIES, Evaluation, epoch_column
 from experiments.metrics import accuracies, log_mean_probabilities, softmax
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Checkpoints:
             return
         for part, dataset in self.parts.items():
             found = evaluate(self.trainer, dataset, part)
-            self.columns[part][checkpoint_column(epoch)] = found.columns[PROBABILITIES]
+            self.columns[part][epoch_column(epoch)] = found.columns[PROBABILITIES]
 
     def beside(self, said: Sequence[Said]) -> list[Said]:
         """The last answers by part, with the earlier ones beside them."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -28,9 +27,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from experiments.errors import BadInput, FailedWork, shown
+from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect
+from experiments.tracking.tracked_run import fetched_network
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +73,7 @@ def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
             f"--format onnx needs {', '.join(missing)}; pip install 'ilsvrc-suite[export]'"
         )
     with tempfile.TemporaryDirectory(prefix="ilsvrc-export-") as folder:
-        model = load(given, uri, Path(folder))
+        model = load(given, uri)
         bound = _bound(model, kind)
         target = _target(model.name, kind, out)
         work = Path(folder) / f"exported{SUFFIXES[kind]}"
@@ -84,7 +84,7 @@ def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
             with _quiet():
                 difference = furthest(RUNNERS[kind](work), images, wanted)
         except Exception as error:  # converters raise what they like
-            raise FailedWork(f"export: {kind} of {model.name}: {_first(error)}") from error
+            raise FailedWork(f"export: {kind} of {model.name}: {first_line(error)}") from error
         if not difference <= bound:  # NaN, too
             raise FailedWork(
                 f"export: {kind} of {model.name} differs from the original by {difference:.2g} "
@@ -113,17 +113,20 @@ def text(done: dict[str, Any]) -> str:
     )
 
 
-def load(given: str, uri: str, folder: Path) -> keras.Model:
-    """The network of a .keras file, or of a run of the store, fetched into `folder`.
+def load(given: str, uri: str) -> keras.Model:
+    """The network of a .keras file, or of a run of the store.
 
     Raises BadInput: there is none.
     """
-    if given.endswith(".keras"):
-        path = Path(given)
-        if not path.is_file():
-            raise BadInput(f"export: {given}: no such file")
-    else:
-        path = _fetch(given, uri, folder)
+    if not given.endswith(".keras"):
+        with fetched_network(connect(uri), given, "export") as path:
+            return _load(path, given)
+    if not Path(given).is_file():
+        raise BadInput(f"export: {given}: no such file")
+    return _load(Path(given), given)
+
+
+def _load(path: Path, given: str) -> keras.Model:
     load_tensorflow()
     import keras
 
@@ -219,29 +222,6 @@ def _target(name: str, kind: str, out: Path | None) -> Path:
     return target
 
 
-def _fetch(run_id: str, uri: str, folder: Path) -> Path:
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    connect(uri)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    try:
-        return Path(
-            download_artifacts(
-                run_id=run_id,
-                artifact_path="model.keras",
-                tracking_uri=uri,
-                dst_path=str(folder),
-            )
-        )
-    except (MlflowException, OSError) as error:
-        raise BadInput(
-            f"export: no run {run_id} with a model.keras in {shown(uri)} "
-            f"({_first(error)}); give a run id (of tracking.save_model last or best) or a .keras "
-            "file"
-        ) from None
-
-
 @contextlib.contextmanager
 def _inlined(kind: str) -> Iterator[None]:
     """Keras wraps grouped convolutions in a function of their own, which ONNX and LiteRT know no
@@ -269,7 +249,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(kept)
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

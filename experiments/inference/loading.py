@@ -13,10 +13,11 @@ from typing import Any
 
 import models
 from experiments.config.schema import Config
-from experiments.errors import BadInput
+from experiments.errors import BadInput, shown
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.runtime.startup import load_tensorflow
-from experiments.tracking.tracked_run import TrackedRun, find_run
+from experiments.tracking.store import connect, store_uri
+from experiments.tracking.tracked_run import NETWORK, TrackedRun, find_run
 from models.errors import nearest
 
 
@@ -78,7 +79,7 @@ def load(words: Sequence[str], config: Config, *, with_models: bool = True) -> l
     check_kinds(words, config)
     if repeated := next((word for word in words if list(words).count(word) > 1), None):
         raise BadInput(f"{repeated} is named twice")
-    runs = {word: find_run(word, config) for word in words if _kind(word) == "run"}
+    runs = {word: _run(word, config) for word in words if _kind(word) == "run"}
     if not with_models and len(runs) < len(set(words)):
         other = next(word for word in words if word not in runs)
         raise BadInput(f"evaluate.reuse: only runs keep predictions. Received: {other}")
@@ -160,15 +161,27 @@ def read_model(path: Path, said: str = "") -> tuple[Any, bool]:
     return model, softmax
 
 
+def _run(word: str, config: Config) -> TrackedRun:
+    uri = store_uri(config.tracking.uri)
+    run = find_run(connect(uri), word)
+    if run is None:
+        raise BadInput(
+            f"{word}: no such run in {shown(uri)}; set tracking.uri, or give a .keras file "
+            "or a name of `ilsvrc models`"
+        )
+    return run
+
+
 def _of_run(run: TrackedRun, with_model: bool) -> Network:
     names = None
     if CLASS_NAMES in run.files:
-        names = json.loads(run.file(CLASS_NAMES).read_text(encoding="utf-8"))
+        names = json.loads(run.text(CLASS_NAMES))
     model, softmax = None, False
     if models.card(run.config.model.name).task == "reconstruction":
         raise BadInput(f"run {run.id} ({run.name}) reconstructs images; it has no classes to score")
     if with_model:
-        model, softmax = read_model(run.file("model.keras"), f"run {run.id}")
+        with run.fetched(NETWORK) as path:
+            model, softmax = read_model(path, f"run {run.id}")
     return Network(run.name, model, softmax, names, run.config.data.crop_fraction, run)
 
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
-from experiments.errors import BadInput, FailedWork, shown
+from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.inference.class_match import class_names
 from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
+from experiments.tracking.tracked_run import NETWORK
 
 SERVED = "-served"
 
@@ -65,8 +66,7 @@ def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
                 "served": _log_served(network, name + SERVED),
             }
     except (MlflowException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FailedWork(f"{shown(uri)} did not take the model: {first}") from None
+        raise FailedWork(f"{shown(uri)} did not take the model: {first_line(error)}") from None
 
 
 def text(done: dict[str, Any]) -> str:
@@ -128,10 +128,13 @@ def _log_served(network: Network, name: str) -> dict[str, Any]:
         Schema(columns),
         ParamSchema([ParamSpec("top", DataType.integer, served_model.TOP)]),
     )
-    with tempfile.TemporaryDirectory(prefix="ilsvrc-register-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ilsvrc-register-") as folder,
+        network.run.fetched(NETWORK) as path,
+    ):
         served_model.write(
             Path(folder) / "served",
-            network.run.file("model.keras"),
+            path,
             class_names(network, config, lambda line: None),
             crop_fraction=network.crop_fraction or PHOTOGRAPH_CROP,
             gives_probabilities=network.gives_probabilities,
@@ -161,7 +164,7 @@ def _log(network: Network, name: str, flavor: Any, **given: Any) -> dict[str, An
     client = mlflow.MlflowClient()
     # made beforehand: MLflow itself would put it into the experiment "Default"
     logged = client.create_logged_model(
-        client.get_run(run.id).info.experiment_id, name, source_run_id=run.id, tags=tags
+        run.info.experiment_id, name, source_run_id=run.id, tags=tags
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example was not provided.*")

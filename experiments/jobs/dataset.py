@@ -61,7 +61,9 @@ def view(config: Config) -> tuple[tuple[int, int], float]:
     """Size [height, width] and crop fraction of a resolved config."""
     size, crop_fraction = config.data.image_size, config.data.crop_fraction
     if not isinstance(size, tuple) or crop_fraction is None:
-        raise FailedWork("the config of a job must be resolved first (experiments.plan.prepare)")
+        raise FailedWork(
+            "the config of a job must be resolved first (experiments.jobs.plan.prepare)"
+        )
     return size, crop_fraction
 
 

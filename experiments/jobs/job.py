@@ -16,16 +16,19 @@ from experiments.presentation.formatting import run_title
 
 Event = dict[str, Any]
 
+JobPath = tuple[str | int, ...]
+"""Where a fit stands in its command, such as ("outer", 2, "trial", 7, "fold", 1)."""
+
 
 @dataclass(frozen=True)
 class Job:
     """One fit, fully determined.
 
-    `path` places it, such as ("outer", 2, "trial", 7, "fold", 1). `train`, `validation` and
-    `test` are index arrays into the source, or None for a part that is not there.
+    `train`, `validation` and `test` are index arrays into the source, or None for a part that is
+    not there.
     """
 
-    path: tuple[str | int, ...]
+    path: JobPath
     config: Config
     train: np.ndarray
     validation: np.ndarray | None
@@ -37,7 +40,7 @@ class Job:
     """What its sweep varies, by key."""
     measured: bool = True
     """Measure its cost and keep its model; False for the inner folds of a search."""
-    checkpoints: tuple[int, ...] = ()
+    prediction_epochs: tuple[int, ...] = ()
     """Epochs whose predictions are kept beside those of the last one."""
 
     @property
@@ -58,7 +61,7 @@ Status = Literal["finished", "failed", "killed"]
 class Outcome:
     """What a fit gave. Accuracies are fractions; a part that was not there has no score."""
 
-    path: tuple[str | int, ...]
+    path: JobPath
     status: Status
     scores: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -76,6 +79,12 @@ class Outcome:
     error: str | None = None
     bad_input: bool = False
     """The error is in what the user wrote, not in the work."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """From an `ended` event in the journal of a fit, or of a search, which names its path."""
+        outcome = record["outcome"]
+        return cls(**(outcome | {"path": tuple(record.get("path", outcome["path"]))}))
 
 
 def seed_for(root: int, *path: str | int) -> int:

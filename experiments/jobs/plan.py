@@ -22,7 +22,7 @@ from experiments.jobs.dataset import (
     open_source,
     split_of,
 )
-from experiments.jobs.job import Job, run_directory
+from experiments.jobs.job import Job, JobPath, run_directory
 
 RESERVED = {
     "weights": "model.weights",
@@ -44,7 +44,7 @@ class Plan:
     def classes(self) -> int:
         return len(self.source.class_names)
 
-    def job(self, path: tuple[str | int, ...], axes: Mapping[str, Any] | None = None) -> Job:
+    def job(self, path: JobPath, axes: Mapping[str, Any] | None = None) -> Job:
         """The fit that the plan describes."""
         directory = run_directory(self.config.name, config_hash(self.config))
         return Job(
@@ -166,15 +166,15 @@ def _of_reconstruction(train: Train, name: str) -> Train:
 def _check_stages(config: Config, size: tuple[int, int], card: Any) -> None:
     for position, stage in enumerate(config.train.stages):
         try:
-            own = models.card(stage.model.name)
+            stage_card = models.card(stage.model.name)
         except ValueError as error:
             raise BadInput(f"train.stages.{position}.model.name: {error}") from None
-        if own.task != card.task:
+        if stage_card.task != card.task:
             raise BadInput(
-                f"train.stages.{position}.model.name: {own.name} is a {own.task}, "
+                f"train.stages.{position}.model.name: {stage_card.name} is a {stage_card.task}, "
                 f"{card.name} a {card.task}; a stage shares the run's loss"
             )
-        _check_size(config, size, own)
+        _check_size(config, size, stage_card)
 
 
 def _check_size(config: Config, size: tuple[int, int], card: Any) -> None:

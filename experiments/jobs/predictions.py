@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import BadInput
+from experiments.errors import BadInput, first_line
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Predictions:
     name: str
     """For people: a file, a run's name."""
     fingerprint: str | None
-    """Of the source; None for a file apart from its journal, which clashes with none."""
+    """Of the source; None where it is not known, which clashes with none."""
     parts: dict[str, Part]
 
 
@@ -92,8 +92,8 @@ def read(
     Args:
         path: the file.
         name: what to call it in errors; None: its path.
-        fingerprint: of the source; None: as the journal beside the file has it, if there is one.
-        column: of the probabilities; `checkpoint_column` names those of an earlier epoch.
+        fingerprint: of the source, where it is known.
+        column: of the probabilities; `epoch_column` names those of an earlier epoch.
 
     Raises:
         BadInput: no such file, not a predictions file, or one of a reconstruction.
@@ -108,8 +108,7 @@ def read(
     except FileNotFoundError:
         raise BadInput(f"{name}: no such file; give a {FILE} or a run id") from None
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{name}: cannot be read as predictions ({reason})") from None
+        raise BadInput(f"{name}: cannot be read as predictions ({first_line(error)})") from None
     needed = ("part", "index", "label", column)
     missing = [key for key in needed if key not in table.column_names]
     if missing:
@@ -146,25 +145,25 @@ def paired(
     base = first.parts[part]
     for member in members[1:]:
         _check_same_source(first, member)
-        own = member.parts[part]
-        if not np.array_equal(own.index, base.index):
-            shared = len(np.intersect1d(own.index, base.index))
+        theirs = member.parts[part]
+        if not np.array_equal(theirs.index, base.index):
+            shared = len(np.intersect1d(theirs.index, base.index))
             raise BadInput(
                 f"{member.name}: its {part} images are not those of {first.name} ({shared} of "
-                f"{len(own.index)} and {len(base.index)} are shared); compare runs of one split "
+                f"{len(theirs.index)} and {len(base.index)} are shared); compare runs of one split "
                 "(the same validation section)"
             )
-        if not np.array_equal(own.labels, base.labels):
+        if not np.array_equal(theirs.labels, base.labels):
             raise BadInput(f"{member.name}: its labels are not those of {first.name}")
-        if own.probabilities.shape != base.probabilities.shape:
+        if theirs.probabilities.shape != base.probabilities.shape:
             raise BadInput(
-                f"{member.name}: {own.probabilities.shape[1]} classes, "
+                f"{member.name}: {theirs.probabilities.shape[1]} classes, "
                 f"{base.probabilities.shape[1]} in {first.name}; compare networks of one task"
             )
     return base.index, base.labels, [member.parts[part].probabilities for member in members]
 
 
-def checkpoint_column(epoch: int) -> str:
+def epoch_column(epoch: int) -> str:
     """The column of what the network of an earlier epoch said, beside `probabilities`."""
     return f"{PROBABILITIES}_epoch_{epoch}"
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.config.launch import Launch
-from experiments.errors import BadInput
+from experiments.errors import BadInput, first_line
 
 ROOMS = ("models", "pipelines", "tuning", "experiments")
 
@@ -53,7 +53,7 @@ class Cluster:
             self.ray.init(**(self._of_this_machine() if self.local else self._elsewhere()))
         except Exception as error:  # Ray raises all kinds, Exception itself among them
             self._remove()
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            first = first_line(error)
             if self.local:
                 raise BadInput(
                     f"launch.executor: ray does not start on this machine: {first}; "

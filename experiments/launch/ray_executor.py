@@ -220,7 +220,7 @@ def _line(error: Exception) -> str:
     for mark in ("The actor is dead because ", "The actor died because "):
         if mark in text:
             text = text.partition(mark)[2]
-    text = text.partition(" Some common causes")[0].splitlines()[0] if text else ""
+    text = text.partition(" Some common causes")[0].strip().partition("\n")[0]
     return text.strip().rstrip(".") or type(error).__name__
 
 

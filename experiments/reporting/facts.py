@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.compare import find_experiment
 from experiments.comparison.grouping import NOT_A_SETTING, Comparison, value_of
+from experiments.tracking.tracked_run import TrackedRun, find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 COMMANDS = ("sweep", "search", "nested", "ensemble")
 """Made a parent run, which bears the command's name as its level."""
@@ -59,11 +58,11 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
     """Read the runs of the rows once more: their params, tags, versions and configs."""
     ids = [run_id for row in comparison.rows for run_id in row["run_ids"]]
     with ThreadPoolExecutor(4) as pool:
-        runs = list(pool.map(client.get_run, ids))
-        documents = list(pool.map(lambda i: _text(client, i, "versions.json"), ids))
+        runs = [run for run in pool.map(lambda i: find_run(client, i), ids) if run]
+        documents = list(pool.map(lambda run: run.text_if_any("versions.json"), runs))
     if None in documents:  # trials leave it to their search
-        parents = {one.data.tags.get("mlflow.parentRunId") for one in runs} - {None}
-        documents += [_text(client, str(parent), "versions.json") for parent in parents]
+        parents = [find_run(client, i) for i in {run.parent for run in runs} if i]
+        documents += [parent.text_if_any("versions.json") for parent in parents if parent]
     versions: dict[str, set[str]] = {}
     for document in filter(None, documents):
         for package, version in json.loads(document).items():
@@ -77,30 +76,30 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         tags={key: _values(runs, key) for key in keys},
         versions={package: sorted(found) for package, found in sorted(versions.items())},
         data=_data(runs),
-        train_seconds=sum(one.data.metrics.get("train_seconds", 0.0) for one in runs),
-        stopped_early=sum(one.data.tags.get("stopped_early") == "true" for one in runs),
+        train_seconds=sum(one.metrics.get("train_seconds", 0.0) for one in runs),
+        stopped_early=sum(one.tags.get("stopped_early") == "true" for one in runs),
         commands=_commands(client, runs, comparison),
     )
 
 
-def _shared(runs: Sequence[Run]) -> dict[str, Any]:
-    keys = sorted({key for one in runs for key in one.data.params})
-    texts = {key: {one.data.params.get(key) for one in runs} for key in keys}
+def _shared(runs: Sequence[TrackedRun]) -> dict[str, Any]:
+    keys = sorted({key for one in runs for key in one.params})
+    texts = {key: {one.params.get(key) for one in runs} for key in keys}
     return {
-        key: value_of(found.pop())
-        for key, found in texts.items()
-        if len(found) == 1 and key.split(".")[0] not in NOT_A_SETTING
+        key: value_of(values.pop())
+        for key, values in texts.items()
+        if len(values) == 1 and key.split(".")[0] not in NOT_A_SETTING
     }
 
 
-def _values(runs: Sequence[Run], tag: str) -> list[str]:
-    return sorted({one.data.tags[tag] for one in runs if one.data.tags.get(tag)})
+def _values(runs: Sequence[TrackedRun], tag: str) -> list[str]:
+    return sorted({one.tags[tag] for one in runs if one.tags.get(tag)})
 
 
-def _data(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+def _data(runs: Sequence[TrackedRun]) -> list[dict[str, Any]]:
+    sources: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in runs:
-        params, tags = one.data.params, one.data.tags
+        params, tags = one.params, one.tags
         entry = {
             "source": tags.get("source") or params.get("data.source"),
             "fingerprint": tags.get("source_fingerprint"),
@@ -110,63 +109,42 @@ def _data(runs: Sequence[Run]) -> list[dict[str, Any]]:
             },
             "corrupt": value_of(tags.get("corrupt_images")),
         }
-        found.setdefault(tuple(entry.values()), entry)
-    return list(found.values())
+        sources.setdefault(tuple(entry.values()), entry)
+    return list(sources.values())
 
 
-def _commands(client: MlflowClient, runs: Sequence[Run], comparison: Comparison) -> list[Command]:
+def _commands(
+    client: MlflowClient, runs: Sequence[TrackedRun], comparison: Comparison
+) -> list[Command]:
     """One for each parent run, and one for each run without a parent."""
     names = {find_experiment(client, name): name for name in comparison.experiments}
-    parents: dict[str, Run] = {}
-    single: list[Run] = []
+    parents: dict[str, TrackedRun] = {}
+    single: list[TrackedRun] = []
     for one in runs:
-        parent = _root(client, one)
+        parent = _root(one)
         if parent is None:
             single.append(one)
         else:
-            parents[parent.info.run_id] = parent
+            parents[parent.id] = parent
     commands = []
-    several: Mapping[str, int] = _count([names[p.info.experiment_id] for p in parents.values()])
+    several = Counter(names[parent.info.experiment_id] for parent in parents.values())
     seen: dict[str, int] = {}
     for parent in parents.values():
         name = names[parent.info.experiment_id]
         seen[name] = seen.get(name, 0) + 1
         file = f"{name}-{seen[name]}.yaml" if several[name] > 1 else f"{name}.yaml"
-        level = parent.data.tags.get("level", "")
-        word = level if level in COMMANDS else "train"
-        config = _text(client, parent.info.run_id, "config.yaml")
+        word = parent.level if parent.level in COMMANDS else "train"
+        config = parent.text_if_any("config.yaml")
         commands.append(Command(f"ilsvrc {word} {file}", file, config))
     for number, one in enumerate(single[:SINGLE_COMMANDS], start=1):
         file = f"{names[one.info.experiment_id]}-run-{number}.yaml"
-        config = _text(client, one.info.run_id, "config.yaml")
-        commands.append(Command(f"ilsvrc train {file}", file, config))
+        commands.append(Command(f"ilsvrc train {file}", file, one.text_if_any("config.yaml")))
     return commands
 
 
-def _root(client: MlflowClient, one: Run) -> Run | None:
+def _root(one: TrackedRun) -> TrackedRun | None:
     """The run of the command that made a run: its topmost parent."""
-    from mlflow.exceptions import MlflowException
-
-    found, parent = None, one.data.tags.get("mlflow.parentRunId")
-    while parent:
-        try:
-            found = client.get_run(parent)
-        except MlflowException:
-            break
-        parent = found.data.tags.get("mlflow.parentRunId")
-    return found
-
-
-def _text(client: MlflowClient, run_id: str, name: str) -> str | None:
-    """A small document of a run; None where the store does not have it."""
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            return Path(client.download_artifacts(run_id, name, folder)).read_text("utf-8")
-        except (MlflowException, OSError):
-            return None
-
-
-def _count(words: Sequence[str]) -> dict[str, int]:
-    return {word: words.count(word) for word in words}
+    root, parent = None, one.parent
+    while parent and (above := find_run(one.client, parent)):
+        root, parent = above, above.parent
+    return root

@@ -14,7 +14,7 @@ from experiments.comparison.grouping import Comparison
 from experiments.comparison.plots import learning_curves, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import render, write_csv, write_markdown
-from experiments.errors import BadInput
+from experiments.errors import BadInput, first_line
 from experiments.presentation.console import wide_console
 from experiments.tracking.store import connect
 
@@ -122,5 +122,4 @@ def _log_if_possible(client: MlflowClient, comparison: Comparison, files: list[P
     try:
         log(client, comparison, files)
     except (MlflowException, OSError) as error:
-        first = str(error).splitlines()[0]
-        print(f"Not logged as artifacts of the sweep: {first}", file=sys.stderr)
+        print(f"Not logged as artifacts of the sweep: {first_line(error)}", file=sys.stderr)

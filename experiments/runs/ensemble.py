@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.config.schema import Config
-from experiments.jobs.job import Outcome
+from experiments.jobs.job import JobPath, Outcome
 from experiments.jobs.predictions import (
     FILE,
     Evaluation,
@@ -28,9 +28,9 @@ from experiments.jobs.predictions import (
 from experiments.runs.members import Team, plan_team
 from experiments.runs.sweep import parent_run, run_cells
 from experiments.runtime import devices
-from experiments.tracking import experiment as runs
-from experiments.tracking import run
+from experiments.tracking.experiment import Experiment, forgiving
 from experiments.tracking.journal import of_sweep
+from experiments.tracking.run_log import RunLog
 from tuning import ensemble as arrays
 from tuning.significance import Interval
 
@@ -55,7 +55,7 @@ def ensemble(config: Config, where: str) -> dict[str, Any]:
     devices.refuse_hosts(config.train.devices, "ensemble")
     team = plan_team(config, where)
     book = of_sweep(config.name, team.digest).open()
-    experiment = runs.Experiment(config.name, config.tracking)
+    experiment = Experiment(config.name, config.tracking)
     params = {f"ensemble.{key}": value for key, value in team.settings.items()}
     parent = parent_run(config, experiment, book, "ensemble", params, team.cells)
     status = "killed"
@@ -71,14 +71,14 @@ def ensemble(config: Config, where: str) -> dict[str, Any]:
         predictions = [_read(number, team, done) for number in range(len(team.members))]
         held_out = [part for part in PARTS if part in predictions[0].parts]
         parts = {part: paired(predictions, part) for part in held_out}
-        document |= judge(rows, {part: found[1:] for part, found in parts.items()})
+        document |= judge(rows, {part: scored[1:] for part, scored in parts.items()})
         fits = [done[cell.job.path][0] for cell in team.cells]
         document["ensemble"]["train_seconds"] = sum(fit.cost["train_seconds"] for fit in fits)
         file = _write(book.directory / FILE, parts)
-        with runs.forgiving(_say):
+        with forgiving(_say):
             _track(parent, document, team, file)
     finally:
-        with runs.forgiving(_say):
+        with forgiving(_say):
             parent.end(status)
     return document
 
@@ -106,8 +106,8 @@ def judge(
     for part, (labels, probabilities) in parts.items():
         averages[part] = arrays.average(probabilities)
         team |= _scores(part, averages[part], labels)
-        for member, own in zip(members, probabilities, strict=True):
-            member |= _scores(part, own, labels)
+        for member, of_member in zip(members, probabilities, strict=True):
+            member |= _scores(part, of_member, labels)
     best = 0
     if "val" in parts:
         best = arrays.best_member(parts["val"][1], parts["val"][0])
@@ -147,12 +147,12 @@ def render(document: Mapping[str, Any]) -> Table:
 
     gain, (low, high) = 100 * document["gain"], document["gain_interval"]
     best, searched = document["best_member"]["name"], document["kind"] == "top"
-    found, chosen = document["mcnemar"], "the search's best" if searched else "best on validation"
+    mcnemar, chosen = document["mcnemar"], "the search's best" if searched else "best on validation"
     caption = (
         f"Ensemble minus {best} ({chosen}): {gain:+.2f} points of test top-1, "
         f"95% {100 * low:+.2f} to {100 * high:+.2f}; McNemar p = "
-        f"{significant(document['p_value'], 2)} ({found['only_ensemble']} images right only in "
-        f"the ensemble, {found['only_best_member']} only in {best}; {found['method']})\n"
+        f"{significant(document['p_value'], 2)} ({mcnemar['only_ensemble']} images right only in "
+        f"the ensemble, {mcnemar['only_best_member']} only in {best}; {mcnemar['method']})\n"
         f"Members: mean {_percent(document['mean_member_test_top1'])}, standard deviation "
         f"{_percent(document['std_member_test_top1'])}. Intervals and p: of the choice of test "
         "images, these networks given (bootstrap, 95%)\n"
@@ -189,7 +189,7 @@ def render(document: Mapping[str, Any]) -> Table:
     return table
 
 
-Done = Mapping[tuple[str | int, ...], tuple[Outcome, str]]
+Done = Mapping[JobPath, tuple[Outcome, str]]
 
 
 def _row(number: int, team: Team, done: Done) -> dict[str, Any]:
@@ -213,15 +213,15 @@ def _read(number: int, team: Team, done: Done) -> Predictions:
 
 def _scores(part: str, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     score = arrays.score(probabilities, labels)
-    found: dict[str, Any] = {
+    scores: dict[str, Any] = {
         f"{part}_images": score.images,
         f"{part}_top1": score.top1,
         f"{part}_top1_interval": _pair(score.top1_interval),
     }
     if score.top5 is not None and score.top5_interval is not None:
-        found[f"{part}_top5"] = score.top5
-        found[f"{part}_top5_interval"] = _pair(score.top5_interval)
-    return found
+        scores[f"{part}_top5"] = score.top5
+        scores[f"{part}_top5_interval"] = _pair(score.top5_interval)
+    return scores
 
 
 def _write(path: Path, parts: Mapping[str, Any]) -> str | None:
@@ -234,10 +234,10 @@ def _write(path: Path, parts: Mapping[str, Any]) -> str | None:
     return write_predictions(path, kept)
 
 
-def _track(parent: run.Run, document: Mapping[str, Any], team: Team, file: str | None) -> None:
+def _track(parent: RunLog, document: Mapping[str, Any], team: Team, file: str | None) -> None:
     """Bring the parent run to what the ensemble is: compared later without its networks."""
-    found = document["ensemble"]
-    metrics = {k: v for k, v in found.items() if isinstance(v, int | float)}
+    team_scores = document["ensemble"]
+    metrics = {k: v for k, v in team_scores.items() if isinstance(v, int | float)}
     metrics |= {key: document[key] for key in ("gain", "p_value", "mean_member_test_top1")}
     metrics["best_member_test_top1"] = document["best_member"]["test_top1"]
     parent.metrics(metrics)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.jobs.job import Job, Outcome
+from experiments.jobs.job import Job, JobPath, Outcome
 from experiments.launch.executors import Inline
 from experiments.launch.pool import Pool
 from experiments.launch.progress import Display
@@ -24,7 +24,7 @@ def execute(
     jobs: Iterable[Job],
     executor: Inline | Pool,
     experiment: Experiment,
-    fingerprints: Mapping[tuple[str | int, ...], str],
+    fingerprints: Mapping[JobPath, str],
     display: Display,
     *,
     parent: str | None = None,
@@ -43,8 +43,8 @@ def execute(
 
     On an interrupt the open runs are journaled and closed as killed, and it is raised again.
     """
-    running: dict[tuple[str | int, ...], tuple[Job, Delivery, contextlib.ExitStack]] = {}
-    loads: dict[tuple[str | int, ...], SystemMetrics] = {}
+    running: dict[JobPath, tuple[Job, Delivery, contextlib.ExitStack]] = {}
+    loads: dict[JobPath, SystemMetrics] = {}
     outbox = Outbox(lambda: answers(experiment.uri), display.say)
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
@@ -127,9 +127,9 @@ class SystemMetrics:
         return self._read()
 
     def _read(self) -> dict[str, float]:
-        found: dict[str, float] = {}
+        readings: dict[str, float] = {}
         for monitor in self._monitors:
             monitor.collect_metrics()
-            found |= {PREFIX + key: float(v) for key, v in monitor.aggregate_metrics().items()}
+            readings |= {PREFIX + key: float(v) for key, v in monitor.aggregate_metrics().items()}
             monitor.clear_metrics()
-        return found
+        return readings

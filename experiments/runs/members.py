@@ -26,7 +26,7 @@ from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source
 from experiments.jobs.job import seed_for
 from experiments.jobs.plan import Plan, prepare
-from experiments.jobs.predictions import PROBABILITIES, checkpoint_column
+from experiments.jobs.predictions import PROBABILITIES, epoch_column
 from experiments.runs.sweep import Cell
 from experiments.search.candidates import refit_config
 from experiments.search.folds import search_folds, thinned
@@ -89,9 +89,9 @@ def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
     seeds = [root, *(seed_for(root, "ensemble", number) for number in range(1, wanted.size))]
     members = []
     for number, seed in enumerate(seeds):
-        own = replace(plan, config=plan.config.model_copy(update={"seed": seed}))
+        seeded = replace(plan, config=plan.config.model_copy(update={"seed": seed}))
         about = {"seed": seed}
-        cell = Cell(about, own, own.job(("member", number), about))
+        cell = Cell(about, seeded, seeded.job(("member", number), about))
         members.append(Member(f"seed {seed}", about, cell))
     settings = {"kind": "seeds", "size": wanted.size}
     return Team(settings, members, _digest(settings, [member.cell.plan for member in members]))
@@ -120,12 +120,12 @@ def _checkpoints(config: Config, wanted: Ensemble, where: str) -> Team:
     digest = _digest(settings, [plan])
     # apart from the plain run of this config, which keeps the last epoch's predictions alone
     directory = of_sweep(plan.config.name, digest).directory / "run"
-    job = replace(plan.job(("run",)), directory=str(directory), checkpoints=tuple(epochs[:-1]))
+    job = replace(
+        plan.job(("run",)), directory=str(directory), prediction_epochs=tuple(epochs[:-1])
+    )
     cell = Cell({}, plan, job)
     members = [
-        Member(
-            f"epoch {e}", {"epoch": e}, cell, checkpoint_column(e) if e < last else PROBABILITIES
-        )
+        Member(f"epoch {e}", {"epoch": e}, cell, epoch_column(e) if e < last else PROBABILITIES)
         for e in epochs
     ]
     return Team(settings, members, digest)
@@ -154,8 +154,8 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
             f"{where}: evaluate.ensemble.kind top needs the search of this config to have ended "
             f"here; run: ilsvrc search {where}"
         )
-    found = json.loads((directory / "result.json").read_text())
-    trials = top(found, wanted.size)
+    result = json.loads((directory / "result.json").read_text())
+    trials = top(result, wanted.size)
     if len(trials) < wanted.size:
         raise BadInput(
             f"{where}: evaluate.ensemble.size: {wanted.size} candidates, and the search finished "
@@ -186,16 +186,16 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     return Team(settings, members, digest, "refit")
 
 
-def _refit(config: Config, found: dict[str, Any], source: Any, split: Any) -> Plan:
-    lengths = dict(enumerate(found["epochs"]))
+def _refit(config: Config, row: dict[str, Any], source: Any, split: Any) -> Plan:
+    lengths = dict(enumerate(row["epochs"]))
     trial = Trial(
-        found["number"], found["hyperparameters"], None, len(lengths), "finished", lengths=lengths
+        row["number"], row["hyperparameters"], None, len(lengths), "finished", lengths=lengths
     )
     # without early stopping all lengths are what the candidate was given
-    own = candidate(config, trial.settings, median_epochs(trial), where="search")
+    refit = candidate(config, trial.settings, median_epochs(trial), where="search")
     seed = seed_for(config.seed, "ensemble", "trial", trial.number)
-    own = refit_config(own.model_copy(update={"seed": seed}), trial)
-    return prepare(_alone(own), source, split)
+    refit = refit_config(refit.model_copy(update={"seed": seed}), trial)
+    return prepare(_alone(refit), source, split)
 
 
 def _alone(config: Config) -> Config:

@@ -7,16 +7,12 @@ apart. The repetition is a fit of its own: it is never answered from the journal
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.config import settings
 from experiments.config.identity import config_hash
@@ -24,16 +20,14 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput, shown
 from experiments.jobs.job import ROOT, Job, Outcome
 from experiments.jobs.plan import Plan, prepare
+from experiments.jobs.predictions import FILE
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runs.execute import execute
-from experiments.tracking import experiment as runs
+from experiments.tracking.experiment import Experiment, fetch_initial
 from experiments.tracking.provenance import surroundings
 from experiments.tracking.store import connect, store_uri
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+from experiments.tracking.tracked_run import TrackedRun, find_run
 
 COUNTS = frozenset({"params", "macs", "activation_bytes"})
 """Of a run's cost, what no clock measures."""
@@ -71,25 +65,23 @@ def reproduce(
     """
     given = settings.override({}, _checked(changes))
     uri = store_uri(settings.parse(given).tracking.uri)
-    client = connect(uri)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    original = _original(client, uri, run_id)
-    config = _config(client, uri, run_id, changes)
+    original = _original(uri, run_id)
+    config = _config(original, uri, changes)
     with executors.executor(config.launch) as executor:
         plan = prepare(config)
-        warnings = _differences_of_surroundings(client, original)
+        warnings = _differences_of_surroundings(original)
         warnings += _differences_of_inputs(original, plan, config, anyway)
         job = _job(plan, run_id)
-        experiment = runs.Experiment(config.name, config.tracking)
+        experiment = Experiment(config.name, config.tracking)
         experiment.origin |= {"reproduces": run_id}
-        runs.fetch_initial(job, experiment)
+        fetch_initial(job, experiment)
         with Display(1, every_epoch=not quiet) as display:
             for line in warnings:
                 display.say(f"warning: {line}")
             [(job, outcome, run)] = execute(
                 [job], executor, experiment, {job.path: plan.source.fingerprint}, display
             )
-            was, device = original.data.tags.get("device"), outcome.tags.get("device")
+            was, device = original.tags.get("device"), outcome.tags.get("device")
             if device not in (None, was):
                 warnings.append(f"device: {was} then, {device} now")
                 display.say(f"warning: {warnings[-1]}")
@@ -98,15 +90,15 @@ def reproduce(
     document: dict[str, Any] = {"run_id": run.id, "reproduces": run_id, "status": outcome.status}
     if outcome.error:
         document["error"] = outcome.error
-    document |= compare(client, original, outcome)
-    document["predictions_identical"] = _same_predictions(client, run_id, outcome)
+    document |= compare(original, outcome)
+    document["predictions_identical"] = _same_predictions(original, outcome)
     return document | {"warnings": warnings}
 
 
-def compare(client: MlflowClient, original: Run, outcome: Outcome) -> dict[str, Any]:
+def compare(original: TrackedRun, outcome: Outcome) -> dict[str, Any]:
     """Metric by metric, the last value and every epoch's, what is identical and what is not."""
     now = {**(outcome.history[-1] if outcome.history else {}), **outcome.scores, **outcome.cost}
-    was = {k: v for k, v in original.data.metrics.items() if not k.startswith("system/")}
+    was = {k: v for k, v in original.metrics.items() if not k.startswith("system/")}
     measured = set(outcome.cost) - COUNTS
     identical, differences, epochs, costs = [], {}, {}, {}
     for name in sorted(set(was) | set(now)):
@@ -116,7 +108,7 @@ def compare(client: MlflowClient, original: Run, outcome: Outcome) -> dict[str, 
             costs[name] = pair
             continue
         curve = [values[name] for values in outcome.history if name in values]
-        first = _first_other_epoch(client, original.info.run_id, name, curve)
+        first = _first_other_epoch(original, name, curve)
         if first is not None:
             epochs[name] = first
         if first is None and _same(then, here):
@@ -164,25 +156,22 @@ def _checked(changes: Sequence[str]) -> Sequence[str]:
     return changes
 
 
-def _original(client: MlflowClient, uri: str, run_id: str) -> Run:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(run_id)
-    except MlflowException:
+def _original(uri: str, run_id: str) -> TrackedRun:
+    client = connect(uri)
+    run = find_run(client, run_id)
+    if run is None:
         raise BadInput(
             f"reproduce: no run {run_id} in {shown(uri)}; give its full id, and "
             "tracking.uri=... if it is in another store"
-        ) from None
-    level = run.data.tags.get("level", "none")
-    if level != "run":
-        advice = INSTEAD.get(level, "it was not written by this suite")
-        if level == "sweep":
-            found = client.search_runs(
+        )
+    if run.level != "run":
+        advice = INSTEAD.get(run.level, "it was not written by this suite")
+        if run.level == "sweep":
+            children = client.search_runs(
                 [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=3
             )
-            advice += "".join(f" {child.info.run_id}" for child in found)
-        raise BadInput(f"reproduce: {run_id} is of level {level}, not a single fit; {advice}")
+            advice += "".join(f" {child.info.run_id}" for child in children)
+        raise BadInput(f"reproduce: {run_id} is of level {run.level}, not a single fit; {advice}")
     if run.info.status != "FINISHED":
         raise BadInput(
             f"reproduce: {run_id} is {run.info.status.lower()} and has no results to compare with; "
@@ -191,15 +180,11 @@ def _original(client: MlflowClient, uri: str, run_id: str) -> Run:
     return run
 
 
-def _config(client: MlflowClient, uri: str, run_id: str, changes: Sequence[str]) -> Config:
+def _config(original: TrackedRun, uri: str, changes: Sequence[str]) -> Config:
     """The run's own settings, in its own store."""
-    with _fetched(client, run_id, "config.yaml") as path:
-        if path is None:
-            raise BadInput(f"reproduce: {run_id} holds no config.yaml")
-        raw = settings.sections(path.read_text(encoding="utf-8"), f"{run_id}/config.yaml")
-    raw = settings.override(raw, changes)
+    raw = settings.override(original.sections(), changes)
     raw["tracking"] = (raw.get("tracking") or {}) | {"uri": uri}
-    return settings.parse(raw, where=f"{run_id}/config.yaml")
+    return settings.parse(raw, where=f"{original.id}/config.yaml")
 
 
 def _job(plan: Plan, run_id: str) -> Job:
@@ -208,82 +193,71 @@ def _job(plan: Plan, run_id: str) -> Job:
     return replace(plan.job(("reproduce",)), directory=str(folder))
 
 
-def _differences_of_surroundings(client: MlflowClient, original: Run) -> list[str]:
+def _differences_of_surroundings(original: TrackedRun) -> list[str]:
     """Versions, git commit and machine, then and now, where they are not the same."""
     tags, versions = surroundings()
-    found = []
-    with _fetched(client, original.info.run_id, "versions.json") as path:
-        before = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    lines = []
+    before = json.loads(original.text_if_any("versions.json") or "{}")
     pairs = {key: (before.get(key), versions.get(key)) for key in sorted({*before, *versions})}
-    pairs |= {key: (original.data.tags.get(key), tags[key]) for key in sorted(tags)}
+    pairs |= {key: (original.tags.get(key), tags[key]) for key in sorted(tags)}
     for key, (then, now) in pairs.items():
         if then != now and key != "git_dirty":
-            found.append(f"{key}: {then or 'not recorded'} then, {now or 'not installed'} now")
-    for when, dirty in (("then", original.data.tags.get("git_dirty")), ("now", tags["git_dirty"])):
+            lines.append(f"{key}: {then or 'not recorded'} then, {now or 'not installed'} now")
+    for when, dirty in (("then", original.tags.get("git_dirty")), ("now", tags["git_dirty"])):
         if dirty == "true":
-            found.append(f"git_dirty: the code had uncommitted changes {when}")
-    return found
+            lines.append(f"git_dirty: the code had uncommitted changes {when}")
+    return lines
 
 
-def _differences_of_inputs(original: Run, plan: Plan, config: Config, anyway: bool) -> list[str]:
+def _differences_of_inputs(
+    original: TrackedRun, plan: Plan, config: Config, anyway: bool
+) -> list[str]:
     """Data, settings and determinism. Raises BadInput for other data, unless `anyway`."""
-    found = []
-    then, now = original.data.tags.get("source_fingerprint"), plan.source.fingerprint
+    lines = []
+    then, now = original.tags.get("source_fingerprint"), plan.source.fingerprint
     if then != now:
         line = f"source_fingerprint: {then} then, {now} now: {config.data.source} is not the same"
         if not anyway:
             raise BadInput(f"reproduce: {line} data; --anyway runs on what is there")
-        found.append(f"{line} data")
-    if original.data.tags.get("config_hash") not in (None, config_hash(plan.config)):
-        found.append(
+        lines.append(f"{line} data")
+    if original.tags.get("config_hash") not in (None, config_hash(plan.config)):
+        lines.append(
             "config_hash: the settings come to others now (a default or a key has changed, or "
             "data.source was given)"
         )
     if not config.train.deterministic:
-        found.append("train.deterministic was off: last digits differ from run to run")
-    return found
+        lines.append("train.deterministic was off: last digits differ from run to run")
+    return lines
 
 
-def _first_other_epoch(
-    client: MlflowClient, run_id: str, name: str, curve: Sequence[float]
-) -> int | None:
+def _first_other_epoch(original: TrackedRun, name: str, curve: Sequence[float]) -> int | None:
     """The first epoch whose value the original does not have; 0 if one has more epochs."""
     if not curve:
         return None
     logged: dict[int, list[float]] = {}
-    for metric in client.get_metric_history(run_id, name):
-        logged.setdefault(metric.step, []).append(metric.value)
+    for epoch, value in original.curve(name):
+        logged.setdefault(epoch, []).append(value)
     for epoch, value in enumerate(curve, start=1):
         if not any(_same(value, other) for other in logged.get(epoch, [])):
             return epoch
     return None if max(logged, default=0) == len(curve) else len(curve) + 1
 
 
-def _same_predictions(client: MlflowClient, run_id: str, outcome: Outcome) -> bool | None:
+def _same_predictions(original: TrackedRun, outcome: Outcome) -> bool | None:
     """Are all validation and test predictions equal bit for bit? None where one kept none."""
     import pyarrow.parquet as pq
 
-    with _fetched(client, run_id, "predictions.parquet") as path:
-        if path is None or outcome.predictions is None:
-            return None
-        now = pq.read_table(outcome.predictions)
-        then = pq.read_table(path)
-        if not set(now.column_names) <= set(then.column_names):
-            return False
-        return bool(then.select(now.column_names).equals(now))
-
-
-@contextlib.contextmanager
-def _fetched(client: MlflowClient, run_id: str, name: str) -> Iterator[Path | None]:
-    """One of a run's files for as long as it is needed; None if the run has none of this name."""
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory(prefix="ilsvrc-reproduce-") as folder:
-        try:
-            path: Path | None = Path(client.download_artifacts(run_id, name, folder))
-        except (MlflowException, OSError):
-            path = None
-        yield path
+    if outcome.predictions is None:
+        return None
+    now = pq.read_table(outcome.predictions)
+    try:
+        with original.fetched(FILE) as path:
+            then = pq.read_table(path)
+    except BadInput:
+        return None
+    if not set(now.column_names) <= set(then.column_names):
+        return False
+    return bool(then.select(now.column_names).equals(now))
 
 
 def _same(a: float | None, b: float | None) -> bool:

@@ -17,19 +17,20 @@ from experiments.config.schema import Config
 from experiments.config.settings import to_yaml
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
-from experiments.jobs.job import Job, Outcome
+from experiments.jobs.job import Job, JobPath, Outcome
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runs.execute import execute
 from experiments.runs.train import result
 from experiments.runtime import devices
-from experiments.tracking import experiment as runs
 from experiments.tracking import provenance
-from experiments.tracking import run as track
 from experiments.tracking.delivery import Opening, open_run
+from experiments.tracking.experiment import Experiment, fetch_initial, forgiving, replay
 from experiments.tracking.journal import Journal, of_sweep
 from experiments.tracking.lock import check_free, held
+from experiments.tracking.run_log import RunLog
+from experiments.tracking.tracked_run import find_run
 from tuning.oracles import grid
 
 
@@ -57,7 +58,7 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
     book = of_sweep(config.name, sweep_hash(cells)).open()
     with held(book.directory):
         check_free(Path(cell.job.directory) for cell in cells)
-        experiment = runs.Experiment(config.name, config.tracking)
+        experiment = Experiment(config.name, config.tracking)
         axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
         parent = parent_run(config, experiment, book, "sweep", axes, cells)
         status = "killed"
@@ -118,13 +119,13 @@ def sweep_hash(cells: list[Cell]) -> str:
 def run_cells(
     config: Config,
     cells: Sequence[Cell],
-    experiment: runs.Experiment,
+    experiment: Experiment,
     parent: str,
     book: Journal,
     headline: str,
     remark: str = "",
     level: str = "run",
-) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
+) -> dict[JobPath, tuple[Outcome, str]]:
     """Run the cells that are not done yet, each tracked under a parent run with this level.
 
     Returns:
@@ -145,7 +146,7 @@ def run_cells(
         if todo:
             prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
             for job in todo:
-                runs.fetch_initial(job, experiment)
+                fetch_initial(job, experiment)
             with executors.executor(config.launch) as executor:
                 for job, outcome, run in execute(
                     todo, executor, experiment, prints, display, parent=parent, level=level
@@ -156,12 +157,12 @@ def run_cells(
 
 def parent_run(
     config: Config,
-    experiment: runs.Experiment,
+    experiment: Experiment,
     book: Journal,
     level: str,
     params: Mapping[str, Any],
     cells: Sequence[Cell],
-) -> track.Run:
+) -> RunLog:
     """The command's own run: the one of an earlier start of the same command, or a new one."""
     opening = Opening.of_event(book.last("started"))
     if opening is None:
@@ -181,17 +182,17 @@ def parent_run(
     return run
 
 
-def end_parent(parent: track.Run, experiment: runs.Experiment, book: Journal, status: str) -> None:
+def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: str) -> None:
     """Journal how a command ended, and close its run unless the store is away."""
     book.append("ended", status=status)
     if not experiment.away:
-        with runs.forgiving(lambda line: print(line, file=sys.stderr)):
+        with forgiving(lambda line: print(line, file=sys.stderr)):
             parent.end(status)
 
 
 def _kept(
-    cells: Sequence[Cell], experiment: runs.Experiment, parent: str, level: str, display: Display
-) -> dict[tuple[str | int, ...], tuple[Outcome, str]]:
+    cells: Sequence[Cell], experiment: Experiment, parent: str, level: str, display: Display
+) -> dict[JobPath, tuple[Outcome, str]]:
     """Outcomes of cells that are done, with their runs; a run that the store lacks is replayed."""
     kept = {}
     for cell in cells:
@@ -201,9 +202,10 @@ def _kept(
         if outcome is None:
             continue
         run_id = journal.tracked(experiment.key)
-        if not track.holds(experiment.client, run_id):
+        run = find_run(experiment.client, run_id) if run_id else None
+        if run is None or not run.is_complete:
             display.say(f"{cell.job.label}: done before, written to this store from the journal")
-            run_id = runs.replay(cell.job, experiment, fingerprint, parent, level)
+            run_id = replay(cell.job, experiment, fingerprint, parent, level)
         kept[cell.job.path] = (outcome, run_id)
     return kept
 

@@ -17,7 +17,7 @@ from experiments.optimization.schedules import base_rate
 from experiments.runs.execute import execute
 from experiments.runtime import devices
 from experiments.runtime.startup import load_tensorflow
-from experiments.tracking import experiment as runs
+from experiments.tracking.experiment import Experiment, fetch_initial
 from experiments.tracking.journal import Journal
 from experiments.tracking.lock import check_free
 
@@ -35,8 +35,8 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         job = plan.job(("run",))
         check_free([Path(job.directory)])
         Journal(Path(job.directory)).open()
-        experiment = runs.Experiment(config.name, config.tracking)
-        runs.fetch_initial(job, experiment)
+        experiment = Experiment(config.name, config.tracking)
+        fetch_initial(job, experiment)
         fingerprints = {job.path: plan.source.fingerprint}
         with Display(1, every_epoch=not quiet) as display:
             display.say(headline(plan))
@@ -56,7 +56,7 @@ def _follow(config: Config, *, quiet: bool) -> dict[str, Any]:
         plan = prepare(config)
         job = dataclasses.replace(plan.job(("run",)), directory=folder)
         if config.train.initialize_from:
-            runs.fetch_initial(job, runs.Experiment(config.name, config.tracking))
+            fetch_initial(job, Experiment(config.name, config.tracking))
         display.say(f"{headline(plan)}; the first host keeps the results")
         [(job, outcome)] = executor.run([job], display.event)
         display.end(job, outcome)

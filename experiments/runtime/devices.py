@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.errors import BadInput, FailedWork
+from experiments.errors import BadInput, FailedWork, first_line
 
 HOSTS, INDEX = "ILSVRC_HOSTS", "ILSVRC_HOST_INDEX"
 
@@ -250,7 +250,7 @@ def _hosts() -> tuple[list[str], int] | None:
 
 
 def _unnamed(instead: str, error: Exception | None = None) -> BadInput:
-    reason = f" ({str(error).splitlines()[0]})" if error else ""
+    reason = f" ({first_line(error)})" if error else ""
     return BadInput(
         f"train.devices: hosts: nobody names them{reason}; set {HOSTS}=HOST:PORT,HOST:PORT and "
         f"{INDEX}=0 (1, ...) on each, or start under {instead}"
@@ -265,8 +265,7 @@ def _too_late() -> FailedWork:
 
 
 def _no_tpu(library: str, error: Exception) -> BadInput:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return BadInput(
-        f"train.devices: tpu: {library} finds no TPU here ({reason}); run on a TPU machine, or set "
-        "train.devices=all"
+        f"train.devices: tpu: {library} finds no TPU here ({first_line(error)}); "
+        "run on a TPU machine, or set train.devices=all"
     )

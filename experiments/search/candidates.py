@@ -12,12 +12,11 @@ from experiments.config.identity import graph_key
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
-from experiments.jobs.job import Job, seed_for
+from experiments.jobs.job import Job, JobPath, seed_for
 from experiments.jobs.plan import prepare
 from experiments.search.folds import thinned
 from experiments.search.space import candidate
 from experiments.search.study import Study
-from experiments.tracking.search_journal import FitPath
 from tuning.nested import Task, median_epochs
 from tuning.search import Trial
 from tuning.space import identity
@@ -66,7 +65,7 @@ class Candidates:
             raise prepared
         return prepared
 
-    def path(self, task: Task) -> FitPath:
+    def path(self, task: Task) -> JobPath:
         """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested."""
         if task.fit is None:
             return (*self.study.below(task.outer), "refit")

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.job import Job, Outcome, path_text
+from experiments.jobs.job import Job, JobPath, Outcome, path_text
 from experiments.launch.executors import Inline
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
@@ -20,8 +20,8 @@ from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
-from experiments.tracking import experiment
-from experiments.tracking.search_journal import FitPath, State, outcome_of
+from experiments.tracking.experiment import fetch_initial
+from experiments.tracking.search_journal import State
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
 from tuning.search import Trial
@@ -62,10 +62,10 @@ class Drive:
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
         """Outcome and run id of the refit of each outer fold."""
-        self._tasks: dict[FitPath, Task] = {}
+        self._tasks: dict[JobPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
-        self._began: dict[FitPath, float] = {}
+        self._began: dict[JobPath, float] = {}
         self._sent = [0] * len(work.searches)  # settled trials that were tracked
         self._started = self._working = time.monotonic()
         if began is not None:
@@ -144,7 +144,7 @@ class Drive:
         """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
         return self.work.winner(task.outer) if task.fit is None else None
 
-    def _is_sound(self, task: Task, path: FitPath) -> bool:
+    def _is_sound(self, task: Task, path: JobPath) -> bool:
         """False, and told so, for settings that do not go with data or network."""
         if not self.work.wants(task):
             return False
@@ -174,7 +174,7 @@ class Drive:
     def _on_event(self, job: Job, event: dict[str, Any]) -> None:
         if event["kind"] == "begin":
             self._began[job.path] = time.time()
-            experiment.fetch_initial(job, self.tracked.experiment)
+            fetch_initial(job, self.tracked.experiment)
         if event["kind"] == "epoch":
             self._point(self._tasks[job.path], job, event)
         self.display.event(job, event)
@@ -196,7 +196,7 @@ class Drive:
         number = None if lone else int(fold)
         self.tracked.point(path, number, event["epoch"], event["values"], trial)
 
-    def _end(self, task: Task, path: FitPath, outcome: Outcome, images: int) -> None:
+    def _end(self, task: Task, path: JobPath, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
         began = self._began.pop(path, time.time())
         winner = self._winner(task)
@@ -215,7 +215,7 @@ class Drive:
         self._spend()
 
     def _tell(self, task: Task, record: dict[str, Any], *, fresh: bool = False) -> None:
-        outcome = outcome_of(record)
+        outcome = Outcome.from_record(record)
         self.fits += 1
         self.failed += outcome.status != "finished"
         if task.fit is None:
@@ -289,7 +289,7 @@ class Drive:
             chosen=trial.settings,
             status=trial.status,
             error=trial.error,
-            outcomes=[outcome_of(record) for record in records],
+            outcomes=[Outcome.from_record(record) for record in records],
             began=min((record["began"] for record in records), default=time.time()),
         )
 

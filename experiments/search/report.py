@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from experiments.jobs.job import Outcome
 from experiments.search.space import space_of
-from experiments.tracking.search_journal import outcome_of
 from pipelines.files.shards import write_whole
 from tuning.nested import summary
 from tuning.search import Search, Trial
@@ -124,7 +124,7 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
     for outer, search in enumerate(drive.work.searches):
         for trial in search.trials:
             for fold, record in enumerate(drive.outcomes(outer, trial)):
-                outcome = outcome_of(record)
+                outcome = Outcome.from_record(record)
                 rows.append(
                     {
                         "outer": outer if drive.study.nested else "",
@@ -152,7 +152,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
     records = drive.outcomes(outer, trial)
-    outcomes = [outcome_of(record) for record in records]
+    outcomes = [Outcome.from_record(record) for record in records]
     names = sorted({name for o in outcomes for name in o.scores if name.startswith("val_")})
     means = {}
     if trial.status == "finished":

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.jobs.dataset import open_source
+from experiments.jobs.job import JobPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
-from experiments.tracking.search_journal import FitPath
 from tuning.nested import Nested
 from tuning.search import Racing, Search
 
@@ -40,7 +40,7 @@ class Study:
         assert self.config.search
         return self.config.search
 
-    def below(self, outer: int) -> FitPath:
+    def below(self, outer: int) -> JobPath:
         """What paths of an outer fold begin with."""
         return ("outer", outer) if self.nested else ()
 

@@ -25,9 +25,10 @@ from experiments.presentation.formatting import run_title
 from experiments.search import trial_run
 from experiments.search.study import Study
 from experiments.search.trial_run import TrialRun
-from experiments.tracking import experiment, provenance
+from experiments.tracking import provenance
 from experiments.tracking.delivery import Opening, open_run
-from experiments.tracking.run import METRIC_BATCH, PARAM_BATCH, Run, complete, reopen, text
+from experiments.tracking.experiment import Experiment, forgiving, params_of
+from experiments.tracking.run_log import METRIC_BATCH, PARAM_BATCH, RunLog, complete, text
 from experiments.tracking.store import answers
 
 LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
@@ -81,7 +82,7 @@ class SearchRuns:
         self.missed = 0
         """Times that the store did not take something."""
         began = time.perf_counter()
-        self.experiment = experiment.Experiment(config.name, config.tracking)
+        self.experiment = Experiment(config.name, config.tracking)
         self._children: dict[str, str] = {}
         self._live: dict[str, _Live] = {}
         self._tags = self.experiment.origin | {
@@ -171,7 +172,7 @@ class SearchRuns:
             self._batches(live)
             if earlier := self._children.pop(path, None):
                 self.experiment.client.set_tag(earlier, SUPERSEDED, "true")
-            complete(Run(self.experiment.client, live.run_id), outcome)
+            complete(RunLog(self.experiment.client, live.run_id), outcome)
             self._children[path] = live.run_id
             self._live.pop(path, None)
 
@@ -201,7 +202,7 @@ class SearchRuns:
         if time.monotonic() >= self._rest_until:
             # After a failure a look comes first: a call waits for retries, seconds of them.
             if not self.missed or answers(self.experiment.uri):
-                with experiment.forgiving(self.say):
+                with forgiving(self.say):
                     write()
                     done = True
             if not done:
@@ -209,7 +210,7 @@ class SearchRuns:
         self.missed += not done
         self.seconds += time.perf_counter() - began
 
-    def _parent(self, study: Study) -> Run:
+    def _parent(self, study: Study) -> RunLog:
         client, config, kind = self.experiment.client, study.config, study.kind
         earlier = None
         for info, tags in self._known():
@@ -221,13 +222,14 @@ class SearchRuns:
                 self._children[tags["path"]] = info.run_id
             elif info.status in ("RUNNING", "KILLED"):
                 client.delete_run(info.run_id)  # a kill came between its first and last call
-        if earlier and (run := reopen(client, earlier)):
-            return run
-        params = experiment.params_of(config)
+        if earlier:
+            client.update_run(earlier, status="RUNNING")
+            return RunLog(client, earlier)
+        params = params_of(config)
         params |= settings.flatten(study.section.model_dump(mode="json"), "search.")
         params |= settings.flatten(config.validation.model_dump(mode="json"), "validation.")
         tags = self._tags | {"level": kind, "path": kind, "config_hash": config_hash(config)}
-        run = Run.start(client, self.experiment.id, f"{kind} {config.name}", tags, params)
+        run = RunLog.start(client, self.experiment.id, f"{kind} {config.name}", tags, params)
         run.dataset(self._data)
         run.document("config.yaml", to_yaml(config))
         run.document("versions.json", json.dumps(self.experiment.versions, indent=1))
@@ -287,8 +289,7 @@ class SearchRuns:
             tags={key: str(value) for key, value in tags.items()},
         )
         live.run_id = str(created.info.run_id)
-        params = experiment.params_of(trial.config)
-        live.params = [Param(key, text(value)) for key, value in params.items()]
+        live.params = [Param(k, text(v)) for k, v in params_of(trial.config).items()]
 
     def _open_refit(self, live: _Live, job: Job, level: str) -> None:
         """May be called again after it failed half-way."""

@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from experiments.jobs.job import Outcome
-from experiments.tracking import run as track
+from experiments.tracking import run_log
 from experiments.tracking.journal import Journal
 from experiments.tracking.outbox import Outbox
+from experiments.tracking.run_log import RunLog
+from experiments.tracking.tracked_run import find_by_journal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,18 +56,18 @@ class Opening:
 
 def open_run(
     client: MlflowClient, experiment: str, opening: Opening, *, look: bool = True
-) -> track.Run:
+) -> RunLog:
     """The run of an opening, found in the store or made; `look` is False when it cannot be there.
 
     May be called again after it failed half-way.
     """
-    if look and (found := track.find(client, experiment, opening.id)):
-        run = track.Run(client, found)
-        client.update_run(found, status="RUNNING")
+    if look and (earlier := find_by_journal(client, experiment, opening.id)):
+        run = RunLog(client, earlier.id)
+        client.update_run(run.id, status="RUNNING")
         run.params(opening.params)
     else:
-        run = track.Run.start(
-            client, experiment, opening.name, opening.tags | {track.JOURNAL_TAG: opening.id},
+        run = RunLog.start(
+            client, experiment, opening.name, opening.tags | {run_log.JOURNAL_TAG: opening.id},
             opening.params, opening.parent, opening.began,
         )  # fmt: skip
     given = opening.dataset or []
@@ -82,7 +84,7 @@ def send(
     journal: Journal,
     opening: Opening,
     store: str,
-    run: track.Run | None = None,
+    run: RunLog | None = None,
 ) -> str:
     """Bring a fit that has ended to the store, from its journal, and note there that it is sent.
 
@@ -96,11 +98,11 @@ def send(
     """
     ended = journal.last("ended")
     assert ended
-    outcome = Outcome(**(ended["outcome"] | {"path": tuple(ended["outcome"]["path"])}))
+    outcome = Outcome.from_record(ended)
     closed = int(ended["time"] * 1000)
     whole = run is not None
     run = run or open_run(client, experiment, opening)
-    track.complete(run, outcome, replay=not whole, stamps=ended.get("stamps", ()), closed=closed)
+    run_log.complete(run, outcome, replay=not whole, stamps=ended.get("stamps", ()), closed=closed)
     journal.append("sent", id=opening.id, run_id=run.id, store=store)
     return run.id
 
@@ -123,7 +125,7 @@ class Delivery:
         """Milliseconds since 1970 of each epoch's end."""
         self.spilled = False
         """The store has not all of the curve; the journal will."""
-        self._run: track.Run | None = None
+        self._run: RunLog | None = None
         self._metrics: list[Any] = []
         self._queued = self._tried = False
         self._next = 0.0
@@ -152,7 +154,7 @@ class Delivery:
             return
         self._metrics += [Metric(key, float(v), stamp, number) for key, v in values.items()]
         if not self._queued and time.monotonic() > self._next:
-            self._queued, self._next = True, time.monotonic() + track.EVERY_SECONDS
+            self._queued, self._next = True, time.monotonic() + run_log.EVERY_SECONDS
             self.outbox.put(self._stream)
 
     def aside(self, number: int, values: Mapping[str, float]) -> None:
@@ -174,8 +176,8 @@ class Delivery:
 
     def _bury(self, opening: Opening) -> None:
         """Close the run of a start that was killed before it could."""
-        if found := track.find(self.client, self.experiment, opening.id):
-            self.client.set_terminated(found, track.STATUS["killed"])
+        if run := find_by_journal(self.client, self.experiment, opening.id):
+            self.client.set_terminated(run.id, run_log.STATUS["killed"])
 
     def _open(self) -> None:
         look, self._tried = self._tried, True
@@ -184,7 +186,7 @@ class Delivery:
     def _stream(self) -> None:
         waiting = self._metrics
         while waiting and self._run:
-            batch = waiting[: track.METRIC_BATCH]
+            batch = waiting[: run_log.METRIC_BATCH]
             self.client.log_batch(self._run.id, metrics=batch)
             del waiting[: len(batch)]
         self._queued = False
@@ -195,7 +197,7 @@ class Delivery:
         whole = self._run if not self.spilled else None
         opening = self.opening
         done = send(self.client, self.experiment, self.journal, opening, self.store, whole)
-        self._run = self._run or track.Run(self.client, done)
+        self._run = self._run or RunLog(self.client, done)
 
 
 def under(opening: Opening, parent: str | None) -> Opening:

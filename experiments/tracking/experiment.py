@@ -13,12 +13,14 @@ from experiments.config import settings
 from experiments.config.identity import IRRELEVANT, config_hash, group_hash
 from experiments.config.schema import Config, Tracking
 from experiments.config.settings import to_yaml
-from experiments.errors import BadInput, first_line, shown
+from experiments.errors import BadInput, first_line
 from experiments.jobs.job import Job, path_text
-from experiments.tracking import journal, provenance, run
-from experiments.tracking.delivery import Opening, open_run, send, under
+from experiments.tracking import provenance
+from experiments.tracking.delivery import Opening, send, under
+from experiments.tracking.journal import Journal
 from experiments.tracking.provenance import surroundings
 from experiments.tracking.store import connect, experiment_id, store_key, store_uri
+from experiments.tracking.tracked_run import fetched_network
 
 
 class Experiment:
@@ -33,13 +35,6 @@ class Experiment:
         self.origin, self.versions = surroundings()
         self.away = False
         """The store did not take all that it was sent."""
-
-    def start(
-        self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
-    ) -> run.Run:
-        """Open the tracked run of a job, with its config, tags and package versions."""
-        opening = self.opening(job, fingerprint, level, parent)
-        return open_run(self.client, self.id, opening, look=False)
 
     def opening(
         self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
@@ -99,20 +94,8 @@ def fetch_initial(job: Job, experiment: Experiment) -> None:
             raise BadInput(f"train.initialize_from: {wanted}: no such file")
         shutil.copyfile(wanted, target)
         return
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        local = download_artifacts(
-            run_id=wanted, artifact_path="model.keras", tracking_uri=experiment.uri
-        )
-    except (MlflowException, OSError) as error:
-        reason = first_line(error)
-        raise BadInput(
-            f"train.initialize_from: no run {wanted} with a model.keras in "
-            f"{shown(experiment.uri)} ({reason}); give a run id or a .keras file"
-        ) from None
-    shutil.copyfile(local, target)
+    with fetched_network(experiment.client, wanted, "train.initialize_from") as path:
+        shutil.copyfile(path, target)
 
 
 def params_of(config: Config) -> dict[str, Any]:
@@ -132,5 +115,5 @@ def forgiving(say: Callable[[str], None]) -> Iterator[None]:
         say(f"tracking failed ({first}); the journal has the result, run the command again to send")
 
 
-def open_journal(job: Job) -> journal.Journal:
-    return journal.Journal(Path(job.directory)).open()
+def open_journal(job: Job) -> Journal:
+    return Journal(Path(job.directory)).open()

@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 
 from experiments.errors import BadInput
-from experiments.jobs.job import ROOT, Outcome, run_directory
+from experiments.jobs.job import ROOT, Outcome
+
+COMMANDS = ("sweep-", "search-", "nested-")
+"""What folders of commands begin with; the others are of single fits."""
 
 
 class Journal:
@@ -74,7 +77,7 @@ class Journal:
         ended = self.last("ended")
         if not ended or ended["fingerprint"] != fingerprint:
             return None
-        outcome = Outcome(**(ended["outcome"] | {"path": tuple(ended["outcome"]["path"])}))
+        outcome = Outcome.from_record(ended)
         return outcome if outcome.status == "finished" else None
 
     def ended(
@@ -115,11 +118,6 @@ class Journal:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
             file.write(b"\n")
-
-
-def of_run(name: str, config_hash: str) -> Journal:
-    """The journal of one fit of an experiment."""
-    return Journal(run_directory(name, config_hash))
 
 
 def of_sweep(name: str, sweep_hash: str) -> Journal:

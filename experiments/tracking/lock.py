@@ -38,7 +38,7 @@ def held(folder: Path) -> Iterator[None]:
         _take(file, folder)
         try:
             file.truncate(0)
-            file.write(json.dumps(_own_name()))
+            file.write(json.dumps(_process_name()))
             file.flush()
             yield
         finally:
@@ -107,7 +107,7 @@ def _take(file: IO[str], folder: Path) -> None:
     raise BadInput(f"{folder}: in use by {who}; {fix}")
 
 
-def _own_name() -> dict[str, Any]:
+def _process_name() -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from experiments.errors import first_line
+from experiments.errors import first_line, kind_and_first_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between knocks at a server that is away
 
@@ -122,8 +122,7 @@ class Outbox:
                     )
                 self.down = True
             except Exception as error:  # a thread that died would leave the rest unsent
-                kind = type(error).__name__
-                self._say(f"tracking failed ({kind}: {first_line(error)}); the journal has it")
+                self._say(f"tracking failed ({kind_and_first_line(error)}); the journal has it")
                 return False
             self._closed.wait(pause)
             while not self._closed.is_set() and not self._answers():

@@ -70,8 +70,8 @@ def record(job: Job, fingerprint: str) -> DatasetInput:
         mode="json", include={"validation_fraction", "test_fraction", "seed"}
     )
     profile = {"num_rows": sum(images.values()), "images": images, "split": split}
-    own = hashlib.sha256(json.dumps(profile, sort_keys=True).encode()).hexdigest()[:SPLIT]
-    return _input(data.source, f"{fingerprint[: DIGEST - SPLIT - 1]}-{own}", profile)
+    split_digest = hashlib.sha256(json.dumps(profile, sort_keys=True).encode()).hexdigest()[:SPLIT]
+    return _input(data.source, f"{fingerprint[: DIGEST - SPLIT - 1]}-{split_digest}", profile)
 
 
 def whole(spec: str, fingerprint: str, images: int) -> DatasetInput:
@@ -96,14 +96,14 @@ def _input(spec: str, digest: str, profile: Mapping[str, Any]) -> DatasetInput:
 
 def _source(spec: str) -> tuple[str, dict[str, object]]:
     """Type and content of one of MLflow's own sources, which `mlflow.data.get_source` reads."""
-    _, _, place = spec.partition(":")
-    if place and ("/" in place or "\\" in place):
-        return "local", {"uri": place}
+    _, _, location = spec.partition(":")
+    if location and ("/" in location or "\\" in location):
+        return "local", {"uri": location}
     return "code", {"tags": {"ilsvrc.source": spec}}
 
 
 def _name(spec: str) -> str:
     """digits; folder:DIR without the folders above it; characters that a search can quote."""
-    kind, _, place = spec.partition(":")
-    own = PurePath(place).name if "/" in place else place
-    return re.sub(r"[\"'`]", "", f"{kind}:{own}" if own else kind)
+    kind, _, location = spec.partition(":")
+    shown = PurePath(location).name if "/" in location else location
+    return re.sub(r"[\"'`]", "", f"{kind}:{shown}" if shown else kind)

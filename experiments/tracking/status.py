@@ -10,10 +10,8 @@ import psutil
 
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT
-from experiments.tracking.journal import Journal
+from experiments.tracking.journal import COMMANDS, Journal
 from experiments.tracking.lock import holder
-
-COMMANDS = ("sweep-", "search-", "nested-")  # folders of commands; the others are single fits
 
 
 def status(name: str | None = None) -> list[dict[str, Any]]:
@@ -47,8 +45,8 @@ def _row(name: str) -> dict[str, Any]:
         if took is not None:
             seconds.append(took)
     for path in sorted([*root.glob("search-*"), *root.glob("nested-*")]):
-        own, took_each, workers = _search(path, workers)
-        counts = {state: count + own[state] for state, count in counts.items()}
+        of_search, took_each, workers = _search(path, workers)
+        counts = {state: count + of_search[state] for state, count in counts.items()}
         seconds += took_each
     remaining = counts["left"] + counts["running"]
     estimate = median(seconds) * remaining / workers if seconds and remaining else None

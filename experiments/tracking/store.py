@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.errors import BadInput, shown
+from experiments.errors import BadInput, first_line, shown
 from experiments.tracking.lock import alone
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json has stdout
     import logging
 
@@ -61,8 +62,7 @@ def connect(uri: str) -> MlflowClient:
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
-        first = shown(str(error).strip().splitlines()[0])
-        raise BadInput(f"tracking.uri: {shown(uri)} does not work: {first}") from None
+        raise does_not_work(uri, error) from None
     return client
 
 
@@ -148,5 +148,9 @@ def _try_database(uri: str) -> None:
             "driver that is there, as in postgresql+psycopg2://..."
         ) from None
     except (SQLAlchemyError, ValueError) as error:
-        first = shown(str(error).splitlines()[0])
-        raise BadInput(f"tracking.uri: {shown(uri)} does not work: {first}") from None
+        raise does_not_work(uri, error) from None
+
+
+def does_not_work(uri: str, error: Exception) -> BadInput:
+    """What to raise for a store that refuses, or has gone away."""
+    return BadInput(f"tracking.uri: {shown(uri)} does not work: {first_line(error)}")

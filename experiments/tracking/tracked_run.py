@@ -1,126 +1,188 @@
-"""A run of the store, read back: its config, files and predictions."""
+"""A run of a store, read back: settings, scores, files and predictions.
+
+Whoever reads a run does it here, so that a run that is missing, a store that has gone away and a
+file that cannot be had are each told apart, and told, in one way.
+"""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import functools
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.errors import BadInput, first_line, shown
 from experiments.jobs.predictions import FILE, Predictions, read
-from experiments.tracking.journal import Journal
-from experiments.tracking.store import connect, store_uri
+from experiments.tracking.run_log import JOURNAL_TAG
+from experiments.tracking.store import does_not_work
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run, RunInfo
 
 PARENTS = ("sweep", "search", "nested", "ensemble")
 """Levels of runs that train nothing themselves."""
 
+NETWORK = "model.keras"
+
+NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of an id that no run has, and of a word that is no id."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrackedRun:
-    """A run of the store: its config, and the files that it keeps."""
+    """What a store knows of a run. Files are fetched when they are asked for."""
 
-    id: str
-    name: str
-    config: Config
-    fingerprint: str
+    client: MlflowClient
+    info: RunInfo
+    tags: dict[str, str]
+    params: dict[str, str]
     metrics: dict[str, float]
-    files: frozenset[str]
-    uri: str
-    level: str = "run"
+    """The last value of each."""
 
-    def file(self, name: str) -> Path:
-        """One of the run's files, fetched. Raises BadInput if the run has it not."""
-        from mlflow.artifacts import download_artifacts
+    @classmethod
+    def of(cls, client: MlflowClient, run: Run) -> TrackedRun:
+        """From what the client's own functions return."""
+        return cls(client, run.info, run.data.tags, run.data.params, run.data.metrics)
+
+    @property
+    def id(self) -> str:
+        return str(self.info.run_id)
+
+    @property
+    def name(self) -> str:
+        return str(self.info.run_name or self.id[:8])
+
+    @property
+    def level(self) -> str:
+        """run, sweep, trial, ...; none of a run that this suite did not write."""
+        return self.tags.get("level", "none")
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the run above it."""
+        return self.tags.get("mlflow.parentRunId")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the images that it was trained on; empty where it does not say."""
+        return self.tags.get("source_fingerprint", "")
+
+    @property
+    def is_complete(self) -> bool:
+        """It finished, and nobody has deleted it."""
+        return bool(self.info.status == "FINISHED" and self.info.lifecycle_stage == "active")
+
+    @functools.cached_property
+    def files(self) -> frozenset[str]:
+        """Names of the files that it keeps. Raises BadInput if the store does not say."""
         from mlflow.exceptions import MlflowException
 
         try:
-            if name in self.files:
-                found = download_artifacts(
-                    run_id=self.id, artifact_path=name, tracking_uri=self.uri
-                )
-                return Path(found)
+            return frozenset(file.path for file in self.client.list_artifacts(self.id))
         except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInput(f"run {self.id}: {name} cannot be fetched ({reason})") from None
-        raise BadInput(f"run {self.id} ({self.name}) has no {name}; {self._advice(name)}")
+            raise does_not_work(self.client.tracking_uri, error) from None
+
+    @contextlib.contextmanager
+    def fetched(self, name: str) -> Iterator[Path]:
+        """One of its files, for as long as it is needed.
+
+        Raises:
+            BadInput: it has none of this name, or it cannot be fetched.
+        """
+        from mlflow.exceptions import MlflowException
+
+        if name not in self.files:
+            raise BadInput(f"run {self.id} ({self.name}) has no {name}; {self._advice(name)}")
+        with tempfile.TemporaryDirectory(prefix="ilsvrc-run-") as folder:
+            try:
+                path = Path(self.client.download_artifacts(self.id, name, folder))
+            except (MlflowException, OSError) as error:
+                reason = first_line(error)
+                raise BadInput(f"run {self.id}: {name} cannot be fetched ({reason})") from None
+            yield path
+
+    def text(self, name: str) -> str:
+        """A small document. Raises BadInput as `fetched`."""
+        with self.fetched(name) as path:
+            return path.read_text(encoding="utf-8")
+
+    def text_if_any(self, name: str) -> str | None:
+        """The same; None where it cannot be had."""
+        with contextlib.suppress(BadInput):
+            return self.text(name)
+        return None
+
+    def sections(self) -> dict[str, Any]:
+        """Its config as it was written. Raises BadInput as `fetched`."""
+        return settings.sections(self.text("config.yaml"), f"run {self.id}: config.yaml")
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """Its config. Raises BadInput as `fetched`, or if a setting is none today."""
+        return settings.parse(self.sections(), f"run {self.id}: config.yaml")
+
+    @functools.cached_property
+    def predictions(self) -> Predictions:
+        """What it said of its validation and test images. Raises BadInput as `fetched`."""
+        with self.fetched(FILE) as path:
+            name = f"run {self.name} ({self.id})"
+            return read(path, name=name, fingerprint=self.fingerprint or None)
+
+    def curve(self, metric: str) -> list[tuple[int, float]]:
+        """Every (step, value) that the store has of a metric."""
+        points = self.client.get_metric_history(self.id, metric)
+        return [(point.step, point.value) for point in points]
 
     def _advice(self, name: str) -> str:
         if self.level in PARENTS or name == "config.yaml":
             return "give one of the runs that trained a network, not their parent"
-        if name == "model.keras":
+        if name == NETWORK:
             return "train with tracking.save_model=last, or set evaluate.reuse=true"
         return "only finished runs with held-out images keep them"
 
 
-def of_run(run_id: str, uri: str) -> Predictions:
-    """The predictions that a tracked run keeps.
+def find_run(client: MlflowClient, run_id: str) -> TrackedRun | None:
+    """A run by its id; None if the store has none, which the caller knows what to say of.
 
     Raises:
-        BadInput: the store has no such run, or the run kept no predictions.
+        BadInput: the store does not answer.
     """
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    client = connect(uri)
     try:
-        run = client.get_run(run_id)
+        return TrackedRun.of(client, client.get_run(run_id))
     except MlflowException as error:
-        raise BadInput(f"no run {run_id} in {shown(uri)} ({first_line(error)})") from None
-    name = f"run {run.info.run_name} ({run_id})"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            local = download_artifacts(
-                run_id=run_id, artifact_path=FILE, dst_path=folder, tracking_uri=uri
-            )
-        except (MlflowException, OSError) as error:
-            raise BadInput(
-                f"{name}: keeps no {FILE} ({first_line(error)}); finished runs with validation or "
-                "test images do"
-            ) from None
-        fingerprint = run.data.tags.get("source_fingerprint")
-        return read(local, name=name, fingerprint=fingerprint)
+        if error.error_code in NO_SUCH_RUN:
+            return None
+        raise does_not_work(client.tracking_uri, error) from None
 
 
-def open_predictions(word: str, uri: str) -> Predictions:
-    """Those of a file, if the word names one, else those of a run id."""
-    if word.endswith(".parquet") or Path(word).is_file():
-        return read(word, fingerprint=_fingerprint_beside(Path(word)))
-    return of_run(word, uri)
+def find_by_journal(client: MlflowClient, experiment: str, journal_id: str) -> TrackedRun | None:
+    """The run that came from this record of a journal; None if the store has none."""
+    query = f"tags.{JOURNAL_TAG} = '{journal_id}'"
+    runs = client.search_runs([experiment], query, max_results=1)
+    return TrackedRun.of(client, runs[0]) if runs else None
 
 
-def _fingerprint_beside(path: Path) -> str | None:
-    ended = Journal(path.parent).last("ended")
-    return str(ended["fingerprint"]) if ended else None
+@contextlib.contextmanager
+def fetched_network(client: MlflowClient, run_id: str, wanted_by: str) -> Iterator[Path]:
+    """The network of a run, for what takes runs and .keras files.
 
-
-def find_run(word: str, config: Config) -> TrackedRun:
-    from mlflow.exceptions import MlflowException
-
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    uri = store_uri(config.tracking.uri)
-    client = connect(uri)
-    try:
-        run = client.get_run(word)
-        files = frozenset(file.path for file in client.list_artifacts(word))
-    except MlflowException:
+    Raises:
+        BadInput: no such run, or none that keeps its network; it begins with `wanted_by`.
+    """
+    run = find_run(client, run_id)
+    if run is None or NETWORK not in run.files:
+        why = "it keeps none" if run else "no such run"
         raise BadInput(
-            f"{word}: no such run in {shown(uri)}; set tracking.uri, or give a .keras file "
-            "or a name of `ilsvrc models`"
-        ) from None
-    bare = TrackedRun(
-        word,
-        run.info.run_name or word[:8],
-        config,
-        run.data.tags.get("source_fingerprint", ""),
-        dict(run.data.metrics),
-        files,
-        uri,
-        run.data.tags.get("level", "run"),
-    )
-    written = bare.file("config.yaml").read_text(encoding="utf-8")
-    where = f"run {word}: config.yaml"
-    own = settings.parse(settings.sections(written, where), where)
-    return replace(bare, config=own)
+            f"{wanted_by}: no run {run_id} with a {NETWORK} in {shown(client.tracking_uri)} "
+            f"({why}); give a run id (of tracking.save_model last or best) or a .keras file"
+        )
+    with run.fetched(NETWORK) as path:
+        yield path

@@ -12,14 +12,13 @@ from typing import Any
 from experiments.config.schema import Tracking
 from experiments.errors import BadInput, shown
 from experiments.jobs.job import ROOT
-from experiments.tracking import experiment as runs
-from experiments.tracking import run as track
 from experiments.tracking.delivery import Opening, open_run, send, under
-from experiments.tracking.journal import Journal
+from experiments.tracking.experiment import Experiment
+from experiments.tracking.journal import COMMANDS, Journal
 from experiments.tracking.lock import held, holder
+from experiments.tracking.run_log import RunLog
 from experiments.tracking.search_journal import State
-
-COMMANDS = ("sweep-", "search-", "nested-")  # folders of commands; the others are single fits
+from experiments.tracking.tracked_run import TrackedRun, find_by_journal
 
 ENDED = {"FINISHED", "FAILED", "KILLED"}
 
@@ -45,13 +44,13 @@ def upload(name: str, uri: str | None, say: Callable[[str], None]) -> dict[str, 
     books = sorted(path.parent for path in root.glob("*/journal.jsonl"))
     if not books:
         raise BadInput(f"upload: no experiment {name} in {ROOT.absolute()}; see: ilsvrc status")
-    sender = _Sender(runs.Experiment(name, Tracking(uri=uri)), say)
+    sender = _Sender(Experiment(name, Tracking(uri=uri)), say)
     for folder in books:
         if folder.name.startswith("sweep-"):
-            own = dict(_parents(Journal(folder)))
-            sender.parents |= own
+            openings = dict(_parents(Journal(folder)))
+            sender.parents |= openings
             if at_work := holder(folder):
-                sender.busy |= dict.fromkeys(own, at_work)
+                sender.busy |= dict.fromkeys(openings, at_work)
     for folder in books:
         if folder.name.startswith(("search-", "nested-")):
             sender.search(folder)
@@ -81,7 +80,7 @@ def text(document: dict[str, Any]) -> str:
 
 
 class _Sender:
-    def __init__(self, experiment: runs.Experiment, say: Callable[[str], None]):
+    def __init__(self, experiment: Experiment, say: Callable[[str], None]):
         self.experiment, self.say = experiment, say
         self.client = experiment.client
         self.parents: dict[str, Opening] = {}
@@ -110,10 +109,10 @@ class _Sender:
         state = State(folder)
         if state.started is None:
             return
-        found = self.client.search_runs(
+        runs = self.client.search_runs(
             [self.experiment.id], f"tags.search_id = '{state.id}'", max_results=1000
         )
-        ended = [run for run in found if run.info.status in ENDED]
+        ended = [run for run in runs if run.info.status in ENDED]
         trials = [run for run in ended if run.data.tags.get("level") == "trial"]
         parent = any(run.data.tags.get("level") in ("search", "nested") for run in ended)
         if parent and len(trials) >= min(len(state.proposals), 999):
@@ -133,15 +132,15 @@ class _Sender:
         if opening is None:
             self._leave(folder, OLD)
             return
-        found = track.find(self.client, self.experiment.id, opening.id)
-        if found and self._status(found) in ENDED:
+        run = self._find(opening)
+        if run and run.info.status in ENDED:
             self.held += opening.id not in self._here
             return
         try:
             with held(folder):
                 run_id = self._parent(opening)
                 if ended:
-                    track.Run(self.client, run_id).end(ended["status"], int(ended["time"] * 1000))
+                    RunLog(self.client, run_id).end(ended["status"], int(ended["time"] * 1000))
                 else:
                     self._leave(folder, "has not ended: run the sweep again to continue")
         except BadInput as error:
@@ -157,11 +156,11 @@ class _Sender:
         if opening is None:
             self._leave(folder, OLD)
             return
-        found = track.find(self.client, self.experiment.id, opening.id)
-        if found and self._status(found) in ENDED:
+        run = self._find(opening)
+        if run and run.info.status in ENDED:
             self.held += 1
             return
-        if ended["outcome"]["status"] == "killed" and not found:
+        if ended["outcome"]["status"] == "killed" and not run:
             self._leave(folder, "was interrupted: run its command again to continue")
             return
         above = self.parents.get(opening.parent or "")
@@ -174,16 +173,15 @@ class _Sender:
     def _parent(self, opening: Opening) -> str:
         """The run in this store of a command, made if need be."""
         if opening.id not in self._here:
-            found = track.find(self.client, self.experiment.id, opening.id)
-            if not found:
+            run: TrackedRun | RunLog | None = self._find(opening)
+            if not run:
                 run = open_run(self.client, self.experiment.id, opening, look=False)
                 self.sent.append({"directory": opening.name, "run_id": run.id})
-                found = run.id
-            self._here[opening.id] = found
+            self._here[opening.id] = run.id
         return self._here[opening.id]
 
-    def _status(self, run_id: str) -> str:
-        return str(self.client.get_run(run_id).info.status)
+    def _find(self, opening: Opening) -> TrackedRun | None:
+        return find_by_journal(self.client, self.experiment.id, opening.id)
 
     def _leave(self, folder: Path, why: str) -> None:
         self.left.append({"directory": str(folder), "why": why})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import BadInput
+from experiments.errors import BadInput, first_line
 
 
 def load_network(path: Path, said: str) -> Any:
@@ -39,8 +39,8 @@ def load_network(path: Path, said: str) -> Any:
                 f"{said}: holds Python code (a Lambda layer), which is never run: a file may come "
                 "from anybody; save the network again with a layer of Keras or of models/layers"
             ) from None
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{said}: no Keras model that can be loaded ({reason[:300]})") from None
+        reason = first_line(error)[:300]
+        raise BadInput(f"{said}: no Keras model that can be loaded ({reason})") from None
 
 
 def _brings_code(error: BaseException) -> bool:

@@ -246,7 +246,7 @@ def keeper(job: Job, fingerprint: str, emit: Emit, host: Devices) -> Keeper | No
         "parts": [
             None if part is None else digest(part) for part in (job.train, job.validation, job.test)
         ],
-        "checkpoints": list(job.checkpoints),
+        "checkpoints": list(job.prediction_epochs),
         "backend": keras.backend.backend(),
     }
     identity |= {name: _version(name) for name in PACKAGES}

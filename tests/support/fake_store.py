@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+from blank_store import blank_store
 
 COSTS = {
     "activation_bytes": 4096.0,
@@ -25,13 +24,10 @@ class FakeStore:
     """Writes experiments, sweeps and runs into sqlite under a folder."""
 
     def __init__(self, folder: Path):
-        import logging
-
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
         self.folder = folder
-        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.uri = blank_store(folder)
         self.client = MlflowClient(tracking_uri=self.uri)
         self._clock = 1_700_000_000_000
         self._parents: dict[str, str] = {}

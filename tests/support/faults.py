@@ -22,7 +22,6 @@ from PIL import Image
 from experiments.config import settings
 from experiments.jobs.job import Job, Outcome
 from experiments.launch import processes
-from experiments.launch import processes as experiments_launch_processes
 from experiments.launch.processes import Child
 from experiments.runtime.share import Share
 
@@ -112,9 +111,7 @@ class FaultyChild(Child):
         self.faults = dict(faults)
 
     def start(self) -> None:
-        with mock.patch.object(
-            experiments_launch_processes, "serve", functools.partial(serve, self.faults)
-        ):
+        with mock.patch.object(processes, "serve", functools.partial(serve, self.faults)):
             super().start()
 
 

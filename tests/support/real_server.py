@@ -17,31 +17,45 @@ from pathlib import Path
 
 from experiments.tracking.store import answers
 
+_reserved: list[socket.socket] = []
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody else is given as long as this process lives.
+
+    It stays bound without anybody listening. On Linux a server that asks for SO_REUSEADDR, as they
+    all do, may listen there all the same; elsewhere the port is let go, and somebody might be
+    quicker.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("", 0))
+    port = int(holder.getsockname()[1])
+    if sys.platform == "linux":
+        _reserved.append(holder)
+    else:
+        holder.close()
+    return port
 
 
 class Mlflow:
     """`mlflow server` on a database, with files for artifacts, at one address for good."""
 
-    def __init__(self, store: str, folder: Path, workers: int = 1):
+    def __init__(self, store: str, folder: Path):
         self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._command = [
             sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store,
             "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1",
-            "--port", str(self.port), "--workers", str(workers),
+            "--port", str(self.port),
         ]  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, and return at once."""
+    def start(self, workers: int = 1) -> None:
+        """Start it, and return at once. Each worker costs seconds."""
         log = (self.folder / "server.log").open("ab")
         self.process = subprocess.Popen(
-            self._command,
+            [*self._command, "--workers", str(workers)],
             env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from command import TINY
-from mlflow import MlflowClient
 from rich.console import Console
 
 from experiments.config import settings
 from experiments.config.identity import config_hash
 from experiments.config.schema import Tracking
-from experiments.jobs.job import Job, Outcome
+from experiments.jobs.job import Job, Outcome, run_directory
 from experiments.launch.progress import Display
-from experiments.runs import execute as execute_module
-from experiments.tracking import experiment as runs
-from experiments.tracking import journal
+from experiments.runs import execute as execution
+from experiments.tracking.experiment import Experiment
+from experiments.tracking.journal import Journal
 
 
 def job(seed: int, name: str = "scripted") -> Job:
     """A fit that differs from the others by its seed."""
     config = settings.parse(TINY | {"name": name, "seed": seed})
-    directory = journal.of_run(name, config_hash(config)).open().directory
+    directory = Journal(run_directory(name, config_hash(config))).open().directory
     part = np.arange(4)
     return Job(("cell", seed), config, part, part, part, "graph", str(directory), {"seed": seed})
 
@@ -52,20 +50,12 @@ class Scripted:
 def execute(executor: Scripted, jobs: list[Job], uri: str, parent: str | None = None) -> Any:
     """Run them. Returns (experiment, the tracked runs, all that a person was told)."""
     said = io.StringIO()
-    experiment = runs.Experiment(jobs[0].config.name, Tracking(uri=uri))
+    experiment = Experiment(jobs[0].config.name, Tracking(uri=uri))
     with Display(len(jobs)) as display:
         display._bars.live.console = Console(file=said, width=300)
         prints = {one.path: "fingerprint" for one in jobs}
-        ended = list(
-            execute_module.execute(jobs, executor, experiment, prints, display, parent=parent)
-        )
+        ended = list(execution.execute(jobs, executor, experiment, prints, display, parent=parent))
     return experiment, [run for _, _, run in ended], said.getvalue()
-
-
-def blank_database(folder: Path) -> Path:
-    """An empty store, to be copied: making one takes MLflow seconds."""
-    MlflowClient(f"sqlite:///{folder}/blank.db").search_experiments()
-    return folder / "blank.db"
 
 
 def curve(client: Any, run_id: str, name: str) -> list[tuple[int, float]]:

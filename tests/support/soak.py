@@ -176,7 +176,7 @@ def in_journals(root: Path) -> tuple[dict[int, list[Outcome]], dict[int, dict[st
             if event["event"] == "started" and "seed" in event["params"]:
                 seed = int(event["params"]["seed"])
             if event["event"] == "ended" and "outcome" in event:
-                told[seed].append(Outcome(**event["outcome"]))
+                told[seed].append(Outcome.from_record(event))
     return dict(told), {seed: outcomes[-1].scores for seed, outcomes in told.items()}
 
 

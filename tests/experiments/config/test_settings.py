@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import yaml
 
@@ -88,6 +90,16 @@ def test_a_mistake_is_one_line_with_file_key_and_fix(tmp_path, text, overrides, 
         assert word in message
     if not any("=" not in word for word in overrides):
         assert "c.yaml" in message
+
+
+def test_overrides_leave_the_mapping_of_the_caller_alone():
+    raw = {"train": {"epochs": 3, "freeze": ["a", "b"]}, "augment": {"steps": [{"op": "rotate"}]}}
+    before = copy.deepcopy(raw)
+    words = ["train.epochs=5", "train.freeze.0=c", "augment.steps.0.degrees=4", "model.name=mlp"]
+    changed = settings.override(raw, words)
+    assert raw == before
+    assert changed["train"] == {"epochs": 5, "freeze": ["c", "b"]}
+    assert changed["augment"]["steps"] == [{"op": "rotate", "degrees": 4}]
 
 
 def test_an_axis_can_be_set_by_its_dotted_key(tmp_path):

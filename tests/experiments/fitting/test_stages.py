@@ -156,6 +156,6 @@ def test_stages_can_be_an_axis_and_read_well_in_a_comparison(tmp_path):
 
 
 def str_of(config):
-    from experiments.tracking.run import text
+    from experiments.tracking.run_log import text
 
     return text(experiment.params_of(config)["train.stages"])

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from command import TINY, inside
 from PIL import Image
+from real_server import free_port
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -125,9 +125,7 @@ def test_what_is_no_picture_is_refused_by_its_row(place, tmp_path):
 
 
 def test_mlflow_serves_it_over_http(place, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["-m", place[3]["served"]["uri"], "--host", "127.0.0.1", "--port", str(port)]
     # MLflow starts uvicorn by its name, and a virtual environment need not be activated.

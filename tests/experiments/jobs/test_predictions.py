@@ -6,19 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_store import FakeStore
 
 from experiments.errors import BadInput
-from experiments.jobs.job import Outcome
 from experiments.jobs.predictions import (
     Evaluation,
-    checkpoint_column,
+    epoch_column,
     paired,
     read,
     write_predictions,
 )
-from experiments.tracking.journal import Journal
-from experiments.tracking.tracked_run import of_run, open_predictions
 
 INDEX = {"val": np.array([7, 3, 5]), "test": np.array([10, 2, 4, 8])}
 
@@ -59,20 +55,13 @@ def test_a_file_is_read_back_in_the_order_of_its_images(tmp_path):
 
 
 def test_an_earlier_epoch_has_a_column_of_its_own(tmp_path):
-    path = write(tmp_path / "p.parquet", extra=[checkpoint_column(4)])
-    last, earlier = read(path), read(path, column=checkpoint_column(4))
+    path = write(tmp_path / "p.parquet", extra=[epoch_column(4)])
+    last, earlier = read(path), read(path, column=epoch_column(4))
     np.testing.assert_array_equal(
         earlier.parts["val"].probabilities, last.parts["val"].probabilities[:, ::-1]
     )
     with pytest.raises(BadInput, match=r"no column probabilities_epoch_3.*Columns: part, index"):
-        read(path, column=checkpoint_column(3))
-
-
-def test_the_journal_beside_a_file_knows_the_source(tmp_path):
-    path = write(tmp_path / "run" / "predictions.parquet")
-    Journal(path.parent).open().ended(Outcome((), "finished"), "abc", "run1", "store1")
-    assert read(path).fingerprint == "abc"
-    assert read(path, fingerprint="given").fingerprint == "given"
+        read(path, column=epoch_column(3))
 
 
 def test_networks_are_paired_image_by_image(tmp_path):
@@ -128,23 +117,3 @@ def test_what_is_no_predictions_file_is_refused(tmp_path):
         read(errors)
     with pytest.raises(BadInput, match="names an image twice"):
         read(write(tmp_path / "twice", index={"val": np.array([1, 1])}))
-
-
-def test_a_run_gives_its_predictions_and_its_source(tmp_path):
-    store = FakeStore(tmp_path / "store")
-    run_id = store.run("history", "lenet5", 1, {"test_top1": 0.5})
-    path = write(tmp_path / "predictions.parquet")
-    with pytest.raises(BadInput, match=rf"run lenet5 seed 1 \({run_id}\): keeps no predictions"):
-        of_run(run_id, store.uri)
-    store.client.log_artifact(run_id, str(path))
-
-    found = open_predictions(run_id, store.uri)
-
-    assert found.fingerprint == "fingerprint1"
-    assert found.name == f"run lenet5 seed 1 ({run_id})"
-    np.testing.assert_array_equal(
-        found.parts["test"].probabilities, read(path).parts["test"].probabilities
-    )
-    assert open_predictions(str(path), store.uri).name == str(path)
-    with pytest.raises(BadInput, match=r"no run nothing in sqlite:.*mlflow\.db"):
-        of_run("nothing", store.uri)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
 
@@ -16,16 +17,16 @@ import experiments.configs
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.fitting import fit
-from experiments.fitting import fit as experiments_fitting_fit
 from experiments.jobs import predictions
 from experiments.jobs.dataset import open_source
 from experiments.jobs.job import ROOT, Outcome, seed_for
+from experiments.launch import executors
 from experiments.runs.ensemble import ensemble, judge, render
 from experiments.runs.members import plan_team
 from experiments.search import run as search
 from experiments.search.folds import search_folds
 from experiments.tracking.search_journal import find, what_matters
-from experiments.tracking.tracked_run import of_run
+from experiments.tracking.tracked_run import find_run
 from tuning.significance import difference_interval, mcnemar
 
 RATE = "train.optimizer.learning_rate"
@@ -64,6 +65,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        blank_store(folder)
         document = ensemble(config_of(), "tiny.yaml")
     return folder, document
 
@@ -163,17 +165,15 @@ def test_it_is_tracked_as_a_parent_with_predictions_of_its_own(there):
     assert json.loads(kept) == there
 
     # compared later without any network
-    own = of_run(there["run_id"], "sqlite:///mlflow.db")
-    best = of_run(there["best_member"]["run_id"], "sqlite:///mlflow.db")
-    _, labels, (whole, member) = predictions.paired([own, best], "test")
+    ids = there["run_id"], there["best_member"]["run_id"]
+    kept = [find_run(client, run_id).predictions for run_id in ids]
+    _, labels, (whole, member) = predictions.paired(kept, "test")
     right = [(found.argmax(1) == labels).mean() for found in (whole, member)]
     assert right == [there["ensemble"]["test_top1"], there["best_member"]["test_top1"]]
 
 
 def test_a_second_start_trains_nothing_and_finds_the_same(there, monkeypatch):
-    monkeypatch.setattr(
-        experiments_fitting_fit, "attempt", lambda job, emit: pytest.fail("trained again")
-    )
+    monkeypatch.setattr(executors, "attempt", lambda job, emit: pytest.fail("trained again"))
     assert ensemble(config_of(), "tiny.yaml") == there
 
 
@@ -190,7 +190,7 @@ def test_the_table_names_the_best_member_and_the_verdict(there):
 
 
 def test_a_failed_member_leaves_no_ensemble_and_is_tried_again(there, monkeypatch, capsys):
-    attempt, tried = fit.attempt, []
+    attempt, tried = executors.attempt, []
 
     def fail_once(job, emit):
         tried.append(job.config.seed)
@@ -199,7 +199,7 @@ def test_a_failed_member_leaves_no_ensemble_and_is_tried_again(there, monkeypatc
     # a fourth member: the other three are done
     path = Path("tiny.yaml")
     path.write_text(json.dumps(CONFIG | {"evaluate": {"ensemble": {"kind": "seeds", "size": 4}}}))
-    monkeypatch.setattr(experiments_fitting_fit, "attempt", fail_once)
+    monkeypatch.setattr(executors, "attempt", fail_once)
     assert inside(monkeypatch, "ensemble", path, "--json") == 1
     out, err = capsys.readouterr()
     document = json.loads(out)
@@ -209,7 +209,7 @@ def test_a_failed_member_leaves_no_ensemble_and_is_tried_again(there, monkeypatc
     assert [m["status"] for m in document["members"]] == ["finished"] * 3 + ["failed"]
     assert f"failed: seed {tried[0]}: no luck" in err
 
-    monkeypatch.setattr(experiments_fitting_fit, "attempt", attempt)
+    monkeypatch.setattr(executors, "attempt", attempt)
     assert inside(monkeypatch, "ensemble", path, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert [m["run_id"] for m in document["members"][:3]] == [m["run_id"] for m in there["members"]]
@@ -363,4 +363,4 @@ def test_the_shipped_config_makes_all_kinds_that_need_no_search():
     late = plan_team(settings.load(path, words), str(path))
     assert len(late.cells) == 1
     assert [member.about["epoch"] for member in late.members] == [12, 14, 16, 18, 20]
-    assert late.cells[0].job.checkpoints == (12, 14, 16, 18)
+    assert late.cells[0].job.prediction_epochs == (12, 14, 16, 18)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from blank_store import blank_store
 from command import TINY, inside
 from fake_store import FakeStore
 from mlflow import MlflowClient
@@ -19,6 +20,7 @@ from experiments.fitting import fit
 from experiments.jobs.job import Outcome
 from experiments.runs import reproduce, sweep
 from experiments.tracking import journal
+from experiments.tracking.tracked_run import TrackedRun, find_run
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     own = {
         "data": {"source": "digits", "image_size": 16, "train_fraction": 0.1},
         "train": {"epochs": 2, "optimizer": {"learning_rate": 0.05}},
-        "tracking": {"uri": f"sqlite:///{folder}/mlflow.db"},
+        "tracking": {"uri": blank_store(folder)},
         "launch": {"executor": "inline"},
         "sweep": {"seed": [1, 2]},
         "bench": {"latency_calls": 2, "throughput_batches": 1},
@@ -77,26 +79,26 @@ def test_a_run_comes_out_the_same(
     assert "reproduces" not in first.data.tags
 
 
-def outcome_of(done: dict[str, Any], number: int) -> tuple[Any, Any, Outcome]:
-    """Client, run and outcome of one of the two runs."""
-    client = MlflowClient(done["uri"])
-    run = client.get_run(done["runs"][number])
-    directory = done["folder"] / ".ilsvrc" / "tiny" / run.data.tags["config_hash"]
-    kept = journal.Journal(directory).outcome(run.data.tags["source_fingerprint"])
+def outcome_of(done: dict[str, Any], number: int) -> tuple[TrackedRun, Outcome]:
+    """One of the two runs, and its outcome."""
+    run = find_run(MlflowClient(done["uri"]), done["runs"][number])
+    assert run
+    directory = done["folder"] / ".ilsvrc" / "tiny" / run.tags["config_hash"]
+    kept = journal.Journal(directory).outcome(run.fingerprint)
     assert kept is not None
-    return client, run, kept
+    return run, kept
 
 
 def test_differences_are_told_by_how_much(done: dict[str, Any]) -> None:
-    client, run, outcome = outcome_of(done, 0)
-    assert reproduce.compare(client, run, outcome)["differences"] == {}
+    run, outcome = outcome_of(done, 0)
+    assert reproduce.compare(run, outcome)["differences"] == {}
 
-    less = run.data.metrics["test_top1"] - 0.25
+    less = run.metrics["test_top1"] - 0.25
     other = replace(outcome, scores=outcome.scores | {"test_top1": less, "new": 1.0})
-    found = reproduce.compare(client, run, other)
+    found = reproduce.compare(run, other)
     assert set(found["differences"]) == {"test_top1", "new"}
     assert found["differences"]["test_top1"] == {
-        "original": run.data.metrics["test_top1"],
+        "original": run.metrics["test_top1"],
         "reproduced": less,
         "difference": pytest.approx(-0.25),
     }
@@ -105,15 +107,15 @@ def test_differences_are_told_by_how_much(done: dict[str, Any]) -> None:
 
 
 def test_epochs_count_even_if_the_last_is_the_same(done: dict[str, Any]) -> None:
-    client, run, outcome = outcome_of(done, 0)
+    run, outcome = outcome_of(done, 0)
     first, last = outcome.history
     other = replace(outcome, history=[first | {"val_loss": 9.0}, last])
-    found = reproduce.compare(client, run, other)
+    found = reproduce.compare(run, other)
     assert found["epochs_differ"] == {"val_loss": 1}
     assert found["differences"]["val_loss"]["difference"] == 0
     assert "val_loss" not in found["identical"]
     shorter = replace(outcome, history=[first])
-    assert reproduce.compare(client, run, shorter)["epochs_differ"]["learning_rate"] == 2
+    assert reproduce.compare(run, shorter)["epochs_differ"]["learning_rate"] == 2
 
 
 def test_other_seeds_give_other_results(
@@ -121,12 +123,12 @@ def test_other_seeds_give_other_results(
 ) -> None:
     """Or nothing above would mean anything."""
     monkeypatch.chdir(done["folder"])
-    client, run, _ = outcome_of(done, 0)
-    _, _, outcome = outcome_of(done, 1)
-    found = reproduce.compare(client, run, outcome)
+    run, _ = outcome_of(done, 0)
+    _, outcome = outcome_of(done, 1)
+    found = reproduce.compare(run, outcome)
     assert {"train_loss", "val_loss"} <= set(found["differences"])
     assert found["epochs_differ"]["val_loss"] == 1
-    assert reproduce._same_predictions(client, run.info.run_id, outcome) is False
+    assert reproduce._same_predictions(run, outcome) is False
 
 
 @pytest.fixture

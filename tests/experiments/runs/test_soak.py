@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 import soak
+from blank_store import blank_store
 from faults import DAMAGED, draw, images, wrapped
 
 from experiments.fitting import fit
@@ -24,7 +25,7 @@ SEEDS = range(1, 5)
 def swept(tmp_path_factory):
     """A sweep of four runs with faults, then without: what journal and store say after each."""
     folder = tmp_path_factory.mktemp("soak")
-    uri = f"sqlite:///{folder}/mlflow.db"
+    uri = blank_store(folder)
     asked = soak.config(4, f"folder:{images(folder / 'images')}", uri, "inline")
     seen = []
     with pytest.MonkeyPatch.context() as patch:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
+from blank_store import blank_store
 from command import TINY
 
 from experiments.config import settings
 from experiments.runs import execute
 from experiments.runs.train import train
-from experiments.tracking import experiment
 
 WANTED = {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"}
 
@@ -28,8 +30,9 @@ def test_a_run_holds_them_only_when_asked(on, tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "SystemMetrics", lambda: execute.SystemMetrics(period=0.0))
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    always = functools.partial(execute.SystemMetrics, period=0.0)
+    monkeypatch.setattr(execute, "SystemMetrics", always)
+    uri = blank_store(tmp_path)
     given = {"launch": {"executor": "inline"}, "tracking": {"uri": uri, "system_metrics": on}}
     done = train(settings.parse(TINY | given), quiet=True)
     metrics = MlflowClient(uri).get_run(done["run_id"]).data.metrics

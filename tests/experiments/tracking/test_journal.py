@@ -40,6 +40,23 @@ def test_failed_and_killed_are_not_done_and_the_last_word_counts(tmp_path):
     assert journal.outcome("print") is None
 
 
+def test_only_the_newest_outcome_counts_as_sent_and_to_its_own_store(tmp_path):
+    journal = Journal(tmp_path).open()
+    assert journal.tracked("here") == ""
+    journal.ended(finished(), "print", "", "here")
+    assert journal.tracked("here") == ""
+    journal.append("sent", id="1", run_id="first", store="here")
+    assert journal.tracked("here") == "first"
+    assert journal.tracked("there") == ""
+    journal.append("started", run_id="")
+    assert journal.tracked("here") == "first", "the new start may yet be interrupted"
+    journal.ended(finished(), "print", "", "here")
+    assert journal.tracked("here") == "", "the new outcome would never be sent"
+    journal.append("sent", id="2", run_id="second", store="here")
+    journal.append("sent", id="2", run_id="other", store="there")
+    assert journal.tracked("here") == "second"
+
+
 def test_a_torn_line_is_passed_over_and_does_not_swallow_the_next(tmp_path):
     journal = Journal(tmp_path).open()
     journal.ended(finished(val_top1=0.25), "print", "run", "store")

@@ -13,7 +13,7 @@ import pytest
 from experiments.errors import BadInput
 from experiments.tracking.lock import held, holder
 
-HOLD = "import sys, time; from pathlib import Path; from experiments.lock import held\n" \
+HOLD = "import sys, time; from pathlib import Path; from experiments.tracking.lock import held\n" \
     "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"  # fmt: skip
 
 

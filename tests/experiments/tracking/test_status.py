@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 
 from experiments.errors import BadInput
-from experiments.jobs.job import ROOT, Outcome
+from experiments.jobs.job import ROOT, Outcome, run_directory
 from experiments.tracking import journal
 from experiments.tracking.lock import held
 from experiments.tracking.status import status
@@ -17,7 +17,7 @@ from experiments.tracking.status import status
 
 def fit(name, started=None, ended=None, took=10.0, pid=None):
     """A journal as a fit leaves it: never started, running, or ended."""
-    book = journal.of_run("exp", name).open()
+    book = journal.Journal(run_directory("exp", name)).open()
     if started:
         book.append("started", run_id="r", store="s", pid=pid or os.getpid())
     if ended:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from experiments.errors import BadInput, shown
-from experiments.tracking import run as track
+from experiments.tracking.run_log import RunLog
 from experiments.tracking.store import connect, store_key, store_uri
 
 
@@ -68,7 +68,7 @@ def test_metrics_that_a_server_did_not_take_are_sent_later():
             self.got += [(m.key, m.step) for m in metrics]
 
     client = Flaky()
-    run = track.Run(client, "id")
+    run = RunLog(client, "id")
     with pytest.raises(OSError, match="down"):
         run.metrics({"a": 1.0}, step=1, now=True)
     run.metrics({"a": 2.0}, step=2)  # no attempt so soon after a failure

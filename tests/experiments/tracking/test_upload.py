@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from blank_store import blank_store
 from command import inside, write_config
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
-from scripted import Scripted, blank_database, curve, execute, job, whole
+from scripted import Scripted, curve, execute, job, whole
 
 from experiments.config import settings
 from experiments.config.schema import Tracking
 from experiments.errors import BadInput
+from experiments.runs import execute as execution
 from experiments.runs import sweep
-from experiments.tracking import delivery, journal, outbox, upload
-from experiments.tracking import experiment as runs
-from experiments.tracking import run as track
-from experiments.tracking import store as experiments_tracking_store
+from experiments.tracking import delivery, journal, outbox, run_log, upload
+from experiments.tracking.experiment import Experiment
 from experiments.tracking.lock import check_free, held
 from experiments.tracking.outbox import Outbox
 
 
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory):
-    return blank_database(tmp_path_factory.mktemp("blank"))
+@pytest.fixture
+def store(tmp_path):
+    return blank_store(tmp_path)
 
 
 @pytest.fixture
-def store(tmp_path, blank):
-    """Absolute: MLflow keeps the store that it opened for an address as long as the process."""
-    shutil.copy(blank, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-@pytest.fixture
-def other(tmp_path, blank):
-    shutil.copy(blank, tmp_path / "other.db")
-    return f"sqlite:///{tmp_path}/other.db"
+def other(tmp_path):
+    return blank_store(tmp_path, "other.db")
 
 
 def of_level(client, level="run"):
@@ -65,9 +56,9 @@ class Broken:
             return real(client, run_id, metrics, params, tags, **more)
 
         monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-        monkeypatch.setattr(experiments_tracking_store, "answers", lambda uri: not self.down)
-        monkeypatch.setattr(track, "EVERY_SECONDS", 0.0)
-        monkeypatch.setattr(runs, "PATIENCE", 0.1)
+        monkeypatch.setattr(execution, "answers", lambda uri: not self.down)
+        monkeypatch.setattr(run_log, "EVERY_SECONDS", 0.0)
+        monkeypatch.setattr(execution, "PATIENCE", 0.1)
 
 
 class Images(list):
@@ -78,7 +69,7 @@ def start_sweep(store):
     """A parent as a sweep has it, and its book."""
     config = settings.parse({"name": "scripted", "data": {"source": "digits"}})
     book = journal.of_sweep("scripted", "x").open()
-    experiment = runs.Experiment("scripted", Tracking(uri=store))
+    experiment = Experiment("scripted", Tracking(uri=store))
     images = Images(range(9))
     cells = [SimpleNamespace(plan=SimpleNamespace(config=config, source=images))] * 2
     parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
@@ -182,7 +173,9 @@ def test_what_has_no_room_is_taken_from_the_journal(monkeypatch, store):
 
     watched = []
     monkeypatch.setattr(
-        runs, "Delivery", lambda *words: watched.append(delivery.Delivery(*words)) or watched[-1]
+        execution,
+        "Delivery",
+        lambda *words: watched.append(delivery.Delivery(*words)) or watched[-1],
     )
     experiment, [run], _ = execute(Scripted(20, between), [job(1)], store)
     assert run.spilled
@@ -191,6 +184,45 @@ def test_what_has_no_room_is_taken_from_the_journal(monkeypatch, store):
         upload.upload("scripted", store, print)
     [found] = of_level(MlflowClient(store))
     assert curve(MlflowClient(store), found.info.run_id, "val_top1") == whole(20)
+
+
+def test_metrics_go_in_batches_each_once(monkeypatch, store):
+    monkeypatch.setattr(run_log, "METRIC_BATCH", 3)
+    monkeypatch.setattr(run_log, "EVERY_SECONDS", 1e6)  # so that many wait
+    batches, real = [], MlflowClient.log_batch
+
+    def log_batch(client, run_id, metrics=(), params=(), tags=()):
+        batches.append([(m.key, m.step) for m in metrics])
+        return real(client, run_id, metrics, params, tags)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    execute(Scripted(7), [job(1)], store)
+    streamed = [point for batch in batches for point in batch if point[0] == "train_loss"]
+    assert streamed == [("train_loss", epoch) for epoch in range(1, 8)]
+    assert max(len(batch) for batch in batches) == 3
+    points = [point for batch in batches for point in batch]
+    assert len(points) == len(set(points))
+
+
+def test_a_server_that_is_away_for_long_is_waited_for(monkeypatch):
+    monkeypatch.setattr(outbox, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0.0)
+    looks, tries, said = [], [], []
+
+    def answers():
+        looks.append(len(looks))
+        return len(looks) % 2 == 0  # away at every other look
+
+    def call():
+        tries.append(len(tries))
+        if len(tries) <= 3 * outbox.ATTEMPTS:
+            raise OSError("down")
+
+    box = Outbox(answers, said.append)
+    box.put(call)
+    assert box.close(patience=60)
+    assert len(tries) == 3 * outbox.ATTEMPTS + 1
+    assert len(said) == 2, "that it went, and that it is back"
 
 
 def test_calls_are_made_in_order_and_a_hopeless_one_is_given_up():
@@ -226,7 +258,7 @@ def test_fits_that_are_under_way_or_were_interrupted_are_left(store, other):
 
 def test_a_run_that_a_killed_start_left_open_is_closed_by_the_next(store):
     one = job(1)
-    experiment = runs.Experiment("scripted", Tracking(uri=store))
+    experiment = Experiment("scripted", Tracking(uri=store))
     opening = experiment.opening(one, "fingerprint")
     book = journal.Journal(Path(one.directory))
     box = Outbox(lambda: True, print)
@@ -235,6 +267,16 @@ def test_a_run_that_a_killed_start_left_open_is_closed_by_the_next(store):
     execute(Scripted(1), [one], store)
     states = sorted(run.info.status for run in of_level(MlflowClient(store)))
     assert states == ["FINISHED", "KILLED"]
+
+    # the same after an outcome: a second start that was killed
+    box = Outbox(lambda: True, print)
+    opening = experiment.opening(one, "fingerprint")
+    delivery.Delivery(experiment.client, experiment.id, "s", book, opening, box).begin()
+    assert box.close()
+    assert "RUNNING" in [run.info.status for run in of_level(MlflowClient(store))]
+    execute(Scripted(1), [one], store)
+    states = sorted(run.info.status for run in of_level(MlflowClient(store)))
+    assert states == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
 
 
 def test_an_experiment_that_is_not_here_is_named(monkeypatch, capsys):

@@ -85,7 +85,7 @@ def test_a_stopped_fit_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.training.updates.CALL_SECONDS", 0.0)  # an update a call
     if by == BATCH:
         monkeypatch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
-    job = planned(tmp_path / "run", *words, checkpoints=(1, 2))
+    job = planned(tmp_path / "run", *words, prediction_epochs=(1, 2))
     want = whole(job)
     got = stopped_again_and_again(job, monkeypatch, writes=9)
     outcome, _, events, starts = got

@@ -23,8 +23,8 @@ JOURNAL_TAG = "journal_id"  # by which a run is found again from the journal
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
-class Run:
-    """One tracked run. Metrics are buffered and sent a few times a second at most."""
+class RunLog:
+    """One tracked run being written. Metrics are buffered and sent a few times a second at most."""
 
     def __init__(self, client: MlflowClient, run_id: str):
         self.client = client
@@ -42,7 +42,7 @@ class Run:
         params: Mapping[str, Any],
         parent: str | None = None,
         began: float | None = None,
-    ) -> Run:
+    ) -> RunLog:
         """Open a run with its tags and params, under a parent if one is named.
 
         `began` is in seconds since 1970, None for now.
@@ -112,7 +112,7 @@ class Run:
 
 
 def complete(
-    run: Run,
+    run: RunLog,
     outcome: Outcome,
     *,
     replay: bool = False,
@@ -143,39 +143,7 @@ def complete(
     run.end(outcome.status, closed)
 
 
-def find(client: MlflowClient, experiment: str, journal_id: str) -> str | None:
-    """The run that came from this record of a journal, None if the store has none."""
-    query = f"tags.{JOURNAL_TAG} = '{journal_id}'"
-    found = client.search_runs([experiment], query, max_results=1)
-    return str(found[0].info.run_id) if found else None
-
-
-def reopen(client: MlflowClient, run_id: str) -> Run | None:
-    """An earlier run, set running again; None if the store has it no longer."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        if client.get_run(run_id).info.lifecycle_stage != "active":
-            return None
-        client.update_run(run_id, status="RUNNING")
-    except MlflowException:
-        return None
-    return Run(client, run_id)
-
-
-def holds(client: MlflowClient, run_id: str) -> bool:
-    """True if the store has this run, finished and not deleted."""
-    from mlflow.exceptions import MlflowException
-
-    if not run_id:
-        return False
-    try:
-        info = client.get_run(run_id).info
-    except MlflowException:
-        return False
-    return bool(info.status == "FINISHED" and info.lifecycle_stage == "active")
-
-
 def text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:PARAM_CHARACTERS]
+    """A param as MLflow takes it."""
+    written = value if isinstance(value, str) else json.dumps(value)
+    return written[:PARAM_CHARACTERS]
