@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from models.cards import CARDS, entries
+from models import cards
 
 
 def measure(entry: dict[str, Any]) -> dict[str, Any]:
@@ -104,10 +104,10 @@ def deviations(name: str, docstring: str) -> list[str]:
 
 def main(names: Sequence[str] = ()) -> None:
     """Rewrite the counts and deviations in cards.json, of all networks or of these."""
-    unknown = sorted(set(names) - set(entries()))
+    unknown = sorted(set(names) - set(cards.entries()))
     if unknown:
         sys.exit(f"cards.json has no {', '.join(unknown)}")
-    before = list(entries().values())
+    before = list(cards.entries().values())
     after = []
     for number, entry in enumerate(before, start=1):
         if names and entry["name"] not in names:
@@ -117,7 +117,7 @@ def main(names: Sequence[str] = ()) -> None:
         after.append(measure(entry))
         seconds = time.perf_counter() - started
         print(f"{number}/{len(before)} {entry['name']} {seconds:.1f} s", file=sys.stderr)
-    CARDS.write_text(json.dumps(after, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    cards.CARDS.write_text(json.dumps(after, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     changed = [new["name"] for old, new in zip(before, after, strict=True) if old != new]
     print(f"{len(after)} cards; changed: {', '.join(changed) or 'none'}")
 

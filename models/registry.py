@@ -14,25 +14,16 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from models import cards, choices
 from models.cards import ModelCard
 from models.errors import InputTooSmall, UnknownModel, UnknownOption, nearest
 
+if TYPE_CHECKING:
+    import keras
+
 LOGITS = "logits"
-
-
-def deployable(network: keras.Model) -> keras.Model:
-    """The network from images to logits: without heads that only training needs.
-
-    Shares layers and weights with `network`; itself if it has one output.
-    """
-    if not isinstance(network.output, dict):
-        return network
-    return keras.Model(network.input, network.output[LOGITS], name=network.name)
 
 
 def list_models() -> list[str]:
@@ -130,6 +121,18 @@ def assemble(
         return keras.Model(images, network(images, classes, choices=chosen, **own), name=name)
 
     return assembled() if draw_weights else _without_weights(assembled)
+
+
+def deployable(network: keras.Model) -> keras.Model:
+    """The network from images to logits: without heads that only training needs.
+
+    Shares layers and weights with `network`; itself if it has one output.
+    """
+    import keras
+
+    if not isinstance(network.output, dict):
+        return network
+    return keras.Model(network.input, network.output[LOGITS], name=network.name)
 
 
 def _without_weights(make: Callable[[], keras.Model]) -> keras.Model:

@@ -19,12 +19,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.bench.subjects import Inference, Training, standardise
 from experiments.config.bench import POLICIES
+
+if TYPE_CHECKING:
+    from experiments.bench.subjects import Inference
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -60,17 +62,17 @@ def measure(job: dict[str, Any], emit: Emit) -> None:
 
 def _subject(job: dict[str, Any]) -> Any:
     side = job.get("side", "")
-    if side == "keras":
-        from experiments.bench.subjects import PlainKeras
-
-        plain = PlainKeras(job, POLICIES[job["precision"]])
-        standardise(plain.normalise)
-        return plain
     if side.startswith("pytorch"):
         from experiments.bench.torch_subject import PyTorch
 
         return PyTorch(job)
-    return Training(job) if job["mode"] == "train" else Inference(job)
+    from experiments.bench import subjects  # loads Keras, which PyTorch's row must not hold
+
+    if side == "keras":
+        plain = subjects.PlainKeras(job, POLICIES[job["precision"]])
+        subjects.standardise(plain.normalise)
+        return plain
+    return subjects.Training(job) if job["mode"] == "train" else subjects.Inference(job)
 
 
 class Meter:

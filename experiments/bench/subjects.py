@@ -15,18 +15,14 @@ from experiments.config import settings
 from experiments.config.bench import POLICIES
 from experiments.errors import FailedWork
 from models.layers.normalizations import Normalise
+from models.registry import deployable
 
 
 class Inference:
     """Pixels to logits, as a run's network is deployed: without training-only heads."""
 
     def __init__(self, job: dict[str, Any]):
-        import keras
-
-        import models
         from experiments.training.outputs import inference_function
-        from models.layers.normalizations import Normalise
-        from models.registry import deployable
 
         with _policy(job["precision"]):
             built = models.build(job["name"], input_shape=job["input_shape"], **job["options"])
@@ -42,8 +38,6 @@ class Inference:
         return self.infer(images)
 
     def facts(self) -> dict[str, Any]:
-        from experiments.bench import device
-
         return device.facts(self.network, self.threads)
 
 
@@ -51,7 +45,6 @@ class Training(Inference):
     """One update: forward, backward, optimizer; loss and update rule as the config has them."""
 
     def __init__(self, job: dict[str, Any]):
-        from experiments.config import settings
         from experiments.training.trainer import Trainer
 
         trainer = Trainer(settings.parse(job["config"]), tuple(job["input_shape"]), job["classes"])

@@ -1,4 +1,4 @@
-"""Mutated image files are read whole or refused by name; `python tests/fuzz_decoder.py`: more."""
+"""Mutated image files are read whole or refused by name; more in `support/fuzz_decoder.py`."""
 
 from __future__ import annotations
 
