@@ -124,7 +124,9 @@ def test_what_is_no_picture_is_refused_by_its_row(place, tmp_path):
             network.predict(pd.DataFrame({"image": [small, bad]}))
 
 
-def test_mlflow_serves_it_over_http(place, tmp_path):
+def test_mlflow_serves_it_over_http_without_tuning_which_it_does_not_carry(place, tmp_path):
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "tuning.py").write_text("raise ImportError('tuning does not travel')")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -136,7 +138,9 @@ def test_mlflow_serves_it_over_http(place, tmp_path):
         server = subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=os.environ | {"MLFLOW_TRACKING_URI": place[1], "PATH": path},
+            env=os.environ
+            | {"MLFLOW_TRACKING_URI": place[1], "PATH": path}
+            | {"PYTHONPATH": str(tmp_path / "blocked")},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
