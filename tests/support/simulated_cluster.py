@@ -1,6 +1,6 @@
 """A search on workers that are not there: their delays and deaths are drawn, nothing is trained.
 
-    python tests/simulated_cluster.py [trials] [workers] [seed]
+    python tests/support/simulated_cluster.py [trials] [workers] [seed]
 
 Everything else is the search as it runs: oracle, candidates' configs, jobs, the loop over workers,
 journal, what the store is sent, tables. What a worker does is settled by the place of its fit,
