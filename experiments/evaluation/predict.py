@@ -16,7 +16,6 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.class_match import class_names
 from experiments.inference.loading import Network, crop_fraction, load
-from experiments.jobs.job import seed_for
 from experiments.metrics import softmax
 from experiments.presentation.console import progress
 
@@ -94,24 +93,13 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _probabilities(
     network: Network, pictures: Pictures, config: Config, crop: float, quiet: bool
 ) -> np.ndarray:
-    from experiments.inference import protocols
+    from experiments.inference.protocols import Predictor
 
-    settled = protocols.settle(config.evaluate, network.model, crop)
+    batch_size = min(config.data.eval_batch_size, 64)
+    predictor = Predictor(network, config, crop, batch_size=batch_size)
     indices = np.arange(len(pictures.source))
     with progress("predicting", len(indices), quiet) as advance:
-        scores = protocols.scores(
-            network.model,
-            settled,
-            pictures.source,
-            indices,
-            crop_fraction=crop,
-            batch_size=min(config.data.eval_batch_size, 64),
-            gives_probabilities=network.gives_probabilities,
-            seed=seed_for(config.seed, "dropout_samples"),
-            threads=config.data.threads,
-            advance=advance,
-        )
-    return softmax(scores)
+        return softmax(predictor.scores(pictures.source, indices, advance))
 
 
 def _explain(
