@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.bench import course
 from experiments.config.schema import Config
-from experiments.presentation.formatting import si
+from experiments.presentation.formatting import si, slug
 
 if TYPE_CHECKING:
     from experiments.tracking.experiment import Experiment
@@ -68,7 +67,8 @@ def write_csv(rows: Sequence[dict[str, Any]], folder: Path, *, partial: bool = F
         own = [r for r in rows if (r["precision"], r["framework"]) == (precision, framework)]
         words = [own[0]["mode"], own[0]["device"], precision, own[0]["framework"]]
         words += ["partial"] * partial
-        path = folder / ("-".join(map(_slug, words)) + ".csv")
+        parts = [slug(word.lower(), "-", keep=".").strip("-") for word in words]
+        path = folder / ("-".join(parts) + ".csv")
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(own[0]))
@@ -158,7 +158,3 @@ def _share(value: float | None) -> str:
 
 def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")

@@ -28,8 +28,8 @@ def suite(
     from experiments.bench import suite as bench
 
     if scaling:
-        found = bench.scaling()
-        _answer(found, bench.scaling_report(found), as_json)
+        document = bench.scaling()
+        _answer(document, bench.scaling_report(document), as_json)
         return
     document = bench.run(with_quickstart=quickstart)
     _answer(document, bench.report(document), as_json)

@@ -45,14 +45,14 @@ def evaluate(
     Raises:
         BadInput: networks, images or classes that do not go together.
     """
-    asked = settings.parse(settings.override({}, changes))
-    _check_reuse(asked)
-    check_kinds(words, asked)
+    given = settings.parse(settings.override({}, changes))
+    _check_reuse(given)
+    check_kinds(words, given)
     check_named(words, changes)
-    networks = load(words, asked, with_models=not asked.evaluate.reuse)
+    networks = load(words, given, with_models=not given.evaluate.reuse)
     config = base(networks, changes)
     notes: list[str] = []
-    if asked.evaluate.reuse:
+    if given.evaluate.reuse:
         runs = [network.run for network in networks if network.run]
         subject, chances = kept(runs, config.evaluate.part)
         answers = [
@@ -62,7 +62,7 @@ def evaluate(
         costs = [_kept_cost(network) for network in networks]
     else:
         subject = choose(networks, config, changes)
-        crops = [crop_fraction(network, asked, subject.source) for network in networks]
+        crops = [crop_fraction(network, given, subject.source) for network in networks]
         answers, costs, notes = score(networks, crops, subject, config, quiet=quiet, say=say)
     protocol = {"protocol": config.evaluate.protocol}
     rows = []
@@ -79,7 +79,7 @@ def evaluate(
                 row,
                 sides=config.evaluate.sides,
                 resized_to=round(
-                    network.model.input_shape[1] / crop_fraction(network, asked, subject.source)
+                    network.model.input_shape[1] / crop_fraction(network, given, subject.source)
                 ),
             )
         rows.append(row)
