@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.config.bench import POLICIES
+from experiments.runtime.machine import host_available
 
 if TYPE_CHECKING:
     from experiments.bench.subjects import Inference
@@ -121,7 +122,7 @@ class Meter:
         if batch <= known:
             return
         more = self.grown[known] * (batch / known - 1)
-        if more > ROOM * self.device.host_available():
+        if more > ROOM * host_available():
             raise MemoryError(f"batch {batch} would take about {more / 2**30:.1f} GiB more")
 
 

@@ -10,7 +10,6 @@ sending them is counted.
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,6 +27,7 @@ from experiments.bench.pipeline_rows import LIMIT_A, LIMIT_B, LIMITS, USUAL, Row
 from experiments.bench.process import Worker
 from experiments.config.bench import Bench
 from experiments.errors import BadInput
+from experiments.runtime.machine import core_numbers
 
 RECIPES = ("resnet", "inception")
 
@@ -55,7 +55,7 @@ def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -
         FailedWork: nothing could be measured.
         Stopped: before anything was.
     """
-    cores = sorted(_affinity())
+    cores = sorted(core_numbers())
     if max(bench.cores) > len(cores):
         raise BadInput(f"bench.cores: this process has {len(cores)}. Received: {max(bench.cores)}")
     rows, left_out = bench_rows.choose(bench)
@@ -211,12 +211,6 @@ def _line(cells: Sequence[str]) -> str:
 def _ratio(own: Sequence[float], base: Sequence[float]) -> float:
     """Of the rounds that both were measured in: what failed or was stopped has the first ones."""
     return median(a / b for a, b in zip(own, base, strict=False))
-
-
-def _affinity() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def _job(bench: Bench, row: Row, spec: str, files: list[str], threads: int) -> dict[str, Any]:

@@ -293,7 +293,7 @@ def test_a_host_without_room_is_spared_the_attempt(monkeypatch: pytest.MonkeyPat
     heard: list[dict[str, Any]] = []
     peaks = iter([100.0, 100.0 + 8e9])
     monkeypatch.setattr(device, "host_peak", lambda: next(peaks))
-    monkeypatch.setattr(device, "host_available", lambda: 10e9)
+    monkeypatch.setattr(model_worker, "host_available", lambda: 10e9)
     meter = Meter(Stub(), heard.append)  # type: ignore[arg-type]
     found = meter.timed(8, 4, 0.0)
     assert len(found["seconds"]) == 4
