@@ -55,8 +55,8 @@ def measure(job: dict[str, Any], emit: Emit) -> None:
         batch = item["batch"]
         if batch is None:
             batch = most_images_per_second(lambda n: meter.timed(n, 3, seconds / 4))
-        batch, found = fitting(lambda n: meter.timed(n, calls, seconds), batch)
-        emit({"kind": "size", "asked": item["asked"], "batch": batch, **found})
+        batch, times = fitting(lambda n: meter.timed(n, calls, seconds), batch)
+        emit({"kind": "size", "asked": item["asked"], "batch": batch, **times})
     if job["latency_calls"]:
         emit({"kind": "latency", "seconds": meter.timed(1, job["latency_calls"], 0)["seconds"]})
 
