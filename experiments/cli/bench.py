@@ -25,25 +25,25 @@ def suite(
     as_json: AsJson = False,
 ) -> None:
     """What this tool itself costs: start-up, memory over a sweep."""
-    from experiments.bench import suite as bench
+    from experiments.bench import suite as command
 
     if scaling:
-        document = bench.scaling()
-        _answer(document, bench.scaling_report(document), as_json)
+        document = command.scaling()
+        _answer(document, command.scaling_report(document), as_json)
         return
-    document = bench.run(with_quickstart=quickstart)
-    _answer(document, bench.report(document), as_json)
+    document = command.run(with_quickstart=quickstart)
+    _answer(document, command.report(document), as_json)
 
 
 @bench_app.command()
 def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     """The input pipeline beside the plain alternatives, interleaved: images a second."""
-    from experiments.bench import pipeline as bench_pipeline
+    from experiments.bench import pipeline as command
     from experiments.config import settings
 
     config = settings.parse(settings.override({}, changes or ()), where="bench pipeline")
-    document = bench_pipeline.run(config.bench, config.data.threads, say)
-    _answer(document, bench_pipeline.text(document), as_json)
+    document = command.run(config.bench, config.data.threads, say)
+    _answer(document, command.text(document), as_json)
 
 
 @bench_app.command(name="search")
@@ -95,13 +95,13 @@ def bench_infer(
 def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: bool) -> None:
     from experiments.bench import models, table
     from experiments.config import settings
-    from experiments.tracking import experiment as runs
+    from experiments.tracking.experiment import Experiment
 
     raw = settings.override({"name": "bench"}, changes or ())
     config = settings.parse(raw, where=f"bench {mode}")
     experiment = None
     if log or config.bench.log:  # before hours of work, as a store that does not answer ends it
-        experiment = runs.Experiment(config.name, config.tracking)
+        experiment = Experiment(config.name, config.tracking)
     document = models.run(config, mode, say)
     files = table.write_csv(document["rows"], out, partial=bool(document["missing"]))
     document["files"] = [str(file) for file in files]
