@@ -72,15 +72,14 @@ def evaluate(
             row["run_id"] = network.run.id
         row |= figures(each, subject.class_names) | protocol | cost
         if network.architecture and network.origin:
+            crop = crop_fraction(network, given, subject.source)
             row["published"] = beside(
                 network.architecture,
                 network.origin,
                 subject,
                 row,
                 sides=config.evaluate.sides,
-                resized_to=round(
-                    network.model.input_shape[1] / crop_fraction(network, given, subject.source)
-                ),
+                resized_to=round(network.model.input_shape[1] / crop),
             )
         rows.append(row)
     mean, why = together(answers)
