@@ -40,12 +40,12 @@ class Course:
             done: label, the name that it was tried by, and how often it was measured.
             of: how often it should.
         """
-        found = {}
+        missing = {}
         for label, name, count in done:
             if count < of:
                 often = f"{count} of {of} {unit}" if of > 1 else "not measured"
-                found[label] = f"{often}: {self.failed.get(name, 'stopped')}"
-        return found
+                missing[label] = f"{often}: {self.failed.get(name, 'stopped')}"
+        return missing
 
     def status(self, missing: Mapping[str, str]) -> str:
         """As that of runs: killed, failed or finished."""
@@ -55,16 +55,16 @@ class Course:
         """What to raise where nothing was measured."""
         if self.stopped:
             return Stopped("stopped before anything was measured")
-        return FailedWork(f"{bench}: nothing could be measured: {listed(reasons)}")
+        return FailedWork(f"{bench}: nothing could be measured: {reasons_line(reasons)}")
 
 
-def lines(missing: Mapping[str, str]) -> list[str]:
+def missing_lines(missing: Mapping[str, str]) -> list[str]:
     """What is missing for people, a line a reason."""
     labels: dict[str, list[str]] = {}
     for label, why in missing.items():
         labels.setdefault(why, []).append(label)
-    return [f"partial, {why}: {'; '.join(own)}" for why, own in labels.items()]
+    return [f"partial, {why}: {'; '.join(named)}" for why, named in labels.items()]
 
 
-def listed(reasons: Mapping[str, str]) -> str:
+def reasons_line(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {why}" for name, why in reasons.items())

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
-from experiments.bench.process import KilledBySystem, Worker
+from experiments.bench.process import BenchProcess, KilledBySystem
 from experiments.config.schema import Config
 from experiments.errors import FailedWork
 
@@ -33,12 +33,12 @@ class Side(NamedTuple):
 
 def chosen(config: Config) -> tuple[Side, ...]:
     """Ours on each backend asked for, then the peers; ours on KERAS_BACKEND's where none is."""
-    own = os.environ.get("KERAS_BACKEND", "tensorflow")
-    backends = tuple(dict.fromkeys(config.bench.backends)) or (own,)
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backends = tuple(dict.fromkeys(config.bench.backends)) or (backend,)
     peers = tuple(dict.fromkeys(config.bench.peers))
     return (
         *(Side(name, name) for name in backends),
-        *(Side(name, own if name == "keras" else "torch") for name in peers),
+        *(Side(name, backend if name == "keras" else "torch") for name in peers),
     )
 
 
@@ -91,8 +91,9 @@ def listen(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         KilledBySystem: it was killed.
         FailedWork: it failed, and why.
     """
-    with Worker("experiments.bench.model_worker", job, backend=job.get("backend")) as worker:
-        while line := worker.hear():
+    module = "experiments.bench.model_worker"
+    with BenchProcess(module, job, backend=job.get("backend")) as process:
+        while line := process.hear():
             yield json.loads(line)
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.config.bench import POLICIES
+from experiments.runtime.machine import host_available
 
 if TYPE_CHECKING:
     from experiments.bench.subjects import Inference
@@ -54,8 +55,8 @@ def measure(job: dict[str, Any], emit: Emit) -> None:
         batch = item["batch"]
         if batch is None:
             batch = most_images_per_second(lambda n: meter.timed(n, 3, seconds / 4))
-        batch, found = fitting(lambda n: meter.timed(n, calls, seconds), batch)
-        emit({"kind": "size", "asked": item["asked"], "batch": batch, **found})
+        batch, times = fitting(lambda n: meter.timed(n, calls, seconds), batch)
+        emit({"kind": "size", "asked": item["asked"], "batch": batch, **times})
     if job["latency_calls"]:
         emit({"kind": "latency", "seconds": meter.timed(1, job["latency_calls"], 0)["seconds"]})
 
@@ -121,7 +122,7 @@ class Meter:
         if batch <= known:
             return
         more = self.grown[known] * (batch / known - 1)
-        if more > ROOM * self.device.host_available():
+        if more > ROOM * host_available():
             raise MemoryError(f"batch {batch} would take about {more / 2**30:.1f} GiB more")
 
 

@@ -10,28 +10,24 @@ from __future__ import annotations
 import datetime
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 import models
 from experiments.bench import model_rows
-from experiments.bench import model_rows as bench_sides
 from experiments.bench.course import Course
 from experiments.bench.model_rows import Measured, Side
 from experiments.config.bench import POLICIES
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.runtime.machine import cores, processor
 
 Mode = Literal["train", "infer"]
 
 Say = Callable[[str], None]
-
-Key = tuple[str, str, Side]  # network, precision, whose
-
-Peaks = dict[tuple[str, str], list[dict[str, Any]]]  # of precision and backend
 
 FORWARD, UPDATE = 2, 6  # FLOPs a MAC: of a forward pass; of an update, counted as three of them
 
@@ -49,6 +45,14 @@ NOTES = (
 )
 
 
+class Key(NamedTuple):
+    """What one process measures: a network in one precision, by one side."""
+
+    name: str
+    precision: str
+    side: Side
+
+
 def run(config: Config, mode: Mode, say: Say = print) -> dict[str, Any]:
     """{"status", "missing", "rows", "peaks", "machine", "left_out", "notes"}; `say` hears of each
     step.
@@ -62,142 +66,183 @@ def run(config: Config, mode: Mode, say: Say = print) -> dict[str, Any]:
         FailedWork: no network could be measured.
         Stopped: before any was.
     """
-    names = tuple(dict.fromkeys(config.bench.names or (config.model.name,)))
-    shapes = {name: _shape(name, config) for name in names}
-    sides = bench_sides.chosen(config)
-    left_out = {side.name: why for side in sides if (why := side.missing())}
-    sides = tuple(side for side in sides if side.name not in left_out)
-    wanted: dict[Key, Measured] = {
-        (name, precision, side): Measured(config.bench.batch_sizes)
-        for precision in dict.fromkeys(config.bench.precisions)
-        for name in names
-        for side in sides
-        if side.measures(precision)
-    }
-    peaks: Peaks = {(precision, side.backend): [] for _, precision, side in wanted}
-    course = Course()
+    rounds = Rounds(config, mode)
     started, load = datetime.datetime.now().astimezone(), os.getloadavg()[0]
-    with course.until_stopped():
-        _measure(config, mode, shapes, wanted, peaks, course, say)
-    several = _several(wanted)
-    for key, own in list(wanted.items()):
-        if not own.sizes and (why := course.failed.get(_title(key, several))):
-            left_out[_title(key, several)] = why
-            del wanted[key]
-    measured = {key: own for key, own in wanted.items() if own.sizes}
-    if not measured:
-        raise course.nothing(f"bench {mode}", left_out)
-    best = {
-        key: max(found, key=lambda x: x["flops_per_second"])
-        for key, found in peaks.items()
-        if found
-    }
-    rows = [
-        _row(mode, key, asked, own, best.get((key[1], key[2].backend)), shapes[key[0]])
-        | {"of_rounds": config.bench.rounds}
-        | _settings(config)
-        for key, own in measured.items()
-        for asked in own.sizes
-    ]
-    missing = course.missing(_done(mode, wanted, peaks, several), config.bench.rounds)
+    with rounds.course.until_stopped():
+        rounds.measure(say)
+    rounds.leave_out_the_failed()
+    rows = rounds.rows()
+    if not rows:
+        raise rounds.course.nothing(f"bench {mode}", rounds.left_out)
+    missing = rounds.course.missing(rounds.done(), config.bench.rounds)
     return {
-        "status": course.status(missing),
+        "status": rounds.course.status(missing),
         "missing": missing,
         "rows": rows,
-        "peaks": [{"precision": p, "backend": b, **found} for (p, b), found in best.items()],
+        "peaks": [
+            {"precision": precision, "backend": backend, **peak}
+            for (precision, backend), peak in rounds.best_peaks().items()
+        ],
         "machine": {
             "device": rows[0]["device"],
             "framework": "; ".join(dict.fromkeys(row["framework"] for row in rows)),
             "load_at_start": load,
             "date": started.isoformat(timespec="seconds"),
-            **_host(),
+            "processor": processor(),
+            "cores": cores(),
+            "of_cores": os.cpu_count(),
         },
-        "left_out": left_out,
+        "left_out": rounds.left_out,
         "notes": list(NOTES),
     }
 
 
-def _measure(
-    config: Config,
-    mode: Mode,
-    shapes: Mapping[str, tuple[int, int, int]],
-    wanted: Mapping[Key, Measured],
-    peaks: Peaks,
-    course: Course,
-    say: Say,
-) -> None:
-    """All rounds; what fails in one is left alone in the next."""
-    several, rounds = _several(wanted), config.bench.rounds
-    precisions = tuple(dict.fromkeys(precision for _, precision, _ in wanted))
-    for number, precision in itertools.product(range(1, rounds + 1), precisions):
-        where = f"round {number}/{rounds}: {precision}"
-        for backend in (backend for own, backend in peaks if own == precision):
-            title = _peak_title(precision, backend)
-            if title not in course.failed:
-                say(f"{where}: matrix product{f', {backend}' * several}")
-                with course.trying(title):
-                    peaks[precision, backend].append(_peak(config, precision, backend))
-        for key, own in wanted.items():
-            name, its_precision, side = key
-            title = _title(key, several)
-            if its_precision == precision and title not in course.failed:
-                say(f"{where}: {mode} {name}{f', {side.name}' * several}")
-                with course.trying(title):
-                    own.add(_job(config, mode, name, shapes[name], precision, side))
+class Rounds:
+    """The networks of a bench, and what its rounds measured of them.
+
+    Raises:
+        BadInput: unknown networks, or images that they cannot take.
+    """
+
+    def __init__(self, config: Config, mode: Mode) -> None:
+        bench = config.bench
+        names = tuple(dict.fromkeys(bench.names or (config.model.name,)))
+        self.config, self.mode, self.course = config, mode, Course()
+        self.shapes = {name: _shape(name, config) for name in names}
+        sides = model_rows.chosen(config)
+        self.left_out = {side.name: why for side in sides if (why := side.missing())}
+        """What is not measured, and why."""
+        self.measured = {
+            Key(name, precision, side): Measured(bench.batch_sizes)
+            for precision in dict.fromkeys(bench.precisions)
+            for name in names
+            for side in sides
+            if side.name not in self.left_out and side.measures(precision)
+        }
+        self.peaks: dict[tuple[str, str], list[dict[str, Any]]] = {
+            (key.precision, key.side.backend): [] for key in self.measured
+        }
+        """Of precision and backend, round by round."""
+        self.several = len({key.side for key in self.measured}) > 1
+        """Does it take a word to say whose a row is?"""
+
+    def measure(self, say: Say) -> None:
+        """All rounds; what fails in one is left alone in the next."""
+        course, rounds = self.course, self.config.bench.rounds
+        precisions = tuple(dict.fromkeys(key.precision for key in self.measured))
+        for number, precision in itertools.product(range(1, rounds + 1), precisions):
+            where = f"round {number}/{rounds}: {precision}"
+            for backend in (backend for other, backend in self.peaks if other == precision):
+                title = _peak_title(precision, backend)
+                if title not in course.failed:
+                    say(f"{where}: matrix product{f', {backend}' * self.several}")
+                    with course.trying(title):
+                        self.peaks[precision, backend].append(
+                            _peak(self.config, precision, backend)
+                        )
+            for key, measured in self.measured.items():
+                title = self._title(key)
+                if key.precision == precision and title not in course.failed:
+                    say(f"{where}: {self.mode} {key.name}{f', {key.side.name}' * self.several}")
+                    with course.trying(title):
+                        measured.add(job(self.config, self.mode, key, self.shapes[key.name]))
+
+    def leave_out_the_failed(self) -> None:
+        """Networks that failed before anything of them was measured."""
+        for key, measured in list(self.measured.items()):
+            if not measured.sizes and (why := self.course.failed.get(self._title(key))):
+                self.left_out[self._title(key)] = why
+                del self.measured[key]
+
+    def best_peaks(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The fastest of the rounds, of precision and backend."""
+        return {
+            key: max(peaks, key=lambda peak: peak["flops_per_second"])
+            for key, peaks in self.peaks.items()
+            if peaks
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a network, precision, side and batch size that was measured."""
+        best = self.best_peaks()
+        shared = {"of_rounds": self.config.bench.rounds} | _settings(self.config)
+        return [
+            self._row(key, asked, best.get((key.precision, key.side.backend))) | shared
+            for key, measured in self.measured.items()
+            for asked in measured.sizes
+        ]
+
+    def done(self) -> Iterator[tuple[str, str, int]]:
+        """In how many rounds everything was measured, as `Course.missing` takes it."""
+        for peak_of, peaks in self.peaks.items():
+            yield _peak_title(*peak_of), _peak_title(*peak_of), len(peaks)
+        for key, measured in self.measured.items():
+            title = self._title(key)
+            for item in measured.batches:
+                rounds = len(measured.sizes.get(item["asked"], ()))
+                yield f"{title} batch {item['asked']}", title, rounds
+            if self.mode == "infer":
+                yield f"{title} latency", title, len(measured.latencies)
+
+    def _title(self, key: Key) -> str:
+        return f"{key.name} {key.precision}{f', {key.side.name}' * self.several}"
+
+    def _row(self, key: Key, asked: int | str, peak: dict[str, float] | None) -> dict[str, Any]:
+        """Rates in images a second, latencies in ms, memory in bytes, other times in seconds."""
+        measured, training = self.measured[key], self.mode == "train"
+        sizes, built = measured.sizes[asked], measured.built[0]
+        batch = sizes[-1]["batch"]
+        rates = [batch / median(size["seconds"]) for size in sizes]
+        latencies = [seconds for calls in measured.latencies for seconds in calls]
+        if training:  # an update of one image, where batch 1 was asked for
+            latencies = [x for size in measured.sizes.get(1, []) for x in size["seconds"]]
+        flops = (UPDATE if training else FORWARD) * built["macs"] * median(rates)
+        host = max(size["host_peak"] for size in sizes)
+        device = [size["device_peak"] for size in sizes if size["device_peak"] is not None]
+        return {
+            "name": key.name,
+            "mode": self.mode,
+            "batch": batch,
+            "precision": key.precision,
+            "images_per_second": median(rates),
+            "low": min(rates),
+            "high": max(rates),
+            **{f"latency_ms_p{p}": _percentile(latencies, p) for p in (50, 95, 99)},
+            "latency_calls": len(latencies),
+            "peak_memory_bytes": max(device, default=host),
+            "device_memory_bytes": max(device, default=None),
+            "host_memory_bytes": host,
+            "build_seconds": median(line["build_seconds"] for line in measured.built),
+            "first_step_seconds": median(measured.first_steps),
+            "flops_per_second": flops,
+            "fraction_of_peak": flops / peak["flops_per_second"] if peak else None,
+            "params": built["params"],
+            "macs": built["macs"],
+            "input_shape": list(self.shapes[key.name]),
+            "asked": asked,
+            "rounds": len(sizes),
+            "policy": POLICIES[key.precision],
+            "side": key.side.name,
+            "device": built["machine"],
+            "framework": built["framework"],
+        }
 
 
-def _several(wanted: Mapping[Key, Measured]) -> bool:
-    """Does it take a word to say whose a row is?"""
-    return len({side for *_, side in wanted}) > 1
-
-
-def _title(key: Key, several: bool) -> str:
-    name, precision, side = key
-    return f"{name} {precision}{f', {side.name}' * several}"
-
-
-def _peak_title(precision: str, backend: str) -> str:
-    return f"matrix-product peak, {precision}, {backend}"
-
-
-def _done(
-    mode: Mode,
-    wanted: Mapping[Key, Measured],
-    peaks: Mapping[tuple[str, str], Sequence[Any]],
-    several: bool,
-) -> Iterator[tuple[str, str, int]]:
-    """In how many rounds everything was measured, as `Course.missing` takes it."""
-    for key, found in peaks.items():
-        yield _peak_title(*key), _peak_title(*key), len(found)
-    for own_key, own in wanted.items():
-        title = _title(own_key, several)
-        for item in own.batches:
-            yield f"{title} batch {item['asked']}", title, len(own.sizes.get(item["asked"], ()))
-        if mode == "infer":
-            yield f"{title} latency", title, len(own.latencies)
-
-
-def _job(
-    config: Config,
-    mode: Mode,
-    name: str,
-    shape: tuple[int, int, int],
-    precision: str,
-    side: Side,
-) -> dict[str, Any]:
-    train = config.train.model_copy(update={"precision": POLICIES[precision], "stages": ()})
-    model = config.model.model_copy(update={"name": name, "weights": None})
-    own = config.model_copy(update={"model": model, "train": train, "sweep": {}})
+def job(config: Config, mode: Mode, key: Key, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """What `model_worker` is to measure of one network."""
+    train = config.train.model_copy(update={"precision": POLICIES[key.precision], "stages": ()})
+    model = config.model.model_copy(update={"name": key.name, "weights": None})
+    alone = config.model_copy(update={"model": model, "train": train, "sweep": {}})
     return {
         "mode": mode,
-        "name": name,
-        "side": side.name,
-        "backend": side.backend,
+        "name": key.name,
+        "side": key.side.name,
+        "backend": key.side.backend,
         "options": model.options,
         "input_shape": shape,
-        "classes": models.card(name).classes,
-        "precision": precision,
-        "config": own.model_dump(mode="json"),
+        "classes": models.card(key.name).classes,
+        "precision": key.precision,
+        "config": alone.model_dump(mode="json"),
         "calls": config.bench.throughput_batches,
         "seconds": config.bench.seconds,
         "latency_calls": config.bench.latency_calls if mode == "infer" else 0,
@@ -207,61 +252,17 @@ def _job(
 
 def _peak(config: Config, precision: str, backend: str) -> dict[str, float]:
     job = {"mode": "peak", "precision": precision, "seconds": 2 * config.bench.seconds}
-    job["backend"] = backend
-    [found] = model_rows.listen({**job, **_settings(config)})
-    return {key: found[key] for key in ("flops_per_second", "side")}
+    [line] = model_rows.listen({**job, "backend": backend, **_settings(config)})
+    return {key: line[key] for key in ("flops_per_second", "side")}
+
+
+def _peak_title(precision: str, backend: str) -> str:
+    return f"matrix-product peak, {precision}, {backend}"
 
 
 def _settings(config: Config) -> dict[str, Any]:
     train = config.train
     return {"threads": train.threads, "deterministic": train.deterministic, "jit": train.jit}
-
-
-def _row(
-    mode: Mode,
-    key: Key,
-    asked: int | str,
-    own: Measured,
-    peak: dict[str, float] | None,
-    shape: tuple[int, int, int],
-) -> dict[str, Any]:
-    """Rates in images a second, latencies in ms, memory in bytes, other times in seconds."""
-    sizes, built = own.sizes[asked], own.built[0]
-    batch = sizes[-1]["batch"]
-    rates = [batch / median(round_["seconds"]) for round_ in sizes]
-    latencies = [x for round_ in own.latencies for x in round_]
-    if mode == "train":  # an update of one image, where batch 1 was asked for
-        latencies = [x for round_ in own.sizes.get(1, []) for x in round_["seconds"]]
-    flops = (UPDATE if mode == "train" else FORWARD) * built["macs"] * median(rates)
-    host = max(round_["host_peak"] for round_ in sizes)
-    told = [round_["device_peak"] for round_ in sizes if round_["device_peak"] is not None]
-    return {
-        "name": key[0],
-        "mode": mode,
-        "batch": batch,
-        "precision": key[1],
-        "images_per_second": median(rates),
-        "low": min(rates),
-        "high": max(rates),
-        **{f"latency_ms_p{p}": _percentile(latencies, p) for p in (50, 95, 99)},
-        "latency_calls": len(latencies),
-        "peak_memory_bytes": max(told, default=host),
-        "device_memory_bytes": max(told, default=None),
-        "host_memory_bytes": host,
-        "build_seconds": median(x["build_seconds"] for x in own.built),
-        "first_step_seconds": median(own.first_steps),
-        "flops_per_second": flops,
-        "fraction_of_peak": flops / peak["flops_per_second"] if peak else None,
-        "params": built["params"],
-        "macs": built["macs"],
-        "input_shape": list(shape),
-        "asked": asked,
-        "rounds": len(sizes),
-        "policy": POLICIES[key[1]],
-        "side": key[2].name,
-        "device": built["machine"],
-        "framework": built["framework"],
-    }
 
 
 def _percentile(seconds: Sequence[float], percent: int) -> float | None:
@@ -283,9 +284,3 @@ def _shape(name: str, config: Config) -> tuple[int, int, int]:
             f"Received: {height}x{width}"
         )
     return height, width, config.data.channels or card.input_shape[2]
-
-
-def _host() -> dict[str, Any]:
-    from experiments.runtime.machine import cores, processor
-
-    return {"processor": processor(), "cores": cores(), "of_cores": os.cpu_count()}

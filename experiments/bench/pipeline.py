@@ -10,7 +10,6 @@ sending them is counted.
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,15 +18,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments.bench import course as bench_partial
 from experiments.bench import pipeline_rows
-from experiments.bench import pipeline_rows as bench_limits
-from experiments.bench import pipeline_rows as bench_rows
-from experiments.bench.course import Course
+from experiments.bench.course import Course, missing_lines, reasons_line
 from experiments.bench.pipeline_rows import LIMIT_A, LIMIT_B, LIMITS, USUAL, Row
-from experiments.bench.process import Worker
+from experiments.bench.process import BenchProcess
 from experiments.config.bench import Bench
 from experiments.errors import BadInput
+from experiments.runtime.machine import core_numbers
 
 RECIPES = ("resnet", "inception")
 
@@ -41,8 +38,10 @@ Rates = dict[tuple[str, str, int], list[float]]  # of name, recipe and cores, ro
 
 Ask = Callable[[str], float]  # images a second of a recipe
 
+Report = Callable[[str], None]
 
-def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -> dict[str, Any]:
+
+def run(bench: Bench, threads: int = 0, report: Report = print) -> dict[str, Any]:
     """{"status", "missing", "rows", "left_out": {name: why}, "notes"}; `report` hears of each step.
 
     A row: name, recipe, cores, dtype, store, images_per_second (median over rounds), low, high,
@@ -55,39 +54,35 @@ def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -
         FailedWork: nothing could be measured.
         Stopped: before anything was.
     """
-    cores = sorted(_affinity())
+    cores = sorted(core_numbers())
     if max(bench.cores) > len(cores):
         raise BadInput(f"bench.cores: this process has {len(cores)}. Received: {max(bench.cores)}")
-    rows, left_out = bench_rows.choose(bench)
-    course = Course()
-    rates: Rates = {}
+    rows, left_out = pipeline_rows.choose(bench)
     with tempfile.TemporaryDirectory(prefix="ilsvrc-bench-") as name:
         folder = Path(name)
         files, spec, store = pipeline_rows.chosen(bench, folder)
-        limit = None
+        program = None
         if store != "jpeg":
             for row in rows:
                 if row.worker != "ours" or row.store != "jpeg":
                     left_out[row.name] = f"reads JPEG files, not {spec}"
             rows = [row for row in rows if row.name not in left_out]
         elif bench.limit is not None:
-            limit = bench_limits.compiled(Path(bench.limit), folder, left_out)
+            program = pipeline_rows.compiled(Path(bench.limit), folder, left_out)
         else:
             left_out[LIMITS] = "bench.limit names no source file"
-        if not rows and limit is None:
-            why = bench_partial.listed(left_out)
-            raise BadInput(f"bench.only: none of its rows can run here: {why}")
+        if not rows and program is None:
+            raise BadInput(f"bench.only: none of its rows can run here: {reasons_line(left_out)}")
         specs = {"jpeg": spec, store: spec} | pipeline_rows.stores(rows, spec, folder, report)
         jobs = {row: _job(bench, row, specs.get(row.store, spec), files, threads) for row in rows}
-        with course.until_stopped():
+        rounds = Rounds(bench, jobs, folder, report)
+        with rounds.course.until_stopped():
             for count in bench.cores:
-                pinned = cores[:count]
                 limits = None
-                if limit is not None:
-                    limits = partial(bench_limits.rates, limit, files, pinned, folder)
-                with ExitStack() as started:
-                    asked = _start(jobs, pinned, folder, started, course, report)
-                    _measure(asked, limits, bench.rounds, count, rates, course, report)
+                if program is not None:
+                    limits = partial(pipeline_rows.rates, program, files, cores[:count], folder)
+                rounds.measure(cores[:count], limits)
+    course, rates = rounds.course, rounds.rates
     for row in rows:
         known = any(name == row.name for name, *_ in rates)
         if row.worker != "ours" and not known and row.name in course.failed:
@@ -96,7 +91,7 @@ def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -
     if not rates:
         raise course.nothing("bench pipeline", left_out | course.failed)
     wanted = [row.name for row in rows if row.name not in left_out]
-    missing = course.missing(_done(wanted, limit is not None, bench.cores, rates), bench.rounds)
+    missing = course.missing(_done(wanted, program is not None, bench.cores, rates), bench.rounds)
     notes = [NOTE] + ([DRAWN] if bench.images is None else [])
     if any(row.store in pipeline_rows.PREPARED for row in rows) and store == "jpeg":
         notes.append(STORES)
@@ -110,45 +105,57 @@ def run(bench: Bench, threads: int = 0, report: Callable[[str], None] = print) -
     }
 
 
-def _start(
-    jobs: Mapping[Row, dict[str, Any]],
-    pinned: list[int],
-    folder: Path,
-    started: ExitStack,
-    course: Course,
-    report: Callable[[str], None],
-) -> dict[str, Ask]:
-    """Start the rows that have not failed yet, one after the other."""
-    asked = {}
-    for row, job in jobs.items():
-        if row.name not in course.failed:
-            report(f"starting on {len(pinned)}: {row.name}")
-            with course.trying(row.name):
-                asked[row.name] = started.enter_context(_processes(job, pinned, folder, row))
-    return asked
+class Rounds:
+    """The rows of a bench at work, and the rates that its rounds measured of them.
 
+    jobs    what each row's processes are to do
+    folder  that they work in
+    """
 
-def _measure(
-    asked: Mapping[str, Ask],
-    limits: Callable[[], Mapping[tuple[str, str], float]] | None,
-    rounds: int,
-    count: int,
-    rates: Rates,
-    course: Course,
-    report: Callable[[str], None],
-) -> None:
-    """All rounds on so many cores; what fails in one is left alone in the next."""
-    for number in range(rounds if asked or limits else 0):
-        report(f"round {number + 1}/{rounds}, cores: {count}")
+    def __init__(
+        self, bench: Bench, jobs: Mapping[Row, dict[str, Any]], folder: Path, report: Report
+    ) -> None:
+        self.bench, self.jobs, self.folder, self.report = bench, jobs, folder, report
+        self.course = Course()
+        self.rates: Rates = {}
+
+    def measure(
+        self, cores: list[int], limits: Callable[[], Mapping[tuple[str, str], float]] | None
+    ) -> None:
+        """All rounds on these cores; what fails in one is left alone in the next."""
+        with ExitStack() as started:
+            asks = self._start(cores, started)
+            for number in range(self.bench.rounds if asks or limits else 0):
+                self.report(f"round {number + 1}/{self.bench.rounds}, cores: {len(cores)}")
+                self._round(asks, limits, len(cores))
+
+    def _start(self, cores: list[int], started: ExitStack) -> dict[str, Ask]:
+        """Start the rows that have not failed yet, one after the other."""
+        asks = {}
+        for row, job in self.jobs.items():
+            if row.name not in self.course.failed:
+                self.report(f"starting on {len(cores)}: {row.name}")
+                with self.course.trying(row.name):
+                    processes = _processes(job, cores, self.folder, row)
+                    asks[row.name] = started.enter_context(processes)
+        return asks
+
+    def _round(
+        self,
+        asks: Mapping[str, Ask],
+        limits: Callable[[], Mapping[tuple[str, str], float]] | None,
+        count: int,
+    ) -> None:
+        course = self.course
         for recipe in RECIPES:
-            for name, ask in asked.items():
+            for name, ask in asks.items():
                 if name not in course.failed:
                     with course.trying(name):
-                        rates.setdefault((name, recipe, count), []).append(ask(recipe))
+                        self.rates.setdefault((name, recipe, count), []).append(ask(recipe))
         if limits is not None and LIMITS not in course.failed:
             with course.trying(LIMITS):
-                for (recipe, what), rate in limits().items():
-                    rates.setdefault((what, recipe, count), []).append(rate)
+                for (recipe, limit), rate in limits().items():
+                    self.rates.setdefault((limit, recipe, count), []).append(rate)
 
 
 def _done(
@@ -167,7 +174,7 @@ def summary(rates: Rates, rows: Sequence[Row], store: str) -> list[dict[str, Any
     dtypes = {row.name: row.dtype for row in rows} | {LIMIT_A: "none", LIMIT_B: "float32"}
     stores = {row.name: store if row.store == "jpeg" else row.store for row in rows}
     table = []
-    for (name, recipe, cores), own in rates.items():
+    for (name, recipe, cores), measured in rates.items():
         first = next(n for n, r, c in rates if (r, c) == (recipe, cores))
         base = USUAL if (USUAL, recipe, cores) in rates else first
         limit = rates.get((LIMIT_B, recipe, cores))
@@ -178,12 +185,12 @@ def summary(rates: Rates, rows: Sequence[Row], store: str) -> list[dict[str, Any
                 "cores": cores,
                 "dtype": dtypes[name],
                 "store": stores.get(name, "memory"),
-                "images_per_second": median(own),
-                "low": min(own),
-                "high": max(own),
-                "ratio": _ratio(own, rates[base, recipe, cores]),
-                "of_limit_b": None if limit is None else _ratio(own, limit),
-                "rounds": len(own),
+                "images_per_second": median(measured),
+                "low": min(measured),
+                "high": max(measured),
+                "ratio": _ratio(measured, rates[base, recipe, cores]),
+                "of_limit_b": None if limit is None else _ratio(measured, limit),
+                "rounds": len(measured),
             }
         )
     return sorted(table, key=lambda row: (RECIPES.index(row["recipe"]), row["cores"]))
@@ -199,7 +206,7 @@ def text(document: dict[str, Any]) -> str:
         fixed = [str(row[key]) for key in ("name", "recipe", "cores", "dtype", "store")]
         lines.append(_line([*fixed, *rates, f"{row['ratio']:.2f}", share]))
     lines += [f"left out: {name}: {why}" for name, why in document["left_out"].items()]
-    return "\n".join([*lines, *bench_partial.lines(document["missing"]), *document["notes"]])
+    return "\n".join([*lines, *missing_lines(document["missing"]), *document["notes"]])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -208,15 +215,9 @@ def _line(cells: Sequence[str]) -> str:
     )
 
 
-def _ratio(own: Sequence[float], base: Sequence[float]) -> float:
+def _ratio(rates: Sequence[float], base: Sequence[float]) -> float:
     """Of the rounds that both were measured in: what failed or was stopped has the first ones."""
-    return median(a / b for a, b in zip(own, base, strict=False))
-
-
-def _affinity() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
+    return median(a / b for a, b in zip(rates, base, strict=False))
 
 
 def _job(bench: Bench, row: Row, spec: str, files: list[str], threads: int) -> dict[str, Any]:
@@ -242,19 +243,19 @@ def _processes(job: dict[str, Any], cores: list[int], folder: Path, row: Row) ->
     shares = [[core] for core in cores] if row.spread else [cores]
     with ExitStack() as started:
         workers = []
-        for at, own in enumerate(shares):
+        for at, share in enumerate(shares):
             files = job["files"][at :: len(shares)]
-            listed = folder / f"files-{len(files)}-{at}.txt"
-            listed.write_text("\n".join(files), encoding="utf-8")
-            whole = {**job, "cores": own, "files": str(listed)}
-            worker = Worker("experiments.bench.pipeline_worker", whole, folder, "tensorflow")
+            listing = folder / f"files-{len(files)}-{at}.txt"
+            listing.write_text("\n".join(files), encoding="utf-8")
+            whole = {**job, "cores": share, "files": str(listing)}
+            worker = BenchProcess("experiments.bench.pipeline_worker", whole, folder, "tensorflow")
             workers.append(started.enter_context(worker))
 
         def ask(recipe: str) -> float:
             for worker in workers:
                 worker.tell(recipe)
-            found = [worker.answer() for worker in workers]
-            return float(sum(one["images"] / median(one["seconds"]) for one in found))
+            answers = [worker.answer() for worker in workers]
+            return float(sum(one["images"] / median(one["seconds"]) for one in answers))
 
         for worker in workers:
             worker.answer()  # ready

@@ -18,7 +18,7 @@ USUAL = "tf.data usual"
 
 
 class Row(NamedTuple):
-    """name as printed; worker and dtype as `bench_workers` knows them; modules it needs."""
+    """name as printed; worker and dtype as `pipeline_worker` knows them; modules it needs."""
 
     name: str
     worker: str
@@ -138,16 +138,17 @@ def chosen(bench: Bench, folder: Path) -> tuple[list[str], str, str]:
     if given is None:
         return drawn(copies, bench.count), f"folder:{copies}", "jpeg"
     root = Path(given.removeprefix("folder:")).expanduser()
-    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
-    if len(found) < 2:
+    photographs = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+    if len(photographs) < 2:
         raise BadInput(f"bench.images: expected a folder of JPEG files. Received: {given}")
     # Copied, so that every row reads the same files, cached, whatever the layout.
-    chosen = np.linspace(0, len(found) - 1, min(bench.count, len(found))).round().astype(int)
+    count = len(photographs)
+    positions = np.linspace(0, count - 1, min(bench.count, count)).round().astype(int)
     files = []
-    for number, position in enumerate(dict.fromkeys(chosen.tolist())):
+    for number, position in enumerate(dict.fromkeys(positions.tolist())):
         to = copies / str(number % 2) / f"{number:05}.jpg"
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found[position], to)
+        shutil.copyfile(photographs[position], to)
         files.append(str(to))
     return files, f"folder:{copies}", "jpeg"
 

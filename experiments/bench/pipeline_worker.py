@@ -1,6 +1,6 @@
 """One row of `ilsvrc bench pipeline` in a process of its own, pinned to its cores.
 
-    python -m experiments.bench_workers '{"row": ..., "recipes": ..., "files": ..., ...}'
+    python -m experiments.bench.pipeline_worker '{"row": ..., "recipes": ..., "files": ..., ...}'
 
 It makes one endless stream of batches for each recipe, takes a pass from each, and says "ready".
 For each line on its input, the name of a recipe, it takes so many passes more and prints the

@@ -19,7 +19,7 @@ class KilledBySystem(FailedWork):
     """A process that was ended from outside, as systems do that have no memory left."""
 
 
-class Worker:
+class BenchProcess:
     """`python -m MODULE JOB`, started at once; killed where its `with` ends.
 
     Args:
@@ -38,7 +38,7 @@ class Worker:
     ):
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-        own = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the process
         self._process = subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
             [sys.executable, "-m", module, json.dumps(job)],
@@ -47,7 +47,7 @@ class Worker:
             stderr=self._errors,
             text=True,
             cwd=folder,
-            env=os.environ | own | ({"KERAS_BACKEND": backend} if backend else {}),
+            env=os.environ | environment | ({"KERAS_BACKEND": backend} if backend else {}),
         )
 
     def tell(self, line: str) -> None:
@@ -74,9 +74,9 @@ class Worker:
         if code:
             self._errors.seek(0)
             *_, said = [f"exit code {code}", *self._errors.read().strip().splitlines()]
-            own = f"{FailedWork.__module__}.{FailedWork.__name__}: "
+            prefix = f"{FailedWork.__module__}.{FailedWork.__name__}: "
             raise FailedWork(
-                said.removeprefix(own) if own in said else f"its process failed: {said}"
+                said.removeprefix(prefix) if prefix in said else f"its process failed: {said}"
             )
         return ""
 

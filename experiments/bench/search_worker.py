@@ -1,6 +1,6 @@
 """One side of `ilsvrc bench search` in a process of its own.
 
-    python -m experiments.bench_search_worker '{"side": "ours", "trials": 16, "epochs": 2, ...}'
+    python -m experiments.bench.search_worker '{"side": "ours", "trials": 16, "epochs": 2, ...}'
 
 Before each trial it prints a line and waits for one, so that two sides can take turns; what a trial
 took counts up to the next such line, with all that its search does in between. Both sides train the

@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-from experiments.bench import course as bench_partial
-from experiments.bench.course import Course
+from experiments.bench.course import Course, missing_lines
 from experiments.errors import FailedWork
 
 ROUNDS = 11
@@ -145,16 +144,16 @@ def scaling(counts: Sequence[int] = (1, 2), runs: int = 16, epochs: int = 40) ->
     }
 
 
-def scaling_report(found: dict[str, Any]) -> str:
+def scaling_report(document: dict[str, Any]) -> str:
     """Those figures for people."""
     lines = [
-        f"{found['runs']} runs, workers {row['workers']}: {row['seconds']:.0f} s, speedup "
+        f"{document['runs']} runs, workers {row['workers']}: {row['seconds']:.0f} s, speedup "
         f"{row['speedup']:.2f}; again, all done: {row['again']:.1f} s"
-        for row in found["rows"]
+        for row in document["rows"]
     ]
     if len(lines) > 1:
-        lines.append(f"scores are {'equal' if found['equal'] else 'NOT equal'}")
-    return "\n".join([*lines, *bench_partial.lines(found["missing"])])
+        lines.append(f"scores are {'equal' if document['equal'] else 'NOT equal'}")
+    return "\n".join([*lines, *missing_lines(document["missing"])])
 
 
 def report(document: dict[str, Any]) -> str:
@@ -169,7 +168,7 @@ def report(document: dict[str, Any]) -> str:
         lines.append(f"last over second: {peaks['last_over_second']:.3f}")
     if timed := document.get("quickstart"):
         lines.append(f"quickstart: {timed['runs']} runs in {timed['seconds']:.0f} s")
-    return "\n".join([*lines, *bench_partial.lines(document["missing"])])
+    return "\n".join([*lines, *missing_lines(document["missing"])])
 
 
 def _sweep(config: Path, folder: str) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.bench import course
+from experiments.bench.course import missing_lines
 from experiments.config.schema import Config
-from experiments.presentation.formatting import si
+from experiments.presentation.formatting import si, slug
 
 if TYPE_CHECKING:
     from experiments.tracking.experiment import Experiment
@@ -57,7 +56,7 @@ def text(document: dict[str, Any]) -> str:
         f"at the start; {machine['date']}"
     )
     lines += [f"left out: {name}: {why}" for name, why in document["left_out"].items()]
-    return "\n".join([*lines, *course.lines(document["missing"]), *document["notes"]])
+    return "\n".join([*lines, *missing_lines(document["missing"]), *document["notes"]])
 
 
 def write_csv(rows: Sequence[dict[str, Any]], folder: Path, *, partial: bool = False) -> list[Path]:
@@ -65,15 +64,16 @@ def write_csv(rows: Sequence[dict[str, Any]], folder: Path, *, partial: bool = F
     full digits. What is `partial` is named so, and replaces nothing that is whole."""
     files = []
     for precision, framework in dict.fromkeys((r["precision"], r["framework"]) for r in rows):
-        own = [r for r in rows if (r["precision"], r["framework"]) == (precision, framework)]
-        words = [own[0]["mode"], own[0]["device"], precision, own[0]["framework"]]
+        group = [r for r in rows if (r["precision"], r["framework"]) == (precision, framework)]
+        words = [group[0]["mode"], group[0]["device"], precision, group[0]["framework"]]
         words += ["partial"] * partial
-        path = folder / ("-".join(map(_slug, words)) + ".csv")
+        parts = [slug(word.lower(), "-", keep=".").strip("-") for word in words]
+        path = folder / ("-".join(parts) + ".csv")
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(own[0]))
+            writer = csv.DictWriter(file, list(group[0]))
             writer.writeheader()
-            for row in own:
+            for row in group:
                 writer.writerow(row | {"input_shape": "x".join(map(str, row["input_shape"]))})
         files.append(path)
     return files
@@ -101,8 +101,8 @@ def log(
 
     def start(name: str, path: str, params: dict[str, Any], parent: str | None) -> RunLog:
         row = {key: params[key] for key in ("precision", "framework")} if parent else {}
-        own = tags | {"path": path} | row
-        return RunLog.start(experiment.client, experiment.id, name, own, params, parent)
+        of_run = tags | {"path": path} | row
+        return RunLog.start(experiment.client, experiment.id, name, of_run, params, parent)
 
     top = start(f"bench {mode}", "bench", {"mode": mode}, None)
     for row in rows:
@@ -126,8 +126,8 @@ def _params(row: dict[str, Any], config: Config) -> dict[str, Any]:
         "mode", "batch", "asked", "precision", "policy", "input_shape", "rounds", "of_rounds",
         "threads", "deterministic", "jit", "side", "framework",
     )  # fmt: skip
-    own = {"model.name": row["name"], "model.options": config.model.options}
-    return own | {key: row[key] for key in keys}
+    model = {"model.name": row["name"], "model.options": config.model.options}
+    return model | {key: row[key] for key in keys}
 
 
 def _metrics(row: dict[str, Any]) -> dict[str, float]:
@@ -158,7 +158,3 @@ def _share(value: float | None) -> str:
 
 def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")

@@ -80,7 +80,7 @@ class ResNet(nn.Module):
 
 
 class PyTorch:
-    """The network of a job of `bench_model_worker`, as its `Inference` and `Training` have it.
+    """The network of a job of `model_worker`, as its `Inference` and `Training` have it.
 
     Raises:
         FailedWork: a network, option or precision that is not written here.
@@ -130,8 +130,8 @@ class PyTorch:
         """What the network costs by count, and where it runs. Raises FailedWork if not the same."""
         kind = "bfloat16 weights" if self.whole else "autocast" if self.bfloat16 else ""
         framework = f"pytorch {torch.__version__} channels last {kind}".strip()
-        found = device.facts(self.network, self.threads, framework)
+        counted = device.facts(self.network, self.threads, framework)
         params = sum(p.numel() for p in self.net.parameters())
-        if params != found["params"]:
-            raise FailedWork(f"PyTorch's {params:,} weights are not our {found['params']:,}")
-        return found
+        if params != counted["params"]:
+            raise FailedWork(f"PyTorch's {params:,} weights are not our {counted['params']:,}")
+        return counted

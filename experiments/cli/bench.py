@@ -25,25 +25,25 @@ def suite(
     as_json: AsJson = False,
 ) -> None:
     """What this tool itself costs: start-up, memory over a sweep."""
-    from experiments.bench import suite as bench
+    from experiments.bench import suite as command
 
     if scaling:
-        found = bench.scaling()
-        _answer(found, bench.scaling_report(found), as_json)
+        document = command.scaling()
+        _answer(document, command.scaling_report(document), as_json)
         return
-    document = bench.run(with_quickstart=quickstart)
-    _answer(document, bench.report(document), as_json)
+    document = command.run(with_quickstart=quickstart)
+    _answer(document, command.report(document), as_json)
 
 
 @bench_app.command()
 def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     """The input pipeline beside the plain alternatives, interleaved: images a second."""
-    from experiments.bench import pipeline as bench_pipeline
+    from experiments.bench import pipeline as command
     from experiments.config import settings
 
     config = settings.parse(settings.override({}, changes or ()), where="bench pipeline")
-    document = bench_pipeline.run(config.bench, config.data.threads, say)
-    _answer(document, bench_pipeline.text(document), as_json)
+    document = command.run(config.bench, config.data.threads, say)
+    _answer(document, command.text(document), as_json)
 
 
 @bench_app.command(name="search")

@@ -26,8 +26,8 @@ def train(
         print_json(result)
     else:
         # only the first of several hosts keeps a run
-        own = f"run {result['run_id']}" if result["run_id"] else "this host"
-        print(f"{own} {result['status']}")
+        name = f"run {result['run_id']}" if result["run_id"] else "this host"
+        print(f"{name} {result['status']}")
     fail_unless(result["status"] == "finished")
 
 

@@ -71,11 +71,11 @@ def figures(answers: Answers, class_names: Sequence[str]) -> dict[str, Any]:
             hits = int((answers.rank < k).sum())
             interval = significance.accuracy_interval(hits, images)
             row[key], row[f"{key}_interval"] = hits / images, [interval.low, interval.high]
-    found = calibration.measure(answers.probabilities, answers.right)
+    calibrated = calibration.measure(answers.probabilities, answers.right)
     counts = confusion.matrix(answers.labels, answers.predicted, len(class_names))
     return row | {
-        "ece": found.ece,
-        "mean_confidence": found.confidence,
+        "ece": calibrated.ece,
+        "mean_confidence": calibrated.confidence,
         "worst_pairs": confusion.worst_pairs(counts, class_names),
     }
 
@@ -94,11 +94,11 @@ def together(members: Sequence[Answers]) -> tuple[Answers | None, str | None]:
 
 def pairs(members: Sequence[Answers]) -> list[dict[str, Any]]:
     """McNemar's test of the top-1 hits of every two, p-values also adjusted after Holm."""
-    found: list[dict[str, Any]] = []
+    compared: list[dict[str, Any]] = []
     for first, second in itertools.combinations(members, 2):
         test = significance.mcnemar(first.right, second.right)
         interval = significance.difference_interval(first.right, second.right)
-        found.append(
+        compared.append(
             {
                 "first": first.name,
                 "second": second.name,
@@ -110,5 +110,5 @@ def pairs(members: Sequence[Answers]) -> list[dict[str, Any]]:
                 "method": test.method,
             }
         )
-    adjusted = significance.holm([pair["p_value"] for pair in found]) if found else ()
-    return [pair | {"p_holm": float(p)} for pair, p in zip(found, adjusted, strict=True)]
+    adjusted = significance.holm([pair["p_value"] for pair in compared]) if compared else ()
+    return [pair | {"p_holm": float(p)} for pair, p in zip(compared, adjusted, strict=True)]

@@ -55,25 +55,25 @@ def measure(probabilities: np.ndarray, correct: np.ndarray, bins: int = BINS) ->
     if not len(correct):
         raise ValueError("calibration needs at least one image. Received: none")
     confidence = probabilities.max(axis=1).astype(np.float64)
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    found, total = [], len(correct)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    measured, total = [], len(correct)
     ece = largest = 0.0
     for number in range(bins):
-        inside = place == number
+        inside = bin_of == number
         images = int(inside.sum())
         said = right = None
         if images:
             said, right = float(confidence[inside].mean()), float(correct[inside].mean())
             ece += images / total * abs(said - right)
             largest = max(largest, abs(said - right))
-        found.append(Bin(number / bins, (number + 1) / bins, images, said, right))
-    return Calibration(ece, largest, float(confidence.mean()), float(correct.mean()), found)
+        measured.append(Bin(number / bins, (number + 1) / bins, images, said, right))
+    return Calibration(ece, largest, float(confidence.mean()), float(correct.mean()), measured)
 
 
 DPI = 160
 
 
-def draw(found: Calibration, title: str, path: Path) -> None:
+def draw(calibration: Calibration, title: str, path: Path) -> None:
     """Save a PNG: accuracy by confidence over the diagonal of the perfectly calibrated."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -81,8 +81,8 @@ def draw(found: Calibration, title: str, path: Path) -> None:
     figure = Figure(figsize=(4.6, 5.6), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    width = 1 / len(found.bins)
-    filled = [each for each in found.bins if each.images]
+    width = 1 / len(calibration.bins)
+    filled = [each for each in calibration.bins if each.images]
     middles = [(each.low + each.high) / 2 for each in filled]
     right = [each.accuracy or 0.0 for each in filled]
     said = [each.confidence or 0.0 for each in filled]
@@ -97,8 +97,8 @@ def draw(found: Calibration, title: str, path: Path) -> None:
     above.text(
         0.03,
         0.97,
-        f"ECE {found.ece:.3f} ({len(found.bins)} bins of equal width)\n"
-        f"mean confidence {found.confidence:.3f}, accuracy {found.accuracy:.3f}\n"
+        f"ECE {calibration.ece:.3f} ({len(calibration.bins)} bins of equal width)\n"
+        f"mean confidence {calibration.confidence:.3f}, accuracy {calibration.accuracy:.3f}\n"
         "orange: the bin's gap to its mean confidence",
         transform=above.transAxes,
         va="top",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.presentation.figure_style import INK, LINE
+from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
 
 OUTSIDE = "another class"
@@ -158,4 +159,4 @@ def _worst(counts: np.ndarray, names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 18 else name[:17] + "…"
+    return shortened(name, 18, "…")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.config import settings
 from experiments.config.schema import Config
@@ -15,10 +15,12 @@ from experiments.evaluation.image_set import Subject, base, check_named, choose,
 from experiments.evaluation.published_check import beside
 from experiments.inference.class_match import known_names, match
 from experiments.inference.loading import Network, check_kinds, crop_fraction, load
-from experiments.jobs.job import seed_for
 from experiments.presentation.console import progress
 from experiments.presentation.formatting import si
 from experiments.runtime import measure
+
+if TYPE_CHECKING:
+    from experiments.inference.protocols import Predictor
 
 Say = Callable[[str], None]
 
@@ -43,14 +45,14 @@ def evaluate(
     Raises:
         BadInput: networks, images or classes that do not go together.
     """
-    asked = settings.parse(settings.override({}, changes))
-    _check_reuse(asked)
-    check_kinds(words, asked)
+    given = settings.parse(settings.override({}, changes))
+    _check_reuse(given)
+    check_kinds(words, given)
     check_named(words, changes)
-    networks = load(words, asked, with_models=not asked.evaluate.reuse)
+    networks = load(words, given, with_models=not given.evaluate.reuse)
     config = base(networks, changes)
     notes: list[str] = []
-    if asked.evaluate.reuse:
+    if given.evaluate.reuse:
         runs = [network.run for network in networks if network.run]
         subject, chances = kept(runs, config.evaluate.part)
         answers = [
@@ -60,7 +62,7 @@ def evaluate(
         costs = [_kept_cost(network) for network in networks]
     else:
         subject = choose(networks, config, changes)
-        crops = [crop_fraction(network, asked, subject.source) for network in networks]
+        crops = [crop_fraction(network, given, subject.source) for network in networks]
         answers, costs, notes = score(networks, crops, subject, config, quiet=quiet, say=say)
     protocol = {"protocol": config.evaluate.protocol}
     rows = []
@@ -70,15 +72,14 @@ def evaluate(
             row["run_id"] = network.run.id
         row |= figures(each, subject.class_names) | protocol | cost
         if network.architecture and network.origin:
+            crop = crop_fraction(network, given, subject.source)
             row["published"] = beside(
                 network.architecture,
                 network.origin,
                 subject,
                 row,
                 sides=config.evaluate.sides,
-                resized_to=round(
-                    network.model.input_shape[1] / crop_fraction(network, asked, subject.source)
-                ),
+                resized_to=round(network.model.input_shape[1] / crop),
             )
         rows.append(row)
     mean, why = together(answers)
@@ -120,9 +121,9 @@ def score(
 
     Everything that can be refused is refused before the first image.
     """
-    from experiments.inference import protocols
+    from experiments.inference.protocols import Predictor
 
-    evaluate = config.evaluate
+    evaluate, images = config.evaluate, len(subject.indices)
     matches = [
         match(
             network.name,
@@ -134,43 +135,31 @@ def score(
         )
         for network in networks
     ]
-    settled = [
-        protocols.settle(evaluate, network.model, fraction)
-        for network, fraction in zip(networks, crops, strict=True)
+    predictors = [
+        Predictor(network, config, fraction, matched.columns)
+        for network, fraction, matched in zip(networks, crops, matches, strict=True)
     ]
-    notes = [found.note for found in matches if found.note]
-    notes += [run.dense.how for run in settled if run.dense]
+    notes = [matched.note for matched in matches if matched.note]
+    notes += [predictor.dense.how for predictor in predictors if predictor.dense]
     answers, costs = [], []
-    for network, found, run, fraction in zip(networks, matches, settled, crops, strict=True):
-        cost = _cost(network, run.passes, config)
-        say(announcement(network.name, run, cost, len(subject.indices)))
-        with progress(f"scoring {network.name}", len(subject.indices), quiet) as advance:
-            scores = protocols.scores(
-                network.model,
-                run,
-                subject.source,
-                subject.indices,
-                crop_fraction=fraction,
-                batch_size=config.data.eval_batch_size,
-                gives_probabilities=network.gives_probabilities,
-                columns=found.columns,
-                seed=seed_for(config.seed, "dropout_samples"),
-                threads=config.data.threads,
-                advance=advance,
-            )
-        answers.append(Answers.of(network.name, scores, subject.labels, found.names))
+    for network, matched, predictor in zip(networks, matches, predictors, strict=True):
+        cost = _cost(network, predictor.passes, config)
+        say(announcement(network.name, predictor, cost, images))
+        with progress(f"scoring {network.name}", images, quiet) as advance:
+            scores = predictor.scores(subject.source, subject.indices, advance)
+        answers.append(Answers.of(network.name, scores, subject.labels, matched.names))
         costs.append(cost)
     return answers, costs, notes
 
 
-def announcement(name: str, run: Any, cost: dict[str, Any], images: int) -> str:
+def announcement(name: str, predictor: Predictor, cost: dict[str, Any], images: int) -> str:
     """What is about to be done and what it costs, in one line."""
-    count = run.protocol.crops
-    text = f"{name}: {run.name}, {count} view{'s' if count > 1 else ''}"
-    if run.samples > 1:
-        text += f" x {run.samples} dropout samples"
-    text += f" an image, {run.passes:.4g} x the cost of one"
-    if run.dense:
+    count = predictor.protocol.crops
+    text = f"{name}: {predictor.name}, {count} view{'s' if count > 1 else ''}"
+    if predictor.samples > 1:
+        text += f" x {predictor.samples} dropout samples"
+    text += f" an image, {predictor.passes:.4g} x the cost of one"
+    if predictor.dense:
         text += " (of a square image)"
     if cost["macs_per_image"] is not None:
         text += f": {si(cost['macs_per_image'])}MACs"

@@ -115,8 +115,10 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
         raise BadInput(
             f"evaluate.reuse: runs keep predictions of validation and test. Received: {part}"
         )
-    index, labels, found = predictions.paired([run.predictions for run in runs], PARTS[part])
-    names, notes = _names_of(runs[0], found[0].shape[1])
+    index, labels, probabilities = predictions.paired(
+        [run.predictions for run in runs], PARTS[part]
+    )
+    names, notes = _names_of(runs[0], probabilities[0].shape[1])
     subject = Subject(
         spec=runs[0].config.data.source,
         fingerprint=runs[0].fingerprint,
@@ -126,7 +128,7 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
         class_names=names,
         notes=("scored by the predictions that the runs kept", *notes),
     )
-    return subject, found
+    return subject, probabilities
 
 
 def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
@@ -139,9 +141,9 @@ def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
         return np.arange(len(source))
     split = prepare(run.config, source).split
     again = getattr(split, part)
-    own = _indices(run, part)
-    if own is not None:
-        return own
+    indices = _indices(run, part)
+    if indices is not None:
+        return indices
     if part == "train" and not _as_split(run, split):
         raise BadInput(
             f"run {run.id} ({run.name}) was trained on a fold, which its config does not tell; "
@@ -192,10 +194,10 @@ def _check_size(networks: Sequence[Network], config: Config, changes: Sequence[s
     wanted = config.data.image_size
     size = (wanted, wanted) if isinstance(wanted, int) else wanted
     for network in networks:
-        own = network.model.input_shape[1:3]
-        if size is not None and tuple(own) != size:
+        height, width = network.model.input_shape[1:3]
+        if size is not None and (height, width) != size:
             raise BadInput(
-                f"data.image_size: {network.name} takes {own[0]}x{own[1]} pixels; leave it out, or "
+                f"data.image_size: {network.name} takes {height}x{width} pixels; leave it out, or "
                 "score larger images with evaluate.protocol=dense"
             )
 
@@ -243,10 +245,10 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
 def _as_split(run: TrackedRun, split: Any) -> bool:
     """Do a run's predictions name the held-out parts that its config gives?"""
     for part in PARTS:
-        own, again = _indices(run, part), getattr(split, part)
-        if (own is None) != (again is None):
+        logged, again = _indices(run, part), getattr(split, part)
+        if (logged is None) != (again is None):
             return False
-        if own is not None and not np.array_equal(own, again):
+        if logged is not None and not np.array_equal(logged, again):
             return False
     return True
 
@@ -255,8 +257,8 @@ def _indices(run: TrackedRun, part: str) -> np.ndarray | None:
     """Those of a held-out part as the run's predictions name them, ascending."""
     if predictions.FILE not in run.files or part not in PARTS:
         return None
-    found = run.predictions.parts.get(PARTS[part])
-    return None if found is None else found.index
+    rows = run.predictions.parts.get(PARTS[part])
+    return None if rows is None else rows.index
 
 
 def _names_of(run: TrackedRun, classes: int) -> tuple[list[str], list[str]]:

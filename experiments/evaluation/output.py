@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +11,10 @@ from typing import Any
 
 from experiments.errors import BadInput
 from experiments.evaluation import calibration, confusion
-from experiments.evaluation import calibration as calibration_plot
-from experiments.evaluation import confusion as confusion_plot
 from experiments.evaluation.answers import Answers
 from experiments.evaluation.image_set import PARTS, Subject
 from experiments.jobs.predictions import Evaluation, write_predictions
-from experiments.presentation.formatting import si
+from experiments.presentation.formatting import si, slug
 
 COLUMNS = (
     "name", "images", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high", "ece",
@@ -42,7 +39,8 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
         files = []
         for each in answers:
-            folder = out / _slug(each.name) if len(answers) > 1 else out
+            name = slug(each.name).strip("_.") or "network"
+            folder = out / name if len(answers) > 1 else out
             folder.mkdir(exist_ok=True)
             files += _one(folder, each, subject, f"{each.name} on {title}")
         files += [out / "evaluation.csv", out / "evaluation.json"]
@@ -62,12 +60,12 @@ def _one(folder: Path, answers: Answers, subject: Subject, title: str) -> list[P
     names = subject.class_names
     counts = confusion.matrix(answers.labels, answers.predicted, len(names))
     classes = confusion.per_class(counts, names)
-    found = calibration.measure(answers.probabilities, answers.right)
+    calibrated = calibration.measure(answers.probabilities, answers.right)
     confusion.write_matrix(folder / "confusion.csv", counts, names)
-    confusion_plot.draw(counts, names, title, folder / "confusion.png")
+    confusion.draw(counts, names, title, folder / "confusion.png")
     confusion.write_rows(folder / "per_class.csv", classes)
-    confusion.write_rows(folder / "calibration.csv", [asdict(each) for each in found.bins])
-    calibration_plot.draw(found, title, folder / "calibration.png")
+    confusion.write_rows(folder / "calibration.csv", [asdict(each) for each in calibrated.bins])
+    calibration.draw(calibrated, title, folder / "calibration.png")
     columns = {
         "label": answers.labels,
         "predicted": answers.predicted,
@@ -94,11 +92,6 @@ def _table(path: Path, document: dict[str, Any]) -> None:
                 for at, end in enumerate(("low", "high"))
             }
             writer.writerow(row | ends)
-
-
-def _slug(name: str) -> str:
-    """A name as that of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_.") or "network"
 
 
 WORST = 3  # pairs that are named

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.class_match import class_names
 from experiments.inference.loading import Network, crop_fraction, load
-from experiments.jobs.job import seed_for
 from experiments.metrics import softmax
 from experiments.presentation.console import progress
+from experiments.presentation.formatting import slug
 
 TOP = 5
 
@@ -45,8 +44,8 @@ def predict(
     Raises:
         BadInput: no such network or picture, or a picture that cannot be read.
     """
-    asked = settings.parse(settings.override({}, changes))
-    [network] = load([word], asked)
+    given = settings.parse(settings.override({}, changes))
+    [network] = load([word], given)
     run = network.run
     raw = run.config.model_dump(mode="json") if run else {}
     config = settings.parse(settings.override(raw, changes))
@@ -59,7 +58,7 @@ def predict(
     if pictures.problems:
         say(f"{len(pictures.problems)} of {len(pictures.files)} pictures skipped")
     names = class_names(network, config, say)
-    crop = crop_fraction(network, asked, pictures.source)
+    crop = crop_fraction(network, given, pictures.source)
     probabilities = _probabilities(network, pictures, config, crop, quiet)
     rows: list[dict[str, Any]] = []
     answers = iter(probabilities)
@@ -79,39 +78,28 @@ def predict(
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The answer for people."""
-    found = []
+    printed = []
     for row in rows:
         if "skipped" in row:
-            found.append(f"{row['file']}: skipped, {row['skipped']}")
+            printed.append(f"{row['file']}: skipped, {row['skipped']}")
             continue
         words = [f"{each['label']} {each['probability']:.1%}" for each in row["predictions"]]
-        found.append(f"{row['file']}: {', '.join(words)}")
+        printed.append(f"{row['file']}: {', '.join(words)}")
         if "explanation" in row:
-            found.append(f"  {row['explanation']}")
-    return found
+            printed.append(f"  {row['explanation']}")
+    return printed
 
 
 def _probabilities(
     network: Network, pictures: Pictures, config: Config, crop: float, quiet: bool
 ) -> np.ndarray:
-    from experiments.inference import protocols
+    from experiments.inference.protocols import Predictor
 
-    settled = protocols.settle(config.evaluate, network.model, crop)
+    batch_size = min(config.data.eval_batch_size, 64)
+    predictor = Predictor(network, config, crop, batch_size=batch_size)
     indices = np.arange(len(pictures.source))
     with progress("predicting", len(indices), quiet) as advance:
-        scores = protocols.scores(
-            network.model,
-            settled,
-            pictures.source,
-            indices,
-            crop_fraction=crop,
-            batch_size=min(config.data.eval_batch_size, 64),
-            gives_probabilities=network.gives_probabilities,
-            seed=seed_for(config.seed, "dropout_samples"),
-            threads=config.data.threads,
-            advance=advance,
-        )
-    return softmax(scores)
+        return softmax(predictor.scores(pictures.source, indices, advance))
 
 
 def _explain(
@@ -138,7 +126,8 @@ def _explain(
         folder.mkdir(parents=True, exist_ok=True)
         for at, ((image, _), row) in enumerate(zip(views, rows, strict=True)):
             best = row["predictions"][0]
-            path = folder / f"{at + 1:04d}_{_slug(row['file'])}.png"
+            name = slug(Path(row["file"]).stem)[:60] or "picture"
+            path = folder / f"{at + 1:04d}_{name}.png"
             pixels = np.asarray(image)[0]
             heat = explained.heat(pixels, int(answers[at]))
             title = f"{best['label']}  {best['probability']:.1%}"
@@ -146,10 +135,6 @@ def _explain(
             row["explanation"] = str(path)
     except OSError as error:
         raise BadInput(f"--explain: {folder} cannot be written ({error.strerror})") from None
-
-
-def _slug(file: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", Path(file).stem)[:60] or "picture"
 
 
 @dataclass(frozen=True)
@@ -180,17 +165,17 @@ def open_pictures(
         files = _listed(names)
     except SourceError as error:
         raise BadInput(str(error)) from None
-    found = [
+    examined = [
         examine(path, -1, int(size), max_pixels)
         for path, size in zip(files.paths, files.sizes, strict=True)
     ]
-    problems = {at: each.reason for at, each in enumerate(found) if each.reason} | files.problems
-    if problems and (on_corrupt == "error" or len(problems) == len(found)):
+    problems = {at: each.reason for at, each in enumerate(examined) if each.reason} | files.problems
+    if problems and (on_corrupt == "error" or len(problems) == len(examined)):
         at = min(problems)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         fix = "" if on_corrupt == "skip" else "; set data.on_corrupt=skip to leave it out"
         raise BadInput(f"{printable(files.paths[at])} {problems[at]}{more}{fix}")
-    good = [at for at in range(len(found)) if at not in problems]
+    good = [at for at in range(len(examined)) if at not in problems]
     chosen = Files(
         [files.names[at] for at in good],
         [files.paths[at] for at in good],
@@ -201,7 +186,7 @@ def open_pictures(
     source = FileSource(
         "pictures",
         chosen,
-        np.array([found[at].orientation for at in good], np.int64),
+        np.array([examined[at].orientation for at in good], np.int64),
         np.zeros(len(good), np.int64),
         ["unknown"],
         (None, None, channels),

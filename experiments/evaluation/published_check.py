@@ -46,14 +46,14 @@ def beside(
     """
     listed = [figure for figure in figures(models.card(architecture)) if figure.networks == 1]
     theirs = ALSO.get(origin, (origin,))
-    own = [figure for figure in listed if figure.source.partition(",")[0] in theirs]
+    reported = [figure for figure in listed if figure.source.partition(",")[0] in theirs]
     of_paper = [f for f in listed if f.own and f.views in VIEWS[row["protocol"]]]
-    found = []
-    for figure in own or of_paper:
+    rows = []
+    for figure in reported or of_paper:
         why = _why_not(figure, subject, row["protocol"], sides, resized_to)
-        if why is None and not own:
+        if why is None and not reported:
             why = "of the authors' own network, not of these weights"
-        found.append(
+        rows.append(
             {
                 "source": figure.source,
                 "protocol": figure.protocol,
@@ -65,7 +65,7 @@ def beside(
                 "top5_within": _within(figure.top5_error, row["top5_interval"], why),
             }
         )
-    return found
+    return rows
 
 
 def _why_not(

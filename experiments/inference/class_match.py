@@ -76,13 +76,13 @@ def match(
         return Match(
             None, wanted, f"{who}: its class names {why}; classes are matched by number to {spec}"
         )
-    place = {name: number for number, name in enumerate(names)}
-    if strange := [name for name in wanted if name not in place]:
+    column_of = {name: number for number, name in enumerate(names)}
+    if strange := [name for name in wanted if name not in column_of]:
         raise BadInput(
             f"evaluate.classes: {who} does not know {len(strange)} of the {len(wanted)} classes of "
             f"{spec}, such as {strange[0]}; leave these out of the set"
         )
-    own = [place[name] for name in wanted]
+    columns = [column_of[name] for name in wanted]
     others = sorted(set(names) - set(wanted))
     if others and mode == "equal":
         raise BadInput(
@@ -92,12 +92,12 @@ def match(
         )
     if others and mode == "map":
         note = f"{who}: answers among all its {count} classes, {len(others)} of them always wrong"
-        return Match(np.array(own + [place[x] for x in others]), wanted + others, note)
+        return Match(np.array(columns + [column_of[x] for x in others]), wanted + others, note)
     if others:
         note = f"{who}: probabilities over the set's {len(wanted)} classes alone, of {count}"
-        return Match(np.array(own), wanted, note)
-    in_order = own == list(range(count))
-    return Match(None if in_order else np.array(own), wanted)
+        return Match(np.array(columns), wanted, note)
+    in_order = columns == list(range(count))
+    return Match(None if in_order else np.array(columns), wanted)
 
 
 def known_names(

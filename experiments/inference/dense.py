@@ -40,15 +40,15 @@ class Dense:
 
     def __init__(self, network: keras.Model) -> None:
         self.network = network
-        found = _steps(network)
-        necks = [node for node in found if _rank(node) == 4 and len(node.outputs[0].shape) == 2]
+        nodes = _steps(network)
+        necks = [node for node in nodes if _rank(node) == 4 and len(node.outputs[0].shape) == 2]
         if len(necks) != 1:
             raise BadInput(
                 f"evaluate.protocol: dense needs one layer that ends the maps of {network.name}; "
                 f"it has {len(necks)}; use multi_scale"
             )
         self.neck = necks[0].operation
-        before = found[: found.index(necks[0])]
+        before = nodes[: nodes.index(necks[0])]
         if not isinstance(self.neck, (keras.layers.Flatten, *GLOBAL)):
             raise BadInput(
                 f"evaluate.protocol: dense cannot take layer {self.neck.name} of {network.name}, a "
@@ -122,9 +122,13 @@ def grouped(layer: Any, x: Any) -> Any:
     made = ops.concatenate(
         [
             ops.conv(
-                part, own, layer.strides, padding=layer.padding, dilation_rate=layer.dilation_rate
+                part,
+                weights,
+                layer.strides,
+                padding=layer.padding,
+                dilation_rate=layer.dilation_rate,
             )
-            for part, own in maps
+            for part, weights in maps
         ],
         axis=-1,
     )

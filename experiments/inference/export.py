@@ -151,8 +151,8 @@ def furthest(
     run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, wanted: np.ndarray
 ) -> float:
     """max |run(images) - wanted| / max |wanted|, on the batch and on its first image alone."""
-    found = [np.abs(run(part) - wanted[: len(part)]).max() for part in (images, images[:1])]
-    return float(np.max(found) / np.abs(wanted).max())
+    differences = [np.abs(run(part) - wanted[: len(part)]).max() for part in (images, images[:1])]
+    return float(np.max(differences) / np.abs(wanted).max())
 
 
 def _run_savedmodel(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.errors import BadInput
 from experiments.inference import layerwise
+from experiments.presentation.formatting import shortened
 
 PASSED_OVER = ("Pooling", "Subsampling", "Dropout", "ZeroPadding", "Normalise")
 """Kinds of layers whose maps only repeat or shrink those before them."""
@@ -115,6 +116,6 @@ def draw(image: np.ndarray, heat: np.ndarray, name: str, title: str, path: Path)
     if not heat.any():
         title += "\n(no position speaks for it)"
     for axes, text in ((left, name), (right, title)):
-        axes.set_title(text if len(text) <= 44 else f"{text[:43]}…", fontsize=8)
+        axes.set_title(shortened(text, 44, "…"), fontsize=8)
         axes.set_axis_off()
     figure.savefig(path, format="png")

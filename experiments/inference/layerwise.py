@@ -40,10 +40,10 @@ def forward(model: keras.Model, inputs: Sequence[Any], apply: Apply = call) -> l
 
 def steps(model: keras.Model) -> list[Any]:
     """The applications of layers (Keras's nodes) in order of computation, nested ones expanded."""
-    found: list[Any] = []
+    nodes: list[Any] = []
     for node in nodes_in_order(model):
         if isinstance(node.operation, keras.Model):
-            found += steps(node.operation)
+            nodes += steps(node.operation)
         elif not node.is_input:
-            found.append(node)
-    return found
+            nodes.append(node)
+    return nodes

@@ -21,14 +21,14 @@ from experiments.tracking.tracked_run import NETWORK, TrackedRun, find_run
 from models.errors import nearest
 
 
-def crop_fraction(network: Network, asked: Config, source: Any) -> float:
+def crop_fraction(network: Network, given: Config, source: Any) -> float:
     """The centre crop's: as asked for, else the run's own, else as training would choose it.
 
     Published weights are for 224 of 256 pixels, whatever the images.
     """
     whole = source.image_shape[0] is not None and network.origin is None
     fallback = 1.0 if whole else PHOTOGRAPH_CROP
-    return asked.data.crop_fraction or network.crop_fraction or fallback
+    return given.data.crop_fraction or network.crop_fraction or fallback
 
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -84,13 +84,13 @@ def load(words: Sequence[str], config: Config, *, with_models: bool = True) -> l
         other = next(word for word in words if word not in runs)
         raise BadInput(f"evaluate.reuse: only runs keep predictions. Received: {other}")
     load_tensorflow()
-    found = []
+    networks = []
     for word in words:
         with _stdout_to_stderr():  # Keras announces its downloads there
-            found.append(_network(word, runs.get(word), config, with_models))
-    names = [network.name for network in found]
+            networks.append(_network(word, runs.get(word), config, with_models))
+    names = [network.name for network in networks]
     twice = {name for name in names if names.count(name) > 1}
-    return [_renamed(network, word, twice) for network, word in zip(found, words, strict=True)]
+    return [_renamed(network, word, twice) for network, word in zip(networks, words, strict=True)]
 
 
 def check_kinds(words: Sequence[str], config: Config) -> None:
@@ -202,8 +202,8 @@ def _kind(word: str) -> str:
 def _renamed(network: Network, word: str, twice: set[str]) -> Network:
     if network.name not in twice:
         return network
-    own = f"{network.name} ({word[:8]})" if network.run is not None else word
-    return replace(network, name=own)
+    name = f"{network.name} ({word[:8]})" if network.run is not None else word
+    return replace(network, name=name)
 
 
 @contextlib.contextmanager

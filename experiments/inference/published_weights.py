@@ -31,14 +31,14 @@ def build(name: str, weights: str, config: Config) -> tuple[keras.Model, str]:
     """
     card = models.card(name)
     chosen = config.model.model_copy(update={"name": name, "weights": weights})
-    own = config.model_copy(
+    config = config.model_copy(
         update={
             "model": chosen,
             "data": config.data.model_copy(update={"normalise": "published", "channels": 3}),
         }
     )
-    pretrained.check(own)
-    _, centre, scale = pretrained.preprocessing(own)
+    pretrained.check(config)
+    _, centre, scale = pretrained.preprocessing(config)
     wanted = config.data.image_size
     size = (wanted, wanted) if isinstance(wanted, int) else wanted or card.input_shape[:2]
     classes = card.classes

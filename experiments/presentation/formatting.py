@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,15 +48,21 @@ def _exponent(value: float) -> int:
 def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
     """The name of a run: what its sweep varies, and the seed."""
     varied = [
-        f"{key.rpartition('.')[2]}={_cut(in_words(value))}"
+        f"{key.rpartition('.')[2]}={shortened(in_words(value), 40)}"
         for key, value in axes.items()
         if key not in ("model.name", "seed")
     ]
     return " ".join([model, *varied, f"seed {seed}"])
 
 
-def _cut(text: str, length: int = 40) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+def shortened(text: str, letters: int, ending: str = "...") -> str:
+    """A text of so many letters at most, its ending included."""
+    return text if len(text) <= letters else text[: letters - len(ending)] + ending
+
+
+def slug(text: str, fill: str = "_", keep: str = "._-") -> str:
+    """A text for a file's name: `fill` for all but letters, digits and what to keep."""
+    return re.sub(f"[^A-Za-z0-9{re.escape(keep)}]+", fill, text)
 
 
 def in_words(value: Any) -> str:
@@ -84,3 +92,23 @@ def _is_stages(value: Any) -> bool:
         and bool(value)
         and all(isinstance(x, dict) and {"model", "epochs"} <= set(x) for x in value)
     )
+
+
+def round_values(low: float, high: float, log: bool = False, about: int = 5) -> list[float]:
+    """About so many round numbers within a range, whichever end comes first."""
+    low, high = min(low, high), max(low, high)
+    if high == low:
+        return [low]
+    if log:
+        reach = math.log10(high / low)
+        steps = (1, 2, 5) if reach < 1.6 else (1, 3) if reach < 2.5 else (1,)
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        values = [float(f"{step}e{power}") for power in powers for step in steps]
+        skip = math.ceil(reach / 6)  # every power of a range of up to six
+        values = [value for value in values if low * 0.999 <= value <= high * 1.001]
+        return values[::skip] if steps == (1,) else values
+    rough = (high - low) / about
+    ten = 10 ** math.floor(math.log10(rough))
+    step = next(s * ten for s in (1, 2, 2.5, 5, 10) if s * ten >= 0.8 * rough)
+    count = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    return [round(i * step, 12) for i in count]

@@ -102,8 +102,8 @@ def inline_svg(drawn: Drawn) -> str:
     # the picture's size comes from the page
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
 
-    def group(found: re.Match[str]) -> str:
-        name = found.group(1)
+    def group(match: re.Match[str]) -> str:
+        name = match.group(1)
         if name in drawn.hovers:
             title = f"<title>{escape(drawn.hovers[name])}</title>"
             return f'<g id="{name}" class="hover" tabindex="0">{title}'

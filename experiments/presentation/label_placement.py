@@ -157,9 +157,9 @@ def _choose(
                 fallback = (clash, box)
             continue
         cost = distance + CROSSING * gap * sum(_crosses(line, box) for line in lines)
-        own = box.distance(bubbles[i])
+        to_rim = box.distance(bubbles[i])
         others = [bubble for j, bubble in enumerate(bubbles) if j != i]
-        cost += DOUBTFUL * gap * any(box.distance(bubble) < own for bubble in others)
+        cost += DOUBTFUL * gap * any(box.distance(bubble) < to_rim for bubble in others)
         segment = leader(bubbles[i], box, gap)
         if segment is not None:
             cost += CROSSING * gap * sum(_crosses(segment, other) for other in taken)

@@ -1,4 +1,4 @@
-"""What computes here, and the memory that a run takes."""
+"""What computes here, and the memory that a process takes of it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,77 @@ from pathlib import Path
 
 import psutil
 
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+CGROUP = Path("/sys/fs/cgroup")
+
 
 class PeakMemory:
     """Peak resident memory of this process since `start`, in bytes; device memory on a GPU."""
 
     def start(self) -> PeakMemory:
         """Forget the old peak, so that each run reports its own; macOS cannot."""
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-        if _has_gpu():
-            import tensorflow as tf
-
-            tf.config.experimental.reset_memory_stats("GPU:0")
+        forget_host_peak()
+        forget_gpu_peak()
         return self
 
     def bytes(self) -> float:
-        gpu = _gpu_peak()
-        if gpu is not None:
-            return gpu
-        status = Path("/proc/self/status")
-        if status.exists():
-            for line in status.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return float(line.split()[1]) * 1024
-        unit = 1 if sys.platform == "darwin" else 1024
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+        peak = gpu_peak()
+        if peak is None:
+            unit = 1 if sys.platform == "darwin" else 1024
+            peak = host_peak() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return float(peak)
+
+
+def forget_host_peak() -> None:
+    """Start a new peak of resident memory; macOS cannot."""
+    with contextlib.suppress(OSError):
+        CLEAR.write_text("5")
+
+
+def host_peak() -> float | None:
+    """Peak resident memory in bytes, libraries included; None where the system does not tell."""
+    if STATUS.exists():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) * 1024
+    return None
+
+
+def host_available() -> float:
+    """Bytes that this process may still take: of the machine, and of its container's limit."""
+    free = float(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (
+            int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current")
+        )
+        statistics = dict(x.split() for x in (CGROUP / "memory.stat").read_text().splitlines())
+        cached = int(statistics.get("inactive_file", 0))  # given back when it is needed
+        free = min(free, float(limit - used + cached))
+    return free
+
+
+def forget_gpu_peak() -> None:
+    """Start a new peak of TensorFlow's GPU, if there is one."""
+    if has_gpu():
+        import tensorflow as tf
+
+        tf.config.experimental.reset_memory_stats("GPU:0")
+
+
+def gpu_peak() -> float | None:
+    """Peak memory on TensorFlow's GPU in bytes; None without one."""
+    if not has_gpu():
+        return None
+    import tensorflow as tf
+
+    return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+def has_gpu() -> bool:
+    """Does TensorFlow compute on a GPU here?"""
+    tf = sys.modules.get("tensorflow")  # not loaded means that nothing has run on a device
+    return bool(tf and tf.config.list_logical_devices("GPU"))
 
 
 @functools.cache
@@ -64,20 +110,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """How many cores this process may use."""
+    return len(core_numbers())
+
+
+def core_numbers() -> set[int]:
+    """Those cores, as the system numbers them."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return psutil.cpu_count() or 1
-
-
-def _has_gpu() -> bool:
-    tf = sys.modules.get("tensorflow")  # not loaded means that nothing has run on a device
-    return bool(tf and tf.config.list_logical_devices("GPU"))
-
-
-def _gpu_peak() -> float | None:
-    if not _has_gpu():
-        return None
-    import tensorflow as tf
-
-    return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))

@@ -7,6 +7,7 @@ initializer of weight NAME in the attribute NAME_initializer, as Keras's own lay
 """
 
 from models.layers.activations import Dice, MonteCarloDropout, scaled_tanh
+from models.layers.initializers import FanInUniform
 from models.layers.lenet import Codes, PartialConv2D, RadialBasisOutput, Subsampling2D
 from models.layers.normalizations import (
     DecorrelatedBatchNormalization,
@@ -21,6 +22,7 @@ __all__ = [
     "Codes",
     "DecorrelatedBatchNormalization",
     "Dice",
+    "FanInUniform",
     "IdentityMatrices",
     "LocalResponseNormalization",
     "MonteCarloDropout",

@@ -20,7 +20,7 @@ from experiments.comparison.plots.pareto import (
 )
 from experiments.comparison.row_names import labels
 from experiments.presentation.figure_style import OKABE_ITO, cut
-from experiments.presentation.formatting import percent, si, significant
+from experiments.presentation.formatting import percent, round_values, si, significant
 from experiments.presentation.html_page import DETAILS, document, paragraphs
 from experiments.presentation.label_placement import Box, Bubble, Segment, leader, place, staircase
 
@@ -125,8 +125,8 @@ class _Scale:
             values = [step * 10.0**power for power in powers for step in steps(self.across)]
             across = [value for value in values if low <= math.log10(value) <= high]
         else:
-            across = [value for value in _round_values(low, high) if value >= 0]
-        return across, [v for v in _round_values(*self.up) if 0 <= v <= 100]
+            across = [value for value in round_values(low, high, about=6) if value >= 0]
+        return across, [v for v in round_values(*self.up, about=6) if 0 <= v <= 100]
 
 
 def _axes(scale: _Scale, of_part: str) -> list[str]:
@@ -237,12 +237,3 @@ def _labels(
 
 def _in(row: Row, rows: Sequence[Row]) -> bool:
     return any(row is one for one in rows)
-
-
-def _round_values(low: float, high: float) -> list[float]:
-    """About six values in 1, 2, 2.5 or 5 steps of a power of ten."""
-    rough = (high - low) / 6
-    ten = 10 ** math.floor(math.log10(rough))
-    step = next(s * ten for s in (1, 2, 2.5, 5, 10) if s * ten >= 0.8 * rough)
-    first = math.ceil(low / step)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from experiments.presentation.formatting import in_words
+from experiments.presentation.formatting import in_words, round_values, shortened
 from tuning.space import Float, Int, Parameter, Space, identity
 
 FEW = 8  # values up to which an axis names each, in equal steps
@@ -202,7 +202,7 @@ def axis(
 def name(value: Any) -> str:
     """A value on an axis."""
     text = f"{value:.4g}" if isinstance(value, float) else in_words(value)
-    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
+    return shortened(text, LETTERS, "…")
 
 
 def words(trial: Mapping[str, Any], axes: Sequence[Axis]) -> str:
@@ -244,26 +244,6 @@ def binned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float, fl
     cuts = [round(i * len(ordered) / groups) for i in range(groups + 1)]
     parts = [ordered[a:b] for a, b in itertools.pairwise(cuts) if b > a]
     return [(part[0][0], part[-1][0], fmean(score for _, score in part)) for part in parts]
-
-
-def round_values(low: float, high: float, log: bool = False) -> list[float]:
-    """About five round numbers within a range, whichever end comes first."""
-    low, high = min(low, high), max(low, high)
-    if high == low:
-        return [low]
-    if log:
-        reach = math.log10(high / low)
-        steps = (1, 2, 5) if reach < 1.6 else (1, 3) if reach < 2.5 else (1,)
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [float(f"{step}e{power}") for power in powers for step in steps]
-        skip = math.ceil(reach / 6)  # every power of a range of up to six
-        values = [value for value in found if low * 0.999 <= value <= high * 1.001]
-        return values[::skip] if steps == (1,) else values
-    rough = (high - low) / 5
-    ten = 10 ** math.floor(math.log10(rough))
-    step = next(s * ten for s in (1, 2, 2.5, 5, 10) if s * ten >= 0.8 * rough)
-    count = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    return [round(i * step, 12) for i in count]
 
 
 def _row(

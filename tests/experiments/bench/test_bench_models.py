@@ -12,7 +12,6 @@ import pytest
 from command import inside
 
 from experiments.bench import device, matmul_peak, model_rows, model_worker, models, process, table
-from experiments.bench import model_rows as bench_sides
 from experiments.bench.model_worker import Meter, fitting, most_images_per_second, out_of_memory
 from experiments.bench.subjects import Training
 from experiments.config import settings
@@ -32,8 +31,8 @@ def config(*words: str) -> Any:
 
 def own_job(chosen: Any, mode: Any, name: str, shape: Any, number: int = 0) -> dict[str, Any]:
     """The job of one of the sides of a config, the first unless told."""
-    side = bench_sides.chosen(chosen)[number]
-    return models._job(chosen, mode, name, shape, "float32", side)
+    side = model_rows.chosen(chosen)[number]
+    return models.job(chosen, mode, models.Key(name, "float32", side), shape)
 
 
 def in_process(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -182,7 +181,7 @@ def test_a_process_of_its_own_says_what_it_found(
 
 def test_sides_stand_beside_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     jobs = in_process(monkeypatch)
-    monkeypatch.setattr(bench_sides, "find_spec", lambda name: name != "torch")
+    monkeypatch.setattr(model_rows, "find_spec", lambda name: name != "torch")
     chosen = config(
         "bench.backends=[tensorflow, torch]", "bench.peers=[keras, pytorch]", "data.image_size=16",
         "bench.names=[lenet5]", "bench.batch_sizes=[2]", "bench.precisions=[float32]",
@@ -217,10 +216,11 @@ def test_pytorch_trains_the_same_network_beside_ours(monkeypatch: pytest.MonkeyP
     pytest.importorskip("torch", reason="measures PyTorch where it is installed")
     chosen = config("bench.peers=[pytorch, pytorch_bfloat16]", "data.image_size=64")
     for number, precision in ((1, "float32"), (2, "bfloat16")):
-        side = bench_sides.chosen(chosen)[number]
+        side = model_rows.chosen(chosen)[number]
         assert side.measures("bfloat16")
         assert side.measures("float32") == (side.name == "pytorch")
-        job = models._job(chosen, "train", "resnet18", (64, 64, 3), precision, side)
+        key = models.Key("resnet18", precision, side)
+        job = models.job(chosen, "train", key, (64, 64, 3))
         built, _, size = model_rows.listen(job | {"batches": [{"asked": 2, "batch": 2}]})
         assert built["params"] == 11_689_512
         assert built["framework"].startswith("pytorch ")
@@ -293,7 +293,7 @@ def test_a_host_without_room_is_spared_the_attempt(monkeypatch: pytest.MonkeyPat
     heard: list[dict[str, Any]] = []
     peaks = iter([100.0, 100.0 + 8e9])
     monkeypatch.setattr(device, "host_peak", lambda: next(peaks))
-    monkeypatch.setattr(device, "host_available", lambda: 10e9)
+    monkeypatch.setattr(model_worker, "host_available", lambda: 10e9)
     meter = Meter(Stub(), heard.append)  # type: ignore[arg-type]
     found = meter.timed(8, 4, 0.0)
     assert len(found["seconds"]) == 4

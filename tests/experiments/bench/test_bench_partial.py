@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from command import inside
 
-from experiments.bench import course as bench_partial
 from experiments.bench import model_rows, models, pipeline, search, suite, table
-from experiments.bench.course import Course
-from experiments.bench.process import KilledBySystem, Worker
+from experiments.bench.course import Course, missing_lines
+from experiments.bench.process import BenchProcess, KilledBySystem
 from experiments.config import settings
 from experiments.errors import FailedWork, Stopped
 
@@ -202,7 +201,7 @@ def fake_sides(
     """Sides of a search whose trials take 1 s (ours) and 4 s; `stops`: by side and trial."""
 
     class Side:
-        def __init__(self, name: str, trials: int, epochs: int, folder: Path, **own: Any):
+        def __init__(self, name: str, workload: search.Workload, folder: Path):
             self.name, self.number = name, 0
 
         def __enter__(self) -> Side:
@@ -221,7 +220,7 @@ def fake_sides(
             seconds = 1.0 if self.name == "ours" else 4.0
             return {"seconds": seconds, "step_seconds": 0.5, "scores": [0.9] * 3, "rss": 2**30}
 
-    monkeypatch.setattr(search, "Side", Side)
+    monkeypatch.setattr(search, "SearchProcess", Side)
 
 
 def test_a_stopped_bench_of_a_search_shows_the_trials_that_were_measured(
@@ -291,12 +290,15 @@ def test_a_number_of_workers_that_fails_leaves_the_others(monkeypatch: pytest.Mo
 
 
 def test_a_worker_that_dies_says_of_what(tmp_path: Path) -> None:
-    with Worker("json.tool", {}) as worker, pytest.raises(FailedWork, match=r"failed: .*'\{\}'"):
+    with (
+        BenchProcess("json.tool", {}) as worker,
+        pytest.raises(FailedWork, match=r"failed: .*'\{\}'"),
+    ):
         worker.answer()
     (tmp_path / "mortal.py").write_text(
         "import os\nprint(1, flush=True)\ninput()\nos.kill(os.getpid(), 9)\n"
     )
-    with Worker("mortal", {}, tmp_path) as worker:
+    with BenchProcess("mortal", {}, tmp_path) as worker:
         assert worker.answer() == 1
         worker.tell("go")
         with pytest.raises(KilledBySystem, match="out of memory"):
@@ -311,7 +313,7 @@ def test_reasons_stand_once() -> None:
     with course.until_stopped():
         raise Stopped
     missing = course.missing([("a", "a", 1), ("b1", "b", 1), ("b2", "b", 1), ("c", "c", 2)], 2)
-    assert bench_partial.lines(missing) == [
+    assert missing_lines(missing) == [
         "partial, 1 of 2 rounds: stopped: a",
         "partial, 1 of 2 rounds: broken: b1; b2",
     ]

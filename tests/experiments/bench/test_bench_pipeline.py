@@ -13,8 +13,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from experiments.bench import pipeline, pipeline_rows, pipeline_worker
-from experiments.bench import pipeline_rows as bench_limits
-from experiments.bench import pipeline_rows as bench_rows
 from experiments.cli.commands import app
 from experiments.config import settings
 from experiments.errors import BadInput, FailedWork
@@ -54,7 +52,7 @@ def test_ours_reads_every_store(tmp_path: Path) -> None:
     """In this process, as a row's own process does; the stores are made of the photographs."""
     chosen = bench("bench.batch_size=4")
     files = pipeline_rows.drawn(tmp_path / "jpegs", 6)
-    rows = [row for row in bench_rows.ROWS if row.worker == "ours"]
+    rows = [row for row in pipeline_rows.ROWS if row.worker == "ours"]
     assert [(row.store, row.dtype) for row in rows] == [
         (store, dtype) for store in ("jpeg", "prepared", "raw") for dtype in ("float32", "uint8")
     ]
@@ -78,8 +76,8 @@ def test_a_peer_that_does_not_start_is_left_out_by_name(
     (tmp_path / "a").mkdir()
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / "a" / name).write_bytes(b"not a JPEG")
-    peers = [row for row in bench_rows.ROWS if row.name == "PIL as torchvision"]
-    monkeypatch.setattr(bench_rows, "choose", lambda bench: (2 * peers, {}))
+    peers = [row for row in pipeline_rows.ROWS if row.name == "PIL as torchvision"]
+    monkeypatch.setattr(pipeline_rows, "choose", lambda bench: (2 * peers, {}))
     with pytest.raises(FailedWork, match=r"could be measured: .*PIL .*cannot identify image"):
         pipeline.run(bench(f"bench.images={tmp_path}"), report=lambda line: None)
 
@@ -121,7 +119,7 @@ def test_medians_ranges_and_ratios_within_rounds() -> None:
         ("limit B", "resnet", 2): [250.0, 125.0, 200.0],
         ("ours float32", "resnet", 1): [90.0, 91.0, 92.0],
     }
-    alone, first, second, limit = pipeline.summary(rates, bench_rows.ROWS, "jpeg")
+    alone, first, second, limit = pipeline.summary(rates, pipeline_rows.ROWS, "jpeg")
     assert (alone["cores"], alone["ratio"], alone["of_limit_b"]) == (1, 1.0, None)
     assert (first["name"], first["ratio"], first["of_limit_b"]) == ("tf.data usual", 1.0, 0.4)
     assert (second["images_per_second"], second["low"], second["high"]) == (176.0, 100.0, 200.0)
@@ -152,7 +150,7 @@ def test_the_limits_output_is_read_by_recipe(tmp_path: Path) -> None:
         "echo ' + resize/flip/PCA fused f32, RRC 1134.2 img/s  (min 1.0 max 2.0) 3 MP/s'\n"
     )
     program.chmod(0o755)
-    found = bench_limits.rates(program, ["a.jpg"], [0, 1], tmp_path)
+    found = pipeline_rows.rates(program, ["a.jpg"], [0, 1], tmp_path)
     assert found == {
         ("resnet", "limit A"): 2701.6,
         ("resnet", "limit B"): 2409.8,
@@ -161,14 +159,14 @@ def test_the_limits_output_is_read_by_recipe(tmp_path: Path) -> None:
     }
     program.write_text("#!/bin/sh\necho nothing\n")
     with pytest.raises(FailedWork, match="printed no line 'window decode, resnet 256-480'"):
-        bench_limits.rates(program, ["a.jpg"], [0], tmp_path)
+        pipeline_rows.rates(program, ["a.jpg"], [0], tmp_path)
 
 
 def test_peers_that_are_not_installed_are_left_out_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bench_rows, "_installed", lambda module: module == "PIL")
-    rows, left_out = bench_rows.choose(bench())
+    monkeypatch.setattr(pipeline_rows, "_installed", lambda module: module == "PIL")
+    rows, left_out = pipeline_rows.choose(bench())
     assert [row.name for row in rows if row.needs] == ["PIL as torchvision"]
     assert left_out == {
         "OpenCV": "cv2 is not installed",
@@ -183,11 +181,11 @@ def test_limits_that_do_not_compile_are_left_out_by_name(
     source = tmp_path / "limit.c"
     source.write_text("not C")
     left_out: dict[str, str] = {}
-    assert bench_limits.compiled(source, tmp_path, left_out) is None
+    assert pipeline_rows.compiled(source, tmp_path, left_out) is None
     expected = "they do not compile" if shutil.which("gcc") or shutil.which("cc") else "no C"
     assert expected in left_out["limits A and B"]
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert bench_limits.compiled(source, tmp_path, left_out) is None
+    assert pipeline_rows.compiled(source, tmp_path, left_out) is None
     assert left_out["limits A and B"] == "no C compiler"
 
 

@@ -32,5 +32,5 @@ def test_an_unknown_part_is_refused():
 
 @pytest.mark.full
 def test_both_sides_give_the_same_scores():
-    found = search.against_keras_tuner(Course(), "two_epochs", 2, 2)
+    found = search.against_keras_tuner(Course(), "two_epochs", search.Workload(2, 2))
     assert found["scores"] == found["equal_scores"] == 2 * search.FOLDS

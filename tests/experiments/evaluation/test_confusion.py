@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from experiments.evaluation import calibration, confusion
-from experiments.evaluation import calibration as calibration_plot
-from experiments.evaluation import confusion as confusion_plot
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 
@@ -87,12 +85,12 @@ def test_the_figures_are_drawn_for_few_and_for_many_classes(tmp_path):
         answers = np.where(random.uniform(size=500) < 0.7, labels, random.integers(0, classes, 500))
         counts = confusion.matrix(labels, answers, classes)
         path = tmp_path / f"{classes}.png"
-        confusion_plot.draw(counts, [f"class {i}" for i in range(classes)], "title", path)
+        confusion.draw(counts, [f"class {i}" for i in range(classes)], "title", path)
         pixels = imread(path)
         assert pixels.shape[0] > 500
         assert pixels[..., :3].std() > 0.05
     chances = random.dirichlet(np.ones(4), 300)
-    calibration_plot.draw(
+    calibration.draw(
         calibration.measure(chances, random.uniform(size=300) < 0.5), "title", tmp_path / "r.png"
     )
     assert imread(tmp_path / "r.png")[..., :3].std() > 0.05

@@ -15,7 +15,7 @@ from fake_store import FakeStore
 
 import models
 from experiments.errors import BadInput, FailedWork
-from experiments.inference import export as command
+from experiments.inference import export
 from models.layers.normalizations import Normalise
 
 STORE = "sqlite:///mlflow.db"
@@ -103,29 +103,29 @@ def test_a_run_is_fetched_from_its_store(tmp_path: Path, network: Any) -> None:
     store = FakeStore(tmp_path)
     run = store.run("some", "grouped", 1, {})
     with pytest.raises(BadInput, match=f"export: no run {run} with a model.keras in sqlite"):
-        command.export(run, "savedmodel", None, store.uri)
+        export.export(run, "savedmodel", None, store.uri)
     store.client.log_artifact(run, str(network[0]))
     out = tmp_path / "new" / "served"
-    done = command.export(run, "savedmodel", out, store.uri)
+    done = export.export(run, "savedmodel", out, store.uri)
     assert (out / "saved_model.pb").exists()
-    assert f"Wrote {out}" in command.text(done)
+    assert f"Wrote {out}" in export.text(done)
     np.testing.assert_allclose(read_savedmodel(out, network[1]), network[2], rtol=0, atol=1e-4)
-    assert command.export(run, "savedmodel", out, store.uri)["file"] == str(out)  # written anew
+    assert export.export(run, "savedmodel", out, store.uri)["file"] == str(out)  # written anew
 
 
 def test_a_file_that_differs_is_not_written(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def altered(path: Path) -> Any:
-        run = command._run_savedmodel(path)
+        run = export._run_savedmodel(path)
         return lambda images: run(images) * np.float32(1.001)
 
-    monkeypatch.setitem(command.RUNNERS, "savedmodel", altered)
+    monkeypatch.setitem(export.RUNNERS, "savedmodel", altered)
     with pytest.raises(FailedWork, match=r"differs from the original by 0.001 .*above 0.0001"):
-        command.export(str(network[0]), "savedmodel", None, STORE)
+        export.export(str(network[0]), "savedmodel", None, STORE)
     monkeypatch.setitem(
-        command.RUNNERS, "savedmodel", lambda path: lambda images: np.full((len(images), 3), np.nan)
+        export.RUNNERS, "savedmodel", lambda path: lambda images: np.full((len(images), 3), np.nan)
     )
     with pytest.raises(FailedWork, match="differs from the original by nan"):
-        command.export(str(network[0]), "savedmodel", None, STORE)
+        export.export(str(network[0]), "savedmodel", None, STORE)
     assert not Path("grouped_savedmodel").exists()
 
 
@@ -135,13 +135,13 @@ def test_a_converter_that_fails_is_one_line(network: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(keras.Model, "export", fails)
     with pytest.raises(FailedWork, match=r"^export: litert of grouped: no kernel for it$"):
-        command.export(str(network[0]), "litert", None, STORE)
+        export.export(str(network[0]), "litert", None, STORE)
 
 
 def test_a_missing_library_names_the_extra(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"needs tf2onnx, onnx, onnxruntime; .*ilsvrc-suite\[export"):
-        command.export(str(network[0]), "onnx", None, STORE)
+        export.export(str(network[0]), "onnx", None, STORE)
 
 
 def test_what_cannot_be_checked_or_run_is_refused(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_cannot_be_checked_or_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "drops.keras"
     deployed(models.build("mlp", **small, dropout=0.5, monte_carlo=True)).save(path)
     with pytest.raises(BadInput, match="mlp drops at inference"):
-        command.export(str(path), "savedmodel", None, STORE)
+        export.export(str(path), "savedmodel", None, STORE)
 
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -159,8 +159,8 @@ def test_what_cannot_be_checked_or_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mixed.keras"
     mixed.save(path)
     with pytest.raises(BadInput, match="mlp computes in mixed_bfloat16, which litert runtimes"):
-        command.export(str(path), "litert", None, STORE)
-    assert command.export(str(path), "savedmodel", None, STORE)["bound"] == 2e-2
+        export.export(str(path), "litert", None, STORE)
+    assert export.export(str(path), "savedmodel", None, STORE)["bound"] == 2e-2
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 
 import models
-from experiments.config.evaluate import Evaluate
+from experiments.config import settings
 from experiments.errors import BadInput, FailedWork
-from experiments.inference import protocols
+from experiments.inference.loading import Network
+from experiments.inference.protocols import Predictor
 from experiments.metrics import softmax
 from models.layers.normalizations import Normalise
-from pipelines import views as crops
+from pipelines import views
 from pipelines.sources.open import open_source
 
 SIZE = (16, 16)
@@ -50,37 +51,32 @@ def source(tmp_path_factory):
         return open_source(f"folder:{folder}", memory_limit_bytes=0)
 
 
-def scored(model, source, indices, batch_size=12, columns=None, **evaluate):
-    settled = protocols.settle(Evaluate(**evaluate), model, 0.875)
+def predictor(model, batch_size=12, columns=None, softmax=False, **evaluate):
+    config = settings.parse({"data": {"eval_batch_size": batch_size}, "evaluate": evaluate})
+    return Predictor(Network("network", model, softmax), config, 0.875, columns)
+
+
+def scored(model, source, indices, **how):
     done: list[int] = []
-    found = protocols.scores(
-        model,
-        settled,
-        source,
-        np.asarray(indices),
-        crop_fraction=0.875,
-        batch_size=batch_size,
-        columns=columns,
-        advance=done.append,
-    )
+    scores = predictor(model, **how).scores(source, np.asarray(indices), done.append)
     assert done == sorted(set(done))
     assert done[-1] == len(indices)
-    return found
+    return scores
 
 
 def by_hand(model, source, index, protocol, columns=slice(None)):
     groups = protocol.views(source.images(tf.constant(index, tf.int64)))
-    views = np.concatenate([np.asarray(model(group)) for group in groups])
-    return softmax(views[:, columns].astype(np.float64)).astype(np.float64).mean(axis=0)
+    logits = np.concatenate([np.asarray(model(group)) for group in groups])
+    return softmax(logits[:, columns].astype(np.float64)).astype(np.float64).mean(axis=0)
 
 
 @pytest.mark.parametrize(
     ("name", "protocol"),
     [
-        ("ten_crop", crops.ten_crop(SIZE)),
-        ("alexnet", crops.alexnet(SIZE)),
-        ("144_crop", crops.googlenet(SIZE)),
-        ("multi_scale", crops.multi_scale(SIZE)),
+        ("ten_crop", views.ten_crop(SIZE)),
+        ("alexnet", views.alexnet(SIZE)),
+        ("144_crop", views.googlenet(SIZE)),
+        ("multi_scale", views.multi_scale(SIZE)),
     ],
 )
 def test_probabilities_are_averaged_over_the_crops_of_each_image(model, source, name, protocol):
@@ -93,14 +89,14 @@ def test_probabilities_are_averaged_over_the_crops_of_each_image(model, source, 
 
 def test_one_view_gives_the_networks_own_logits(model, source):
     found = scored(model, source, [2, 1], batch_size=1)
-    view = crops.centre(SIZE, 0.875).views(source.images(tf.constant(2, tf.int64)))[0]
+    view = views.centre(SIZE, 0.875).views(source.images(tf.constant(2, tf.int64)))[0]
     np.testing.assert_allclose(found[0], np.asarray(model(view))[0], atol=1e-4)
 
 
 def test_the_softmax_is_over_the_kept_columns_before_crops_are_averaged(model, source):
     columns = np.array([5, 2, 3])
     found = softmax(scored(model, source, [0, 1], columns=columns, protocol="ten_crop"))
-    expected = [by_hand(model, source, i, crops.ten_crop(SIZE), columns) for i in (0, 1)]
+    expected = [by_hand(model, source, i, views.ten_crop(SIZE), columns) for i in (0, 1)]
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
@@ -114,17 +110,17 @@ def test_dense_averages_the_softmax_of_scales_and_mirror_images(source):
     model = network("resnet20_cifar", width=0.25)
     sides = (256, 320)
     found = softmax(scored(model, source, [0, 1], protocol="dense", sides=sides))
-    protocol = crops.dense(SIZE, sides)
-    dense = protocols.settle(Evaluate(protocol="dense", sides=sides), model, 1.0).dense
+    protocol = views.dense(SIZE, sides)
+    dense = predictor(model, protocol="dense", sides=sides).dense
     groups = protocol.views(source.images(tf.constant(1, tf.int64)))
-    views = np.concatenate([dense.logits(np.asarray(group)) for group in groups])
-    assert len(views) == 4
-    np.testing.assert_allclose(found[1], softmax(views).mean(axis=0), atol=2e-6)
+    logits = np.concatenate([dense.logits(np.asarray(group)) for group in groups])
+    assert len(logits) == 4
+    np.testing.assert_allclose(found[1], softmax(logits).mean(axis=0), atol=2e-6)
 
 
 def test_the_cost_is_known_before_anything_runs(model):
     def passes(**evaluate):
-        return protocols.settle(Evaluate(**evaluate), model, 0.875).passes
+        return predictor(model, **evaluate).passes
 
     assert passes() == 1
     assert passes(protocol="ten_crop") == 10
@@ -137,8 +133,7 @@ def test_the_cost_is_known_before_anything_runs(model):
 
 def test_dropout_at_inference_is_averaged_and_costs_its_passes(source):
     model = network(dropout=0.5, monte_carlo=True)
-    settled = protocols.settle(Evaluate(dropout_samples=4), model, 0.875)
-    assert settled.passes == 4
+    assert predictor(model, dropout_samples=4).passes == 4
     first = scored(model, source, [0, 1], dropout_samples=4)
     again = scored(model, source, [0, 1], dropout_samples=4)
     np.testing.assert_array_equal(first, again)  # drawn anew from the same seed
@@ -149,13 +144,9 @@ def test_probabilities_of_a_network_that_ends_in_a_softmax_are_taken_as_such(sou
     plain = network()
     pixels = keras.Input((*SIZE, 3))
     soft = keras.Model(pixels, keras.layers.Softmax()(plain(pixels)))
-    settled = protocols.settle(Evaluate(), soft, 0.875)
-    settings = {"crop_fraction": 0.875, "batch_size": 8}
-    found = protocols.scores(
-        soft, settled, source, np.arange(5), gives_probabilities=True, **settings
-    )
-    expected = protocols.scores(plain, settled, source, np.arange(5), **settings)
-    np.testing.assert_allclose(softmax(found), softmax(expected), atol=1e-6)
+    scores = scored(soft, source, range(5), batch_size=8, softmax=True)
+    expected = scored(plain, source, range(5), batch_size=8)
+    np.testing.assert_allclose(softmax(scores), softmax(expected), atol=1e-6)
 
 
 def test_scores_that_are_not_finite_fail(source):
@@ -174,4 +165,4 @@ def test_scores_that_are_not_finite_fail(source):
 )
 def test_sides_that_a_protocol_does_not_take_are_refused(model, evaluate, said):
     with pytest.raises(BadInput, match=said):
-        protocols.settle(Evaluate(**evaluate), model, 0.875)
+        predictor(model, **evaluate)

@@ -28,7 +28,7 @@ from experiments.runs.train import train
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def registered(tmp_path_factory):
     """A folder with a trained run in its store, registered, and two pictures."""
     folder = tmp_path_factory.mktemp("registry")
     uri = f"sqlite:///{folder}/mlflow.db"
@@ -48,52 +48,52 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def store(place, monkeypatch):
+def store(registered, monkeypatch):
     """The store as a user names it to MLflow; not to the process for good."""
     import mlflow
 
-    mlflow.set_tracking_uri(place[1])
-    yield place[1]
+    mlflow.set_tracking_uri(registered[1])
+    yield registered[1]
     mlflow.set_tracking_uri(None)
 
 
-def test_registering_leaves_mlflows_own_store_alone(place):
-    assert os.environ.get("MLFLOW_TRACKING_URI") != place[1]
-    assert {path.name for path in (place[0] / "mlruns").iterdir()} == {"tiny"}
+def test_registering_leaves_mlflows_own_store_alone(registered):
+    assert os.environ.get("MLFLOW_TRACKING_URI") != registered[1]
+    assert {path.name for path in (registered[0] / "mlruns").iterdir()} == {"tiny"}
 
 
-def test_keras_loads_it_with_its_signature(place, store):
+def test_keras_loads_it_with_its_signature(registered, store):
     import mlflow.keras
     from mlflow.models import get_model_info
 
     from experiments.inference.loading import load
 
-    uri = place[3]["keras"]["uri"]
+    uri = registered[3]["keras"]["uri"]
     model = mlflow.keras.load_model(uri)
     images = np.random.default_rng(2).uniform(0, 255, (3, 16, 16, 1)).astype(np.float32)
-    [kept] = load([place[2]], settings.parse({"tracking": {"uri": store}}))
+    [kept] = load([registered[2]], settings.parse({"tracking": {"uri": store}}))
     np.testing.assert_array_equal(model(images), kept.model(images))
     signature = get_model_info(uri).signature
     assert signature.inputs.inputs[0].shape == (-1, 16, 16, 1)
     assert signature.outputs.inputs[0].shape == (-1, 10)
     version = mlflow.MlflowClient().get_model_version("digits", "1")
-    assert version.run_id == place[2]
+    assert version.run_id == registered[2]
     assert version.tags["architecture"] == "lenet5"
 
 
-def test_served_model_says_what_predict_says_of_bytes_and_base64(place, store):
+def test_served_model_says_what_predict_says_of_bytes_and_base64(registered, store):
     import mlflow.pyfunc
     import pandas as pd
 
-    loaded = mlflow.pyfunc.load_model(place[3]["served"]["uri"])
-    pictures = [Path(file).read_bytes() for file in place[4]]
+    loaded = mlflow.pyfunc.load_model(registered[3]["served"]["uri"])
+    pictures = [Path(file).read_bytes() for file in registered[4]]
     answers = loaded.predict(pd.DataFrame({"image": pictures}))
-    for answer, expected in zip(answers, place[5], strict=True):
+    for answer, expected in zip(answers, registered[5], strict=True):
         assert answer["labels"] == [each["label"] for each in expected]
         wanted = [each["probability"] for each in expected]
         np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-3)
         assert answer["label"] == answer["labels"][0]
-    folder = Path(mlflow.artifacts.download_artifacts(place[3]["served"]["uri"]))
+    folder = Path(mlflow.artifacts.download_artifacts(registered[3]["served"]["uri"]))
     network = served_model._load_pyfunc(str(folder / "data" / "served"))
     text = [base64.b64encode(picture).decode() for picture in pictures]
     assert network.predict(pd.DataFrame({"image": text})) == answers
@@ -101,19 +101,19 @@ def test_served_model_says_what_predict_says_of_bytes_and_base64(place, store):
     assert len(few["labels"]) == 2
 
 
-def test_what_is_no_picture_is_refused_by_its_row(place, tmp_path):
+def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
     import pandas as pd
 
     served_model.write(
         tmp_path / "served",
-        next((place[0] / ".ilsvrc").rglob("model.keras")),
+        next((registered[0] / ".ilsvrc").rglob("model.keras")),
         list("0123456789"),
         crop_fraction=1.0,
         gives_probabilities=False,
         max_pixels=40 * 56 - 1,
     )
     network = served_model._load_pyfunc(str(tmp_path / "served"))
-    large, small = (Path(file).read_bytes() for file in place[4])
+    large, small = (Path(file).read_bytes() for file in registered[4])
     for bad, said in (
         (b"GIF89a", "image 1: .* not JPEG or PNG"),
         ("%%%", "image 1: expected a JPEG"),
@@ -124,17 +124,21 @@ def test_what_is_no_picture_is_refused_by_its_row(place, tmp_path):
             network.predict(pd.DataFrame({"image": [small, bad]}))
 
 
-def test_mlflow_serves_it_over_http(place, tmp_path):
+def test_mlflow_serves_it_over_http_without_tuning_which_it_does_not_carry(registered, tmp_path):
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "tuning.py").write_text("raise ImportError('tuning does not travel')")
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
-    command += ["-m", place[3]["served"]["uri"], "--host", "127.0.0.1", "--port", str(port)]
+    command += ["-m", registered[3]["served"]["uri"], "--host", "127.0.0.1", "--port", str(port)]
     # MLflow starts uvicorn by its name, and a virtual environment need not be activated.
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=os.environ | {"MLFLOW_TRACKING_URI": place[1], "PATH": path},
+            env=os.environ
+            | {"MLFLOW_TRACKING_URI": registered[1], "PATH": path}
+            | {"PYTHONPATH": str(tmp_path / "blocked")},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -146,15 +150,15 @@ def test_mlflow_serves_it_over_http(place, tmp_path):
             if asked(f"{url}/ping") is not None:
                 break
             time.sleep(0.2)
-        pictures = [base64.b64encode(Path(file).read_bytes()).decode() for file in place[4]]
+        pictures = [base64.b64encode(Path(file).read_bytes()).decode() for file in registered[4]]
         body = {"dataframe_split": {"columns": ["image"], "data": [[each] for each in pictures]}}
         answers = asked(f"{url}/invocations", body)["predictions"]
     finally:
         with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
             os.killpg(server.pid, signal.SIGKILL)  # the server and its workers
         server.wait()
-    assert [a["label"] for a in answers] == [e[0]["label"] for e in place[5]]
-    for answer, expected in zip(answers, place[5], strict=True):
+    assert [a["label"] for a in answers] == [e[0]["label"] for e in registered[5]]
+    for answer, expected in zip(answers, registered[5], strict=True):
         assert answer["probability"] == pytest.approx(expected[0]["probability"], abs=1e-3)
 
 
@@ -173,12 +177,12 @@ def asked(url, body=None):
     return json.loads(text) if text.strip() else text
 
 
-def test_the_run_names_its_data(place, store):
+def test_the_run_names_its_data(registered, store):
     import mlflow
 
-    [given] = mlflow.get_run(place[2]).inputs.dataset_inputs
+    [given] = mlflow.get_run(registered[2]).inputs.dataset_inputs
     assert given.dataset.name == "digits"
-    tags = mlflow.get_run(place[2]).data.tags
+    tags = mlflow.get_run(registered[2]).data.tags
     of_source, _, of_split = given.dataset.digest.partition("-")
     assert tags["source_fingerprint"].startswith(of_source)
     assert len(of_source) >= 16
@@ -189,15 +193,15 @@ def test_the_run_names_its_data(place, store):
     assert mlflow.data.get_source(given).to_dict() == {"tags": {"ilsvrc.source": "digits"}}
 
 
-def test_the_run_keeps_accuracy_by_class_as_a_table(place, store):
+def test_the_run_keeps_accuracy_by_class_as_a_table(registered, store):
     import mlflow
 
-    run = mlflow.get_run(place[2])
+    run = mlflow.get_run(registered[2])
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
         {"path": "per_class.json", "type": "table"}
     ]
     client = mlflow.MlflowClient()
-    table = client.load_table(run.info.experiment_id, "per_class.json", [place[2]])
+    table = client.load_table(run.info.experiment_id, "per_class.json", [registered[2]])
     assert [str(name) for name in table["class"]] == list("0123456789")
     assert table["images"].sum() == 359
     whole = (table["top1"] * table["images"]).sum() / 359
@@ -208,16 +212,16 @@ def test_the_run_keeps_accuracy_by_class_as_a_table(place, store):
     ("run_id", "name", "said"),
     [("0" * 32, "a", "no such run"), ("x.keras", "a", "32 hex"), (None, "a/b", "NAME: expected")],
 )
-def test_bad_input_is_refused(place, run_id, name, said):
+def test_bad_input_is_refused(registered, run_id, name, said):
     with pytest.raises(BadInput, match=said):
-        registered_model.register(run_id or place[2], name, place[1])
+        registered_model.register(run_id or registered[2], name, registered[1])
 
 
-def test_command_prints_how_it_is_used(place, monkeypatch, capsys):
+def test_command_prints_how_it_is_used(registered, monkeypatch, capsys):
     done = {
         "run_id": "r",
         "store": "sqlite:///x.db",
-        **{k: place[3][k] for k in ("keras", "served")},
+        **{k: registered[3][k] for k in ("keras", "served")},
     }
     monkeypatch.setattr(registered_model, "register", lambda run_id, name, uri: done)
     assert inside(monkeypatch, "register", "r", "digits") == 0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.presentation.formatting import round_values
 from experiments.search.plots import pictures, winners
 from experiments.search.plots.pictures import page_of
 from experiments.search.plots.svg import shade
@@ -18,7 +19,6 @@ from experiments.search.plots.view import (
     binned,
     crossings,
     crowded,
-    round_values,
     short,
     view,
 )
