@@ -14,19 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from experiments.comparison.grouping import Comparison, value_of
 from experiments.config.settings import flatten
 from experiments.errors import BadInput
+from experiments.presentation.columns import COLUMNS
 from experiments.presentation.formatting import si
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-METRICS = {
-    "bench_latency_ms_p50": ("infer", "latency_ms_p50"),
-    "bench_infer_images_per_second": ("infer", "infer_images_per_second"),
-    "bench_infer_memory_bytes": ("infer", "peak_memory_bytes"),
-    "bench_train_images_per_second": ("train", "train_images_per_second"),
-    "bench_train_memory_bytes": ("train", "peak_memory_bytes"),
-}
-"""Columns of the comparison: mode of the bench row, and its metric."""
 
 ALIKE = 0.01  # difference of MACs, as a fraction, that is not worth a word
 
@@ -72,7 +64,7 @@ def parsed(text: str) -> Wanted:
 def joined(
     comparison: Comparison, wanted: Wanted, benched: Sequence[Run], runs: Mapping[str, Run]
 ) -> Comparison:
-    """The comparison with the columns METRICS, None where a network was not measured, and `bench`.
+    """The comparison with `bench` and the columns of that kind, None for what was not measured.
 
     Args:
         benched: finished runs of level bench.
@@ -105,9 +97,10 @@ def joined(
         (_of_bench(run), run.data.params["mode"]): run
         for run in sorted(found, key=lambda run: run.info.start_time)
     }
+    sources = {column.key: column.bench for column in COLUMNS if column.bench}
     values = [
         row | {key: _value(newest.get((of_row[id(row)], mode)), metric)
-               for key, (mode, metric) in METRICS.items()}
+               for key, (mode, metric) in sources.items()}
         for row in comparison.rows
     ]  # fmt: skip
     notes = [_note(wanted.experiment, batch, precision, list(newest.values()))]
@@ -124,7 +117,7 @@ def joined(
         for run in newest.values()
         if "partial" in run.data.tags
     ]
-    missing = [row["name"] for row in values if all(row[key] is None for key in METRICS)]
+    missing = [row["name"] for row in values if all(row[key] is None for key in sources)]
     if missing:
         notes.append(f"Not in the bench: {', '.join(missing)}")
     chosen = {"batch": batch, "precision": precision, "side": side}

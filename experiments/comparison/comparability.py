@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.presentation.columns import of_kind
+
 COUNTED_ONCE = ("without_score", "dirty_runs")
 """Keys of rows that only these warnings need."""
 
@@ -71,4 +73,4 @@ def _list(words: Sequence[str], most: int = 4) -> str:
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
-    return any(row[metric] is not None for metric in ("test_mse", "val_mse", "train_mse"))
+    return any(row[column.key] is not None for column in of_kind("error"))

@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from experiments.comparison.grouping import ACCURACIES, Comparison
+from experiments.comparison.grouping import Comparison
 from experiments.errors import BadInput
+from experiments.presentation.columns import COLUMNS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-RATES = {f"{mode}_images_per_second" for mode in ("train", "infer")}
-
-MORE_IS_BETTER = {*ACCURACIES, "top1_mean", *RATES, *(f"bench_{rate}" for rate in RATES)}
-
-LAST_FIRST = {"n", "folds", "pareto"}  # most runs, or the front, on top
+HIGHEST_FIRST = {"top1_mean", "n", "folds", "pareto"}  # beside what is better so
 
 
 def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tuple[str, Run]]:
@@ -59,7 +56,8 @@ def ordered(comparison: Comparison, column: str | None) -> Comparison:
     if column is None:
         return comparison
     key = _column(comparison, column.removeprefix("-"))
-    downwards = (key in MORE_IS_BETTER or key in LAST_FIRST) != column.startswith("-")
+    highest_first = {*HIGHEST_FIRST, *(c.key for c in COLUMNS if not c.less_is_better)}
+    downwards = (key in highest_first) != column.startswith("-")
     there = [row for row in comparison.rows if _sortable(row[key]) is not None]
     absent = [row for row in comparison.rows if _sortable(row[key]) is None]
     there.sort(key=lambda row: _rank(row[key]), reverse=downwards)

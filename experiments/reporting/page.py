@@ -10,8 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from experiments.comparison.caption import part, repeated, title
-from experiments.comparison.cost_axes import drawable, optimal
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import LEFT, columns_of, legend
@@ -82,29 +82,28 @@ def _summary(comparison: Comparison, facts: Facts) -> list[str]:
 def _table(comparison: Comparison) -> str:
     columns = columns_of(comparison)
     heads = []
-    for header, _, _ in columns:
-        text = escape(header).replace("\n", " <br>") or "●"
-        kind = ' class="word"' if header in LEFT else ""
+    for heading, _, _ in columns:
+        text = escape(heading).replace("\n", " <br>") or "●"
+        kind = ' class="word"' if heading in LEFT else ""
         heads.append(f'<th scope="col"{kind}><button type="button">{text}</button></th>')
     rows = []
     for row in comparison.rows:
         cells = []
-        for header, _, cell in columns:
+        for heading, _, cell in columns:
             text = cell(row).strip()
-            kind = "name word" if header == "model" else "word" if header in LEFT else ""
+            kind = "name word" if heading == "model" else "word" if heading in LEFT else ""
             cells.append(
                 f'<td class="{kind}" data-sort="{escape(sort_key(text))}">{escape(text)}</td>'
             )
         kind = ' class="front"' if row["pareto"] else ""
         rows.append(f"<tr{kind}>{''.join(cells)}</tr>")
-    headers = [header for header, _, _ in columns]
     return (
         f'<div class="wide"><table class="sortable" id="results"><thead><tr>{"".join(heads)}</tr>'
         "</thead><tbody>\n"
         + "\n".join(rows)
         + "\n</tbody></table></div>\n"
         + '<p class="note screen">Click a column\'s head to sort by it.</p>\n'
-        + paragraphs(legend(comparison, headers))
+        + paragraphs(legend(comparison, [column.heading for column in columns]))
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.caption import figure_origin, part, repeated, title
 from experiments.comparison.grouping import Comparison
+from experiments.presentation.columns import Row
 from experiments.presentation.figure_style import (
     INK,
     LINE,
@@ -27,8 +28,6 @@ FOLLOWS = ("data.train_images", "data.validation_images", "data.test_images")
 """Params that only say what another setting led to."""
 
 MOST = 40
-
-Row = Mapping[str, Any]
 
 
 def axis_of(comparison: Comparison) -> str | None:

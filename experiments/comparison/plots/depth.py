@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.comparison.caption import figure_origin, part, repeated, title
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import short_keys
+from experiments.presentation.columns import Row
 from experiments.presentation.figure_style import (
     DPI,
     LABEL,
@@ -40,8 +41,6 @@ LETTERS = {"vgg_a": 11, "vgg_b": 13}
 MOST = len(OKABE_ITO)  # families
 
 MARKS = "osD^vP"
-
-Row = Mapping[str, Any]
 
 
 def family_and_depth(model: str | None) -> tuple[str, int] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.comparison.cost_axes import MACS, drawable
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pareto_front import drawable
 from experiments.comparison.plots import ablation_bars, depth, learning_curves, timeline
 from experiments.comparison.plots.learning_curves import Curves
+from experiments.presentation.columns import MACS
 from experiments.presentation.html_page import Drawn
 
 

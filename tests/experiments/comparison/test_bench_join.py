@@ -9,7 +9,7 @@ from fake_store import FakeStore
 
 from experiments.bench import table as bench_table
 from experiments.comparison import bench_join, compare, table
-from experiments.comparison.cost_axes import drawable
+from experiments.comparison.pareto_front import drawable
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.reporting import page as report_html

@@ -16,7 +16,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from experiments.cli import commands
-from experiments.comparison import compare, grouping, table
+from experiments.comparison import compare, grouping, pareto_front, table
 from experiments.comparison.plots import learning_curves
 from experiments.comparison.table import render
 from experiments.errors import BadInput
@@ -342,7 +342,7 @@ def test_pareto_marking(points, optimal):
         {"macs": macs, "top1_mean": accuracy, "pareto": None, "at": i}
         for i, (macs, accuracy) in enumerate(points)
     ]
-    grouping._mark_pareto(rows)
+    pareto_front.mark(rows)
     assert [r["pareto"] for r in rows] == optimal
 
 

@@ -11,7 +11,7 @@ import pytest
 from browser import browser
 from fake_store import row
 
-from experiments.comparison import grouping
+from experiments.comparison import grouping, pareto_front
 from experiments.comparison.plots import pareto_html
 from experiments.reporting import page as report_html
 from experiments.reporting.facts import Facts
@@ -72,7 +72,7 @@ def comparison():
             NAMES, (4e7, 4e5, 9e6, 2e8), (0.97, 0.9, 0.93, 0.95), (3, 1, 2, 4), strict=True
         )
     ]
-    grouping._mark_pareto(rows)
+    pareto_front.mark(rows)
     return grouping.Comparison(["history"], "test_top1", rows, ["model.name"], sources=["digits"])
 
 
