@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 def shown(text: str) -> str:
@@ -15,6 +17,15 @@ def shown(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line without passwords."""
     return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.4) -> str:
+    """The known words most like this one, joined by commas; empty where none is like it.
+
+    Args:
+        cutoff: least likeness, from 0 to 1, as of `difflib.get_close_matches`.
+    """
+    return ", ".join(difflib.get_close_matches(word, list(known), count, cutoff))
 
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

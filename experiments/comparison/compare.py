@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections import Counter
@@ -15,7 +14,7 @@ import numpy as np
 from experiments.comparison import bench_join, selection
 from experiments.comparison.against_best import Answers, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
-from experiments.errors import BadInput
+from experiments.errors import BadInput, nearest
 from experiments.metrics import ranks
 from experiments.tracking.tracked_run import of_run
 
@@ -95,9 +94,9 @@ def find_experiment(client: MlflowClient, name: str) -> str:
     if experiment is not None and experiment.lifecycle_stage == "active":
         return str(experiment.experiment_id)
     known = [e.name for e in client.search_experiments() if e.name != "Default"]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
+    close = nearest(name, known) or ", ".join(known[:5])
     hint = (
-        f"nearest: {', '.join(close)}"
+        f"nearest: {close}"
         if close
         else "the store holds none; run a sweep or point tracking.uri at the store that holds it"
     )

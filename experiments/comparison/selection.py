@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from experiments.comparison.grouping import Comparison
-from experiments.errors import BadInput
+from experiments.errors import BadInput, nearest
 from experiments.presentation.columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -80,8 +79,8 @@ def _full_key(name: str, runs: Sequence[Run]) -> str:
         return ends[0]
     if ends:
         raise BadInput(f"--where {name}: could be {', '.join(ends)}; write it in full")
-    close = difflib.get_close_matches(name, sorted(keys), n=3, cutoff=0.4)
-    hint = f"nearest: {', '.join(close)}" if close else "any param or tag of the runs will do"
+    close = nearest(name, sorted(keys))
+    hint = f"nearest: {close}" if close else "any param or tag of the runs will do"
     raise BadInput(f"--where {name}: no run has a param or tag of this name; {hint}")
 
 
@@ -114,8 +113,8 @@ def _column(comparison: Comparison, name: str) -> str:
     ends = [key for key in columns if key == name or key.endswith(f".{name}")]
     if name in columns or len(ends) == 1:
         return name if name in columns else ends[0]
-    close = difflib.get_close_matches(name, columns, n=3, cutoff=0.4)
-    what = f"nearest: {', '.join(close)}" if close else f"columns: {', '.join(columns)}"
+    close = nearest(name, columns)
+    what = f"nearest: {close}" if close else f"columns: {', '.join(columns)}"
     raise BadInput(f"--sort {name}: no such column; {what}")
 
 
