@@ -27,23 +27,16 @@ PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 NUMBER = re.compile(r"<?\s*(-?[\d.]+)(?: ([kMGT])\b)?")
 
-HEADINGS = {
-    "timeline": "Beside the winners of ILSVRC",
-    "curves": "Learning curves",
-    "depth": "Depth against error",
-    "ablation": "Ablation",
-}
 
-
-def page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curves]) -> str:
+def report_page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curves]) -> str:
     """The whole page. Names and settings are text, whatever they hold."""
     body = [
         paragraphs(_summary(comparison, facts)),
         _section("Results", _table(comparison) + _single_runs(comparison)),
         _section("Accuracy against cost", _pareto(comparison)),
         *(
-            _section(HEADINGS[drawn.slug], f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
-            for drawn in pictures.others(comparison, curves)
+            _section(drawn.heading, f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
+            for drawn in pictures.figures(comparison, curves)
         ),
         _section("What was run on what", _facts(comparison, facts)),
         _section("Protocol", _list(sentences(comparison, facts))),

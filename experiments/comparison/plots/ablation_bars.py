@@ -67,7 +67,8 @@ def draw(comparison: Comparison) -> Drawn | None:
     rows, names = [row for row, _ in pairs], [name for _, name in pairs]
     left = 0.35 + 0.075 * max(map(len, names))
     figure = new_figure(7.2, 1.75 + 0.27 * len(rows))
-    heading(figure, f"{about}: {title(comparison)}", 0.03)
+    name = f"{about}: {title(comparison)}"
+    heading(figure, name, 0.03)
     width, height = figure.get_size_inches()
     spread = any(row["top1_std"] for row in rows)
     caption = (
@@ -82,7 +83,7 @@ def draw(comparison: Comparison) -> Drawn | None:
     axes = figure.add_axes((left / width, bottom, right - left / width, 1 - 0.4 / height - bottom))
     hovers = _bars(axes, rows, names)
     axes.set_xlabel(f"Top-1 error on {part(comparison)} (%)", fontsize=9.5, color=INK)
-    return Drawn("ablation", f"{about}: {title(comparison)}", figure, hovers)
+    return Drawn("ablation", "Ablation", name, figure, hovers)
 
 
 def _axes(comparison: Comparison) -> list[str]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HEADING = "Depth against error"
+
 NAME = re.compile(r"(plain|resnet|vgg)(\d+)(_.+)?")
 
 LETTERS = {"vgg_a": 11, "vgg_b": 13}
@@ -76,7 +78,8 @@ def draw(comparison: Comparison) -> Drawn | None:
     if not families:
         return None
     figure = new_figure(7.6, 4.8)
-    heading(figure, f"Depth against error: {title(comparison)}")
+    name = f"{HEADING}: {title(comparison)}"
+    heading(figure, name)
     height = figure.get_size_inches()[1]
     what = f"Solid: {part(comparison)}. Dashed: training images, without augmentation or dropout."
     bars = f" Bars: ± 1 sample standard deviation over {repeated(comparison)}."
@@ -94,7 +97,7 @@ def draw(comparison: Comparison) -> Drawn | None:
     axes.margins(x=0.06)
     axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
     _names(figure, axes, families)
-    return Drawn("depth", f"Depth against error: {title(comparison)}", figure, hovers)
+    return Drawn("depth", HEADING, name, figure, hovers)
 
 
 def _family(axes: Axes, i: int, rows: Sequence[tuple[int, Row]], hovers: dict[str, str]) -> None:

@@ -14,8 +14,7 @@ from experiments.presentation.html_page import Drawn
 
 
 def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> list[Path]:
-    """pareto.{png,svg,html} always; of the other costs, the timeline, the curves, depth and
-    ablation what the rows allow. A picture of an earlier comparison that no longer applies goes.
+    """pareto.{png,svg,html} always; of the other costs and the other figures what the rows allow.
 
     Raises:
         OSError: a file cannot be written.
@@ -29,7 +28,7 @@ def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> li
         page = out / f"{axis.stem}.html"
         page.write_text(pareto_html.page(comparison, axis), encoding="utf-8")
         written.append(page)
-    for drawn in others(comparison, curves):
+    for drawn in figures(comparison, curves):
         written += figure_style.save(drawn.figure, out / drawn.slug)
         page = out / f"{drawn.slug}.html"
         page.write_text(html_page.page(drawn), encoding="utf-8")
@@ -37,8 +36,11 @@ def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> li
     return written
 
 
-def others(comparison: Comparison, curves: Mapping[str, Curves]) -> list[Drawn]:
-    """The figures besides accuracy against cost."""
+def figures(comparison: Comparison, curves: Mapping[str, Curves]) -> list[Drawn]:
+    """The figures besides accuracy against cost that the rows allow, in the report's order.
+
+    Each file here draws one and says what it is called; files and report take it from this list.
+    """
     drawn = [
         timeline.draw(comparison),
         learning_curves.draw(comparison, curves),

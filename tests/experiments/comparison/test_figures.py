@@ -379,7 +379,7 @@ def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
         page = (tmp_path / f"{name}.html").read_text()
         svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", page, re.S).group())
         marks = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "hover"]
-        drawn = next(one for one in pictures.others(found, curves) if one.slug == name)
+        drawn = next(one for one in pictures.figures(found, curves) if one.slug == name)
         assert {g.get("id"): g[0].text for g in marks} == dict(drawn.hovers)
         assert not re.search(r'(src|href)="(?!#)', page)
 
@@ -388,7 +388,7 @@ def test_a_name_with_markup_stays_text_in_a_figure():
     figure = figure_style.new_figure(3, 2)
     (mark,) = figure.add_axes((0, 0, 1, 1)).plot([0, 1], [0, 1])
     mark.set_gid("x-1")
-    drawn = html_page.Drawn("x", "<b>&", figure, {"x-1": '<script>"&'})
+    drawn = html_page.Drawn("x", "X", "<b>&", figure, {"x-1": '<script>"&'})
     page = html_page.page(drawn)
     assert "<title>&lt;script&gt;&quot;&amp;</title>" in page
     assert "<b>&" not in page

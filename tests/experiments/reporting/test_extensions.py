@@ -1,4 +1,4 @@
-"""One line in the list of columns brings a metric to table, files, report, views and progress."""
+"""A metric or a figure that is added in one place is shown in all of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import pytest
 
 from experiments.comparison import table
 from experiments.comparison.grouping import grouped
-from experiments.comparison.plots import pareto_html
+from experiments.comparison.plots import depth, pareto_html, pictures
 from experiments.comparison.selection import ordered
 from experiments.presentation.columns import COLUMNS, CostAxis, progress_line
-from experiments.reporting import page
+from experiments.presentation.figure_style import new_figure
+from experiments.presentation.html_page import Drawn
 from experiments.reporting.facts import Facts
+from experiments.reporting.page import report_page
 from experiments.reporting.ui import views
 
 TAGS = ("git_commit", "git_dirty", "machine", "device", "python", "precision", "augment")
+
+FACTS = Facts(3, 0, 1, {}, {tag: [] for tag in TAGS}, {}, [], 1.0, 0)
 
 
 @pytest.fixture
@@ -54,16 +58,26 @@ def test_a_column_is_added_in_one_place(toy, tmp_path):
     assert "| toy mJ |" in (tmp_path / "table.md").read_text()
     assert [row["name"] for row in ordered(found, "toy_joules").rows] == ["mlp", "nin"]
 
-    facts = Facts(3, 0, 1, {}, {tag: [] for tag in TAGS}, {}, [], 1.0, 0)
-    text = page.page(found, facts, {})
-    assert 'data-sort="375">375</td>' in text
-    assert '<button type="button" data-axis="toy"' in text
+    page = report_page(found, FACTS, {})
+    assert 'data-sort="375">375</td>' in page
+    assert '<button type="button" data-axis="toy"' in page
     assert "toy 375 mJ" in pareto_html.page(found, toy)
     state = views.charts({"test_top1", "macs", "toy_joules"}, [])
     assert "metrics.`toy_joules`" in state["selectedColumns"]
     assert state["columnWidths"]["metrics.`toy_joules`"] == 120
     assert "toy_joules" in [card["xaxis"]["key"] for card in state["compareRunCharts"][:-1]]
     assert progress_line({"toy_joules": 0.25, "val_top1": 0.5}) == "val top-1 50.00%, toy 0.2 J"
+
+
+def test_a_figure_brings_its_heading_and_the_name_of_its_files(tmp_path, monkeypatch):
+    found = grouped([run("nin", 1, 0.25)], ["toys"])
+    monkeypatch.setattr(depth, "draw", lambda comparison: Drawn(
+        "toy", "Toys in a row", f"Toys of {comparison.rows[0]['name']}", new_figure(2, 2)
+    ))  # fmt: skip
+    written = {path.name for path in pictures.write(found, tmp_path, {})}
+    assert {"toy.png", "toy.svg", "toy.html"} <= written
+    assert "<h1>Toys of nin</h1>" in (tmp_path / "toy.html").read_text()
+    assert "<h2>Toys in a row</h2>" in report_page(found, FACTS, {})
 
 
 def test_keys_and_places_are_taken_once():
