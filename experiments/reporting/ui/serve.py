@@ -129,20 +129,12 @@ def stop(server: Server) -> None:
         server.log.unlink(missing_ok=True)
 
 
-def run_table_url(client: MlflowClient, base_url: str, experiment: str | None = None) -> str:
-    """The address of the run table of an experiment (None: the one that ran last).
-
-    MLflow's first page shows no runs, so this is a deep link. Its columns are preset by a shared
-    view, kept in a tag of the experiment. Without any run it is the plain address.
-
-    Raises:
-        BadInput: there is no experiment of this name.
-    """
-    return links(client, base_url, experiment)[0]
-
-
 def links(client: MlflowClient, base_url: str, experiment: str | None = None) -> list[str]:
     """The addresses of the run table and, where the store takes views, of the charts.
+
+    MLflow's first page shows no runs, so these lead into an experiment (None: the one that ran
+    last), each with a shared view that is kept in a tag of it. Without any run there is the plain
+    address.
 
     Raises:
         BadInput: there is no experiment of this name.

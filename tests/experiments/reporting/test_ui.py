@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +24,9 @@ from PIL import Image
 from experiments.config.schema import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.jobs.job import Job
-from experiments.reporting.ui import browser as headless
+from experiments.presentation.columns import COLUMNS
 from experiments.reporting.ui import pictures, serve, views
+from experiments.reporting.ui.browser import FLAGS
 from experiments.tracking import provenance
 
 HARMLESS = (
@@ -109,7 +113,7 @@ def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
 def test_pictures_of_what_cannot_be_drawn_are_refused(store, server, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"--pictures: .*database"):
         pictures.draw(server.base_url, tmp_path)
-    monkeypatch.setattr(headless.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(BadInput, match="needs a browser"):
         pictures.draw(store.uri, tmp_path)
 
@@ -126,10 +130,11 @@ def test_views_fit_into_tags_and_are_written_only_when_they_change(store, monkey
     assert [key for _, key, _ in written] == [views.TAG + key for key in views.NAMES]
     many = {f"train.some.quite.long.key.number_{at}" for at in range(50)}
     params = [dict.fromkeys(many, "a"), dict.fromkeys(many, "b")]
-    state = views.charts(set(views.SCORES + views.COSTS), views.varying(params))
+    state = views.charts({column.key for column in COLUMNS if column.view}, views.varying(params))
     text = views.packed("x", state, 0)
     assert len(text) < 5000
-    assert views.unpacked(text) == json.loads(json.dumps(state))
+    stream = base64.b64decode(json.loads(text)["state"].removeprefix("deflate;"))
+    assert json.loads(zlib.decompress(stream)) == json.loads(json.dumps(state))
 
 
 def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
@@ -177,7 +182,7 @@ def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
 
 def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
     def link(name=None):
-        return serve.run_table_url(store.client, "http://127.0.0.1:5000", name)
+        return serve.links(store.client, "http://127.0.0.1:5000", name)[0]
 
     def table(name):
         found = store.client.get_experiment_by_name(name).experiment_id
@@ -192,7 +197,7 @@ def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
 def test_without_runs_the_link_is_plain_and_says_what_to_do(tmp_path, capsys, monkeypatch):
     store = FakeStore(tmp_path)
     store.experiment("without-runs")
-    url = serve.run_table_url(store.client, "http://127.0.0.1:5000/")
+    (url,) = serve.links(store.client, "http://127.0.0.1:5000/")
     assert url == "http://127.0.0.1:5000"
     serve._announce([url], open_browser=False)
     printed = capsys.readouterr()
@@ -249,7 +254,7 @@ def test_a_servers_last_words_and_arguments_hold_no_password(tmp_path, monkeypat
 
 def rendered(url: str, folder: Path) -> tuple[str, list[str]]:
     """The page after its scripts ran, and what it complained of to the console."""
-    flags = [*headless.FLAGS, "--virtual-time-budget=30000", f"--user-data-dir={folder / 'own'}"]
+    flags = [*FLAGS, "--virtual-time-budget=30000", f"--user-data-dir={folder / 'own'}"]
     flags += ["--window-size=2800,1400", "--dump-dom", "--enable-logging=stderr", "--v=0"]
     done = subprocess.run([browser(), *flags, url], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
