@@ -88,6 +88,16 @@ def test_a_reproduction_does_not_stand_in_for_its_original(store):
     assert (row["n"], row["top1_mean"]) == (1, pytest.approx(0.80))
 
 
+def test_runs_beyond_the_first_page_are_read(store, monkeypatch):
+    monkeypatch.setattr(compare, "PAGE", 2)
+    for seed in (1, 2, 3):
+        store.run(store.name, "lenet5", seed, top1(0.80))
+
+    [row] = compare.compare(store.client, [store.name]).rows
+
+    assert (row["n"], row["seeds"]) == (3, [1, 2, 3])
+
+
 def test_rows_of_one_model_are_named_by_what_differs(store):
     for rate in (0.1, 0.01):
         for seed in (1, 2):
