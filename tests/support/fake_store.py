@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import logging
 import os
+import sqlite3
+import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +31,10 @@ class FakeStore:
     """Writes experiments, sweeps and runs into sqlite under a folder."""
 
     def __init__(self, folder: Path):
-        import logging
-
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
         self.folder = folder
+        (folder / "mlflow.db").write_bytes(_empty_database())
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.client = MlflowClient(tracking_uri=self.uri)
         self._clock = 1_700_000_000_000
@@ -64,6 +68,8 @@ class FakeStore:
         **settings: Any,
     ) -> str:
         """One run. Equal model and settings make one group; a dot in a key is written `__`."""
+        from mlflow.entities import Metric, Param
+
         params = {"model.name": model, "data.source": "digits", "train.precision": "float32"}
         params |= {k.replace("__", "."): _text(v) for k, v in settings.items()}
         group = json.dumps(params, sort_keys=True)
@@ -84,10 +90,13 @@ class FakeStore:
             },
             run_name=f"{model} seed {seed}",
         )
-        for key, value in (params | {"seed": str(seed), "name": experiment}).items():
-            self.client.log_param(run.info.run_id, key, value)
-        for key, value in metrics.items():
-            self.client.log_metric(run.info.run_id, key, value)
+        params |= {"seed": str(seed), "name": experiment}
+        now = int(1000 * time.time())
+        self.client.log_batch(
+            run.info.run_id,
+            [Metric(key, value, now, 0) for key, value in metrics.items()],
+            [Param(key, value) for key, value in params.items()],
+        )
         if status != "RUNNING":
             self.client.set_terminated(run.info.run_id, status)
         return str(run.info.run_id)
@@ -95,6 +104,18 @@ class FakeStore:
     def _tick(self) -> int:
         self._clock += 1000
         return self._clock
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """MLflow runs through its migrations for seconds: once a process, then the file is copied."""
+    from mlflow import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        with contextlib.closing(sqlite3.connect(f"{folder}/mlflow.db")) as database:
+            return database.serialize()
 
 
 def hash_of(text: str) -> str:

@@ -364,13 +364,15 @@ def test_bars_show_several_settings_changed_one_at_a_time():
 
 
 def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
-    rows = [row(n, 1e6, 1e4, t, 0.01, **{"model.name": n, "values": []})
+    unknown = dict.fromkeys(("infer_images_per_second", "peak_memory_bytes"))
+    rows = [row(n, 1e6, None, t, 0.01, **unknown, **{"model.name": n, "values": []})
             for n, t in [("plain20_cifar", 0.9), ("plain56_cifar", 0.8)]]  # fmt: skip
     found = comparison(rows)
     curves = {"plain20_cifar": {"val_top1": [{1: 0.5, 2: 0.9}]}}
 
     written = {path.name for path in pictures.write(found, tmp_path, curves)}
 
+    assert "pareto_params.png" not in written
     for stem in ("pareto", "pareto_latency", "timeline", "curves", "depth", "ablation"):
         assert {f"{stem}.png", f"{stem}.svg", f"{stem}.html"} <= written
     for name in ("timeline", "curves", "depth", "ablation"):

@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from browser import browser
 from fake_store import FakeStore
@@ -91,6 +92,7 @@ def test_browser_draws_as_many_points_as_there_are_runs(store, server, tmp_path)
 
 def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
     browser()
+    monkeypatch.setattr(pictures, "SETTLING", 0.5)
     port = int(server.base_url.rpartition(":")[2])
     monkeypatch.setattr(serve, "free_port", lambda: port)
     monkeypatch.setattr(serve, "start", lambda uri, port, origin: server)
@@ -150,15 +152,7 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
     assert "metrics.`val_top1`" not in table["selectedColumns"]
 
 
-def test_stop_ends_the_server_and_its_workers(store):
-    server = serve.start(store.uri)
-    assert members(server.process.pid)
-    serve.stop(server)
-    assert not members(server.process.pid)
-    assert not server.log.exists()
-
-
-def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
+def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store, tmp_path):
     port = serve.free_port()
     words = (
         "from experiments.reporting.ui.serve import serve; "
@@ -166,12 +160,18 @@ def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
     )
     root = Path(serve.__file__).parents[3]
     command = subprocess.Popen(
-        [sys.executable, "-c", words], cwd=root, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", words], cwd=root, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
     try:
         link = command.stdout.readline().strip()
+        [server] = psutil.Process(command.pid).children()  # leads a group, its workers in it
+        assert len(members(server.pid)) > 1
+        [log] = tmp_path.glob("ilsvrc-ui-*.log")
         command.send_signal(signal.SIGTERM)
         assert command.wait(30) == 0
+        assert not members(server.pid)
+        assert not log.exists()
     finally:
         command.kill()
         command.stdout.close()
@@ -264,7 +264,6 @@ def rendered(url: str, folder: Path) -> tuple[str, list[str]]:
 
 def members(group: int) -> list[int]:
     """Living processes of a group; the kernel may take a moment to bury the dead."""
-    import psutil
 
     def living() -> list[int]:
         found = []
