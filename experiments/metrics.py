@@ -14,10 +14,10 @@ def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         logits: float [images, classes]. labels: int [images].
     """
-    own = np.take_along_axis(logits, labels[:, None], axis=1)
-    above = (logits > own).sum(axis=1)
+    of_label = np.take_along_axis(logits, labels[:, None], axis=1)
+    above = (logits > of_label).sum(axis=1)
     classes = np.arange(logits.shape[1])
-    level = ((logits == own) & (classes < labels[:, None])).sum(axis=1)
+    level = ((logits == of_label) & (classes < labels[:, None])).sum(axis=1)
     return np.asarray(above + level)
 
 

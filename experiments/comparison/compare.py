@@ -1,4 +1,4 @@
-"""Compare the runs of experiments: fetch them, group them, write and log the result."""
+"""Compare the runs of experiments: fetch them, group them, test them against the best."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def compare(
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
     wanted = None if bench is None else bench_join.parsed(bench)
-    found = [
+    attempts = [
         (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
     ]
-    finished = [(name, r) for name, r in found if r.info.status == "FINISHED"]
+    finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]
     done = {_what(name, r) for name, r in finished}
     left_out = Counter(
         r.info.status
-        for name, r in found
+        for name, r in attempts
         if r.info.status != "FINISHED" and _what(name, r) not in done  # else tried again since
     )
     if not finished:
@@ -106,34 +106,34 @@ def find_experiment(client: MlflowClient, name: str) -> str:
 def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
     if not level.replace("_", "").isalnum():
         raise BadInput(f"--level {level}: expected a word such as run, trial or outer_fold")
-    found: list[Run] = []
+    runs: list[Run] = []
     token = None
     while True:
         page = client.search_runs(
             [experiment_id], f"tags.level = '{level}'", max_results=PAGE, page_token=token
         )
         # A reproduction is there to be compared with its original, not to stand in for it.
-        found += [run for run in page if "reproduces" not in run.data.tags]
+        runs += [run for run in page if "reproduces" not in run.data.tags]
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def _what(name: str, run: Run) -> tuple[str | None, ...]:
     """What tells apart a run from another attempt at the same."""
     keys = ("config_hash", "source_fingerprint", "path")
-    own = [run.data.tags.get(key) for key in keys]
-    return name, *(own if own[0] else [run.info.run_id])
+    tags = [run.data.tags.get(key) for key in keys]
+    return name, *(tags if tags[0] else [run.info.run_id])
 
 
 def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
     """Of runs that average over inner folds: each fold's score."""
-    found = {}
+    folds = {}
     for run in runs:
         if INNER in run.data.metrics:
             history = client.get_metric_history(run.info.run_id, INNER)
-            found[run.info.run_id] = {metric.step: metric.value for metric in history}
-    return found
+            folds[run.info.run_id] = {metric.step: metric.value for metric in history}
+    return folds
 
 
 def _sizes(

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.comparison import pareto_front
-from experiments.comparison.comparability import COUNTED_ONCE, warnings_of
+from experiments.comparison.comparability import COUNTED_ONCE, distinct, warnings_of
 from experiments.comparison.row_names import name_rows
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
@@ -104,9 +104,9 @@ def grouped(
         varying=varying,
         level=level,
         repeats=len(runs) - len(kept),
-        sources=_all(rows, "source"),
-        devices=_all(rows, "device"),
-        precisions=_all(rows, "precision"),
+        sources=distinct(rows, "source"),
+        devices=distinct(rows, "device"),
+        precisions=distinct(rows, "precision"),
         warnings=warnings,
     )
 
@@ -208,14 +208,14 @@ def _row(
         **means,
         "pareto": False,
         "dominated": False,
-        "device": _shared(runs, "device"),
-        "precision": _shared(runs, "precision") or first.params.get("train.precision"),
-        "source": _shared(runs, "source") or first.params.get("data.source"),
+        "device": _joined(runs, "device"),
+        "precision": _joined(runs, "precision") or first.params.get("train.precision"),
+        "source": _joined(runs, "source") or first.params.get("data.source"),
         "source_fingerprint": first.tags.get("source_fingerprint"),
         "group_hash": first.tags.get("group_hash"),
-        "git_commit": _shared(runs, "git_commit"),
-        "git_dirty": _shared(runs, "git_dirty"),
-        "machine": _shared(runs, "machine"),
+        "git_commit": _joined(runs, "git_commit"),
+        "git_dirty": _joined(runs, "git_dirty"),
+        "machine": _joined(runs, "machine"),
         "run_ids": [run.info.run_id for run in runs],
         "values": values,
         "without_score": sum(_number(run, score) is None for run in runs),
@@ -225,7 +225,7 @@ def _row(
 
 def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, Any]]:
     """The score of every seed and fold, in the order of the seeds."""
-    found = []
+    scores = []
     for run in runs:
         mean = _number(run, score)
         if mean is None:
@@ -237,8 +237,8 @@ def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, A
             parts = {f"{fold}/fold/{k}".strip("/"): value for k, value in inner.items()}
         for part, value in parts.items():
             one = {"run_id": run.info.run_id, "seed": seed, "fold": part, "score": value}
-            found.append(one)
-    return sorted(found, key=lambda v: (str(v["seed"]).zfill(12), v["fold"]))
+            scores.append(one)
+    return sorted(scores, key=lambda v: (str(v["seed"]).zfill(12), v["fold"]))
 
 
 def _setting(runs: Sequence[Run], key: str) -> Any:
@@ -246,13 +246,13 @@ def _setting(runs: Sequence[Run], key: str) -> Any:
     return value_of(texts.pop()) if len(texts) == 1 else DIFFERS
 
 
-def _shared(runs: Sequence[Run], tag: str) -> str | None:
-    values = sorted({run.data.tags[tag] for run in runs if run.data.tags.get(tag)})
-    return "; ".join(values) or None
+def tag_values(runs: Sequence[Run], tag: str) -> list[str]:
+    """The values of a tag in these runs, sorted."""
+    return sorted({run.data.tags[tag] for run in runs if run.data.tags.get(tag)})
 
 
-def _all(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return sorted({part for row in rows if row[key] for part in row[key].split("; ")})
+def _joined(runs: Sequence[Run], tag: str) -> str | None:
+    return "; ".join(tag_values(runs, tag)) or None
 
 
 def _number(run: Run, metric: str) -> float | None:

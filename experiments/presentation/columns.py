@@ -24,6 +24,8 @@ A row holds the means of all but losses; those of accuracies and errors with the
 
 MIB = 2**20
 
+_whole = "{:.0f}".format
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -89,10 +91,6 @@ class CostAxis(Column):
         return one < other if self.less_is_better else one > other
 
 
-def _mebibytes(value: float) -> str:
-    return f"{value:.0f}"
-
-
 MACS = CostAxis(
     key="macs", kind="work", heading="MACs", text=si, view=110,
     axis=1, slug="macs", title="MACs", label="Multiply-accumulates for one image", prefixed=True,
@@ -150,7 +148,7 @@ COLUMNS: list[Column] = [
         note="Rate: network alone, evaluation batches in memory, median batch",
     ),
     CostAxis(
-        key="peak_memory_bytes", kind="measured", heading="memory\nMiB", text=_mebibytes, unit=MIB,
+        key="peak_memory_bytes", kind="measured", heading="memory\nMiB", text=_whole, unit=MIB,
         dropped=10,
         axis=4, slug="memory", title="Memory", label="Peak memory of the run (MiB)", suffix="MiB",
         note="Memory: peak of the process, or of the device where there is one, training included",
@@ -170,7 +168,7 @@ COLUMNS: list[Column] = [
         label="Images per second at inference in ilsvrc bench", suffix="images/s", prefixed=True,
     ),
     CostAxis(
-        key="bench_infer_memory_bytes", kind="bench", heading="bench infer\nMiB", text=_mebibytes,
+        key="bench_infer_memory_bytes", kind="bench", heading="bench infer\nMiB", text=_whole,
         unit=MIB, dropped=8, bench=("infer", "peak_memory_bytes"),
         axis=8, slug="bench_memory", title="Memory (bench)",
         label="Peak memory of inference in ilsvrc bench (MiB)", suffix="MiB",
@@ -180,7 +178,7 @@ COLUMNS: list[Column] = [
         less_is_better=False, dropped=3, bench=("train", "train_images_per_second"),
     ),
     Column(
-        key="bench_train_memory_bytes", kind="bench", heading="bench train\nMiB", text=_mebibytes,
+        key="bench_train_memory_bytes", kind="bench", heading="bench train\nMiB", text=_whole,
         unit=MIB, dropped=8, bench=("train", "peak_memory_bytes"),
     ),
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.compare import find_experiment
-from experiments.comparison.grouping import NOT_A_SETTING, Comparison, value_of
+from experiments.comparison.grouping import NOT_A_SETTING, Comparison, tag_values, value_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,8 +74,8 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         began=min(one.info.start_time for one in runs),
         ended=max(one.info.end_time or one.info.start_time for one in runs),
         settings=_shared(runs),
-        tags={key: _values(runs, key) for key in keys},
-        versions={package: sorted(found) for package, found in sorted(versions.items())},
+        tags={key: tag_values(runs, key) for key in keys},
+        versions={package: sorted(several) for package, several in sorted(versions.items())},
         data=_data(runs),
         train_seconds=sum(one.data.metrics.get("train_seconds", 0.0) for one in runs),
         stopped_early=sum(one.data.tags.get("stopped_early") == "true" for one in runs),
@@ -87,18 +87,14 @@ def _shared(runs: Sequence[Run]) -> dict[str, Any]:
     keys = sorted({key for one in runs for key in one.data.params})
     texts = {key: {one.data.params.get(key) for one in runs} for key in keys}
     return {
-        key: value_of(found.pop())
-        for key, found in texts.items()
-        if len(found) == 1 and key.split(".")[0] not in NOT_A_SETTING
+        key: value_of(values.pop())
+        for key, values in texts.items()
+        if len(values) == 1 and key.split(".")[0] not in NOT_A_SETTING
     }
 
 
-def _values(runs: Sequence[Run], tag: str) -> list[str]:
-    return sorted({one.data.tags[tag] for one in runs if one.data.tags.get(tag)})
-
-
 def _data(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    sources: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in runs:
         params, tags = one.data.params, one.data.tags
         entry = {
@@ -110,8 +106,8 @@ def _data(runs: Sequence[Run]) -> list[dict[str, Any]]:
             },
             "corrupt": value_of(tags.get("corrupt_images")),
         }
-        found.setdefault(tuple(entry.values()), entry)
-    return list(found.values())
+        sources.setdefault(tuple(entry.values()), entry)
+    return list(sources.values())
 
 
 def _commands(client: MlflowClient, runs: Sequence[Run], comparison: Comparison) -> list[Command]:
@@ -147,14 +143,14 @@ def _root(client: MlflowClient, one: Run) -> Run | None:
     """The run of the command that made a run: its topmost parent."""
     from mlflow.exceptions import MlflowException
 
-    found, parent = None, one.data.tags.get("mlflow.parentRunId")
+    root, parent = None, one.data.tags.get("mlflow.parentRunId")
     while parent:
         try:
-            found = client.get_run(parent)
+            root = client.get_run(parent)
         except MlflowException:
             break
-        parent = found.data.tags.get("mlflow.parentRunId")
-    return found
+        parent = root.data.tags.get("mlflow.parentRunId")
+    return root
 
 
 def _text(client: MlflowClient, run_id: str, name: str) -> str | None:

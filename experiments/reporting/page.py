@@ -106,10 +106,10 @@ def sort_key(text: str) -> str:
         return "01"["●○".index(text)]
     if text in ("", "–"):
         return ""
-    found = NUMBER.match(text)
-    if found is None or not re.fullmatch(r"[\d.]+", found[1].lstrip("-")):
+    number = NUMBER.match(text)
+    if number is None or not re.fullmatch(r"[\d.]+", number[1].lstrip("-")):
         return text
-    return f"{float(found[1]) * PREFIXES.get(found[2] or '', 1):.12g}"
+    return f"{float(number[1]) * PREFIXES.get(number[2] or '', 1):.12g}"
 
 
 def _single_runs(comparison: Comparison) -> str:

@@ -71,9 +71,9 @@ def fetch(client: MlflowClient, comparison: Comparison) -> dict[str, Curves]:
     ][: MOST_RUNS * len(PANELS)]
 
     def history(one: tuple[str, str, str]) -> Curve:
-        found = client.get_metric_history(one[2], one[1])
+        values = client.get_metric_history(one[2], one[1])
         curve: Curve = {}
-        for value in sorted(found, key=lambda v: (v.step, v.timestamp)):
+        for value in sorted(values, key=lambda v: (v.step, v.timestamp)):
             if value.step >= 1:
                 curve.setdefault(value.step, value.value)
         return curve
@@ -134,10 +134,10 @@ def _panel(
     ends = []
     top = 0.0
     for i, row in reversed(list(enumerate(rows))):  # the best on top
-        own = curves[row["name"]].get(metric)
-        if not own:
+        of_row = curves[row["name"]].get(metric)
+        if not of_row:
             continue
-        epochs, means, deviations = mean_and_spread(own)
+        epochs, means, deviations = mean_and_spread(of_row)
         if metric == "val_top1":
             means = [1 - value for value in means]
         means, deviations = [unit * v for v in means], [unit * v for v in deviations]
@@ -146,7 +146,7 @@ def _panel(
         (line,) = axes.plot(epochs, means, style, color=colour, linewidth=1.5, zorder=depth)
         line.set_gid(f"curves-{metric}-{i}")
         hovers[f"curves-{metric}-{i}"] = (
-            f"{row['name']}\n{label}: {means[-1]:.4g} at epoch {epochs[-1]}, n = {len(own)}"
+            f"{row['name']}\n{label}: {means[-1]:.4g} at epoch {epochs[-1]}, n = {len(of_row)}"
         )
         top = max([top, *means])
         if i < BANDS:

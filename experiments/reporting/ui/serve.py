@@ -139,12 +139,12 @@ def links(client: MlflowClient, base_url: str, experiment: str | None = None) ->
     Raises:
         BadInput: there is no experiment of this name.
     """
-    found = find_experiment(client, experiment) if experiment else _newest(client)
-    if found is None:
+    experiment_id = find_experiment(client, experiment) if experiment else _newest(client)
+    if experiment_id is None:
         return [base_url.rstrip("/")]
-    if not views.write(client, found):
-        return [views.address(base_url, found, None)]
-    return [views.address(base_url, found, key) for key in (views.TABLE, views.CHARTS)]
+    if not views.write(client, experiment_id):
+        return [views.address(base_url, experiment_id, None)]
+    return [views.address(base_url, experiment_id, key) for key in (views.TABLE, views.CHARTS)]
 
 
 def _newest(client: MlflowClient) -> str | None:
@@ -160,10 +160,10 @@ def _newest(client: MlflowClient) -> str | None:
 
 def newest_name(client: MlflowClient) -> str:
     """The name of the experiment that ran last. Raises BadInput: there is none."""
-    found = _newest(client)
-    if found is None:
+    newest = _newest(client)
+    if newest is None:
         raise BadInput("no runs yet: run a sweep first, ilsvrc sweep CONFIG")
-    return str(client.get_experiment(found).name)
+    return str(client.get_experiment(newest).name)
 
 
 def _announce(addresses: Sequence[str], open_browser: bool) -> None:

@@ -69,11 +69,11 @@ def address(base_url: str, experiment_id: str, key: str | None) -> str:
 def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
     """Settings that differ between runs, most different values first, at most VARYING."""
     values: dict[str, set[str | None]] = {}
-    for key in sorted({key for own in params for key in own}):
+    for key in sorted({key for settings in params for key in settings}):
         if key not in (*ALWAYS, *NEVER):
-            values[key] = {own.get(key) for own in params}
-    found = [key for key, distinct in values.items() if len(distinct) > 1]
-    return sorted(found, key=lambda key: -len(values[key]))[:VARYING]
+            values[key] = {settings.get(key) for settings in params}
+    several = [key for key, distinct in values.items() if len(distinct) > 1]
+    return sorted(several, key=lambda key: -len(values[key]))[:VARYING]
 
 
 def table(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
@@ -153,13 +153,13 @@ def packed(name: str, state: Mapping[str, Any], made: int) -> str:
 
 
 def _card(kind: str, uuid: str, section: str) -> dict[str, Any]:
-    own = {"uuid": uuid, "type": kind, "metricSectionId": section}
-    return own | {"deleted": False, "isGenerated": False}
+    fields = {"uuid": uuid, "type": kind, "metricSectionId": section}
+    return fields | {"deleted": False, "isGenerated": False}
 
 
 def _section(uuid: str, name: str, columns: int = 3) -> dict[str, Any]:
-    own = {"uuid": uuid, "name": name, "display": True, "columns": columns}
-    return own | {"isGenerated": False, "isReordered": False, "deleted": False}
+    fields = {"uuid": uuid, "name": name, "display": True, "columns": columns}
+    return fields | {"isGenerated": False, "isReordered": False, "deleted": False}
 
 
 def _axis(metric: str) -> dict[str, str]:
