@@ -27,7 +27,7 @@ from experiments.errors import BadInput, FailedWork
 from experiments.jobs.job import Job
 from experiments.presentation.columns import COLUMNS
 from experiments.reporting.ui import pictures, serve, views
-from experiments.reporting.ui.browser import FLAGS
+from experiments.reporting.ui.browser import tab
 from experiments.tracking import provenance
 
 HARMLESS = (
@@ -65,7 +65,8 @@ def server(store):
 
 def test_browser_shows_runs_and_metrics_at_the_link(store, server, tmp_path):
     link, _ = serve.links(store.client, server.base_url)
-    page, errors = rendered(link, tmp_path)
+    ready = f"{pictures.READY[views.TABLE]} >= 3 && document.body.innerText.includes('fedcba98')"
+    page, errors = rendered(link, tmp_path, ready)
     assert errors == []
     assert "Accuracy and cost: table" in page
     for text in ("resnet20 seed 1", "lenet5 seed 2", "lenet5 seed 3", "0.971", "fedcba9876543210"):
@@ -79,7 +80,8 @@ def test_browser_shows_runs_and_metrics_at_the_link(store, server, tmp_path):
 
 def test_browser_draws_as_many_points_as_there_are_runs(store, server, tmp_path):
     _, link = serve.links(store.client, server.base_url)
-    page, errors = rendered(link, tmp_path)
+    points = "document.querySelectorAll('.scatterlayer path.point').length >= 9"
+    page, errors = rendered(link, tmp_path, f"{points} && {pictures.READY[views.CHARTS]}")
     assert errors == []
     assert len(set(re.findall(r"\w+ seed \d", page))) == 3
     assert ">sweep<" not in page, "a parent trains nothing"
@@ -252,14 +254,14 @@ def test_a_servers_last_words_and_arguments_hold_no_password(tmp_path, monkeypat
     assert "hunter2" not in " ".join(started[0])
 
 
-def rendered(url: str, folder: Path) -> tuple[str, list[str]]:
-    """The page after its scripts ran, and what it complained of to the console."""
-    flags = [*FLAGS, "--virtual-time-budget=30000", f"--user-data-dir={folder / 'own'}"]
-    flags += ["--window-size=2800,1400", "--dump-dom", "--enable-logging=stderr", "--v=0"]
-    done = subprocess.run([browser(), *flags, url], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, [line for line in said if not any(word in line for word in HARMLESS)]
+def rendered(url: str, folder: Path, ready: str) -> tuple[str, list[str]]:
+    """The page once `ready`, an expression, holds in it, and what it said to the console."""
+    log = folder / "chromium.log"
+    with tab(browser(), ["--enable-logging", f"--log-file={log}"]) as page:
+        page.open(url, (2800, 1400), ready)
+        shown = page.evaluate("document.documentElement.outerHTML")
+    said = [line for line in log.read_text().splitlines() if "CONSOLE" in line]
+    return shown, [line for line in said if not any(word in line for word in HARMLESS)]
 
 
 def members(group: int) -> list[int]:
