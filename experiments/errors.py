@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 def shown(text: str) -> str:
@@ -21,6 +23,15 @@ def kind_and_first_line(error: BaseException) -> str:
     """The same of an error that nobody expected, behind the name of its class."""
     kind, line = type(error).__name__, first_line(error)
     return kind if line == kind else f"{kind}: {line}"
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.4) -> str:
+    """The known words most like this one, joined by commas; empty where none is like it.
+
+    Args:
+        cutoff: least likeness, from 0 to 1, as of `difflib.get_close_matches`.
+    """
+    return ", ".join(difflib.get_close_matches(word, list(known), count, cutoff))
 
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

@@ -64,19 +64,19 @@ def with_significance(
     if test == "none" or not scored:
         return comparison
     best = max(scored, key=lambda row: row["top1_mean"])
-    made: dict[int, dict[str, Any]] = {}
+    results: dict[int, dict[str, Any]] = {}
     for row in scored:
         if row is not best:
-            made[id(row)] = _tested(best, row, test, sizes, answers, comparison)
-    _adjust([found for found in made.values() if found["p_value"] is not None])
+            results[id(row)] = _tested(best, row, test, sizes, answers, comparison)
+    _adjust([result for result in results.values() if result["p_value"] is not None])
     rows = []
     for row in comparison.rows:
-        found = made.get(id(row))
-        own = {key: found[key] if found else None for key in ("p_value", "p_holm", "better")}
-        text = "best" if row is best else found["text"] if found else ""
-        rows.append({**row, "vs_best": text, **own, "tested_by": found and found["test"]})
+        result = results.get(id(row))
+        numbers = {key: result[key] if result else None for key in ("p_value", "p_holm", "better")}
+        text = "best" if row is best else result["text"] if result else ""
+        rows.append({**row, "vs_best": text, **numbers, "tested_by": result and result["test"]})
     return replace(
-        comparison, rows=rows, significance=_summary(best, list(made.values()), comparison)
+        comparison, rows=rows, significance=_summary(best, list(results.values()), comparison)
     )
 
 
@@ -106,9 +106,9 @@ def _pairs(
     best: Mapping[str, Any], row: Mapping[str, Any]
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Values of the same seed and fold."""
-    own = {(value["seed"], value["fold"]): value for value in row["values"]}
+    by_key = {(value["seed"], value["fold"]): value for value in row["values"]}
     keys = [(value["seed"], value["fold"]) for value in best["values"]]
-    return [(v, own[key]) for v, key in zip(best["values"], keys, strict=True) if key in own]
+    return [(v, by_key[key]) for v, key in zip(best["values"], keys, strict=True) if key in by_key]
 
 
 def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes) -> dict[str, Any]:
@@ -127,10 +127,10 @@ def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes
         return _untested(f"all {n} differences equal")
     if folds:
         if len(seeds) > 1:  # seeds of a fold share its images: one difference a fold
-            own: dict[str, list[float]] = {}
+            by_fold: dict[str, list[float]] = {}
             for difference, (first, _) in zip(differences, pairs, strict=True):
-                own.setdefault(first["fold"], []).append(difference)
-            differences = np.array([fmean(found) for found in own.values()])
+                by_fold.setdefault(first["fold"], []).append(difference)
+            differences = np.array([fmean(of_fold) for of_fold in by_fold.values()])
             if len(differences) < FEWEST_PAIRS:
                 return _untested(f"{len(differences)} common folds")
         parts = [sizes.get(first["run_id"]) for first, _ in pairs]
@@ -183,29 +183,21 @@ def _listed(seeds: Sequence[Any]) -> str:
 
 
 def _result(p: float, test: str, sample: str, gain: float) -> dict[str, Any]:
-    return {
-        "p_value": p,
-        "p_holm": None,
-        "test": test,
-        "sample": sample,
-        "better": gain,
-        "text": "",
-    }
+    """`_adjust` writes p_holm and text once all tests are made."""
+    return {"p_value": p, "test": test, "sample": sample, "better": gain}
 
 
 def _untested(why: str) -> dict[str, Any]:
-    return {
-        "p_value": None, "p_holm": None, "test": None, "sample": None, "better": None,
-        "text": f"not tested: {why}",
-    }  # fmt: skip
+    nothing = dict.fromkeys(("p_value", "p_holm", "test", "sample", "better"))
+    return nothing | {"text": f"not tested: {why}"}
 
 
-def _adjust(made: Sequence[dict[str, Any]]) -> None:
+def _adjust(results: Sequence[dict[str, Any]]) -> None:
     from tuning.significance import holm
 
-    for found, p in zip(made, holm([found["p_value"] for found in made]), strict=True):
-        found["p_holm"] = float(p)
-        found["text"] = p_text(float(p)) + (" *" if p <= ALPHA else "")
+    for result, p in zip(results, holm([result["p_value"] for result in results]), strict=True):
+        result["p_holm"] = float(p)
+        result["text"] = p_text(float(p)) + (" *" if p <= ALPHA else "")
 
 
 def p_text(p: float) -> str:
@@ -214,11 +206,11 @@ def p_text(p: float) -> str:
 
 
 def _summary(
-    best: Mapping[str, Any], made: Sequence[Mapping[str, Any]], comparison: Comparison
+    best: Mapping[str, Any], results: Sequence[Mapping[str, Any]], comparison: Comparison
 ) -> dict[str, Any]:
-    done = [found for found in made if found["p_value"] is not None]
-    tests = sorted({f"{found['test']} ({found['sample']})" for found in done})
-    kinds = {found["test"] for found in done}
+    done = [result for result in results if result["p_value"] is not None]
+    tests = sorted({f"{result['test']} ({result['sample']})" for result in done})
+    kinds = {result["test"] for result in done}
     notes = []
     if done:
         notes.append(
@@ -237,7 +229,9 @@ def _summary(
             f"{SIGN_FLIP}: McNemar's test for several seeds, each image's hits taken together; of "
             "these trained networks, not of other seeds"
         )
-    untested = [found["text"].removeprefix("not tested: ") for found in made if not found["test"]]
+    untested = [
+        result["text"].removeprefix("not tested: ") for result in results if not result["test"]
+    ]
     if untested:
         counts = {why: untested.count(why) for why in dict.fromkeys(untested)}
         words = [f"{why} ({n} rows)" if n > 1 else why for why, n in counts.items()]

@@ -14,19 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from experiments.comparison.grouping import Comparison, value_of
 from experiments.config.settings import flatten
 from experiments.errors import BadInput
+from experiments.presentation.columns import COLUMNS
 from experiments.presentation.formatting import si
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-METRICS = {
-    "bench_latency_ms_p50": ("infer", "latency_ms_p50"),
-    "bench_infer_images_per_second": ("infer", "infer_images_per_second"),
-    "bench_infer_memory_bytes": ("infer", "peak_memory_bytes"),
-    "bench_train_images_per_second": ("train", "train_images_per_second"),
-    "bench_train_memory_bytes": ("train", "peak_memory_bytes"),
-}
-"""Columns of the comparison: mode of the bench row, and its metric."""
 
 ALIKE = 0.01  # difference of MACs, as a fraction, that is not worth a word
 
@@ -55,24 +47,24 @@ def parsed(text: str) -> Wanted:
         BadInput: anything else.
     """
     name, *words = [word.strip() for word in text.split(",")]
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for word in words:
         key, _, value = word.partition("=")
         if key == "batch" and (value == "auto" or (value.isdecimal() and int(value))):
-            found[key] = value if value == "auto" else int(value)
+            options[key] = value if value == "auto" else int(value)
         elif key in ("precision", "side") and value:
-            found[key] = value
+            options[key] = value
         else:
             raise BadInput(f"--bench {text}: expected EXPERIMENT,batch=32,precision=float32")
     if not name:
         raise BadInput(f"--bench {text}: expected the name of an experiment first")
-    return Wanted(name, **found)
+    return Wanted(name, **options)
 
 
 def joined(
     comparison: Comparison, wanted: Wanted, benched: Sequence[Run], runs: Mapping[str, Run]
 ) -> Comparison:
-    """The comparison with the columns METRICS, None where a network was not measured, and `bench`.
+    """The comparison with `bench` and the columns of that kind, None for what was not measured.
 
     Args:
         benched: finished runs of level bench.
@@ -96,18 +88,21 @@ def joined(
             "rows meet by model.name and model.options"
         )
     side = wanted.side or _usual(known, "side", "tensorflow")
-    known = _of(known, wanted, "side", side)
+    known = _matching(known, wanted, "side", side)
     precision = wanted.precision or _usual(known, "precision", "float32")
-    found = _picked(_of(known, wanted, "precision", precision), wanted)
-    batch = wanted.batch or _common(found)
-    found = [run for run in found if _batch(run, batch) == batch]
+    picked = _matching(known, wanted, "precision", precision)
+    if wanted.batch:
+        picked = _matching(picked, wanted, "batch", wanted.batch)
+    batch = wanted.batch or _common(picked)
+    picked = [run for run in picked if _batch(run, batch) == batch]
     newest: dict[tuple[Architecture | None, Any], Run] = {
         (_of_bench(run), run.data.params["mode"]): run
-        for run in sorted(found, key=lambda run: run.info.start_time)
+        for run in sorted(picked, key=lambda run: run.info.start_time)
     }
+    sources = {column.key: column.bench for column in COLUMNS if column.bench}
     values = [
         row | {key: _value(newest.get((of_row[id(row)], mode)), metric)
-               for key, (mode, metric) in METRICS.items()}
+               for key, (mode, metric) in sources.items()}
         for row in comparison.rows
     ]  # fmt: skip
     notes = [_note(wanted.experiment, batch, precision, list(newest.values()))]
@@ -124,7 +119,7 @@ def joined(
         for run in newest.values()
         if "partial" in run.data.tags
     ]
-    missing = [row["name"] for row in values if all(row[key] is None for key in METRICS)]
+    missing = [row["name"] for row in values if all(row[key] is None for key in sources)]
     if missing:
         notes.append(f"Not in the bench: {', '.join(missing)}")
     chosen = {"batch": batch, "precision": precision, "side": side}
@@ -133,8 +128,8 @@ def joined(
 
 
 def _of_row(runs: Sequence[Run]) -> Architecture | None:
-    own = {_of_params(run.data.params) for run in runs}
-    return own.pop() if len(own) == 1 else None
+    architectures = {_of_params(run.data.params) for run in runs}
+    return architectures.pop() if len(architectures) == 1 else None
 
 
 def _of_params(params: Mapping[str, str]) -> Architecture:
@@ -156,26 +151,18 @@ def _canonical(options: Mapping[str, Any]) -> str:
     return json.dumps({key: options[key] for key in sorted(options) if options[key] is not None})
 
 
-def _of(runs: Sequence[Run], wanted: Wanted, key: str, value: str) -> list[Run]:
-    found = [run for run in runs if run.data.params.get(key, value) == value]
-    if not found:
-        raise BadInput(_none_of(wanted, key, value, runs))
-    return found
-
-
-def _picked(runs: Sequence[Run], wanted: Wanted) -> list[Run]:
-    """Rows of the batch, if one was asked for."""
-    batch = wanted.batch
-    found = [run for run in runs if batch is None or _batch(run, batch) == batch]
-    if not found:
-        raise BadInput(_none_of(wanted, "batch", batch, runs))
-    return found
-
-
-def _none_of(wanted: Wanted, key: str, value: Any, runs: Sequence[Run]) -> str:
-    there = sorted({run.data.params[key] for run in runs})
-    there.sort(key=lambda text: int(text) if text.isdecimal() else 0)
-    return f"--bench {wanted.experiment}: {key}={value} was not measured; {', '.join(there)} were"
+def _matching(runs: Sequence[Run], wanted: Wanted, key: str, value: int | str) -> list[Run]:
+    if key == "batch":
+        matching = [run for run in runs if _batch(run, value) == value]
+    else:
+        matching = [run for run in runs if run.data.params.get(key, value) == value]
+    if not matching:
+        there = sorted({run.data.params[key] for run in runs})
+        there.sort(key=lambda text: int(text) if text.isdecimal() else 0)
+        raise BadInput(
+            f"--bench {wanted.experiment}: {key}={value} was not measured; {', '.join(there)} were"
+        )
+    return matching
 
 
 def _usual(runs: Sequence[Run], key: str, usual: str) -> str:
@@ -222,14 +209,14 @@ def _size(run: Run) -> str:
 
 def _other_networks(pairs: Sequence[tuple[Mapping[str, Any], Run]]) -> list[str]:
     """A warning where what was measured is not what was trained."""
-    found = {}
+    differing = {}
     for row, run in pairs:
         there, here = run.data.metrics.get("macs"), row["macs"]
         if there and here and abs(there - here) > ALIKE * here:
-            found[row["name"]] = f"{row['name']} {si(there)} MACs there, {si(here)} here"
-    if not found:
+            differing[row["name"]] = f"{row['name']} {si(there)} MACs there, {si(here)} here"
+    if not differing:
         return []
-    words = list(found.values())
+    words = list(differing.values())
     more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
     return [
         "Warning: the bench measured other image sizes or numbers of classes than were trained: "

@@ -5,63 +5,68 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.presentation.columns import of_kind
+
 COUNTED_ONCE = ("without_score", "dirty_runs")
 """Keys of rows that only these warnings need."""
 
 
 def warnings_of(rows: Sequence[Mapping[str, Any]], score: str) -> list[str]:
     """One sentence each; empty where the rows are alike in all of it."""
-    found = []
+    warnings = []
     fingerprints = {row["source_fingerprint"] for row in rows}
     if len(fingerprints) > 1:
         sources = ", ".join(sorted(str(f)[:12] for f in fingerprints))
-        found.append(f"Not comparable: the rows were trained on different data (sources {sources})")
+        warnings.append(
+            f"Not comparable: the rows were trained on different data (sources {sources})"
+        )
     top1 = score.endswith("top1")
     for row in rows:
         missing = row["without_score"]
         if missing and not (top1 and _is_error(row)):
-            found.append(f"{row['name']}: {missing} of {row['n']} runs have no {score}")
+            warnings.append(f"{row['name']}: {missing} of {row['n']} runs have no {score}")
     if score.startswith("val"):
         what = "top-1" if top1 else "squared error"
-        found.append(f"No run has a test part: {what} here is that of the validation part")
+        warnings.append(f"No run has a test part: {what} here is that of the validation part")
     if top1 and any(row["top1_mean"] is None and _is_error(row) for row in rows):
-        found.append("Reconstructions have no top-1; their squared error stands beside it")
-    found += _code(rows)
-    machines = _parts(rows, "machine")
+        warnings.append("Reconstructions have no top-1; their squared error stands beside it")
+    warnings += _code(rows)
+    machines = distinct(rows, "machine")
     if len(machines) > 1:
-        found.append(f"The runs were made on different machines ({_list(machines)})")
+        warnings.append(f"The runs were made on different machines ({_list(machines)})")
     for row in rows:
-        if len(_parts([row], "machine")) > 1:
-            found.append(f"{row['name']}: its own runs come from different machines")
-    if len(_parts(rows, "device")) > 1:
-        found.append("Times, rates and memory come from different devices")
-    if len(_parts(rows, "precision")) > 1:
-        found.append("The rows mix precisions")
-    return found
+        if len(distinct([row], "machine")) > 1:
+            warnings.append(f"{row['name']}: its own runs come from different machines")
+    if len(distinct(rows, "device")) > 1:
+        warnings.append("Times, rates and memory come from different devices")
+    if len(distinct(rows, "precision")) > 1:
+        warnings.append("The rows mix precisions")
+    return warnings
 
 
 def _code(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = []
-    commits = _parts(rows, "git_commit")
+    warnings = []
+    commits = distinct(rows, "git_commit")
     if len(commits) > 1:
         shown = _list([commit[:7] for commit in commits])
-        found.append(f"The runs were made by different versions of the code (commits {shown})")
+        warnings.append(f"The runs were made by different versions of the code (commits {shown})")
     for row in rows:
-        own = _parts([row], "git_commit")
-        if len(own) > 1:
-            shown = _list([commit[:7] for commit in own])
-            found.append(f"{row['name']}: its own runs come from different commits ({shown})")
+        of_row = distinct([row], "git_commit")
+        if len(of_row) > 1:
+            shown = _list([commit[:7] for commit in of_row])
+            warnings.append(f"{row['name']}: its own runs come from different commits ({shown})")
     dirty = sum(row["dirty_runs"] for row in rows)
     if dirty:
         runs = sum(len(row["run_ids"]) for row in rows)
-        found.append(
+        warnings.append(
             f"{dirty} of {runs} runs were made with uncommitted changes in the code; "
             "their commit does not tell what ran"
         )
-    return found
+    return warnings
 
 
-def _parts(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+def distinct(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """The values of a tag in these rows, sorted; a row has those of its runs joined by "; "."""
     return sorted({part for row in rows if row[key] for part in row[key].split("; ")})
 
 
@@ -71,4 +76,4 @@ def _list(words: Sequence[str], most: int = 4) -> str:
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
-    return any(row[metric] is not None for metric in ("test_mse", "val_mse", "train_mse"))
+    return any(row[column.key] is not None for column in of_kind("error"))

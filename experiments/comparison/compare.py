@@ -1,8 +1,7 @@
-"""Compare the runs of experiments: fetch them, group them, write and log the result."""
+"""Compare the runs of experiments: fetch them, group them, test them against the best."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from experiments.comparison import bench_join, selection
 from experiments.comparison.against_best import Answers, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
-from experiments.errors import BadInput
+from experiments.errors import BadInput, nearest
 from experiments.metrics import ranks
 from experiments.tracking.tracked_run import find_run
 
@@ -51,14 +50,14 @@ def compare(
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
     wanted = None if bench is None else bench_join.parsed(bench)
-    found = [
+    attempts = [
         (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
     ]
-    finished = [(name, r) for name, r in found if r.info.status == "FINISHED"]
+    finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]
     done = {_what(name, r) for name, r in finished}
     left_out = Counter(
         r.info.status
-        for name, r in found
+        for name, r in attempts
         if r.info.status != "FINISHED" and _what(name, r) not in done  # else tried again since
     )
     if not finished:
@@ -94,9 +93,9 @@ def find_experiment(client: MlflowClient, name: str) -> str:
     if experiment is not None and experiment.lifecycle_stage == "active":
         return str(experiment.experiment_id)
     known = [e.name for e in client.search_experiments() if e.name != "Default"]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
+    close = nearest(name, known) or ", ".join(known[:5])
     hint = (
-        f"nearest: {', '.join(close)}"
+        f"nearest: {close}"
         if close
         else "the store holds none; run a sweep or point tracking.uri at the store that holds it"
     )
@@ -106,34 +105,34 @@ def find_experiment(client: MlflowClient, name: str) -> str:
 def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
     if not level.replace("_", "").isalnum():
         raise BadInput(f"--level {level}: expected a word such as run, trial or outer_fold")
-    found: list[Run] = []
+    runs: list[Run] = []
     token = None
     while True:
         page = client.search_runs(
             [experiment_id], f"tags.level = '{level}'", max_results=PAGE, page_token=token
         )
         # A reproduction is there to be compared with its original, not to stand in for it.
-        found += [run for run in page if "reproduces" not in run.data.tags]
+        runs += [run for run in page if "reproduces" not in run.data.tags]
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def _what(name: str, run: Run) -> tuple[str | None, ...]:
     """What tells apart a run from another attempt at the same."""
     keys = ("config_hash", "source_fingerprint", "path")
-    own = [run.data.tags.get(key) for key in keys]
-    return name, *(own if own[0] else [run.info.run_id])
+    tags = [run.data.tags.get(key) for key in keys]
+    return name, *(tags if tags[0] else [run.info.run_id])
 
 
 def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
     """Of runs that average over inner folds: each fold's score."""
-    found = {}
+    folds = {}
     for run in runs:
         if INNER in run.data.metrics:
             history = client.get_metric_history(run.info.run_id, INNER)
-            found[run.info.run_id] = {metric.step: metric.value for metric in history}
-    return found
+            folds[run.info.run_id] = {metric.step: metric.value for metric in history}
+    return folds
 
 
 def _sizes(

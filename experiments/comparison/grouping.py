@@ -10,28 +10,14 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments.comparison.comparability import COUNTED_ONCE, warnings_of
-from experiments.comparison.cost_axes import optimal, placeable
+from experiments.comparison import pareto_front
+from experiments.comparison.comparability import COUNTED_ONCE, distinct, warnings_of
 from experiments.comparison.row_names import name_rows
 from experiments.errors import BadInput
+from experiments.presentation.columns import of_kind
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-ACCURACIES = ("test_top1", "test_top5", "val_top1", "val_top5", "train_top1")
-
-ERRORS = ("test_mse", "val_mse", "train_mse")  # of reconstructions
-
-COUNTS = ("params", "macs", "activation_bytes")
-
-COSTS = (
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "train_images_per_second",
-    "infer_images_per_second",
-    "peak_memory_bytes",
-    "train_seconds",
-)
 
 NOT_A_SETTING = {
     "seed",
@@ -106,7 +92,7 @@ def grouped(
     rows = [_row(key[0], members, varying, score, folds or {}) for key, members in groups.items()]
     rows.sort(key=_best_first)
     name_rows(rows, varying)
-    _mark_pareto(rows)
+    pareto_front.mark(rows)
     warnings = warnings_of(rows, score)
     for row in rows:
         for key in COUNTED_ONCE:
@@ -118,17 +104,11 @@ def grouped(
         varying=varying,
         level=level,
         repeats=len(runs) - len(kept),
-        sources=_all(rows, "source"),
-        devices=_all(rows, "device"),
-        precisions=_all(rows, "precision"),
+        sources=distinct(rows, "source"),
+        devices=distinct(rows, "device"),
+        precisions=distinct(rows, "precision"),
         warnings=warnings,
     )
-
-
-def front(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows that are Pareto-optimal in MACs, cheapest first."""
-    chosen = [row for row in rows if row["pareto"]]
-    return sorted(chosen, key=lambda row: (row["macs"], row["top1_error"]))
 
 
 def fold_of(run: Run) -> str:
@@ -201,16 +181,18 @@ def _row(
     first = runs[0].data
     values = _values(runs, score, folds)
     means: dict[str, Any] = {}
-    for metric in (*ACCURACIES, *ERRORS):
-        found = [v["score"] for v in values] if metric == score else _numbers(runs, metric)
-        means[metric] = fmean(found) if found else None
-        means[f"{metric}_std"] = stdev(found) if len(found) > 1 else None
-    for metric in (*COUNTS, *COSTS):
-        found = _numbers(runs, metric)
-        mean = fmean(found) if found else None
-        whole = metric in COUNTS and mean is not None and mean.is_integer()
-        means[metric] = int(mean) if whole and mean is not None else mean
-    top1 = means[score] if score in ACCURACIES else None
+    for column in of_kind("accuracy", "error", "size", "work", "measured"):
+        numbers = _numbers(runs, column.key)
+        if column.key == score:
+            numbers = [value["score"] for value in values]
+        mean = fmean(numbers) if numbers else None
+        if column.kind in ("size", "work") and mean is not None and mean.is_integer():
+            mean = int(mean)
+        means[column.key] = mean
+        if column.kind in ("accuracy", "error"):
+            means[f"{column.key}_std"] = stdev(numbers) if len(numbers) > 1 else None
+    ranked_by_top1 = score.endswith("top1")
+    top1 = means[score] if ranked_by_top1 else None
     model = _setting(runs, "model.name")
     return {
         "name": runs[0].info.run_name if model in (None, DIFFERS) else model,
@@ -221,19 +203,19 @@ def _row(
         "seeds": sorted({int(r.data.params["seed"]) for r in runs if "seed" in r.data.params}),
         "folds": len({value["fold"] for value in values} - {""}) or None,
         "top1_mean": top1,
-        "top1_std": means[f"{score}_std"] if score in ACCURACIES else None,
+        "top1_std": means[f"{score}_std"] if ranked_by_top1 else None,
         "top1_error": None if top1 is None else 1 - top1,
         **means,
         "pareto": False,
         "dominated": False,
-        "device": _shared(runs, "device"),
-        "precision": _shared(runs, "precision") or first.params.get("train.precision"),
-        "source": _shared(runs, "source") or first.params.get("data.source"),
+        "device": _joined(runs, "device"),
+        "precision": _joined(runs, "precision") or first.params.get("train.precision"),
+        "source": _joined(runs, "source") or first.params.get("data.source"),
         "source_fingerprint": first.tags.get("source_fingerprint"),
         "group_hash": first.tags.get("group_hash"),
-        "git_commit": _shared(runs, "git_commit"),
-        "git_dirty": _shared(runs, "git_dirty"),
-        "machine": _shared(runs, "machine"),
+        "git_commit": _joined(runs, "git_commit"),
+        "git_dirty": _joined(runs, "git_dirty"),
+        "machine": _joined(runs, "machine"),
         "run_ids": [run.info.run_id for run in runs],
         "values": values,
         "without_score": sum(_number(run, score) is None for run in runs),
@@ -243,7 +225,7 @@ def _row(
 
 def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, Any]]:
     """The score of every seed and fold, in the order of the seeds."""
-    found = []
+    scores = []
     for run in runs:
         mean = _number(run, score)
         if mean is None:
@@ -255,17 +237,8 @@ def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, A
             parts = {f"{fold}/fold/{k}".strip("/"): value for k, value in inner.items()}
         for part, value in parts.items():
             one = {"run_id": run.info.run_id, "seed": seed, "fold": part, "score": value}
-            found.append(one)
-    return sorted(found, key=lambda v: (str(v["seed"]).zfill(12), v["fold"]))
-
-
-def _mark_pareto(rows: Sequence[dict[str, Any]]) -> None:
-    """A row is dominated by one at least as good in MACs and top-1, and better in one of them."""
-    chosen = {id(row) for row in optimal(rows)}
-    placed = {id(row) for row in placeable(rows)}
-    for row in rows:
-        row["pareto"] = id(row) in chosen
-        row["dominated"] = id(row) in placed - chosen
+            scores.append(one)
+    return sorted(scores, key=lambda v: (str(v["seed"]).zfill(12), v["fold"]))
 
 
 def _setting(runs: Sequence[Run], key: str) -> Any:
@@ -273,13 +246,13 @@ def _setting(runs: Sequence[Run], key: str) -> Any:
     return value_of(texts.pop()) if len(texts) == 1 else DIFFERS
 
 
-def _shared(runs: Sequence[Run], tag: str) -> str | None:
-    values = sorted({run.data.tags[tag] for run in runs if run.data.tags.get(tag)})
-    return "; ".join(values) or None
+def tag_values(tags: Sequence[Mapping[str, str]], tag: str) -> list[str]:
+    """The values of a tag in runs of these tags, sorted."""
+    return sorted({of_run[tag] for of_run in tags if of_run.get(tag)})
 
 
-def _all(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return sorted({part for row in rows if row[key] for part in row[key].split("; ")})
+def _joined(runs: Sequence[Run], tag: str) -> str | None:
+    return "; ".join(tag_values([run.data.tags for run in runs], tag)) or None
 
 
 def _number(run: Run, metric: str) -> float | None:

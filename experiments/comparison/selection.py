@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from experiments.comparison.grouping import ACCURACIES, Comparison
-from experiments.errors import BadInput
+from experiments.comparison.grouping import Comparison
+from experiments.errors import BadInput, nearest
+from experiments.presentation.columns import COLUMNS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-RATES = {f"{mode}_images_per_second" for mode in ("train", "infer")}
-
-MORE_IS_BETTER = {*ACCURACIES, "top1_mean", *RATES, *(f"bench_{rate}" for rate in RATES)}
-
-LAST_FIRST = {"n", "folds", "pareto"}  # most runs, or the front, on top
+HIGHEST_FIRST = {"top1_mean", "n", "folds", "pareto"}  # beside what is better so
 
 
 def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tuple[str, Run]]:
@@ -59,7 +55,8 @@ def ordered(comparison: Comparison, column: str | None) -> Comparison:
     if column is None:
         return comparison
     key = _column(comparison, column.removeprefix("-"))
-    downwards = (key in MORE_IS_BETTER or key in LAST_FIRST) != column.startswith("-")
+    highest_first = {*HIGHEST_FIRST, *(c.key for c in COLUMNS if not c.less_is_better)}
+    downwards = (key in highest_first) != column.startswith("-")
     there = [row for row in comparison.rows if _sortable(row[key]) is not None]
     absent = [row for row in comparison.rows if _sortable(row[key]) is None]
     there.sort(key=lambda row: _rank(row[key]), reverse=downwards)
@@ -82,8 +79,8 @@ def _full_key(name: str, runs: Sequence[Run]) -> str:
         return ends[0]
     if ends:
         raise BadInput(f"--where {name}: could be {', '.join(ends)}; write it in full")
-    close = difflib.get_close_matches(name, sorted(keys), n=3, cutoff=0.4)
-    hint = f"nearest: {', '.join(close)}" if close else "any param or tag of the runs will do"
+    close = nearest(name, sorted(keys))
+    hint = f"nearest: {close}" if close else "any param or tag of the runs will do"
     raise BadInput(f"--where {name}: no run has a param or tag of this name; {hint}")
 
 
@@ -116,8 +113,8 @@ def _column(comparison: Comparison, name: str) -> str:
     ends = [key for key in columns if key == name or key.endswith(f".{name}")]
     if name in columns or len(ends) == 1:
         return name if name in columns else ends[0]
-    close = difflib.get_close_matches(name, columns, n=3, cutoff=0.4)
-    what = f"nearest: {', '.join(close)}" if close else f"columns: {', '.join(columns)}"
+    close = nearest(name, columns)
+    what = f"nearest: {close}" if close else f"columns: {', '.join(columns)}"
     raise BadInput(f"--sort {name}: no such column; {what}")
 
 

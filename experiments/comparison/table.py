@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.comparison.caption import notes, origin, part, title
-from experiments.comparison.cost_axes import MACS
 from experiments.comparison.grouping import Comparison
+from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
-from experiments.presentation.formatting import in_words, percent, si, significant
+from experiments.presentation.formatting import in_words, percent, significant
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-MIB = 2**20
 
 NAME = 26  # letters of a name that stay in one line
 
 LEFT = {"", "model", "experiment"}  # columns of words
 
-Cell = Callable[[dict[str, Any]], str]
+
+class TableColumn(NamedTuple):
+    """A column of this table: of a metric, or of what the rows are."""
+
+    heading: str
+    dropped: int
+    """As of `Column`."""
+    cell: Callable[[Row], str]
 
 
 def render(comparison: Comparison, width: int | None = None) -> Table:
@@ -37,10 +43,10 @@ def render(comparison: Comparison, width: int | None = None) -> Table:
         needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
         longest = max(len(row["name"]) for row in comparison.rows)
         needed -= max(0, longest - NAME)  # rather a name in two lines than a column less
-        droppable = [column for column in columns if column[1] > 0]
+        droppable = [column for column in columns if column.dropped]
         if needed <= console.width or not droppable:
             return table
-        columns.remove(max(droppable, key=lambda column: column[1]))
+        columns.remove(max(droppable, key=lambda column: column.dropped))
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
@@ -56,108 +62,79 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 def write_markdown(comparison: Comparison, path: Path) -> None:
     """The whole table with its legend, for a paper's appendix or a pull request."""
     columns = columns_of(comparison)
-    headers = [_escaped(header.replace("\n", " ")) for header, _, _ in columns]
-    rules = ["---" if header in LEFT else "--:" for header, _, _ in columns]
+    headings = [column.heading for column in columns]
+    headers = [_escaped(heading.replace("\n", " ")) for heading in headings]
+    rules = ["---" if heading in LEFT else "--:" for heading in headings]
     lines = [f"# {_escaped(title(comparison))}", "", _line(headers), _line(rules)]
     for row in comparison.rows:
-        lines.append(_line([_escaped(cell(row).strip()) for _, _, cell in columns]))
-    notes_below = legend(comparison, [header for header, _, _ in columns])
-    lines += ["", *(f"- {_escaped(note)}" for note in notes_below), ""]
+        lines.append(_line([_escaped(column.cell(row).strip()) for column in columns]))
+    lines += ["", *(f"- {_escaped(note)}" for note in legend(comparison, headings)), ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def columns_of(comparison: Comparison) -> list[tuple[str, int, Cell]]:
-    """Header, rank by which it goes when the terminal is narrow (0: never), and its cells."""
-
-    def mean(key: str, show: Callable[[Any], str]) -> Cell:
-        return lambda row: "" if row[key] is None else show(row[key])
-
-    def benched(key: str, show: Callable[[Any], str]) -> Cell:
-        return lambda row: "" if row.get(key) is None else show(row[key])
-
-    def value(key: str) -> Cell:
-        return lambda row: "" if row[key] is None else str(row[key])
-
-    def setting(key: str) -> Cell:
-        return lambda row: "" if row[key] is None else _setting(row[key])
-
-    def squared(key: str) -> Cell:
-        return lambda row: "" if row.get(key) is None else _error(row, key)
-
-    def accuracy(key: str) -> Cell:
-        return lambda row: _aligned(percent(row, key))
-
-    shown_part = part(comparison)
-    columns: list[tuple[str, int, Cell]] = [
-        ("", 0, lambda row: "●" if row["pareto"] else "○" if row.get("dominated") else ""),
-        ("model", 0, lambda row: row["name"]),
+def columns_of(comparison: Comparison) -> list[TableColumn]:
+    """What the rows are, their score, and the metrics that any of them has."""
+    scored, prefix = part(comparison), comparison.score.partition("_")[0]
+    columns = [
+        TableColumn(
+            "", 0, lambda row: "●" if row["pareto"] else "○" if row.get("dominated") else ""
+        ),
+        TableColumn("model", 0, lambda row: row["name"]),
     ]
     if len(comparison.experiments) > 1:
-        columns.append(("experiment", 3, value("experiment")))
+        columns.append(TableColumn("experiment", 3, lambda row: row["experiment"]))
     columns += [
-        (key.split(".", 1)[-1], 20, setting(key))
+        TableColumn(key.split(".", 1)[-1], 20, partial(_setting, key))
         for key in comparison.varying
         if key != "model.name"
     ]
     columns += [
-        ("n", 0, value("n")),
-        (f"{shown_part}\ntop-1 %", 0, accuracy("top1_mean")),
-        ("vs best\np (Holm)", 1, _against_best),
-        (f"{shown_part}\ntop-5 %", 2, accuracy(f"{_prefix(comparison)}_top5")),
+        TableColumn("n", 0, lambda row: str(row["n"])),
+        TableColumn(f"{scored}\ntop-1 %", 0, partial(_accuracy, "top1_mean")),
+        TableColumn("vs best\np (Holm)", 1, _against_best),
+        TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, f"{prefix}_top5")),
     ]
-    if comparison.score == "test_top1":
-        columns.append(("val\ntop-1 %", 7, accuracy("val_top1")))
     columns += [
-        ("test\nMSE", 0, squared("test_mse")),
-        ("val\nMSE", 7, squared("val_mse")),
-        ("train\nMSE", 9, squared("train_mse")),
-        ("train\ntop-1 %", 9, accuracy("train_top1")),
-        ("MACs", 0, mean("macs", si)),
-        ("params", 0, mean("params", si)),
-        ("activations\nMiB", 12, mean("activation_bytes", lambda v: significant(v / MIB))),
-        ("p50\nms", 4, mean("latency_ms_p50", significant)),
-        ("p95\nms", 8, mean("latency_ms_p95", significant)),
-        ("train\nimages/s", 5, mean("train_images_per_second", significant)),
-        ("infer\nimages/s", 6, mean("infer_images_per_second", significant)),
-        ("memory\nMiB", 10, mean("peak_memory_bytes", lambda v: f"{v / MIB:.0f}")),
-        ("train\ns", 11, mean("train_seconds", significant)),
-        ("bench\np50 ms", 2, benched("bench_latency_ms_p50", significant)),
-        ("bench infer\nimages/s", 3, benched("bench_infer_images_per_second", significant)),
-        ("bench infer\nMiB", 8, benched("bench_infer_memory_bytes", lambda v: f"{v / MIB:.0f}")),
-        ("bench train\nimages/s", 3, benched("bench_train_images_per_second", significant)),
-        ("bench train\nMiB", 8, benched("bench_train_memory_bytes", lambda v: f"{v / MIB:.0f}")),
+        TableColumn(column.heading, column.dropped, _cell(column))
+        for column in COLUMNS
+        if column.heading and not (column.kind == "accuracy" and column.key == comparison.score)
     ]
-    return [column for column in columns if any(column[2](row) for row in comparison.rows)]
+    return [column for column in columns if any(column.cell(row) for row in comparison.rows)]
 
 
-def _table(comparison: Comparison, columns: list[tuple[str, int, Cell]]) -> Table:
+def _cell(column: Column) -> Callable[[Row], str]:
+    written = {"accuracy": _accuracy, "error": _error}.get(column.kind)
+    return partial(written, column.key) if written else column.cell
+
+
+def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
         title=Text(title(comparison), style="bold"),
-        caption=Text("\n".join(legend(comparison, [column[0] for column in columns]))),
+        caption=Text("\n".join(legend(comparison, [column.heading for column in columns]))),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for header, _, _ in columns:
+    for heading, _, _ in columns:
         table.add_column(
-            Text(header),
-            justify="left" if header in LEFT or header.endswith("%") else "right",
+            Text(heading),
+            justify="left" if heading in LEFT or heading.endswith("%") else "right",
             vertical="top",
             overflow="fold",
-            no_wrap=header != "model",
+            no_wrap=heading != "model",
         )
     for row in comparison.rows:
         style = "bold" if row["pareto"] else None
-        table.add_row(*(Text(cell(row)) for _, _, cell in columns), style=style)
+        table.add_row(*(Text(column.cell(row)) for column in columns), style=style)
     return table
 
 
-def legend(comparison: Comparison, headers: list[str]) -> list[str]:
+def legend(comparison: Comparison, headings: list[str]) -> list[str]:
     """What stands below the table: marks, units, origin, tests, warnings."""
     lines = []
     if any(row["pareto"] for row in comparison.rows):
@@ -165,14 +142,14 @@ def legend(comparison: Comparison, headers: list[str]) -> list[str]:
             "● Pareto-optimal: no other row is at least as good in both MACs and "
             f"{part(comparison)} top-1, and better in one; ○ dominated"
         )
-    if any(header.endswith("MSE") for header in headers):
+    if any(heading.endswith("MSE") for heading in headings):
         lines.append("MSE: mean squared error of reconstructions, pixels on 0..1")
-    if any(header.startswith("p50") for header in headers):
+    if any(heading.startswith("p50") for heading in headings):
         lines.append("p50, p95: median and 95th percentile of latency")
     return [*lines, MACS.note, origin(comparison), *notes(comparison)]
 
 
-def _against_best(row: dict[str, Any]) -> str:
+def _against_best(row: Row) -> str:
     """`best`, the adjusted p-value, or a dash where no test was possible."""
     text = row.get("vs_best") or ""
     return "–" if text.startswith("not tested") else text.removeprefix("p = ").removeprefix("p ")
@@ -189,24 +166,22 @@ def _escaped(text: str) -> str:
     return text.replace("\n", " ")
 
 
-def _prefix(comparison: Comparison) -> str:
-    return comparison.score.partition("_")[0]
-
-
-def _setting(value: Any) -> str:
+def _setting(key: str, row: Row) -> str:
     """Lists of sections, such as stages, in words; the rest as it is."""
-    return in_words(value) if isinstance(value, (list, dict)) else str(value)
+    value = row[key]
+    if isinstance(value, (list, dict)):
+        return in_words(value)
+    return "" if value is None else str(value)
 
 
-def _error(row: dict[str, Any], key: str) -> str:
-    spread = row.get(f"{key}_std")
-    mean = significant(row[key])
+def _error(key: str, row: Row) -> str:
+    mean, spread = significant(row.get(key)), row.get(f"{key}_std")
     return mean if spread is None else f"{mean} ± {significant(spread)}"
 
 
-def _aligned(accuracy: str) -> str:
+def _accuracy(key: str, row: Row) -> str:
     """Five wide before the ±, so that point stands under point with and without a spread."""
-    mean, plus_minus, spread = accuracy.partition(" ± ")
+    mean, plus_minus, spread = percent(row, key).partition(" ± ")
     return f"{mean:>5}{plus_minus}{spread}" if mean else ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from experiments.config.augment import STEPS
 from experiments.config.schema import Config
 from experiments.config.search import TYPES
 from experiments.config.train import Stage, StageModel
-from experiments.errors import BadInput
+from experiments.errors import BadInput, nearest
 
 
 def to_yaml(config: Config) -> str:
@@ -114,8 +113,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-        close = difflib.get_close_matches(path.name, near, n=1)
-        hint = f"; did you mean {path.parent / close[0]}?" if close else ""
+        close = nearest(path.name, near, 1, 0.6)
+        hint = f"; did you mean {path.parent / close}?" if close else ""
         raise BadInput(f"{path}: no such config file{hint}")
     try:
         return sections(path.read_text(encoding="utf-8"), str(path))
@@ -195,21 +194,21 @@ def _nearest(location: Sequence[Any]) -> str:
         return _among(TYPES[location[3]], parents, last)
     siblings = list(_keys_below(parents))
     elsewhere = [key for key in _fields(Config) if key.split(".")[-1] == last]
-    close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+    close = nearest(last, siblings, 1, 0.6)
     if elsewhere:
         return f"did you mean {elsewhere[0]}?"
     if close:
-        return f"did you mean {'.'.join([*parents, close[0]])}?"
+        return f"did you mean {'.'.join([*parents, close])}?"
     names = {key.split(".")[-1]: key for key in reversed(list(_fields(Config)))}
-    close = difflib.get_close_matches(last, names, n=1, cutoff=0.8)
-    return f"did you mean {names[close[0]]}?" if close else f"valid: {', '.join(siblings)}"
+    close = nearest(last, names, 1, 0.8)
+    return f"did you mean {names[close]}?" if close else f"valid: {', '.join(siblings)}"
 
 
 def _among(section: type[BaseModel], parents: list[str], last: str) -> str:
     siblings = list(section.model_fields)
-    close = difflib.get_close_matches(last, siblings, n=1, cutoff=0.6)
+    close = nearest(last, siblings, 1, 0.6)
     valid = ", ".join(siblings)
-    return f"did you mean {'.'.join([*parents, close[0]])}?" if close else f"valid: {valid}"
+    return f"did you mean {'.'.join([*parents, close])}?" if close else f"valid: {valid}"
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.jobs.job import Job, Outcome
+from experiments.presentation.columns import progress_line
 
 
 class Display:
@@ -57,7 +58,7 @@ class Display:
             short = f"{at}  val top-1 {values['val_top1']:.1%}" if "val_top1" in values else at
             self._bars.update(self._tasks[job.path], note=short)
             if self.every_epoch and not event.get("earlier"):  # told before it was stopped
-                self.say(f"{at}  {_words(values)}")
+                self.say(f"{at}  {progress_line(values)}")
         elif kind == "note":
             self.say(f"{job.label}: {event['text']}")
 
@@ -71,22 +72,7 @@ class Display:
 
     def end(self, job: Job, outcome: Outcome) -> None:
         seconds = self.drop(job)
-        words = _words(outcome.scores) if outcome.status == "finished" else outcome.error
+        words = progress_line(outcome.scores) if outcome.status == "finished" else outcome.error
         self.say(
             f"[{self.ended}/{self.total}] {job.label}: {outcome.status}, {words} ({seconds:.0f} s)"
         )
-
-
-SHOWN = (
-    ("train_loss", "train loss {:.3f}", 1),
-    ("val_loss", "val loss {:.3f}", 1),
-    ("val_top1", "val top-1 {:.2f}%", 100),
-    ("test_top1", "test top-1 {:.2f}%", 100),
-    ("test_top5", "test top-5 {:.2f}%", 100),
-    ("val_mse", "val mse {:.4g}", 1),
-    ("test_mse", "test mse {:.4g}", 1),
-)
-
-
-def _words(values: dict[str, float]) -> str:
-    return ", ".join(text.format(values[k] * by) for k, text, by in SHOWN if k in values)

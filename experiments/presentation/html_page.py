@@ -84,7 +84,10 @@ class Drawn:
 
     slug: str
     """in file names and ids"""
+    heading: str
+    """of its section in a longer page"""
     title: str
+    """of a page of its own"""
     figure: Figure
     hovers: Mapping[str, str] = field(default_factory=dict)
 

@@ -17,45 +17,45 @@ FEW = 3  # values below which a standard deviation is no more than a hint
 def caveats(comparison: Comparison, facts: Facts) -> list[str]:
     """Sentences, the gravest first."""
     rows = comparison.rows
-    found = list(comparison.warnings)
-    found += _repetition([row["n"] for row in rows])
+    doubts = list(comparison.warnings)
+    doubts += _repetition([row["n"] for row in rows])
     if comparison.score == "test_top1" and len(rows) > 1:
-        found.append(
+        doubts.append(
             f"{len(rows)} configurations were tested on the same test images and are ranked by "
             "that test: the figure of the first is optimistic; choose by validation"
         )
     if (interval := best_interval(comparison, facts)) is not None:
-        found.append(interval)
-    found += _budget(comparison, facts)
+        doubts.append(interval)
+    doubts += _budget(comparison, facts)
     if facts.stopped_early:
-        found.append(f"{facts.stopped_early} of {facts.runs} runs stopped early, on validation")
+        doubts.append(f"{facts.stopped_early} of {facts.runs} runs stopped early, on validation")
     for package, versions in facts.versions.items():
         if len(versions) > 1:
-            found.append(f"The runs used different versions of {package} ({', '.join(versions)})")
+            doubts.append(f"The runs used different versions of {package} ({', '.join(versions)})")
     if len(facts.tags.get("python", ())) > 1:
-        found.append(f"The runs used different Pythons ({', '.join(facts.tags['python'])})")
+        doubts.append(f"The runs used different Pythons ({', '.join(facts.tags['python'])})")
     for data in facts.data:
         if data["corrupt"]:
-            found.append(f"{data['source']}: {data['corrupt']} unreadable images were left out")
+            doubts.append(f"{data['source']}: {data['corrupt']} unreadable images were left out")
         if str(data["source"]).startswith(("synthetic", "directions")):
-            found.append(f"{data['source']}: drawn images; they say little about photographs")
+            doubts.append(f"{data['source']}: drawn images; they say little about photographs")
     if facts.settings.get("train.deterministic") is False:
-        found.append("Training was not deterministic: the same seed gives other last digits")
+        doubts.append("Training was not deterministic: the same seed gives other last digits")
     gone = sum(comparison.left_out.values())
     if gone:
         what = ", ".join(f"{n} {status.lower()}" for status, n in comparison.left_out.items())
-        found.append(f"Runs without a result are not in the table: {what}")
+        doubts.append(f"Runs without a result are not in the table: {what}")
     if comparison.repeats:
-        found.append(
+        doubts.append(
             f"{comparison.repeats} runs were repeated with the same config and seed; "
             "the newest of each counts"
         )
     if any(row["latency_ms_p50"] is not None for row in rows):
-        found.append(
+        doubts.append(
             "Times, rates and memory were measured at the end of each run on a machine that may "
             "have done other things; `ilsvrc bench infer` measures them side by side"
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(doubts))
 
 
 def best_interval(comparison: Comparison, facts: Facts) -> str | None:
@@ -84,34 +84,34 @@ def chosen_by_validation(comparison: Comparison) -> Mapping[str, Any] | None:
 
 
 def _repetition(counts: list[int]) -> list[str]:
-    found = []
+    doubts = []
     single = sum(n == 1 for n in counts)
     if single == len(counts):
-        found.append("One seed each: nothing is known of how much a repetition would differ")
+        doubts.append("One seed each: nothing is known of how much a repetition would differ")
     elif single:
-        found.append(f"{single} of {len(counts)} rows have one seed: no spread is known of them")
+        doubts.append(f"{single} of {len(counts)} rows have one seed: no spread is known of them")
     few = sorted({n for n in counts if 1 < n < FEW})
     if few:
-        found.append(f"A standard deviation of {few[0]} values is a hint, not an estimate")
+        doubts.append(f"A standard deviation of {few[0]} values is a hint, not an estimate")
     if len(set(counts)) > 1:
-        found.append(
+        doubts.append(
             f"Rows are means over {min(counts)} to {max(counts)} runs, not over equally many"
         )
-    return found
+    return doubts
 
 
 def _budget(comparison: Comparison, facts: Facts) -> list[str]:
     varying = set(comparison.varying)
-    found = []
+    doubts = []
     if "train.epochs" in varying:
-        found.append("Rows trained for different numbers of epochs")
+        doubts.append("Rows trained for different numbers of epochs")
     if "data.image_size" in varying:
-        found.append("Rows saw images of different sizes, to which MACs and accuracy answer")
+        doubts.append("Rows saw images of different sizes, to which MACs and accuracy answer")
     if "data.train_images" in varying:
-        found.append("Rows trained on different numbers of images")
+        doubts.append("Rows trained on different numbers of images")
     if "model.name" in varying and "train.optimizer.learning_rate" in facts.settings:
-        found.append(
+        doubts.append(
             "All architectures share one recipe (optimizer, learning rate, epochs); "
             "each might do better with its own"
         )
-    return found
+    return doubts

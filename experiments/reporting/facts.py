@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.compare import find_experiment
-from experiments.comparison.grouping import NOT_A_SETTING, Comparison, value_of
+from experiments.comparison.grouping import NOT_A_SETTING, Comparison, tag_values, value_of
 from experiments.tracking.tracked_run import TrackedRun, find_run
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         began=min(one.info.start_time for one in runs),
         ended=max(one.info.end_time or one.info.start_time for one in runs),
         settings=_shared(runs),
-        tags={key: _values(runs, key) for key in keys},
-        versions={package: sorted(found) for package, found in sorted(versions.items())},
+        tags={key: tag_values([one.tags for one in runs], key) for key in keys},
+        versions={package: sorted(several) for package, several in sorted(versions.items())},
         data=_data(runs),
         train_seconds=sum(one.metrics.get("train_seconds", 0.0) for one in runs),
         stopped_early=sum(one.tags.get("stopped_early") == "true" for one in runs),
@@ -90,10 +90,6 @@ def _shared(runs: Sequence[TrackedRun]) -> dict[str, Any]:
         for key, values in texts.items()
         if len(values) == 1 and key.split(".")[0] not in NOT_A_SETTING
     }
-
-
-def _values(runs: Sequence[TrackedRun], tag: str) -> list[str]:
-    return sorted({one.tags[tag] for one in runs if one.tags.get(tag)})
 
 
 def _data(runs: Sequence[TrackedRun]) -> list[dict[str, Any]]:

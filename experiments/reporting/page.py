@@ -10,8 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from experiments.comparison.caption import part, repeated, title
-from experiments.comparison.cost_axes import drawable, optimal
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import LEFT, columns_of, legend
@@ -27,23 +27,16 @@ PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 NUMBER = re.compile(r"<?\s*(-?[\d.]+)(?: ([kMGT])\b)?")
 
-HEADINGS = {
-    "timeline": "Beside the winners of ILSVRC",
-    "curves": "Learning curves",
-    "depth": "Depth against error",
-    "ablation": "Ablation",
-}
 
-
-def page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curves]) -> str:
+def report_page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curves]) -> str:
     """The whole page. Names and settings are text, whatever they hold."""
     body = [
         paragraphs(_summary(comparison, facts)),
         _section("Results", _table(comparison) + _single_runs(comparison)),
         _section("Accuracy against cost", _pareto(comparison)),
         *(
-            _section(HEADINGS[drawn.slug], f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
-            for drawn in pictures.others(comparison, curves)
+            _section(drawn.heading, f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
+            for drawn in pictures.figures(comparison, curves)
         ),
         _section("What was run on what", _facts(comparison, facts)),
         _section("Protocol", _list(sentences(comparison, facts))),
@@ -82,29 +75,28 @@ def _summary(comparison: Comparison, facts: Facts) -> list[str]:
 def _table(comparison: Comparison) -> str:
     columns = columns_of(comparison)
     heads = []
-    for header, _, _ in columns:
-        text = escape(header).replace("\n", " <br>") or "●"
-        kind = ' class="word"' if header in LEFT else ""
+    for heading, _, _ in columns:
+        text = escape(heading).replace("\n", " <br>") or "●"
+        kind = ' class="word"' if heading in LEFT else ""
         heads.append(f'<th scope="col"{kind}><button type="button">{text}</button></th>')
     rows = []
     for row in comparison.rows:
         cells = []
-        for header, _, cell in columns:
+        for heading, _, cell in columns:
             text = cell(row).strip()
-            kind = "name word" if header == "model" else "word" if header in LEFT else ""
+            kind = "name word" if heading == "model" else "word" if heading in LEFT else ""
             cells.append(
                 f'<td class="{kind}" data-sort="{escape(sort_key(text))}">{escape(text)}</td>'
             )
         kind = ' class="front"' if row["pareto"] else ""
         rows.append(f"<tr{kind}>{''.join(cells)}</tr>")
-    headers = [header for header, _, _ in columns]
     return (
         f'<div class="wide"><table class="sortable" id="results"><thead><tr>{"".join(heads)}</tr>'
         "</thead><tbody>\n"
         + "\n".join(rows)
         + "\n</tbody></table></div>\n"
         + '<p class="note screen">Click a column\'s head to sort by it.</p>\n'
-        + paragraphs(legend(comparison, headers))
+        + paragraphs(legend(comparison, [column.heading for column in columns]))
     )
 
 
@@ -114,10 +106,10 @@ def sort_key(text: str) -> str:
         return "01"["●○".index(text)]
     if text in ("", "–"):
         return ""
-    found = NUMBER.match(text)
-    if found is None or not re.fullmatch(r"[\d.]+", found[1].lstrip("-")):
+    number = NUMBER.match(text)
+    if number is None or not re.fullmatch(r"[\d.]+", number[1].lstrip("-")):
         return text
-    return f"{float(found[1]) * PREFIXES.get(found[2] or '', 1):.12g}"
+    return f"{float(number[1]) * PREFIXES.get(number[2] or '', 1):.12g}"
 
 
 def _single_runs(comparison: Comparison) -> str:

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 def sentences(comparison: Comparison, facts: Facts) -> list[str]:
     """Split, training, scoring, spread, tests, cost; what varies is said to vary."""
-    found = [_split(facts), _training(comparison, facts), _scoring(comparison, facts)]
+    told = [_split(facts), _training(comparison, facts), _scoring(comparison, facts)]
     if any(row["n"] > 1 for row in comparison.rows):
-        found.append(
+        told.append(
             f"A figure a ± b is the mean and the sample standard deviation over "
             f"{repeated(comparison)}; n is how many values that is"
         )
-    found += (comparison.significance or {}).get("notes", [])
-    found.append(
+    told += (comparison.significance or {}).get("notes", [])
+    told.append(
         "Pareto front: rows that no other equals or beats in both cost and top-1, and beats in one"
     )
     if calls := facts.settings.get("bench.latency_calls"):
-        found.append(
+        told.append(
             f"Latency: median of {calls} calls of the network alone at batch 1, image in memory, "
             "logits read back, after warm-up; rates: median of "
             f"{facts.settings.get('bench.throughput_batches', '?')} batches of "
             f"{facts.settings.get('data.eval_batch_size', '?')}"
         )
-    found.append("MACs: multiply-accumulates of convolutional and dense layers for one image")
-    return [sentence for sentence in found if sentence]
+    told.append("MACs: multiply-accumulates of convolutional and dense layers for one image")
+    return [sentence for sentence in told if sentence]
 
 
 def _split(facts: Facts) -> str:
@@ -79,13 +79,13 @@ def _special(settings: dict[str, Any]) -> list[str]:
     def of(key: str) -> Any:
         return settings.get(f"train.{key}")
 
-    found = []
+    parts = []
     if of("optimizer.learning_rate_for_batch"):
-        found.append(
+        parts.append(
             f"learning rate as for batches of {of('optimizer.learning_rate_for_batch')}, "
             f"{of('optimizer.learning_rate_scaling')} scaling"
         )
-    found += [
+    parts += [
         f"gradients clipped to a {words} of {of(f'optimizer.clip.{kind}')}"
         for kind, words in (
             ("norm", "norm (of each variable)"), ("global_norm", "global norm"), ("value", "value")
@@ -93,13 +93,13 @@ def _special(settings: dict[str, Any]) -> list[str]:
         if of(f"optimizer.clip.{kind}")
     ]  # fmt: skip
     if of("optimizer.ema.momentum") is not None:
-        found.append(
+        parts.append(
             "scored with moving averages of the weights, momentum "
             f"{of('optimizer.ema.momentum')}{', warmed up' * bool(of('optimizer.ema.warmup'))}"
         )
     if (of("accumulate") or 1) > 1:
-        found.append(f"gradients summed over {of('accumulate')} parts of a batch")
-    return found
+        parts.append(f"gradients summed over {of('accumulate')} parts of a batch")
+    return parts
 
 
 def _scoring(comparison: Comparison, facts: Facts) -> str:

@@ -1,4 +1,4 @@
-"""`ilsvrc report`: one page on what was run on what, and what came out. Here: the facts."""
+"""`ilsvrc report`: one page on what was run on what, and what came out of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from experiments.comparison.compare import compare
 from experiments.comparison.plots import learning_curves
 from experiments.errors import BadInput
 from experiments.reporting.facts import gather
+from experiments.reporting.page import report_page
 from experiments.tracking.store import connect
 
 
@@ -29,8 +30,6 @@ def run(
     Raises:
         BadInput: as `compare`, or the file cannot be written.
     """
-    from experiments.reporting import page
-
     client = connect(uri)
     comparison = compare(client, names, level=level, where=where, sort=sort, test=test, bench=bench)
     facts = gather(client, comparison)
@@ -38,7 +37,7 @@ def run(
     target = out / "report.html" if out.is_dir() else out
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(page.page(comparison, facts, curves), encoding="utf-8")
+        target.write_text(report_page(comparison, facts, curves), encoding="utf-8")
     except OSError as error:
         raise BadInput(
             f"--out: cannot write {target}: {error.strerror or error}; name a file to write"

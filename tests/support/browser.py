@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from experiments.reporting.ui.browser import BROWSERS, find_browser
 
 
 def browser() -> str:
     """Its path. Without one the test is skipped, but fails in CI, where there must be one."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        reason = f"no browser to look at the page with: install one of {', '.join(NAMES)}"
+    path = find_browser()
+    if path is None:
+        reason = f"no browser to look at the page with: install one of {', '.join(BROWSERS)}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return found
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ class FakeStore:
         **settings: Any,
     ) -> str:
         """One run. Equal model and settings make one group; a dot in a key is written `__`."""
+        from mlflow.entities import Metric, Param
+
         params = {"model.name": model, "data.source": "digits", "train.precision": "float32"}
         params |= {k.replace("__", "."): _text(v) for k, v in settings.items()}
         group = json.dumps(params, sort_keys=True)
@@ -80,10 +83,13 @@ class FakeStore:
             },
             run_name=f"{model} seed {seed}",
         )
-        for key, value in (params | {"seed": str(seed), "name": experiment}).items():
-            self.client.log_param(run.info.run_id, key, value)
-        for key, value in metrics.items():
-            self.client.log_metric(run.info.run_id, key, value)
+        params |= {"seed": str(seed), "name": experiment}
+        now = int(1000 * time.time())
+        self.client.log_batch(
+            run.info.run_id,
+            [Metric(key, value, now, 0) for key, value in metrics.items()],
+            [Param(key, value) for key, value in params.items()],
+        )
         if status != "RUNNING":
             self.client.set_terminated(run.info.run_id, status)
         return str(run.info.run_id)

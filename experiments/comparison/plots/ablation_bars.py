@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.caption import figure_origin, part, repeated, title
 from experiments.comparison.grouping import Comparison
+from experiments.presentation.columns import Row
 from experiments.presentation.figure_style import (
     INK,
     LINE,
@@ -27,8 +28,6 @@ FOLLOWS = ("data.train_images", "data.validation_images", "data.test_images")
 """Params that only say what another setting led to."""
 
 MOST = 40
-
-Row = Mapping[str, Any]
 
 
 def axis_of(comparison: Comparison) -> str | None:
@@ -68,7 +67,8 @@ def draw(comparison: Comparison) -> Drawn | None:
     rows, names = [row for row, _ in pairs], [name for _, name in pairs]
     left = 0.35 + 0.075 * max(map(len, names))
     figure = new_figure(7.2, 1.75 + 0.27 * len(rows))
-    heading(figure, f"{about}: {title(comparison)}", 0.03)
+    name = f"{about}: {title(comparison)}"
+    heading(figure, name, 0.03)
     width, height = figure.get_size_inches()
     spread = any(row["top1_std"] for row in rows)
     caption = (
@@ -83,7 +83,7 @@ def draw(comparison: Comparison) -> Drawn | None:
     axes = figure.add_axes((left / width, bottom, right - left / width, 1 - 0.4 / height - bottom))
     hovers = _bars(axes, rows, names)
     axes.set_xlabel(f"Top-1 error on {part(comparison)} (%)", fontsize=9.5, color=INK)
-    return Drawn("ablation", f"{about}: {title(comparison)}", figure, hovers)
+    return Drawn("ablation", "Ablation", name, figure, hovers)
 
 
 def _axes(comparison: Comparison) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.comparison.caption import figure_origin, part, repeated, title
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import short_keys
+from experiments.presentation.columns import Row
 from experiments.presentation.figure_style import (
     DPI,
     LABEL,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HEADING = "Depth against error"
+
 NAME = re.compile(r"(plain|resnet|vgg)(\d+)(_.+)?")
 
 LETTERS = {"vgg_a": 11, "vgg_b": 13}
@@ -41,34 +44,32 @@ MOST = len(OKABE_ITO)  # families
 
 MARKS = "osD^vP"
 
-Row = Mapping[str, Any]
-
 
 def family_and_depth(model: str | None) -> tuple[str, int] | None:
     """resnet20_cifar is of resnetN_cifar, 20 layers deep; None for what has no family of depths."""
     if model in LETTERS:
         return "vggN", LETTERS[model]
-    found = NAME.fullmatch(model or "")
-    return (f"{found[1]}N{found[3] or ''}", int(found[2])) if found else None
+    match = NAME.fullmatch(model or "")
+    return (f"{match[1]}N{match[3] or ''}", int(match[2])) if match else None
 
 
 def series(comparison: Comparison) -> dict[str, list[tuple[int, Row]]]:
     """Rows by family (and by whatever else varies), by depth; families of two depths or more."""
     others = [key for key in comparison.varying if key != "model.name"]
     short = short_keys(others)
-    found: dict[str, dict[int, Row]] = {}
+    families: dict[str, dict[int, Row]] = {}
     for row in comparison.rows:
-        place = family_and_depth(row["model"])
-        if place is None or row["top1_mean"] is None:
+        family = family_and_depth(row["model"])
+        if family is None or row["top1_mean"] is None:
             continue
         words = [
-            place[0],
+            family[0],
             *(f"{short[k]}={in_words(row[k])}" for k in others if row[k] is not None),
         ]
         if len(comparison.experiments) > 1:
             words.append(f"({row['experiment']})")
-        found.setdefault(" ".join(words), {}).setdefault(place[1], row)
-    return {name: sorted(rows.items()) for name, rows in sorted(found.items()) if len(rows) > 1}
+        families.setdefault(" ".join(words), {}).setdefault(family[1], row)
+    return {name: sorted(rows.items()) for name, rows in sorted(families.items()) if len(rows) > 1}
 
 
 def draw(comparison: Comparison) -> Drawn | None:
@@ -77,7 +78,8 @@ def draw(comparison: Comparison) -> Drawn | None:
     if not families:
         return None
     figure = new_figure(7.6, 4.8)
-    heading(figure, f"Depth against error: {title(comparison)}")
+    name = f"{HEADING}: {title(comparison)}"
+    heading(figure, name)
     height = figure.get_size_inches()[1]
     what = f"Solid: {part(comparison)}. Dashed: training images, without augmentation or dropout."
     bars = f" Bars: ± 1 sample standard deviation over {repeated(comparison)}."
@@ -95,7 +97,7 @@ def draw(comparison: Comparison) -> Drawn | None:
     axes.margins(x=0.06)
     axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
     _names(figure, axes, families)
-    return Drawn("depth", f"Depth against error: {title(comparison)}", figure, hovers)
+    return Drawn("depth", HEADING, name, figure, hovers)
 
 
 def _family(axes: Axes, i: int, rows: Sequence[tuple[int, Row]], hovers: dict[str, str]) -> None:
@@ -144,7 +146,9 @@ def _names(figure: Figure, axes: Axes, families: Mapping[str, Sequence[tuple[int
                 )
             )
         )
-    bubbles = [own[-1] for own in points] + [bubble for own in points for bubble in own[:-1]]
+    bubbles = [of_family[-1] for of_family in points] + [
+        bubble for of_family in points for bubble in of_family[:-1]
+    ]
     box = axes.bbox
     frame = Box(float(box.x0), float(box.y0), float(figure.bbox.width), float(box.y1))
     boxes = place(bubbles, [size_of(figure, text) for text in texts], frame, lines, 3 * pixels)

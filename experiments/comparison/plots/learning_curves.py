@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
+HEADING = "Learning curves"
+
 Curve = dict[int, float]
 """Value by epoch."""
 
 Curves = dict[str, list[Curve]]
 """By metric: a curve for each seed."""
-
-METRICS = ("train_loss", "val_top1", "val_loss", "val_mse")
 
 STYLES = [(colour, line) for line in ("-", "--") for colour in (*OKABE_ITO, "#000000")]
 
@@ -54,6 +54,7 @@ PANELS = {
     "val_loss": ("Loss on validation", 1.0),
     "val_mse": ("Squared error on validation", 1.0),
 }
+"""Label and factor of each metric: training, then what may stand beside it, the first that is."""
 
 
 def fetch(client: MlflowClient, comparison: Comparison) -> dict[str, Curves]:
@@ -66,13 +67,13 @@ def fetch(client: MlflowClient, comparison: Comparison) -> dict[str, Curves]:
         (row["name"], metric, run_id)
         for row in comparison.rows
         for run_id in row["run_ids"]
-        for metric in METRICS
-    ][: MOST_RUNS * len(METRICS)]
+        for metric in PANELS
+    ][: MOST_RUNS * len(PANELS)]
 
     def history(one: tuple[str, str, str]) -> Curve:
-        found = client.get_metric_history(one[2], one[1])
+        values = client.get_metric_history(one[2], one[1])
         curve: Curve = {}
-        for value in sorted(found, key=lambda v: (v.step, v.timestamp)):
+        for value in sorted(values, key=lambda v: (v.step, v.timestamp)):
             if value.step >= 1:
                 curve.setdefault(value.step, value.value)
         return curve
@@ -96,13 +97,13 @@ def mean_and_spread(curves: Sequence[Curve]) -> tuple[list[int], list[float], li
 def draw(comparison: Comparison, curves: Mapping[str, Curves]) -> Drawn | None:
     """Two panels; None where no run has logged more than one epoch."""
     rows = [row for row in comparison.rows if row["name"] in curves]
-    held_out = next((m for m in METRICS[1:] if any(m in curves[row["name"]] for row in rows)), None)
-    panels = [m for m in ("train_loss", held_out) if m]
-    panels = [m for m in panels if any(m in curves[row["name"]] for row in rows)]
+    logged = [m for m in PANELS if any(m in curves[row["name"]] for row in rows)]
+    panels = logged[:2] if "train_loss" in logged else logged[:1]
     if not panels:
         return None
     figure = new_figure(9.0, 4.6)
-    heading(figure, f"Learning curves: {title(comparison)}", 0.07)
+    name = f"{HEADING}: {title(comparison)}"
+    heading(figure, name, 0.07)
     height = figure.get_size_inches()[1]
     bottom = caption_below(figure, _caption(comparison, curves, rows), 0.07) + 0.5 / height
     top = 1 - 0.4 / height
@@ -114,7 +115,7 @@ def draw(comparison: Comparison, curves: Mapping[str, Curves]) -> Drawn | None:
         ends = _panel(axes, metric, rows, curves, hovers)
         if k == len(panels) - 1:
             _names(figure, axes, [(names[name], colour, x, y) for name, colour, x, y in ends])
-    return Drawn("curves", f"Learning curves: {title(comparison)}", figure, hovers)
+    return Drawn("curves", HEADING, name, figure, hovers)
 
 
 def _panel(
@@ -133,10 +134,10 @@ def _panel(
     ends = []
     top = 0.0
     for i, row in reversed(list(enumerate(rows))):  # the best on top
-        own = curves[row["name"]].get(metric)
-        if not own:
+        of_row = curves[row["name"]].get(metric)
+        if not of_row:
             continue
-        epochs, means, deviations = mean_and_spread(own)
+        epochs, means, deviations = mean_and_spread(of_row)
         if metric == "val_top1":
             means = [1 - value for value in means]
         means, deviations = [unit * v for v in means], [unit * v for v in deviations]
@@ -145,7 +146,7 @@ def _panel(
         (line,) = axes.plot(epochs, means, style, color=colour, linewidth=1.5, zorder=depth)
         line.set_gid(f"curves-{metric}-{i}")
         hovers[f"curves-{metric}-{i}"] = (
-            f"{row['name']}\n{label}: {means[-1]:.4g} at epoch {epochs[-1]}, n = {len(own)}"
+            f"{row['name']}\n{label}: {means[-1]:.4g} at epoch {epochs[-1]}, n = {len(of_row)}"
         )
         top = max([top, *means])
         if i < BANDS:

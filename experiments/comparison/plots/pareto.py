@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.comparison.caption import figure_origin, part, repeated, short_notes, title
-from experiments.comparison.cost_axes import MACS, CostAxis, Row, optimal, placeable
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pareto_front import optimal, placeable
 from experiments.comparison.plots.pareto_key import diameter, draw_key
 from experiments.comparison.row_names import labels
+from experiments.presentation.columns import MACS, CostAxis, Row
 from experiments.presentation.figure_style import (
     DPI,
     FRONT,

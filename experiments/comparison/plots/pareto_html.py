@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 from experiments.comparison.caption import figure_origin, notes, part, repeated, title
-from experiments.comparison.cost_axes import AXES, MACS, CostAxis, Row, optimal, placeable
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pareto_front import optimal, placeable
 from experiments.comparison.plots.pareto import (
     MOST_LABELS,
     costs_of,
@@ -19,6 +19,7 @@ from experiments.comparison.plots.pareto import (
     tick,
 )
 from experiments.comparison.row_names import labels
+from experiments.presentation.columns import MACS, CostAxis, Row, axes
 from experiments.presentation.figure_style import OKABE_ITO, cut
 from experiments.presentation.formatting import percent, round_values, si, significant
 from experiments.presentation.html_page import DETAILS, document, paragraphs
@@ -199,8 +200,8 @@ def details(row: Row, on_front: bool) -> str:
     facts.append(f"MACs {si(row['macs']) or '?'}, parameters {si(row['params']) or '?'}")
     facts += [
         f"{axis.title.lower()} {axis.shown(row)}"
-        for axis in AXES[2:]
-        if row.get(axis.key) is not None
+        for axis in axes()
+        if axis.kind not in ("size", "work") and row.get(axis.key) is not None
     ]
     if row["train_images_per_second"] is not None:
         facts.append(f"training {significant(row['train_images_per_second'])} images/s")

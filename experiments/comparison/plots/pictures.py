@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.comparison.cost_axes import MACS, drawable
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pareto_front import drawable
 from experiments.comparison.plots import ablation_bars, depth, learning_curves, timeline
 from experiments.comparison.plots.learning_curves import Curves
+from experiments.presentation.columns import MACS
 from experiments.presentation.html_page import Drawn
 
 
 def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> list[Path]:
-    """pareto.{png,svg,html} always; of the other costs, the timeline, the curves, depth and
-    ablation what the rows allow. A picture of an earlier comparison that no longer applies goes.
+    """pareto.{png,svg,html} always; of the other costs and the other figures what the rows allow.
 
     Raises:
         OSError: a file cannot be written.
@@ -28,7 +28,7 @@ def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> li
         page = out / f"{axis.stem}.html"
         page.write_text(pareto_html.page(comparison, axis), encoding="utf-8")
         written.append(page)
-    for drawn in others(comparison, curves):
+    for drawn in figures(comparison, curves):
         written += figure_style.save(drawn.figure, out / drawn.slug)
         page = out / f"{drawn.slug}.html"
         page.write_text(html_page.page(drawn), encoding="utf-8")
@@ -36,8 +36,11 @@ def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> li
     return written
 
 
-def others(comparison: Comparison, curves: Mapping[str, Curves]) -> list[Drawn]:
-    """The figures besides accuracy against cost."""
+def figures(comparison: Comparison, curves: Mapping[str, Curves]) -> list[Drawn]:
+    """The figures besides accuracy against cost that the rows allow, in the report's order.
+
+    Each file here draws one and says what it is called; files and report take it from this list.
+    """
     drawn = [
         timeline.draw(comparison),
         learning_curves.draw(comparison, curves),

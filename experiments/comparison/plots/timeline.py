@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+HEADING = "Beside the winners of ILSVRC"
+
+
 class Winner(NamedTuple):
     year: int
     team: str
@@ -92,7 +95,7 @@ def draw(comparison: Comparison) -> Drawn | None:
     highest = max(100 * (1 - row[key] + (row.get(f"{key}_std") or 0)) for row in shown)
     published.set_ylim(0, 1.08 * max(highest, WINNERS[0].top5_error))
     hovers = _published(published) | _ours(ours, shown, names, key)
-    return Drawn("timeline", f"Timeline: {title(comparison)}", figure, hovers)
+    return Drawn("timeline", HEADING, f"Timeline: {title(comparison)}", figure, hovers)
 
 
 def _published(axes: Axes) -> dict[str, str]:

@@ -87,17 +87,11 @@ class Tab:
         Raises:
             FailedWork: it does not within SECONDS.
         """
-        self.resize(size)
-        self.call("Page.navigate", url=address)
-        self.wait(ready)
-
-    def resize(self, size: tuple[int, int]) -> None:
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=size[0], height=size[1], deviceScaleFactor=1, mobile=False,
         )  # fmt: skip
-
-    def wait(self, ready: str) -> None:
+        self.call("Page.navigate", url=address)
         deadline = time.monotonic() + SECONDS
         while not self.evaluate(f"Boolean({ready})"):
             if time.monotonic() > deadline:
@@ -106,15 +100,12 @@ class Tab:
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page; None where it threw."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return answer["result"].get("value")
 
-    def picture(self, clip: Sequence[float] | None = None) -> bytes:
-        """PNG of the window, or of left, top, width, height of it."""
-        own: dict[str, Any] = {}
-        if clip is not None:
-            own["clip"] = dict(zip(("x", "y", "width", "height"), clip, strict=True)) | {"scale": 1}
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png", **own)["data"])
+    def picture(self) -> bytes:
+        """PNG of the window."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -137,9 +128,11 @@ def tab(browser: str, flags: Sequence[str] = ()) -> Iterator[Tab]:
     """A browser with one page; it is ended and its profile removed afterwards."""
     to_browser, from_browser = os.pipe(), os.pipe()
     ours, theirs = (from_browser[0], to_browser[1]), (to_browser[0], from_browser[1])
-    with tempfile.TemporaryDirectory(prefix="ilsvrc-browser-", ignore_cleanup_errors=True) as own:
+    with tempfile.TemporaryDirectory(
+        prefix="ilsvrc-browser-", ignore_cleanup_errors=True
+    ) as profile:
         command = [sys.executable, "-c", LAUNCH, *map(str, theirs), browser, *FLAGS, *flags]
-        command += [f"--user-data-dir={own}", "--remote-debugging-pipe", "about:blank"]
+        command += [f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
         process = subprocess.Popen(  # nosec B603  # the browser that was found or named, no shell
             command, pass_fds=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

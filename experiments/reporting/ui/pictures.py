@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from experiments.comparison.compare import compare
 from experiments.comparison.plots import learning_curves, pareto_html
 from experiments.errors import BadInput
-from experiments.reporting import page as report_html
 from experiments.reporting.facts import gather
+from experiments.reporting.page import report_page
 from experiments.reporting.ui import serve, views
 from experiments.reporting.ui.browser import BROWSERS, Tab, find_browser, tab
 from experiments.tracking.store import connect
@@ -101,7 +101,7 @@ def _pages(client: MlflowClient, name: str) -> list[tuple[str, str]]:
         return []
     facts = gather(client, comparison)
     curves = learning_curves.fetch(client, comparison)
-    texts = (pareto_html.page(comparison), report_html.page(comparison, facts, curves))
+    texts = (pareto_html.page(comparison), report_page(comparison, facts, curves))
     return list(zip(texts, PAGES, strict=True))
 
 

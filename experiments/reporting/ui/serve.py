@@ -129,30 +129,22 @@ def stop(server: Server) -> None:
         server.log.unlink(missing_ok=True)
 
 
-def run_table_url(client: MlflowClient, base_url: str, experiment: str | None = None) -> str:
-    """The address of the run table of an experiment (None: the one that ran last).
-
-    MLflow's first page shows no runs, so this is a deep link. Its columns are preset by a shared
-    view, kept in a tag of the experiment. Without any run it is the plain address.
-
-    Raises:
-        BadInput: there is no experiment of this name.
-    """
-    return links(client, base_url, experiment)[0]
-
-
 def links(client: MlflowClient, base_url: str, experiment: str | None = None) -> list[str]:
     """The addresses of the run table and, where the store takes views, of the charts.
 
+    MLflow's first page shows no runs, so these lead into an experiment (None: the one that ran
+    last), each with a shared view that is kept in a tag of it. Without any run there is the plain
+    address.
+
     Raises:
         BadInput: there is no experiment of this name.
     """
-    found = find_experiment(client, experiment) if experiment else _newest(client)
-    if found is None:
+    experiment_id = find_experiment(client, experiment) if experiment else _newest(client)
+    if experiment_id is None:
         return [base_url.rstrip("/")]
-    if not views.write(client, found):
-        return [views.address(base_url, found, None)]
-    return [views.address(base_url, found, key) for key in (views.TABLE, views.CHARTS)]
+    if not views.write(client, experiment_id):
+        return [views.address(base_url, experiment_id, None)]
+    return [views.address(base_url, experiment_id, key) for key in (views.TABLE, views.CHARTS)]
 
 
 def _newest(client: MlflowClient) -> str | None:
@@ -168,10 +160,10 @@ def _newest(client: MlflowClient) -> str | None:
 
 def newest_name(client: MlflowClient) -> str:
     """The name of the experiment that ran last. Raises BadInput: there is none."""
-    found = _newest(client)
-    if found is None:
+    newest = _newest(client)
+    if newest is None:
         raise BadInput("no runs yet: run a sweep first, ilsvrc sweep CONFIG")
-    return str(client.get_experiment(found).name)
+    return str(client.get_experiment(newest).name)
 
 
 def _announce(addresses: Sequence[str], open_browser: bool) -> None:

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.presentation.columns import COLUMNS, CostAxis
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -32,14 +34,6 @@ VARYING = 6
 ALWAYS = ("model.name", "seed")
 
 NEVER = ("name", "config_hash", "data.train_images", "data.validation_images", "data.test_images")
-
-SCORES = ("test_top1", "test_top5", "val_top1")
-
-COSTS = ("macs", "params", "latency_ms_p50", "train_images_per_second")
-
-CHART_COSTS = ("macs", "params", "latency_ms_p50")
-
-RECONSTRUCTION = {"test_top1": "test_mse", "val_top1": "val_mse"}
 
 
 def write(client: MlflowClient, experiment_id: str) -> bool:
@@ -75,11 +69,11 @@ def address(base_url: str, experiment_id: str, key: str | None) -> str:
 def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
     """Settings that differ between runs, most different values first, at most VARYING."""
     values: dict[str, set[str | None]] = {}
-    for key in sorted({key for own in params for key in own}):
+    for key in sorted({key for settings in params for key in settings}):
         if key not in (*ALWAYS, *NEVER):
-            values[key] = {own.get(key) for own in params}
-    found = [key for key, distinct in values.items() if len(distinct) > 1]
-    return sorted(found, key=lambda key: -len(values[key]))[:VARYING]
+            values[key] = {settings.get(key) for settings in params}
+    several = [key for key, distinct in values.items() if len(distinct) > 1]
+    return sorted(several, key=lambda key: -len(values[key]))[:VARYING]
 
 
 def table(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
@@ -90,18 +84,13 @@ def table(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
         varies: params that get a column.
     """
     first = _score("test_top1", metrics)
-    columns = [
-        *(f"metrics.`{name}`" for name in (*_scores(metrics), *COSTS)),
-        *(f"params.`{name}`" for name in (*varies, *ALWAYS)),
-        "attributes.`Dataset`",
-    ]
-    wide = {column: max(110, 50 + 8 * len(column.split("`")[1])) for column in columns[:-1]}
-    # MLflow writes all 16 digits of a float
-    wide |= {f"metrics.`{name}`": 155 for name in (*_scores(metrics), "latency_ms_p50")}
+    widths = {f"metrics.`{name}`": width for name, width in _measured(metrics).items()}
+    widths |= {f"params.`{name}`": max(110, 50 + 8 * len(name)) for name in (*varies, *ALWAYS)}
+    columns = [*widths, "attributes.`Dataset`"]
     return {
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", *columns],
-        "columnWidths": wide | {"attributes.`Run Name`": 260, columns[-1]: 200},
+        "columnWidths": widths | {"attributes.`Run Name`": 260, columns[-1]: 200},
         # sorted by a metric the table is flat; by time it hides runs under their folded parents
         "orderByKey": f"metrics.`{first}`",
         "orderByAsc": first != "test_top1",
@@ -116,10 +105,11 @@ def charts(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
     charts that MLflow adds itself, one a metric, are folded.
     """
     score = _score("test_top1", metrics)
+    costs = [column.key for column in COLUMNS if column.view and isinstance(column, CostAxis)]
     cards: list[dict[str, Any]] = [
         _card("SCATTER", f"ilsvrc-{cost}", "ilsvrc")
         | {"xaxis": _axis(cost), "yaxis": _axis(score), "runsCountToCompare": 100}
-        for cost in CHART_COSTS
+        for cost in costs
         if cost in metrics or not metrics
     ]
     cards.append(
@@ -129,9 +119,7 @@ def charts(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
             "selectedParams": ["model.name", *varies[:3]],
             # the last axis gives the lines their colours
             "selectedMetrics": [
-                name
-                for name in (*CHART_COSTS, _score("val_top1", metrics), score)
-                if name in metrics
+                name for name in (*costs, _score("val_top1", metrics), score) if name in metrics
             ],
             "showAllRuns": True,
             "runsCountToCompare": 100,
@@ -164,32 +152,32 @@ def packed(name: str, state: Mapping[str, Any], made: int) -> str:
     return json.dumps({"name": name, "createdAt": made, "updatedAt": made, "state": packed_state})
 
 
-def unpacked(text: str) -> dict[str, Any]:
-    """The state in a tag that `packed` wrote."""
-    stream = base64.b64decode(json.loads(text)["state"].removeprefix("deflate;"))
-    state: dict[str, Any] = json.loads(zlib.decompress(stream))
-    return state
-
-
 def _card(kind: str, uuid: str, section: str) -> dict[str, Any]:
-    own = {"uuid": uuid, "type": kind, "metricSectionId": section}
-    return own | {"deleted": False, "isGenerated": False}
+    fields = {"uuid": uuid, "type": kind, "metricSectionId": section}
+    return fields | {"deleted": False, "isGenerated": False}
 
 
 def _section(uuid: str, name: str, columns: int = 3) -> dict[str, Any]:
-    own = {"uuid": uuid, "name": name, "display": True, "columns": columns}
-    return own | {"isGenerated": False, "isReordered": False, "deleted": False}
+    fields = {"uuid": uuid, "name": name, "display": True, "columns": columns}
+    return fields | {"isGenerated": False, "isReordered": False, "deleted": False}
 
 
 def _axis(metric: str) -> dict[str, str]:
     return {"key": metric, "type": "METRIC"}
 
 
-def _scores(metrics: set[str]) -> list[str]:
-    """Those of SCORES that there are (reconstructions have errors instead), in their order."""
-    return [name for score in SCORES if (name := _score(score, metrics)) in metrics or not metrics]
+def _measured(metrics: set[str]) -> dict[str, int]:
+    """Metrics of the run table and the widths of their columns: the scores that there are, and
+    all costs."""
+    shown = [(_score(column.key, metrics), column) for column in COLUMNS if column.view]
+    return {
+        name: column.view
+        for name, column in shown
+        if column.kind != "accuracy" or name in metrics or not metrics
+    }
 
 
 def _score(name: str, metrics: set[str]) -> str:
-    other = RECONSTRUCTION.get(name, name)
-    return other if name not in metrics and other in metrics else name
+    """The metric itself, or what reconstructions have instead of a top-1: a squared error."""
+    error = name.replace("top1", "mse")
+    return error if name not in metrics and error in metrics else name

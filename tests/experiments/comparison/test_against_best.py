@@ -75,6 +75,25 @@ def test_folds_are_tested_with_the_corrected_variance():
     assert found.rows[1]["tested_by"] == CORRECTED
 
 
+def test_seeds_of_a_fold_are_no_samples_of_their_own():
+    def over(name, by_seed):
+        values = [
+            {"run_id": f"{name}{seed}", "seed": seed, "fold": f"outer/{fold}", "score": score}
+            for seed, scores in by_seed.items()
+            for fold, score in enumerate(scores)
+        ]
+        return scored(name, [score["score"] for score in values]) | {"values": values}
+
+    best = over("a", {1: [0.90, 0.92, 0.94], 2: [0.92, 0.92, 0.92]})
+    found = compared([best, over("b", {1: [0.88, 0.91, 0.90], 2: [0.88, 0.89, 0.90]})])
+
+    d = np.array([0.03, 0.02, 0.03])  # a fold: (0.02 + 0.04) / 2, (0.01 + 0.03) / 2, ...
+    t = d.mean() / np.sqrt((1 / 3 + 200 / 800) * d.var(ddof=1))
+    assert found.rows[1]["p_value"] == pytest.approx(2 * stats.t(2).sf(t))
+    assert found.rows[1]["better"] == pytest.approx(d.mean())
+    assert "3 folds" in found.significance["notes"][0]
+
+
 def test_only_common_seeds_are_paired():
     best = scored("a", [0.9, 0.91, 0.93, 0.94, 0.95])
     other = scored("b", [0.92, 0.90, 0.91], first_seed=3)  # seeds 3, 4 and 5

@@ -7,14 +7,15 @@ import json
 import pytest
 from fake_store import FakeStore
 
-from experiments.bench import table as bench_table
-from experiments.comparison import bench_join, compare, table
-from experiments.comparison.cost_axes import drawable
+from experiments.bench import table
+from experiments.comparison import bench_join, compare
+from experiments.comparison.pareto_front import drawable
+from experiments.comparison.table import columns_of
 from experiments.config import settings
 from experiments.errors import BadInput
-from experiments.reporting import page as report_html
 from experiments.reporting.facts import gather
 from experiments.reporting.output import _write_json
+from experiments.reporting.page import report_page
 from experiments.tracking import experiment
 
 
@@ -66,7 +67,7 @@ def log(store, rows, name="bench", status="finished", missing=None, **options):
     )
     machine = {"framework": "tensorflow 2"}
     document = {"status": status, "missing": missing or {}, "rows": rows, "machine": machine}
-    return bench_table.log(document, [], config, experiment.Experiment(name, config.tracking))
+    return table.log(document, [], config, experiment.Experiment(name, config.tracking))
 
 
 def test_a_partial_bench_is_marked_and_its_rows_are_kept(store):
@@ -127,7 +128,7 @@ def test_options_are_part_of_the_architecture(store):
 
 def test_table_figures_and_report_have_it(store, tmp_path):
     found = compare.compare(store.client, ["h"], bench="bench,batch=32")
-    headers = [header for header, _, _ in table.columns_of(found)]
+    headers = [column.heading for column in columns_of(found)]
     assert headers[-5:] == [
         "bench\np50 ms", "bench infer\nimages/s", "bench infer\nMiB", "bench train\nimages/s",
         "bench train\nMiB",
@@ -136,7 +137,7 @@ def test_table_figures_and_report_have_it(store, tmp_path):
     assert slugs[-3:] == ["bench_latency", "bench_images_per_second", "bench_memory"]
     _write_json(found, tmp_path / "table.json")
     assert json.loads((tmp_path / "table.json").read_text())["bench"]["batch"] == 32
-    page = report_html.page(found, gather(store.client, found), {})
+    page = report_page(found, gather(store.client, found), {})
     assert "--bench bench,batch=32,precision=float32,side=tensorflow" in page
     assert "bench: bench, batch 32" in page
 

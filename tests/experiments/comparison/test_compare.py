@@ -16,7 +16,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from experiments.cli import commands
-from experiments.comparison import compare, grouping, table
+from experiments.comparison import compare, grouping, pareto_front, table
 from experiments.comparison.plots import learning_curves
 from experiments.comparison.table import render
 from experiments.errors import BadInput
@@ -86,6 +86,16 @@ def test_a_reproduction_does_not_stand_in_for_its_original(store):
     [row] = compare.compare(store.client, [store.name]).rows
 
     assert (row["n"], row["top1_mean"]) == (1, pytest.approx(0.80))
+
+
+def test_runs_beyond_the_first_page_are_read(store, monkeypatch):
+    monkeypatch.setattr(compare, "PAGE", 2)
+    for seed in (1, 2, 3):
+        store.run(store.name, "lenet5", seed, top1(0.80))
+
+    [row] = compare.compare(store.client, [store.name]).rows
+
+    assert (row["n"], row["seeds"]) == (3, [1, 2, 3])
 
 
 def test_rows_of_one_model_are_named_by_what_differs(store):
@@ -342,7 +352,7 @@ def test_pareto_marking(points, optimal):
         {"macs": macs, "top1_mean": accuracy, "pareto": None, "at": i}
         for i, (macs, accuracy) in enumerate(points)
     ]
-    grouping._mark_pareto(rows)
+    pareto_front.mark(rows)
     assert [r["pareto"] for r in rows] == optimal
 
 

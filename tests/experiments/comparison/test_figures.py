@@ -10,7 +10,7 @@ import matplotlib.image
 import pytest
 from fake_store import row
 
-from experiments.comparison import cost_axes, grouping
+from experiments.comparison import grouping, pareto_front
 from experiments.comparison.plots import (
     ablation_bars,
     depth,
@@ -22,6 +22,7 @@ from experiments.comparison.plots import (
 )
 from experiments.comparison.row_names import labels, subject
 from experiments.presentation import figure_style, html_page
+from experiments.presentation.columns import axes
 from experiments.presentation.label_placement import Box, spread
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -30,7 +31,7 @@ RATE = "train.optimizer.learning_rate"
 
 
 def comparison(rows, varying=("model.name",), **more):
-    grouping._mark_pareto(rows)
+    pareto_front.mark(rows)
     facts = {"sources": ["digits"], "devices": ["AMD EPYC, 2 threads"], "precisions": ["float32"]}
     return grouping.Comparison(["history"], "test_top1", rows, list(varying), **facts, **more)
 
@@ -72,9 +73,9 @@ def by_cost():
     ],
 )
 def test_each_cost_has_its_own_front(slug, front):
-    axis = next(axis for axis in cost_axes.AXES if axis.slug == slug)
+    axis = next(axis for axis in axes() if axis.slug == slug)
     found = by_cost()
-    assert [r["name"] for r in cost_axes.optimal(found.rows, axis)] == front
+    assert [r["name"] for r in pareto_front.optimal(found.rows, axis)] == front
 
     page = pareto_html.page(found, axis)
     assert sorted(re.findall(r'data-name="(\w+)"', page)) == sorted(name for name, *_ in COSTS)
@@ -83,9 +84,9 @@ def test_each_cost_has_its_own_front(slug, front):
 
 
 def test_the_axis_is_in_its_unit_and_turns_round_for_rates():
-    latency = next(axis for axis in cost_axes.AXES if axis.slug == "latency")
-    rate = next(axis for axis in cost_axes.AXES if axis.slug == "images_per_second")
-    memory = next(axis for axis in cost_axes.AXES if axis.slug == "memory")
+    latency = next(axis for axis in axes() if axis.slug == "latency")
+    rate = next(axis for axis in axes() if axis.slug == "images_per_second")
+    memory = next(axis for axis in axes() if axis.slug == "memory")
     figure, boxes, _ = pareto.draw(by_cost(), latency)
     assert figure.axes[0].get_xlabel() == "Latency of one image, median (ms)"
     low, high = figure.axes[0].get_xlim()
@@ -122,7 +123,7 @@ def test_a_logarithmic_axis_has_ticks_whatever_its_length(largest):
 def test_forty_one_rows_are_drawn_and_those_on_the_front_named():
     rows = [row(f"net{i}", 1e6 * (i + 1), 1e4, 0.5 + 0.001 * (i % 7), None) for i in range(41)]
     found = comparison(rows)
-    on_front = cost_axes.optimal(rows)
+    on_front = pareto_front.optimal(rows)
     figure, boxes, bubbles = pareto.draw(found)
     assert len(bubbles) == 41
     assert len(boxes) == len(on_front) == 7
@@ -363,13 +364,15 @@ def test_bars_show_several_settings_changed_one_at_a_time():
 
 
 def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
-    rows = [row(n, 1e6, 1e4, t, 0.01, **{"model.name": n, "values": []})
+    unknown = dict.fromkeys(("infer_images_per_second", "peak_memory_bytes"))
+    rows = [row(n, 1e6, None, t, 0.01, **unknown, **{"model.name": n, "values": []})
             for n, t in [("plain20_cifar", 0.9), ("plain56_cifar", 0.8)]]  # fmt: skip
     found = comparison(rows)
     curves = {"plain20_cifar": {"val_top1": [{1: 0.5, 2: 0.9}]}}
 
     written = {path.name for path in pictures.write(found, tmp_path, curves)}
 
+    assert "pareto_params.png" not in written
     for stem in ("pareto", "pareto_latency", "timeline", "curves", "depth", "ablation"):
         assert {f"{stem}.png", f"{stem}.svg", f"{stem}.html"} <= written
     for name in ("timeline", "curves", "depth", "ablation"):
@@ -378,7 +381,7 @@ def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
         page = (tmp_path / f"{name}.html").read_text()
         svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", page, re.S).group())
         marks = [g for g in svg.iter(f"{SVG}g") if g.get("class") == "hover"]
-        drawn = next(one for one in pictures.others(found, curves) if one.slug == name)
+        drawn = next(one for one in pictures.figures(found, curves) if one.slug == name)
         assert {g.get("id"): g[0].text for g in marks} == dict(drawn.hovers)
         assert not re.search(r'(src|href)="(?!#)', page)
 
@@ -387,7 +390,7 @@ def test_a_name_with_markup_stays_text_in_a_figure():
     figure = figure_style.new_figure(3, 2)
     (mark,) = figure.add_axes((0, 0, 1, 1)).plot([0, 1], [0, 1])
     mark.set_gid("x-1")
-    drawn = html_page.Drawn("x", "<b>&", figure, {"x-1": '<script>"&'})
+    drawn = html_page.Drawn("x", "X", "<b>&", figure, {"x-1": '<script>"&'})
     page = html_page.page(drawn)
     assert "<title>&lt;script&gt;&quot;&amp;</title>" in page
     assert "<b>&" not in page
@@ -402,7 +405,7 @@ def test_labels_do_not_overlap_on_any_axis(count):
         )
         for i in range(count)
     ]  # fmt: skip
-    for axis in (cost_axes.AXES[0], cost_axes.AXES[4]):
+    for axis in (axes()[0], axes()[4]):
         figure, boxes, bubbles = pareto.draw(comparison(rows), axis)
         frame = figure.axes[0].bbox
         assert len(boxes) == count

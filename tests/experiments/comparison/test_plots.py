@@ -11,7 +11,7 @@ import matplotlib.image
 import pytest
 from fake_store import row
 
-from experiments.comparison import grouping
+from experiments.comparison import grouping, pareto_front
 from experiments.comparison.plots import pareto, pareto_html
 from experiments.comparison.plots.pareto_key import LARGEST_POINTS, size_key
 from experiments.presentation.label_placement import Box, Bubble, leader, place, staircase
@@ -38,7 +38,7 @@ TWINS = [("plain20", 40.6e6, 269_722, 0.974, 0.003), ("resnet20", 40.6e6, 269_72
 
 def comparison(networks, **more):
     rows = [row(*network) for network in networks]
-    grouping._mark_pareto(rows)
+    pareto_front.mark(rows)
     facts = {"sources": ["digits"], "devices": ["AMD EPYC, 2 threads"], "precisions": ["float32"]}
     return grouping.Comparison(["history"], "test_top1", rows, ["model.name"], **facts, **more)
 

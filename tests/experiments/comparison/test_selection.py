@@ -12,6 +12,10 @@ from experiments.errors import BadInput
 
 RATE = "train.optimizer.learning_rate"
 
+SPEEDS = [
+    f"{where}{mode}_images_per_second" for where in ("", "bench_") for mode in ("train", "infer")
+]
+
 
 def a_run(params, tags=None):
     data = SimpleNamespace(params=params, tags=tags or {})
@@ -64,6 +68,9 @@ def comparison():
         row("b", 1e6, 30, 0.8, None, **{RATE: "auto"}),
         row("c", None, 20, 0.7, 0.02, **{RATE: 0.01}),
     ]
+    for rate in SPEEDS:
+        for made, speed in zip(rows, (200.0, 300.0, 100.0), strict=True):
+            made[rate] = speed
     return grouping.Comparison(["history"], "test_top1", rows, [RATE])
 
 
@@ -80,6 +87,8 @@ def comparison():
         ("-name", "cba"),
         ("learning_rate", "cab"),  # numbers before words
         ("top1_std", "acb"),
+        *((rate, "bac") for rate in SPEEDS),  # the fastest first
+        *((f"-{rate}", "cab") for rate in SPEEDS),
     ],
 )
 def test_rows_are_sorted_by_any_column(column, names):

@@ -11,10 +11,10 @@ import pytest
 from browser import browser
 from fake_store import row
 
-from experiments.comparison import grouping
+from experiments.comparison import grouping, pareto_front
 from experiments.comparison.plots import pareto_html
-from experiments.reporting import page as report_html
 from experiments.reporting.facts import Facts
+from experiments.reporting.page import report_page
 
 NAMES = ["resnet20_cifar", "lenet5", 'a "b" <c> & d', "nin"]
 
@@ -72,7 +72,7 @@ def comparison():
             NAMES, (4e7, 4e5, 9e6, 2e8), (0.97, 0.9, 0.93, 0.95), (3, 1, 2, 4), strict=True
         )
     ]
-    grouping._mark_pareto(rows)
+    pareto_front.mark(rows)
     return grouping.Comparison(["history"], "test_top1", rows, ["model.name"], sources=["digits"])
 
 
@@ -95,7 +95,7 @@ def test_report_sorts_changes_its_axis_and_prints_everything(comparison, tmp_pat
     data = {"source": "digits", "fingerprint": "f", "train": 9, "validation": 3, "test": 3,
             "corrupt": 0}  # fmt: skip
     facts = Facts(4, 0, 1, {"train.epochs": 3}, tags, {"keras": ["3.15"]}, [data], 1.0, 0)
-    found = opened(report_html.page(comparison, facts, {}), tmp_path)
+    found = opened(report_page(comparison, facts, {}), tmp_path)
 
     assert found["errors"] == []
     assert sorted(found["names"]) == sorted(NAMES)

@@ -15,10 +15,10 @@ from experiments.cli import commands
 from experiments.comparison import compare
 from experiments.comparison.plots import learning_curves
 from experiments.errors import BadInput
-from experiments.reporting import page as report_html
 from experiments.reporting import report
 from experiments.reporting.caveats import caveats, chosen_by_validation
 from experiments.reporting.facts import gather
+from experiments.reporting.page import report_page, sort_key
 from experiments.reporting.protocol import sentences
 
 EVIL = '<img src=x onerror="alert(1)">&'
@@ -54,7 +54,7 @@ def found(store):
     comparison = compare.compare(store.client, ["history"], test="auto")
     facts = gather(store.client, comparison)
     curves = learning_curves.fetch(store.client, comparison)
-    return comparison, facts, report_html.page(comparison, facts, curves)
+    return comparison, facts, report_page(comparison, facts, curves)
 
 
 def test_facts_are_those_of_the_runs(found):
@@ -207,7 +207,7 @@ def test_table_points_and_sections_are_all_there(found):
     ],
 )
 def test_cells_are_ordered_by_their_number(text, key):
-    assert report_html.sort_key(text) == key
+    assert sort_key(text) == key
 
 
 def test_command_writes_the_page_and_takes_the_options_of_compare(store, tmp_path):
@@ -241,7 +241,7 @@ def test_trials_have_their_versions_and_command_from_their_search(store):
 
     assert facts.versions == {"keras": ["3.15.9"]}
     assert [command.words for command in facts.commands] == ["ilsvrc search searched.yaml"]
-    page = report_html.page(comparison, facts, {})
+    page = report_page(comparison, facts, {})
     assert "No row has both a top-1 and a cost" in page
     assert "ilsvrc compare searched --level trial --out comparison" in page
     assert "<dd>digits</dd>" in page

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from browser import browser
 from fake_store import FakeStore
@@ -21,8 +25,9 @@ from PIL import Image
 from experiments.config.schema import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.jobs.job import Job
-from experiments.reporting.ui import browser as headless
+from experiments.presentation.columns import COLUMNS
 from experiments.reporting.ui import pictures, serve, views
+from experiments.reporting.ui.browser import tab
 from experiments.tracking import provenance
 
 HARMLESS = (
@@ -60,7 +65,8 @@ def server(store):
 
 def test_browser_shows_runs_and_metrics_at_the_link(store, server, tmp_path):
     link, _ = serve.links(store.client, server.base_url)
-    page, errors = rendered(link, tmp_path)
+    ready = f"{pictures.READY[views.TABLE]} >= 3 && document.body.innerText.includes('fedcba98')"
+    page, errors = rendered(link, tmp_path, ready)
     assert errors == []
     assert "Accuracy and cost: table" in page
     for text in ("resnet20 seed 1", "lenet5 seed 2", "lenet5 seed 3", "0.971", "fedcba9876543210"):
@@ -74,7 +80,8 @@ def test_browser_shows_runs_and_metrics_at_the_link(store, server, tmp_path):
 
 def test_browser_draws_as_many_points_as_there_are_runs(store, server, tmp_path):
     _, link = serve.links(store.client, server.base_url)
-    page, errors = rendered(link, tmp_path)
+    points = "document.querySelectorAll('.scatterlayer path.point').length >= 9"
+    page, errors = rendered(link, tmp_path, f"{points} && {pictures.READY[views.CHARTS]}")
     assert errors == []
     assert len(set(re.findall(r"\w+ seed \d", page))) == 3
     assert ">sweep<" not in page, "a parent trains nothing"
@@ -87,6 +94,7 @@ def test_browser_draws_as_many_points_as_there_are_runs(store, server, tmp_path)
 
 def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
     browser()
+    monkeypatch.setattr(pictures, "SETTLING", 0.5)
     port = int(server.base_url.rpartition(":")[2])
     monkeypatch.setattr(serve, "free_port", lambda: port)
     monkeypatch.setattr(serve, "start", lambda uri, port, origin: server)
@@ -109,7 +117,7 @@ def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
 def test_pictures_of_what_cannot_be_drawn_are_refused(store, server, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"--pictures: .*database"):
         pictures.draw(server.base_url, tmp_path)
-    monkeypatch.setattr(headless.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(BadInput, match="needs a browser"):
         pictures.draw(store.uri, tmp_path)
 
@@ -126,10 +134,11 @@ def test_views_fit_into_tags_and_are_written_only_when_they_change(store, monkey
     assert [key for _, key, _ in written] == [views.TAG + key for key in views.NAMES]
     many = {f"train.some.quite.long.key.number_{at}" for at in range(50)}
     params = [dict.fromkeys(many, "a"), dict.fromkeys(many, "b")]
-    state = views.charts(set(views.SCORES + views.COSTS), views.varying(params))
+    state = views.charts({column.key for column in COLUMNS if column.view}, views.varying(params))
     text = views.packed("x", state, 0)
     assert len(text) < 5000
-    assert views.unpacked(text) == json.loads(json.dumps(state))
+    stream = base64.b64decode(json.loads(text)["state"].removeprefix("deflate;"))
+    assert json.loads(zlib.decompress(stream)) == json.loads(json.dumps(state))
 
 
 def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
@@ -145,15 +154,7 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
     assert "metrics.`val_top1`" not in table["selectedColumns"]
 
 
-def test_stop_ends_the_server_and_its_workers(store):
-    server = serve.start(store.uri)
-    assert members(server.process.pid)
-    serve.stop(server)
-    assert not members(server.process.pid)
-    assert not server.log.exists()
-
-
-def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
+def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store, tmp_path):
     port = serve.free_port()
     words = (
         "from experiments.reporting.ui.serve import serve; "
@@ -161,12 +162,18 @@ def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
     )
     root = Path(serve.__file__).parents[3]
     command = subprocess.Popen(
-        [sys.executable, "-c", words], cwd=root, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", words], cwd=root, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
     try:
         link = command.stdout.readline().strip()
+        [server] = psutil.Process(command.pid).children()  # leads a group, its workers in it
+        assert len(members(server.pid)) > 1
+        [log] = tmp_path.glob("ilsvrc-ui-*.log")
         command.send_signal(signal.SIGTERM)
         assert command.wait(30) == 0
+        assert not members(server.pid)
+        assert not log.exists()
     finally:
         command.kill()
         command.stdout.close()
@@ -177,7 +184,7 @@ def test_sigterm_ends_the_command_with_0_and_leaves_nobody_behind(store):
 
 def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
     def link(name=None):
-        return serve.run_table_url(store.client, "http://127.0.0.1:5000", name)
+        return serve.links(store.client, "http://127.0.0.1:5000", name)[0]
 
     def table(name):
         found = store.client.get_experiment_by_name(name).experiment_id
@@ -192,7 +199,7 @@ def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
 def test_without_runs_the_link_is_plain_and_says_what_to_do(tmp_path, capsys, monkeypatch):
     store = FakeStore(tmp_path)
     store.experiment("without-runs")
-    url = serve.run_table_url(store.client, "http://127.0.0.1:5000/")
+    (url,) = serve.links(store.client, "http://127.0.0.1:5000/")
     assert url == "http://127.0.0.1:5000"
     serve._announce([url], open_browser=False)
     printed = capsys.readouterr()
@@ -247,19 +254,18 @@ def test_a_servers_last_words_and_arguments_hold_no_password(tmp_path, monkeypat
     assert "hunter2" not in " ".join(started[0])
 
 
-def rendered(url: str, folder: Path) -> tuple[str, list[str]]:
-    """The page after its scripts ran, and what it complained of to the console."""
-    flags = [*headless.FLAGS, "--virtual-time-budget=30000", f"--user-data-dir={folder / 'own'}"]
-    flags += ["--window-size=2800,1400", "--dump-dom", "--enable-logging=stderr", "--v=0"]
-    done = subprocess.run([browser(), *flags, url], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, [line for line in said if not any(word in line for word in HARMLESS)]
+def rendered(url: str, folder: Path, ready: str) -> tuple[str, list[str]]:
+    """The page once `ready`, an expression, holds in it, and what it said to the console."""
+    log = folder / "chromium.log"
+    with tab(browser(), ["--enable-logging", f"--log-file={log}"]) as page:
+        page.open(url, (2800, 1400), ready)
+        shown = page.evaluate("document.documentElement.outerHTML")
+    said = [line for line in log.read_text().splitlines() if "CONSOLE" in line]
+    return shown, [line for line in said if not any(word in line for word in HARMLESS)]
 
 
 def members(group: int) -> list[int]:
     """Living processes of a group; the kernel may take a moment to bury the dead."""
-    import psutil
 
     def living() -> list[int]:
         found = []

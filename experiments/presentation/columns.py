@@ -1,0 +1,203 @@
+"""What a run measures, as columns: a metric's name, unit and direction, and where it is shown.
+
+The one list of them. `compare`'s table and files, the report, progress, MLflow's views and the
+figures of accuracy against cost all read it; whoever adds a metric adds a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from experiments.presentation.formatting import si, significant
+
+Row = Mapping[str, Any]
+"""Of a comparison: values by their column's key, in the unit in which runs log them."""
+
+Kind = Literal["loss", "accuracy", "error", "size", "work", "measured", "bench"]
+"""Accuracies are fractions. Errors are those of reconstructions. Size and work are counts, the
+second for one image. Measured is what a run measures of itself, bench what `ilsvrc bench` does.
+
+A row holds the means of all but losses; those of accuracies and errors with their spread.
+"""
+
+MIB = 2**20
+
+_whole = "{:.0f}".format
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A metric, and where it is shown; an empty field is a place where it is not."""
+
+    key: str
+    """Its name in the store, in rows, `table.csv` and `table.json`."""
+    kind: Kind
+    heading: str = ""
+    """Of the table and the report, which leave out columns without a value."""
+    text: Callable[[float], str] = significant
+    """A value in a cell, in `unit`; accuracies and errors are written as mean and spread."""
+    unit: float = 1.0
+    """What values are divided by."""
+    less_is_better: bool = True
+    dropped: int = 0
+    """Rank by which it goes where the terminal is narrow, the highest first; 0: never."""
+    progress: str = ""
+    """A value in a line of progress."""
+    view: int = 0
+    """Width of its column in MLflow's run table, in pixels."""
+    bench: tuple[str, str] | None = None
+    """Of kind bench: the mode of `ilsvrc bench`, and the metric of its rows."""
+
+    def cell(self, row: Row) -> str:
+        """The row's value for a table; empty where it has none."""
+        value = row.get(self.key)
+        return "" if value is None else self.text(value / self.unit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostAxis(Column):
+    """A cost that accuracy is drawn against: the horizontal axis of a figure."""
+
+    axis: int
+    """Its place among the axes."""
+    slug: str
+    """In file names: pareto_SLUG.png; the multiply-accumulates' is pareto.png."""
+    title: str
+    """Short, for headings and buttons."""
+    label: str
+    note: str = ""
+    """What was measured, in a line; empty where the label says it."""
+    suffix: str = ""
+    """The unit's name."""
+    prefixed: bool = False
+    """Ticks read 10 M, not 10000000."""
+
+    @property
+    def stem(self) -> str:
+        """The name of its files without their endings."""
+        return "pareto" if self.key == "macs" else f"pareto_{self.slug}"
+
+    def shown(self, row: Row) -> str:
+        """The row's value for people, with its unit."""
+        value = row.get(self.key)
+        if value is None:
+            return "?"
+        text = (si if self.prefixed else significant)(value / self.unit)
+        return f"{text} {self.suffix}".rstrip()
+
+    def better(self, one: float, other: float) -> bool:
+        return one < other if self.less_is_better else one > other
+
+
+MACS = CostAxis(
+    key="macs", kind="work", heading="MACs", text=si, view=110,
+    axis=1, slug="macs", title="MACs", label="Multiply-accumulates for one image", prefixed=True,
+    note="MACs = multiply-accumulates of conv and dense layers, one image",
+)  # fmt: skip
+
+# In the order of the table. Top-1 and top-5 of the scored part have no heading here: the table
+# begins with them, under the name of the part.
+COLUMNS: list[Column] = [
+    Column(key="train_loss", kind="loss", progress="train loss {:.3f}"),
+    Column(key="val_loss", kind="loss", progress="val loss {:.3f}"),
+    Column(
+        key="test_top1", kind="accuracy", less_is_better=False,
+        progress="test top-1 {:.2%}", view=155,
+    ),
+    Column(
+        key="test_top5", kind="accuracy", less_is_better=False,
+        progress="test top-5 {:.2%}", view=155,
+    ),
+    Column(
+        key="val_top1", kind="accuracy", heading="val\ntop-1 %", less_is_better=False, dropped=7,
+        progress="val top-1 {:.2%}", view=155,
+    ),
+    Column(key="val_top5", kind="accuracy", less_is_better=False),
+    Column(key="test_mse", kind="error", heading="test\nMSE", progress="test mse {:.4g}"),
+    Column(key="val_mse", kind="error", heading="val\nMSE", dropped=7, progress="val mse {:.4g}"),
+    Column(key="train_mse", kind="error", heading="train\nMSE", dropped=9),
+    Column(
+        key="train_top1", kind="accuracy", heading="train\ntop-1 %", less_is_better=False,
+        dropped=9,
+    ),
+    MACS,
+    CostAxis(
+        key="params", kind="size", heading="params", text=si, view=110,
+        axis=2, slug="params", title="Parameters", label="Trainable parameters", prefixed=True,
+    ),
+    Column(
+        key="activation_bytes", kind="work", heading="activations\nMiB", unit=MIB, dropped=12
+    ),
+    CostAxis(
+        key="latency_ms_p50", kind="measured", heading="p50\nms", dropped=4, view=155,
+        axis=3, slug="latency", title="Latency", label="Latency of one image, median (ms)",
+        note="Latency: network alone, batch 1, image in memory, logits on the host", suffix="ms",
+    ),
+    Column(key="latency_ms_p95", kind="measured", heading="p95\nms", dropped=8),
+    Column(
+        key="train_images_per_second", kind="measured", heading="train\nimages/s",
+        less_is_better=False, dropped=5, view=234,
+    ),
+    CostAxis(
+        key="infer_images_per_second", kind="measured", heading="infer\nimages/s",
+        less_is_better=False, dropped=6,
+        axis=5, slug="images_per_second", title="Images per second",
+        label="Images per second at inference", suffix="images/s", prefixed=True,
+        note="Rate: network alone, evaluation batches in memory, median batch",
+    ),
+    CostAxis(
+        key="peak_memory_bytes", kind="measured", heading="memory\nMiB", text=_whole, unit=MIB,
+        dropped=10,
+        axis=4, slug="memory", title="Memory", label="Peak memory of the run (MiB)", suffix="MiB",
+        note="Memory: peak of the process, or of the device where there is one, training included",
+    ),
+    Column(key="train_seconds", kind="measured", heading="train\ns", dropped=11),
+    CostAxis(
+        key="bench_latency_ms_p50", kind="bench", heading="bench\np50 ms", dropped=2,
+        bench=("infer", "latency_ms_p50"),
+        axis=6, slug="bench_latency", title="Latency (bench)",
+        label="Latency of one image in ilsvrc bench, median (ms)", suffix="ms",
+        note="Bench: side by side in processes of their own; see the notes below the table",
+    ),
+    CostAxis(
+        key="bench_infer_images_per_second", kind="bench", heading="bench infer\nimages/s",
+        less_is_better=False, dropped=3, bench=("infer", "infer_images_per_second"),
+        axis=7, slug="bench_images_per_second", title="Images per second (bench)",
+        label="Images per second at inference in ilsvrc bench", suffix="images/s", prefixed=True,
+    ),
+    CostAxis(
+        key="bench_infer_memory_bytes", kind="bench", heading="bench infer\nMiB", text=_whole,
+        unit=MIB, dropped=8, bench=("infer", "peak_memory_bytes"),
+        axis=8, slug="bench_memory", title="Memory (bench)",
+        label="Peak memory of inference in ilsvrc bench (MiB)", suffix="MiB",
+    ),
+    Column(
+        key="bench_train_images_per_second", kind="bench", heading="bench train\nimages/s",
+        less_is_better=False, dropped=3, bench=("train", "train_images_per_second"),
+    ),
+    Column(
+        key="bench_train_memory_bytes", kind="bench", heading="bench train\nMiB", text=_whole,
+        unit=MIB, dropped=8, bench=("train", "peak_memory_bytes"),
+    ),
+]  # fmt: skip
+
+
+def of_kind(*kinds: Kind) -> list[Column]:
+    """The columns of these kinds, kind by kind."""
+    return [column for kind in kinds for column in COLUMNS if column.kind == kind]
+
+
+def axes() -> list[CostAxis]:
+    """The costs that accuracy is drawn against, in the order in which they are offered."""
+    costs = [column for column in COLUMNS if isinstance(column, CostAxis)]
+    return sorted(costs, key=lambda cost: cost.axis)
+
+
+def progress_line(values: Mapping[str, float]) -> str:
+    """The values that people watch while runs go on: train loss 0.500, val top-1 91.23%."""
+    kinds = get_args(Kind)
+    watched = [column for column in COLUMNS if column.progress]
+    watched.sort(key=lambda c: (kinds.index(c.kind), c.key.startswith("test")))
+    return ", ".join(c.progress.format(values[c.key]) for c in watched if c.key in values)
