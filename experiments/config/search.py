@@ -239,8 +239,8 @@ class Search(Section):
         if self.strategy == "grid":
             Space(tuple(self.parameters())).check_listed()
         if self.strategy == "bayesian" and self.trials is not None:
-            set_points = (self.bayesian or Bayesian()).initial_points
-            initial = set_points or initial_points(Space(tuple(self.parameters())))
+            asked = (self.bayesian or Bayesian()).initial_points
+            initial = asked or initial_points(Space(tuple(self.parameters())))
             if self.trials <= initial:
                 raise ValueError(
                     f"trials: {self.trials} and the first {initial} are drawn at random; set more, "
