@@ -66,22 +66,22 @@ class Stopped(BaseException):
     """
 
 
-_stop_requested = False
+_asked = False
 
 
 def ask_to_stop() -> None:
     """Remember that a signal asked for the end: an exception that a handler raises inside a
     finaliser or a weak reference's callback is printed and lost by Python."""
-    global _stop_requested
-    _stop_requested = True
+    global _asked
+    _asked = True
 
 
 def asked_to_stop() -> bool:
     """Has a signal asked for the end?"""
-    return _stop_requested
+    return _asked
 
 
 def stop_if_asked() -> None:
     """Raise Stopped if a signal has asked for it. Called between updates and between fits."""
-    if _stop_requested:
+    if _asked:
         raise Stopped

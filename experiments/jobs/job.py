@@ -16,7 +16,7 @@ from experiments.presentation.formatting import run_title
 
 Event = dict[str, Any]
 
-JobPath = tuple[str | int, ...]
+FitPath = tuple[str | int, ...]
 """Where a fit stands in its command, such as ("outer", 2, "trial", 7, "fold", 1)."""
 
 
@@ -28,7 +28,7 @@ class Job:
     not there.
     """
 
-    path: JobPath
+    path: FitPath
     config: Config
     train: np.ndarray
     validation: np.ndarray | None
@@ -61,7 +61,7 @@ Status = Literal["finished", "failed", "killed"]
 class Outcome:
     """What a fit gave. Accuracies are fractions; a part that was not there has no score."""
 
-    path: JobPath
+    path: FitPath
     status: Status
     scores: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)

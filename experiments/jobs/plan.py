@@ -22,7 +22,7 @@ from experiments.jobs.dataset import (
     open_source,
     split_of,
 )
-from experiments.jobs.job import Job, JobPath, run_directory
+from experiments.jobs.job import FitPath, Job, run_directory
 
 RESERVED = {
     "weights": "model.weights",
@@ -44,7 +44,7 @@ class Plan:
     def classes(self) -> int:
         return len(self.source.class_names)
 
-    def job(self, path: JobPath, axes: Mapping[str, Any] | None = None) -> Job:
+    def job(self, path: FitPath, axes: Mapping[str, Any] | None = None) -> Job:
         """The fit that the plan describes."""
         directory = run_directory(self.config.name, config_hash(self.config))
         return Job(

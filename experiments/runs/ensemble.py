@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.config.schema import Config
-from experiments.jobs.job import JobPath, Outcome
+from experiments.jobs.job import FitPath, Outcome
 from experiments.jobs.predictions import (
     FILE,
     Evaluation,
@@ -189,7 +189,7 @@ def render(document: Mapping[str, Any]) -> Table:
     return table
 
 
-Done = Mapping[JobPath, tuple[Outcome, str]]
+Done = Mapping[FitPath, tuple[Outcome, str]]
 
 
 def _row(number: int, team: Team, done: Done) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.jobs.job import Job, JobPath, Outcome
+from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.launch.executors import Inline
 from experiments.launch.pool import Pool
 from experiments.launch.progress import Display
@@ -24,7 +24,7 @@ def execute(
     jobs: Iterable[Job],
     executor: Inline | Pool,
     experiment: Experiment,
-    fingerprints: Mapping[JobPath, str],
+    fingerprints: Mapping[FitPath, str],
     display: Display,
     *,
     parent: str | None = None,
@@ -43,8 +43,8 @@ def execute(
 
     On an interrupt the open runs are journaled and closed as killed, and it is raised again.
     """
-    running: dict[JobPath, tuple[Job, Delivery, contextlib.ExitStack]] = {}
-    loads: dict[JobPath, SystemMetrics] = {}
+    running: dict[FitPath, tuple[Job, Delivery, contextlib.ExitStack]] = {}
+    loads: dict[FitPath, SystemMetrics] = {}
     outbox = Outbox(lambda: answers(experiment.uri), display.say)
 
     def on_event(job: Job, event: dict[str, Any]) -> None:

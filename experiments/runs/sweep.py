@@ -17,7 +17,7 @@ from experiments.config.schema import Config
 from experiments.config.settings import to_yaml
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
-from experiments.jobs.job import Job, JobPath, Outcome
+from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
 from experiments.launch.progress import Display
@@ -125,7 +125,7 @@ def run_cells(
     headline: str,
     remark: str = "",
     level: str = "run",
-) -> dict[JobPath, tuple[Outcome, str]]:
+) -> dict[FitPath, tuple[Outcome, str]]:
     """Run the cells that are not done yet, each tracked under a parent run with this level.
 
     Returns:
@@ -192,7 +192,7 @@ def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: st
 
 def _kept(
     cells: Sequence[Cell], experiment: Experiment, parent: str, level: str, display: Display
-) -> dict[JobPath, tuple[Outcome, str]]:
+) -> dict[FitPath, tuple[Outcome, str]]:
     """Outcomes of cells that are done, with their runs; a run that the store lacks is replayed."""
     kept = {}
     for cell in cells:

@@ -20,7 +20,7 @@ from experiments.config import settings
 from experiments.config.identity import IRRELEVANT
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.job import ROOT, JobPath, Outcome
+from experiments.jobs.job import ROOT, FitPath, Outcome
 from experiments.tracking.journal import Journal
 
 HOW_FAR = {"trials", "budget", "max_failures", "refit"}
@@ -41,7 +41,7 @@ class State:
         self.directory = directory
         self.journal = Journal(directory).open()
         self.started: dict[str, Any] | None = None
-        self.ended: dict[JobPath, dict[str, Any]] = {}
+        self.ended: dict[FitPath, dict[str, Any]] = {}
         self.proposals: dict[tuple[int, int], dict[str, Any]] = {}
         self.elapsed = 0.0
         for event in self.journal.events():
@@ -96,7 +96,7 @@ class State:
         if fresh:
             self.journal.append("proposed", trials=fresh)
 
-    def end(self, path: JobPath, outcome: Outcome, **fields: Any) -> dict[str, Any]:
+    def end(self, path: FitPath, outcome: Outcome, **fields: Any) -> dict[str, Any]:
         """Record how a fit ended, synced to the disk."""
         self.journal.append("ended", path=path, outcome=asdict(outcome), **fields)
         self.ended[path] = {"path": path, "outcome": asdict(outcome), **fields}

@@ -72,7 +72,7 @@ def run(directory: str, every_seconds: float, at: Callable[[int], None]) -> list
         said.append(json.dumps([outcome.history, outcome.scores]))
         [trainer] = fit._trainers[1].values()
         np.savez(FOLDER / f"{directory}.npz", *trainer.model.get_weights())
-    errors._stop_requested = hosts._wished = hosts._settled = False
+    errors._asked = hosts._wished = hosts._settled = False
     return said
 
 

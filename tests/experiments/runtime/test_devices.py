@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from real_server import free_port
 
 import pipelines.build
 import pipelines.portions
@@ -139,7 +139,8 @@ def test_a_strategy_scales_the_loss_as_one_device_does(mirrored):
 def on_jax(tmp_path_factory):
     pytest.importorskip("jax")
     folder = tmp_path_factory.mktemp("on_jax")
-    hosts = {"ILSVRC_HOSTS": f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"}
+    port = free_port()
+    hosts = {"ILSVRC_HOSTS": f"127.0.0.1:{port},127.0.0.1:{port + 1}"}
     files = [folder / f"{name}.json" for name in ("local", "first", "second")]
     words = NETWORKS[:1]
     running = [
@@ -174,6 +175,12 @@ def test_two_tensorflow_processes_train_one_network(mirrored, tmp_path):
     for network in range(3):
         agree(mirrored[f"1/{network}"], first[f"2/{network}"], 2)
     assert first == second
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(("images", "batch"), [(100, 12), (97, 12), (98, 12), (96, 12), (5, 12)])
