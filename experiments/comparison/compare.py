@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.comparison import bench_join, selection
-from experiments.comparison.against_best import Answers, checked, with_significance
+from experiments.comparison.against_best import HitsOf, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput
 from experiments.metrics import ranks
@@ -160,7 +160,7 @@ def _sizes(
     return sizes
 
 
-def _answers(client: MlflowClient) -> Answers:
+def _answers(client: MlflowClient) -> HitsOf:
     """Which images a run had right, from the predictions that it kept; each read once."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
