@@ -31,7 +31,7 @@ MCNEMAR = "McNemar"
 
 SIGN_FLIP = "randomisation over images"
 
-Answers = Callable[[str, str], "tuple[np.ndarray, np.ndarray] | None"]
+HitsOf = Callable[[str, str], "tuple[np.ndarray, np.ndarray] | None"]
 """Of a run id and a part (test, val): the images' index, int [images], and whether the label was
 right, bool [images]; None where the run kept none."""
 
@@ -52,7 +52,7 @@ def checked(test: str) -> Test:
 
 
 def with_significance(
-    comparison: Comparison, test: Test, sizes: Sizes, answers: Answers
+    comparison: Comparison, test: Test, sizes: Sizes, answers: HitsOf
 ) -> Comparison:
     """The comparison with `significance`, and with `vs_best p_value p_holm` in its rows.
 
@@ -85,7 +85,7 @@ def _tested(
     row: Mapping[str, Any],
     test: Test,
     sizes: Sizes,
-    answers: Answers,
+    answers: HitsOf,
     comparison: Comparison,
 ) -> dict[str, Any]:
     pairs = _pairs(best, row)
@@ -145,7 +145,7 @@ def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes
 
 
 def _over_images(
-    pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], answers: Answers, part: str
+    pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], answers: HitsOf, part: str
 ) -> dict[str, Any]:
     from tuning.significance import mcnemar, sign_flip
 

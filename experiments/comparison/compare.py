@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.comparison import bench_join, selection
-from experiments.comparison.against_best import Answers, checked, with_significance
+from experiments.comparison.against_best import HitsOf, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput, nearest
 from experiments.metrics import ranks
@@ -158,7 +158,7 @@ def _sizes(
     return sizes
 
 
-def _answers(client: MlflowClient) -> Answers:
+def _answers(client: MlflowClient) -> HitsOf:
     """Which images a run had right, from the predictions that it kept; each read once."""
 
     @functools.cache

@@ -1,8 +1,13 @@
-"""The line that people use, by the installed command: train, sweep, compare, stop, continue."""
+"""The line that people use: train, sweep, compare, stop, continue.
+
+Workers, signals and continuing are tested by the installed command; what does not depend on the
+process runs in this one, without the seconds that TensorFlow takes to load.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sqlite3
 import time
@@ -12,38 +17,80 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from command import answer, finished, outside, write_config
+from command import answer, inside, outside, write_config
 from mlflow import MlflowClient
+
+from experiments.tracking.store import connect
+
+INLINE = {"executor": "inline"}
 
 SWEEP = {"train.optimizer.learning_rate": [0.05, 0.02], "seed": [1, 2]}
 
 
 def runs_of(folder, name, level="run"):
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = MlflowClient(uri_of(folder))
     experiment = client.get_experiment_by_name(name)
     return client.search_runs([experiment.experiment_id], f"tags.level = '{level}'")
 
 
 def artifact(folder, run, name):
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = MlflowClient(uri_of(folder))
     return Path(client.download_artifacts(run.info.run_id, name, str(folder)))
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """What a command answers in a folder, run in this process; its last line on stderr is kept."""
+
+    def run(folder, *words, code=0):
+        monkeypatch.chdir(folder)
+        capsys.readouterr()
+        assert inside(monkeypatch, *words, "--json") == code
+        out, run.err = capsys.readouterr()
+        return json.loads(out)
+
+    return run
+
+
+def uri_of(folder):
+    """For several folders in one process: MLflow holds a database by its name."""
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """A database without runs, whose tables take MLflow seconds to make."""
+    folder = tmp_path_factory.mktemp("empty")
+    connect(uri_of(folder))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def store(tmp_path, empty):
+    """The section of a config whose runs go to a store in the test's folder."""
+    shutil.copy(empty, tmp_path)
+    return {"uri": uri_of(tmp_path)}
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A folder where a sweep of four tiny runs has ended, and what the command printed."""
     folder = tmp_path_factory.mktemp("swept")
-    config = write_config(folder, sweep=SWEEP, train={"epochs": 2})
+    config = write_config(
+        folder, sweep=SWEEP, train={"epochs": 2}, tracking={"uri": uri_of(folder)}
+    )
     return folder, config, answer(folder, "sweep", config)
 
 
-def test_lenet5_learns_digits(tmp_path):
+def test_lenet5_learns_digits(tmp_path, here, store):
     config = write_config(
         tmp_path,
         data={"source": "digits"},
+        launch=INLINE,
+        tracking=store,
         train={"epochs": 8, "optimizer": {"learning_rate": 0.05}},
     )
-    row = answer(tmp_path, "train", config)
+    row = here(tmp_path, "train", config)
     assert row["status"] == "finished"
     assert row["test_top1"] > 0.95
     assert row["epochs"] == 8
@@ -52,9 +99,7 @@ def test_lenet5_learns_digits(tmp_path):
 
     [run] = runs_of(tmp_path, "tiny")
     assert run.info.status == "FINISHED"
-    losses = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_metric_history(
-        run.info.run_id, "train_loss"
-    )
+    losses = MlflowClient(uri_of(tmp_path)).get_metric_history(run.info.run_id, "train_loss")
     by_epoch = [m.value for m in sorted(losses, key=lambda m: m.step) if m.step <= 8]
     assert by_epoch[7] < by_epoch[0] / 4
 
@@ -124,24 +169,23 @@ def test_seeds_differ_and_share_their_group(swept):
     assert len({r.data.tags["source_fingerprint"] for r in runs}) == 1
 
 
-def test_a_second_sweep_trains_nothing_and_says_the_same(swept):
+def test_a_second_sweep_trains_nothing_and_says_the_same(swept, here):
     folder, config, printed = swept
     before = {r.info.run_id for r in runs_of(folder, "tiny")}
-    again = answer(folder, "sweep", config)
+    again = here(folder, "sweep", config, "launch.executor=inline")
     assert again == printed
     assert {r.info.run_id for r in runs_of(folder, "tiny")} == before
-    assert answer(folder, "status", "tiny")[0] | {"seconds_left": None} == {
+    assert here(folder, "status", "tiny")[0] | {"seconds_left": None} == {
         "name": "tiny", "runs": 4, "done": 4, "failed": 0, "running": 0, "left": 0,
         "seconds_left": None,
     }  # fmt: skip
 
 
-def test_a_store_that_was_lost_is_written_again_from_the_journal(swept):
+def test_a_store_that_was_lost_is_written_again_from_the_journal(swept, here):
     folder, config, printed = swept
     uri = f"tracking.uri=sqlite:///{folder}/other.db"
-    out, err = finished(folder, "sweep", config, uri, "--json")
-    assert "4 already done" in err
-    again = json.loads(out)
+    again = here(folder, "sweep", config, uri, "launch.executor=inline")
+    assert "4 already done" in here.err
     for old, new in zip(printed["runs"], again["runs"], strict=True):
         assert {k: v for k, v in old.items() if k != "run_id"} == {
             k: v for k, v in new.items() if k != "run_id"
@@ -155,9 +199,10 @@ def test_a_store_that_was_lost_is_written_again_from_the_journal(swept):
     }  # fmt: skip
 
 
-def test_compare_groups_the_seeds(swept):
+def test_compare_groups_the_seeds(swept, here):
     folder, _, printed = swept
-    rows = answer(folder, "compare", "tiny", "--out", "made")["rows"]
+    uri = f"tracking.uri={uri_of(folder)}"
+    rows = here(folder, "compare", "tiny", uri, "--out", "made")["rows"]
     assert len(rows) == 2
     assert {row["n"] for row in rows} == {2}
     for row in rows:
@@ -171,37 +216,40 @@ def test_compare_groups_the_seeds(swept):
         assert row["test_top1_std"] == pytest.approx(np.std(mine, ddof=1))
     assert (folder / "made" / "table.csv").exists()
     assert (folder / "made" / "pareto.png").stat().st_size > 10_000
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = MlflowClient(uri_of(folder))
     logged = {f.path for f in client.list_artifacts(printed["run_id"], "comparison")}
     assert {"comparison/table.csv", "comparison/pareto.png"} <= logged
 
 
-def test_a_failed_run_leaves_the_rest_going_and_is_tried_again(tmp_path):
+def test_a_failed_run_leaves_the_rest_going_and_is_tried_again(tmp_path, here, store):
     config = write_config(
         tmp_path,
         name="faulty",
+        launch=INLINE,
+        tracking=store,
         sweep={"train.optimizer.learning_rate": [0.05, 1e30, 0.02]},
         train={"epochs": 1, "loss": {"name": "mean_squared_error"}},
     )
-    printed = answer(tmp_path, "sweep", config, code=1)
+    printed = here(tmp_path, "sweep", config, code=1)
     assert [run["status"] for run in printed["runs"]] == ["finished", "failed", "finished"]
     assert "learning_rate" in printed["runs"][1]["error"]
     states = sorted(r.info.status for r in runs_of(tmp_path, "faulty"))
     assert states == ["FAILED", "FINISHED", "FINISHED"]
-    [row] = answer(tmp_path, "status", "faulty")
+    [row] = here(tmp_path, "status", "faulty")
     assert (row["done"], row["failed"]) == (2, 1)
-    _, err = finished(tmp_path, "sweep", config, code=1)
-    assert "3 runs (3 train.optimizer.learning_rate), 2 already done" in err
+    here(tmp_path, "sweep", config, code=1)
+    assert "3 runs (3 train.optimizer.learning_rate), 2 already done" in here.err
     assert len(runs_of(tmp_path, "faulty")) == 4
 
 
 @pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.full), signal.SIGTERM]
 )
-def test_an_interrupted_sweep_keeps_what_it_has_and_continues(tmp_path, number):
+def test_an_interrupted_sweep_keeps_what_it_has_and_continues(tmp_path, number, here, store):
     long = {"epochs": 400, "optimizer": {"learning_rate": 0.01}}
+    cut = {"name": "cut", "tracking": store}
     config = write_config(
-        tmp_path, name="cut", sweep={"train.epochs": [1, 400], "seed": [1]}, train=long
+        tmp_path, **cut, sweep={"train.epochs": [1, 400], "seed": [1]}, train=long
     )
     process = outside(tmp_path, "sweep", config)
     wait_until(lambda: epochs_logged(tmp_path) >= 3)
@@ -216,12 +264,14 @@ def test_an_interrupted_sweep_keeps_what_it_has_and_continues(tmp_path, number):
     assert states["400"].data.metrics["val_loss"] > 0
     [parent] = runs_of(tmp_path, "cut", "sweep")
     assert parent.info.status == "KILLED"
-    [row] = answer(tmp_path, "status", "cut")
+    [row] = here(tmp_path, "status", "cut")
     assert (row["done"], row["left"], row["running"]) == (1, 1, 0)
 
     long["epochs"] = 1
-    config = write_config(tmp_path, name="cut", sweep={"train.epochs": [1, 2]}, train=long)
-    printed = answer(tmp_path, "sweep", config)
+    config = write_config(
+        tmp_path, **cut, sweep={"train.epochs": [1, 2]}, train=long, launch=INLINE
+    )
+    printed = here(tmp_path, "sweep", config)
     assert [run["status"] for run in printed["runs"]] == ["finished", "finished"]
     assert printed["runs"][0]["run_id"] == states["1"].info.run_id
 
@@ -244,29 +294,37 @@ def wait_until(condition, seconds=120):
         time.sleep(0.2)
 
 
-def test_a_deeper_network_starts_from_a_run(swept):
+def test_a_deeper_network_starts_from_a_run(swept, here):
     folder, _, printed = swept
     donor = printed["runs"][0]["run_id"]
-    config = write_config(folder, name="child", train={"epochs": 0, "initialize_from": donor})
-    row = answer(folder, "train", config)
+    config = write_config(
+        folder,
+        name="child",
+        train={"epochs": 0, "initialize_from": donor},
+        launch=INLINE,
+        tracking={"uri": uri_of(folder)},
+    )
+    row = here(folder, "train", config)
     assert row["status"] == "finished"
     assert row["test_top1"] == printed["runs"][0]["test_top1"]
     assert row["epochs"] == 0
 
 
-def test_early_stopping_restores_and_scores_the_best_epoch(tmp_path):
+def test_early_stopping_restores_and_scores_the_best_epoch(tmp_path, here, store):
     config = write_config(
         tmp_path,
         name="early",
+        launch=INLINE,
+        tracking=store,
         train={
             "epochs": 30,
             "optimizer": {"learning_rate": 0.1},
             "early_stopping": {"monitor": "val_loss", "patience": 2},
         },
     )
-    row = answer(tmp_path, "train", config)
+    row = here(tmp_path, "train", config)
     [run] = runs_of(tmp_path, "early")
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client = MlflowClient(uri_of(tmp_path))
     history = client.get_metric_history(run.info.run_id, "val_loss")
     curve = {m.step: m.value for m in reversed(history)}
     assert row["epochs"] < 30
@@ -274,11 +332,11 @@ def test_early_stopping_restores_and_scores_the_best_epoch(tmp_path):
     assert run.data.tags["stopped_early"] == "true"
 
 
-def test_dry_run_tells_data_cost_and_fits_and_writes_nothing(swept, tmp_path):
+def test_dry_run_tells_data_cost_and_fits_and_writes_nothing(swept, tmp_path, here):
     _, config, _ = swept
     rule = "train.optimizer.learning_rate"
     scaled = (f"{rule}_scaling=linear", f"{rule}_for_batch=32", "data.batch_size=96")
-    told = answer(tmp_path, "sweep", config, "--dry-run", *scaled)
+    told = here(tmp_path, "sweep", config, "--dry-run", *scaled)
     written = told["config"]["train"]["optimizer"]["learning_rate"]
     assert told["update"]["learning_rate"] == pytest.approx(3 * written)
     assert told["fits"] == 4
@@ -290,15 +348,16 @@ def test_dry_run_tells_data_cost_and_fits_and_writes_nothing(swept, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_without_held_out_parts_reports_training_accuracy_only(tmp_path):
+def test_a_run_without_held_out_parts_reports_training_accuracy_only(tmp_path, here, store):
     config = write_config(
         tmp_path,
         name="all",
         validation={"validation_fraction": 0, "test_fraction": 0},
         train={"epochs": 2, "class_weights": "balanced", "loss": {"name": "hinge"}},
-        launch={"executor": "inline"},
+        launch=INLINE,
+        tracking=store,
     )
-    row = answer(tmp_path, "train", config)
+    row = here(tmp_path, "train", config)
     assert row["status"] == "finished"
     assert row["train_top1"] > 0.3
     assert not [key for key in row if key.startswith(("val_", "test_"))]
@@ -307,7 +366,7 @@ def test_a_run_without_held_out_parts_reports_training_accuracy_only(tmp_path):
     assert run.data.params["data.test_images"] == "0"
 
 
-def test_photographs_of_many_sizes_train_through_a_crop_recipe(tmp_path):
+def test_photographs_of_many_sizes_train_through_a_crop_recipe(tmp_path, here, store):
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -321,11 +380,13 @@ def test_photographs_of_many_sizes_train_through_a_crop_recipe(tmp_path):
     config = write_config(
         tmp_path,
         name="photos",
+        launch=INLINE,
+        tracking=store,
         data={"source": "folder:photos", "image_size": 32, "batch_size": 8},
         augment={"preset": "alexnet"},
         train={"epochs": 6, "precision": "mixed_bfloat16", "optimizer": {"learning_rate": 0.02}},
     )
-    row = answer(tmp_path, "train", config)
+    row = here(tmp_path, "train", config)
     assert row["test_top1"] == 1.0
     assert "test_top5" not in row
     [run] = runs_of(tmp_path, "photos")
