@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.config.launch import Launch
 from experiments.errors import Stopped
-from experiments.fitting.fit import attempt
+from experiments.fitting import fit
 from experiments.jobs.job import Job
 from experiments.launch.pool import Lost, Message, Pool, Worker
 from experiments.runtime.machine import cores
@@ -145,7 +145,7 @@ def serve(connection: Connection, share: Share) -> None:
     while True:
         try:
             job = connection.recv()
-            connection.send(attempt(job, connection.send))
+            connection.send(fit.attempt(job, connection.send))
         except (EOFError, OSError):
             return
         except Stopped:  # by SIGTERM, while it trained; its snapshot is taken

@@ -96,7 +96,7 @@ class Slot:
             self._said.put(self._attempt(*self._inbox.get()))
 
     def _attempt(self, job: Job, files: dict[str, bytes]) -> Outcome | Delivered:
-        from experiments.fitting.fit import attempt
+        from experiments.fitting import fit
 
         own = job if self.shared else replace(job, directory=str(self._directory(job)))
         try:
@@ -104,7 +104,7 @@ class Slot:
                 target = Path(own.directory) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-            outcome = attempt(own, self._said.put)
+            outcome = fit.attempt(own, self._said.put)
             return outcome if self.shared else deliver(job, own, outcome)
         except Stopped:
             return Outcome(job.path, "killed", error="stopped")

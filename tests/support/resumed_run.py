@@ -34,8 +34,8 @@ def planned(directory, *words, **fields):
 
 
 def weights():
-    position = max(fit._trainers[1])
-    return [np.asarray(w) for w in fit._trainers[1][position].model.get_weights()]
+    trainers = fit.WORKER.trainers
+    return [np.asarray(w) for w in trainers[max(trainers)].model.get_weights()]
 
 
 def whole(job):

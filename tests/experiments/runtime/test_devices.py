@@ -229,11 +229,11 @@ def test_a_batch_divides_among_the_devices_or_says_how():
     two.check_batch(64)
     with pytest.raises(BadInput, match=r"data\.batch_size: 65 .* 2 devices; set 64 or 66"):
         two.check_batch(65)
-    assert devices.told(two, 64) == "2 devices share each batch of 64: 32 images each"
+    assert devices.sharing_note(two, 64) == "2 devices share each batch of 64: 32 images each"
 
 
 def test_one_device_is_the_default_and_needs_no_strategy():
-    place = devices.found(Config().train.devices)
+    place = devices.chosen(Config().train.devices)
     assert place.replicas == 1
     assert place.strategy is place.distribution is None
 
@@ -260,9 +260,9 @@ def test_the_devices_shape_the_program():
 
 
 def test_no_tpu_is_said_in_a_line(monkeypatch):
-    monkeypatch.setattr(devices, "_found", {})
+    monkeypatch.setattr(devices, "_chosen", {})
     with pytest.raises(BadInput, match=r"train\.devices: tpu: TensorFlow finds no TPU") as caught:
-        devices.found("tpu")
+        devices.chosen("tpu")
     assert "\n" not in str(caught.value)
 
 
@@ -277,11 +277,11 @@ def test_a_tpu_is_used_where_there_is_one(monkeypatch):
         def __init__(self, resolver):
             asked.append(resolver)
 
-    monkeypatch.setattr(devices, "_found", {})
+    monkeypatch.setattr(devices, "_chosen", {})
     resolver = tf.distribute.cluster_resolver.TPUClusterResolver
     monkeypatch.setattr(resolver, "connect", staticmethod(lambda: "resolver"))
     monkeypatch.setattr(tf.distribute, "TPUStrategy", Strategy)
-    place = devices.found("tpu")
+    place = devices.chosen("tpu")
     assert asked == ["resolver"]
     assert place.replicas == 8
     assert isinstance(place.strategy, Strategy)
@@ -297,13 +297,13 @@ def test_a_tpu_is_used_where_there_is_one(monkeypatch):
     ],
 )
 def test_hosts_must_be_named(monkeypatch, environ, message):
-    monkeypatch.setattr(devices, "_found", {})
+    monkeypatch.setattr(devices, "_chosen", {})
     for name in ("TF_CONFIG", "ILSVRC_HOSTS", "ILSVRC_HOST_INDEX"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(BadInput, match=message):
-        devices.found("hosts")
+        devices.chosen("hosts")
 
 
 def test_the_first_host_alone_keeps_results(monkeypatch):

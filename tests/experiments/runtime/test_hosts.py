@@ -155,7 +155,7 @@ def test_a_file_of_the_first_host_comes_whole(loopback, tmp_path, monkeypatch, s
     file.parent.mkdir()
     file.write_bytes(content)
     loopback.both(
-        lambda own: hosts.copy(
+        lambda own: hosts.broadcast_file(
             own, None if own.process else file, tmp_path / str(own.process) / "in"
         )
     )

@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 import pipelines
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
-from experiments.fitting import fit
 from experiments.fitting import fit as experiments_fitting_fit
+from experiments.fitting import worker_state
 from experiments.fitting.fit import attempt
 from experiments.search import run as search
 from experiments.search.plots import pictures
@@ -524,7 +524,7 @@ def run_nested(monkeypatch, name, spoilt=None):
         if spoilt is not None:
             words.append("data.max_pixels=1000000")  # another source, for what is kept of them
             patch.setattr(search, "open_source", spoilt_digits(spoilt))
-            patch.setattr(fit, "open_source", spoilt_digits(spoilt))
+            patch.setattr(worker_state, "open_source", spoilt_digits(spoilt))
         result = nested(config(name, *words, **NESTED), "n.yaml")
     return result, jobs
 

@@ -122,7 +122,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
     try:
         with pytest.MonkeyPatch.context() as patch:  # tf.data, as the other backends are fed
-            patch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+            patch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
             small_run.train(folders[TF])
     finally:
         said = {name: process.communicate()[1] for name, process in started.items()}

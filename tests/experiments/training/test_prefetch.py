@@ -21,11 +21,12 @@ from experiments.training import prefetch
 
 def test_on_processors_alone_a_dataset_stays_as_it_is():
     batches = tf.data.Dataset.range(3)
-    assert prefetch.ahead(batches) is batches
+    assert prefetch.prefetched(batches) is batches
 
 
 def test_two_batches_are_begun_before_their_turn():
-    begun, given = [], prefetch.begun(range(5), lambda number: begun.append(number) or -number)
+    begun = []
+    given = prefetch.begun_ahead(range(5), lambda number: begun.append(number) or -number)
     assert begun == []
     assert next(given) == 0
     assert begun == [0, 1, 2]
@@ -33,8 +34,8 @@ def test_two_batches_are_begun_before_their_turn():
     assert begun == [0, 1, 2, 3]
     assert list(given) == [-2, -3, -4]
     assert begun == [0, 1, 2, 3, 4]
-    assert list(prefetch.begun([7], str)) == ["7"]
-    assert list(prefetch.begun([], str)) == []
+    assert list(prefetch.begun_ahead([7], str)) == ["7"]
+    assert list(prefetch.begun_ahead([], str)) == []
 
 
 @pytest.mark.parametrize("updates", [1, 2])
@@ -42,7 +43,7 @@ def test_a_fit_and_one_that_is_stopped_are_the_same_with_batches_ahead(
     updates, tmp_path, monkeypatch
 ):
     """Batches that were ahead when it stopped are neither lost nor shown twice."""
-    monkeypatch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+    monkeypatch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
     words = (
         "train.epochs=2",
         "train.optimizer={name: adam, learning_rate: 0.01}",

@@ -84,7 +84,7 @@ def test_a_stopped_fit_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
     by, *words = CASES[case]
     monkeypatch.setattr("experiments.training.updates.CALL_SECONDS", 0.0)  # an update a call
     if by == BATCH:
-        monkeypatch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+        monkeypatch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
     job = planned(tmp_path / "run", *words, checkpoints=(1, 2))
     want = whole(job)
     got = stopped_again_and_again(job, monkeypatch, writes=9)
