@@ -87,7 +87,7 @@ def assert_same(got, want):
 LIVED = [
     "model.options={hidden: [24], dropout: 0.5}",
     "train.optimizer={name: adam, learning_rate: 0.01}",
-    "train.epochs=14",
+    "train.epochs=7",
 ]
 
 

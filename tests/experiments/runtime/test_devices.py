@@ -7,16 +7,15 @@ as devices are settled when a backend starts.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import backend_process
 import numpy as np
 import pytest
+from ports import free_port
 
 import pipelines.build
 import pipelines.portions
@@ -59,27 +58,13 @@ FLOAT16 = ["train.precision=mixed_float16"]
 def start(
     backend: str, setting: str, counts: list[list[int]], words: Any, file: Path, **environ: str
 ) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            SCRIPT,
-            setting,
-            json.dumps(counts),
-            json.dumps(words),
-            str(file),
-        ],
-        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    told = json.dumps(counts), json.dumps(words)
+    return backend_process.start(backend, SCRIPT, setting, *told, file, **environ)
 
 
-def ended(process: subprocess.Popen[str], file: Path) -> dict[str, Any]:
-    said, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, said[-3000:]
-    found: dict[str, Any] = json.loads(file.read_text())
-    return found
+def ended(processes: list[subprocess.Popen[str]], files: list[Path]) -> list[dict[str, Any]]:
+    backend_process.finish(processes)
+    return [json.loads(file.read_text()) for file in files]
 
 
 def agree(
@@ -105,7 +90,7 @@ def agree(
 def mirrored(tmp_path_factory):
     file = tmp_path_factory.mktemp("mirrored") / "found.json"
     counts = [[1, 2, 3], [1, 3], [1, 3], [1, 2], [1, 2], [1, 2]]
-    return ended(start("tensorflow", "all", counts, [*NETWORKS, FLOAT16], file), file)
+    return ended([start("tensorflow", "all", counts, [*NETWORKS, FLOAT16], file)], [file])[0]
 
 
 @pytest.mark.parametrize(("network", "replicas"), [(0, 2), (0, 3), (1, 3), (2, 3), (3, 2), (4, 2)])
@@ -139,8 +124,7 @@ def test_a_strategy_scales_the_loss_as_one_device_does(mirrored):
 def on_jax(tmp_path_factory):
     pytest.importorskip("jax")
     folder = tmp_path_factory.mktemp("on_jax")
-    port = free_port()
-    hosts = {"ILSVRC_HOSTS": f"127.0.0.1:{port},127.0.0.1:{port + 1}"}
+    hosts = {"ILSVRC_HOSTS": f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"}
     files = [folder / f"{name}.json" for name in ("local", "first", "second")]
     words = NETWORKS[:1]
     running = [
@@ -148,7 +132,7 @@ def on_jax(tmp_path_factory):
         start("jax", "hosts", [[2]], words, files[1], ILSVRC_HOST_INDEX="0", **hosts),
         start("jax", "hosts", [[2]], words, files[2], ILSVRC_HOST_INDEX="1", **hosts),
     ]
-    return [ended(process, file) for process, file in zip(running, files, strict=True)]
+    return ended(running, files)
 
 
 def test_jax_devices_train_what_one_device_trains(on_jax):
@@ -171,16 +155,10 @@ def test_two_tensorflow_processes_train_one_network(mirrored, tmp_path):
         )
         for at, file in enumerate(files)
     ]
-    first, second = (ended(*own) for own in zip(running, files, strict=True))
+    first, second = ended(running, files)
     for network in range(3):
         agree(mirrored[f"1/{network}"], first[f"2/{network}"], 2)
     assert first == second
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(("images", "batch"), [(100, 12), (97, 12), (98, 12), (96, 12), (5, 12)])

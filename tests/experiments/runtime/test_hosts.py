@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ports import free_port
 
 from experiments import errors
 from experiments.errors import BadInput, FailedWork, Stopped
@@ -29,10 +29,7 @@ SCRIPT = str(find_spec("hosts_run").origin)
 
 def start(part: str, folder: Path) -> list[tuple[int, str]]:
     """(exit code, output) of two hosts on the loopback, once both have ended."""
-    with socket.socket() as one, socket.socket() as other:
-        for taken in (one, other):
-            taken.bind(("127.0.0.1", 0))
-        names = ",".join(f"127.0.0.1:{taken.getsockname()[1]}" for taken in (one, other))
+    names = ",".join(f"127.0.0.1:{free_port()}" for _ in range(2))
     running = [
         subprocess.Popen(
             [sys.executable, SCRIPT, part, str(folder / str(index))],

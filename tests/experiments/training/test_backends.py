@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import backend_process
 import keras
 import numpy as np
 import pandas as pd
@@ -71,20 +69,7 @@ def test_jax_agrees_with_tensorflow(names: tuple[str, ...], tmp_path: Path) -> N
     pytest.importorskip("jax")
     expected = {name: _prepare(name, tmp_path) for name in names}
 
-    done = subprocess.run(
-        [sys.executable, "-c", FORWARD, "jax", str(tmp_path), *names],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr[-3000:]
+    backend_process.finish([backend_process.start("jax", "-c", FORWARD, "jax", tmp_path, *names)])
     for name, value in expected.items():
         received = np.load(tmp_path / f"{name}.npy")
         assert np.isfinite(value).all(), name
@@ -110,24 +95,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     for folder in folders.values():
         model.save(folder / "initial.keras")
-    started = {}
-    for name in INSTALLED:
-        own = {"KERAS_BACKEND": name, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        started[name] = subprocess.Popen(
-            [sys.executable, small_run.__file__, name, str(folders[name])],
-            env=os.environ | own,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    started = [
+        backend_process.start(name, small_run.__file__, name, folders[name]) for name in INSTALLED
+    ]
     try:
         with pytest.MonkeyPatch.context() as patch:  # tf.data, as the other backends are fed
             patch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
             small_run.train(folders[TF])
     finally:
-        said = {name: process.communicate()[1] for name, process in started.items()}
-    for name, process in started.items():
-        assert process.returncode == 0, f"{name}: {said[name][-3000:]}"
+        backend_process.finish(started)
     return folders
 
 

@@ -189,6 +189,34 @@ def test_nan_ends_an_epoch_early(plain, monkeypatch):
         fit(plain[1], planned, whole=True)
 
 
+def validated(plain, losses, *words):
+    """History of a fit of which validation gives these losses, epoch by epoch."""
+    planned, trainer = plan("model.options.dropout=0.3", *words), plain[1]
+    batches, left = batches_of(planned), iter(losses)
+    trainer.reset(3, *batches.normalisation())
+    hooks = Hooks(lambda event: None, lambda: {"val_loss": next(left)})
+    return trainer.fit(planned.config, batches.training(7), hooks)
+
+
+def test_a_plateau_lowers_the_rate_that_updates_take_and_the_log_tells(plain):
+    words = ["train.schedule={name: plateau, patience: 1, factor: 0.5}", "train.epochs=5"]
+    history = validated(plain, [1.0, 1.0, 0.9, 1.0, 0.8], *words, "train.optimizer.learning_rate=1")
+    assert [e["learning_rate"] for e in history.epochs] == [1.0, 1.0, 0.5, 0.5, 0.25]
+    assert float(plain[1].model.optimizer.learning_rate) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "min_delta"), [([1.0, 0.8, 0.75, 0.72, 0.71], 2, 0.1), ([0.5] * 4, 1, 0.0)]
+)
+def test_early_stopping_runs_patience_epochs_beyond_the_best(plain, losses, best, min_delta):
+    """The best is better by more than min_delta."""
+    stopping = f"{{monitor: val_loss, patience: 3, min_delta: {min_delta}}}"
+    history = validated(plain, losses, f"train.early_stopping={stopping}", "train.epochs=9")
+    assert history.stopped_early
+    assert history.best_epoch == best
+    assert len(history.epochs) == best + 3
+
+
 def test_a_config_of_another_traced_program_is_refused(plain):
     planned, trainer, _ = plain
     for word in ("train.optimizer.momentum=0", "train.loss.label_smoothing=0.1"):

@@ -6,10 +6,8 @@ There is no accelerator here: a virtual processor stands in for it.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
+import backend_process
 import numpy as np
 import prefetch_run
 import pytest
@@ -64,21 +62,7 @@ def test_a_fit_and_one_that_is_stopped_are_the_same_with_batches_ahead(
 @pytest.fixture(scope="module")
 def came(tmp_path_factory):
     file = tmp_path_factory.mktemp("ahead") / "found.json"
-    done = subprocess.run(
-        [sys.executable, prefetch_run.__file__, str(file)],
-        env=os.environ
-        | {
-            "KERAS_BACKEND": "jax",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    backend_process.finish([backend_process.start("jax", prefetch_run.__file__, file, devices=2)])
     return json.loads(file.read_text())
 
 
