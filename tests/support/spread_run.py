@@ -35,7 +35,7 @@ if JAX and SETTING == "all":
 
 BASE: dict[str, Any] = {
     "data": {"source": "digits", "image_size": 16, "batch_size": 60, "eval_batch_size": 50},
-    "model": {"name": "mlp"},
+    "model": {"name": "mlp", "options": {"hidden": [12]}},
     "train": {"epochs": 2, "optimizer": {"learning_rate": 0.05}},
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing as mp
 import os
 import random
 import signal
@@ -11,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import forked
 import keras
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from experiments import errors
 from experiments.config.identity import config_hash
 from experiments.errors import FailedWork, Stopped
 from experiments.fitting import fit
-from experiments.launch.processes import Processes
+from experiments.launch import processes
 from experiments.runtime.devices import Devices
 from experiments.training import snapshots
 from experiments.training.resume import Keeper, keeper
@@ -109,28 +109,19 @@ SEED = "ILSVRC_TEST_KILL_SEED"
 """Names the points of a run that failed, to have them again."""
 
 
-@pytest.fixture(scope="module")
-def forked():
-    """Processes that begin with the libraries loaded."""
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["resumed_run", "experiments.training.trainer", "pipelines.build"]
-    )
-    return context
-
-
 def last_serial(folder):
     return max((int(x.name.partition("-")[0]) for x in folder.glob("*-*.npz")), default=0)
 
 
-def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path, forked):
+def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path):
     """42 snapshots are written in all, one after each update and one after each epoch."""
     directory, report = tmp_path / "run", str(tmp_path / "end")
     seed = os.environ.get(SEED) or os.urandom(4).hex()
     print(f"to kill at the same points: {SEED}={seed}")
     folder, points = directory / snapshots.FOLDER, random.Random(seed)
+    context = forked.context()
     for _ in range(KILLS):
-        process = forked.Process(target=live, args=(directory, report))
+        process = context.Process(target=live, args=(directory, report))
         process.start()
         until = last_serial(folder) + points.randint(1, 6)
         while last_serial(folder) < until:
@@ -140,7 +131,7 @@ def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path, for
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    process = forked.Process(target=live, args=(directory, report))
+    process = context.Process(target=live, args=(directory, report))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -178,10 +169,11 @@ def test_sigterm_takes_a_snapshot_between_two_updates(tmp_path, monkeypatch):
 
 def stopped(job, monkeypatch):
     """The events of a fit that is stopped at its first snapshot."""
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(Keeper, "due", lambda keeper: True)
         patch.setattr(errors, "_asked", True)
-        fit.run(job, lambda event: None)
+        with pytest.raises(Stopped):
+            fit.run(job, lambda event: None)
 
 
 def test_a_snapshot_of_other_data_is_not_gone_on_from(tmp_path, monkeypatch):
@@ -274,14 +266,15 @@ def test_one_that_is_stopped_in_validation_has_a_snapshot_from_before_it(tmp_pat
     assert_same((outcome, weights()), want)
 
 
-def test_workers_are_given_time_to_take_their_snapshots(tmp_path):
+def test_workers_are_given_time_to_take_their_snapshots(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes.mp, "get_context", lambda kind: forked.context())
     job = planned(tmp_path / "run", "train.checkpoint.every_seconds=3600", "train.epochs=1000000")
 
     def stop(job, event):
         if event["kind"] == "epoch":
             raise Stopped
 
-    with pytest.raises(Stopped), Processes(1, grace=60) as executor:
+    with pytest.raises(Stopped), processes.Processes(1, grace=60) as executor:
         list(executor.run([job], stop))
     [path] = (tmp_path / "run" / snapshots.FOLDER).iterdir()
     assert path.suffix == ".npz"
