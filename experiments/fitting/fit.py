@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import models
 from experiments.errors import BadInput, FailedWork
 from experiments.fitting.observations import Observations
 from experiments.fitting.scoring import PER_CLASS, TAGS, per_class, score_fit
@@ -24,6 +25,7 @@ from experiments.runtime import devices, hosts, measure, share
 from experiments.runtime.machine import PeakMemory, device
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
+from pipelines.augment import recipes
 
 if TYPE_CHECKING:
     from experiments.jobs.job import Emit
@@ -100,7 +102,7 @@ def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
     last = score_fit(job, trainer, batches, history)
     tags = {
         "device": device(share.threads(config.train.threads)),
-        "augment": _rendered(job),
+        "augment": recipes.render(steps_of(config)),
         "epochs_trained": str(len(history.epochs)),
         "stopped_early": str(history.stopped_early).lower(),
         "corrupt_images": str(len(source.corrupt)),
@@ -171,15 +173,7 @@ def _prepared(
     return trainer, observations
 
 
-def _rendered(job: Job) -> str:
-    from pipelines.augment import recipes
-
-    return recipes.render(steps_of(job.config))
-
-
 def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, float]:
-    import models
-
     profile, bench = models.profile(trainer.network), job.config.bench
     cost = {
         "params": profile.params,

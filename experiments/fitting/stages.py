@@ -16,13 +16,13 @@ from experiments.fitting.scoring import score_part
 from experiments.fitting.worker_state import WorkerState
 from experiments.jobs.job import Job, seed_for
 from experiments.training.batches import Batches
-from experiments.training.history import History
-from experiments.training.weights import Donors, donors
 
 if TYPE_CHECKING:
     from experiments.jobs.job import Emit
+    from experiments.training.history import History
     from experiments.training.resume import Keeper
     from experiments.training.trainer import Trainer
+    from experiments.training.weights import Donors
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
     Raises:
         BadInput, FailedWork: as a run, naming the stage.
     """
+    from experiments.training.weights import donors
+
     config, keeper = chain.job.config, chain.keeper
     carried: Donors | None = None
     records: list[dict[str, Any]] = list(keeper.entry.get("records", ())) if keeper else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pipelines.statistics
 from experiments.config.schema import Config
 from experiments.jobs.dataset import open_source, source_key, view
 from experiments.jobs.job import Job
@@ -28,8 +29,6 @@ class WorkerState:
 
     def batches(self, job: Job) -> Batches:
         """The source of a job, opened, with the statistics of its training part."""
-        import pipelines.statistics
-
         key = source_key(job.config.data)
         if self._source_key != key:
             # let go of the old one before another is read

@@ -116,7 +116,7 @@ class Slot:
 
 
 def deliver(job: Job, local: Job, outcome: Outcome) -> Delivered:
-    """The outcome of `local` as if it had been `job`, in the coordinator's folder, and its files."""
+    """The outcome of `local` as if it were of `job`, in the coordinator's folder, and its files."""
     here, there = Path(local.directory), Path(job.directory)
     files = {}
 

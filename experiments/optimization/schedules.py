@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from experiments.config.schema import Config
 from experiments.config.train import Schedule
@@ -88,28 +86,15 @@ class Plateau:
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
         self.scale = 1.0
-        self._patience = Patience(schedule.patience)
+        self.patience = Patience(schedule.patience)
 
     def update(self, validation_loss: float) -> None:
         """Hear of an epoch's validation loss."""
         if self.schedule.name != "plateau":
             return
-        if not self._patience.improves(-validation_loss) and self._patience.exhausted:
+        if not self.patience.improves(-validation_loss) and self.patience.exhausted:
             self.scale *= self.schedule.factor
-            self._patience.waited = 0
-
-    def state(self) -> dict[str, float]:
-        """For a snapshot."""
-        return {
-            "scale": self.scale,
-            "_best": -self._patience.best,
-            "_waited": self._patience.waited,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.scale = state["scale"]
-        self._patience.best, self._patience.waited = -state["_best"], state["_waited"]
+            self.patience.waited = 0
 
 
 class LearningRate:

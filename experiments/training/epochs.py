@@ -62,7 +62,9 @@ def by_executions(trainer: Trainer, dataset: Callable[[int], Any], loop: Loop) -
         several = trainer.programs.get(
             "executions",
             data.element_spec,
-            lambda: executions(trainer.model, trainer.step, data.element_spec),
+            lambda: executions(
+                trainer.model, lambda batches: trainer.step(*batches.get_next()), batches
+            ),
         )
     updates_a_call = loop.config.train.steps_per_execution
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from experiments.config.schema import Config
 from experiments.optimization.schedules import Patience
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass

@@ -185,7 +185,9 @@ class Loop(keras.callbacks.Callback):
         self.history.best_epoch = state["best_epoch"]
         self.history.stopped_early = state["stopped_early"]
         self.best.restore(state["best"])
-        self.learning_rate.plateau.restore(state["plateau"])
+        plateau, patience = self.learning_rate.plateau, self.learning_rate.plateau.patience
+        plateau.scale, patience.waited = state["plateau"]["scale"], state["plateau"]["_waited"]
+        patience.best = -state["plateau"]["_best"]
         self.step, self._rate = state["step"], state["rate"]
         self._elapsed, self.clock.seconds = state["elapsed"], state["clock"]
         self._metrics_again = metrics_again if self.made else None
@@ -200,13 +202,18 @@ class Loop(keras.callbacks.Callback):
 
     def _state(self) -> dict[str, Any]:
         """Where the fit stands, as JSON has it; the weights are in the variables."""
+        plateau = self.learning_rate.plateau
         return {
             "step": self.step,
             "epochs": self.history.epochs,
             "seconds": self.history.seconds,
             "best_epoch": self.history.best_epoch,
             "stopped_early": self.history.stopped_early,
-            "plateau": self.learning_rate.plateau.state(),
+            "plateau": {
+                "scale": plateau.scale,
+                "_best": -plateau.patience.best,
+                "_waited": plateau.patience.waited,
+            },
             "rate": self._rate,
             "best": self.best.score,
             "elapsed": time.perf_counter() - self._started if self.made else 0.0,

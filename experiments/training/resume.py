@@ -46,6 +46,10 @@ Arrays = Mapping[str, np.ndarray]
 Beside = Callable[[], tuple[Arrays, Mapping[str, Any]]]
 
 
+def _nothing() -> tuple[Arrays, Mapping[str, Any]]:
+    return {}, {}
+
+
 class Keeper:
     """Takes the snapshots of one job, and gives back the newest of an earlier start.
 
@@ -100,7 +104,7 @@ class Keeper:
         """Is the snapshot of this fit of the job?"""
         return self._snapshot is not None and self.start == position
 
-    def enter(self, position: int, beside: Beside | None = None, **entry: Any) -> Keeper:
+    def enter(self, position: int, beside: Beside = _nothing, **entry: Any) -> None:
         """Begin one of the job's fits.
 
         Args:
@@ -108,14 +112,11 @@ class Keeper:
             beside: arrays and JSON to be kept with each snapshot.
             entry: what is known when the fit begins, as JSON has it.
         """
-        self._entry = {"position": position, **entry}
-        self._beside = beside or _nothing
-        return self
+        self._entry, self._beside = {"position": position, **entry}, beside
 
     def beside(self) -> tuple[Arrays, Mapping[str, Any]]:
-        """What `enter`'s `beside` gave when the snapshot was taken."""
-        if self._snapshot is None:
-            return {}, {}
+        """What `enter`'s `beside` gave when the snapshot was taken, of which there must be one."""
+        assert self._snapshot
         arrays = {
             name.removeprefix("beside/"): array
             for name, array in self._snapshot.arrays.items()
@@ -308,10 +309,6 @@ def _variables(model: Any) -> dict[str, Any]:
 def _numpy(variable: Any) -> np.ndarray:
     """A copy: backends may lend the memory that the next update writes to."""
     return np.array(keras.ops.convert_to_numpy(variable.value))
-
-
-def _nothing() -> tuple[Arrays, Mapping[str, Any]]:
-    return {}, {}
 
 
 def _version(package: str) -> str | None:

@@ -29,6 +29,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.optimization.objective import unit
 from experiments.runtime.devices import Devices
+from experiments.training.updates import executions
 from models.layers.normalizations import DecorrelatedBatchNormalization
 
 
@@ -163,24 +164,13 @@ class ReplicatedUpdates:
 
         parts = data.flat_map(tf.autograph.experimental.do_not_convert(dealt))
         batches = iter(self._strategy.distribute_datasets_from_function(lambda context: parts))
-        if self._run is None:
-            signature = [tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32)]
-            self._run = tf.function(self._several, input_signature=signature, autograph=False)
+        self._run = self._run or executions(self._model, self._update, batches)
         return batches
 
     def __call__(self, batches: Any, rates: np.ndarray) -> Any:
         """Make an update with each of these learning rates; the epoch's mean loss so far."""
         assert self._run
         return self._run(batches, rates)
-
-    def _several(self, batches: Any, rates: Any) -> Any:
-        def update(at: Any) -> Any:
-            self._model.optimizer.learning_rate.assign(rates[at])
-            self._update(batches)
-            return at + 1
-
-        tf.while_loop(lambda at: at < tf.size(rates), update, [0], parallel_iterations=1)
-        return self._model.get_metrics_result()["loss"]
 
     def _update(self, batches: Any) -> None:
         losses, gradients, size = self._of_a_batch(batches)

@@ -180,20 +180,22 @@ def _scoring(score: Score, held: Resident, *, outputs: bool) -> Callable[..., An
     return tf.function(run, input_signature=signature, autograph=False)
 
 
-def executions(model: Any, step: Callable[..., Any], batch: Any) -> Callable[[Any, Any], Any]:
+def executions(
+    model: Any, update_from: Callable[[Any], Any], batches: Any
+) -> Callable[[Any, Any], Any]:
     """(iterator, learning rate of each update) -> the epoch's mean loss so far.
 
     Args:
-        model: what `step` updates.
-        step: makes one update from (images, labels[, weights of images]).
-        batch: element_spec of what the iterator gives.
+        model: what `update_from` updates.
+        update_from: makes one update from what the iterator gives next.
+        batches: the iterator, for its type.
     """
-    signature = [tf.data.IteratorSpec(batch), tf.TensorSpec([None], tf.float32)]
+    signature = [tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32)]
 
     def run(batches: Any, rates: Any) -> Any:
         def update(at: Any) -> Any:
             model.optimizer.learning_rate.assign(rates[at])
-            step(*batches.get_next())
+            update_from(batches)
             return at + 1
 
         tf.while_loop(lambda at: at < tf.size(rates), update, [0], parallel_iterations=1)
