@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from ports import free_port
+from real_server import free_port
 
 ROOM = 128 * 2**20  # bytes of each node's object store
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import real_ray
 from mlflow import MlflowClient
-from ports import free_port
+from real_server import free_port
 
 from experiments.config import settings
 from experiments.config.launch import Launch

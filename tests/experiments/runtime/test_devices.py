@@ -15,7 +15,7 @@ from typing import Any
 import backend_process
 import numpy as np
 import pytest
-from ports import free_port
+from real_server import free_port
 
 import pipelines.build
 import pipelines.portions

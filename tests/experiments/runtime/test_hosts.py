@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ports import free_port
+from real_server import free_port
 
 from experiments import errors
 from experiments.errors import BadInput, FailedWork, Stopped
@@ -29,7 +29,7 @@ SCRIPT = str(find_spec("hosts_run").origin)
 
 def start(part: str, folder: Path) -> list[tuple[int, str]]:
     """(exit code, output) of two hosts on the loopback, once both have ended."""
-    names = ",".join(f"127.0.0.1:{free_port()}" for _ in range(2))
+    names = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
     running = [
         subprocess.Popen(
             [sys.executable, SCRIPT, part, str(folder / str(index))],
