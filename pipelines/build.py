@@ -35,7 +35,7 @@ def training_dataset(
     *,
     size: tuple[int, int],
     steps: Sequence[Step],
-    statistics: Statistics,
+    statistics: Statistics | None,
     batch_size: int,
     seed: int,
     epochs: int,
@@ -76,9 +76,8 @@ def training_dataset(
     with tf.device("CPU:0"):
         rows = tf.constant(chosen)
         labels = tf.constant(source.labels)
-    load = loader(
-        source, size, steps, statistics.colours, seed, crop_fraction, transfer, antialias=antialias
-    )
+    colours: Any = statistics.colours if statistics else None  # which only some steps need
+    load = loader(source, size, steps, colours, seed, crop_fraction, transfer, antialias=antialias)
     mixed = _mixed(source, steps, labels, seed)
     before, after = portion, WHOLE  # the images are made
     if any(step["op"] in BATCH_OPS for step in steps):

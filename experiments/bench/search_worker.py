@@ -187,18 +187,18 @@ def stock(job: dict[str, Any], turns: Turns) -> None:
                 if fold not in shown:
                     fitted = pipelines.statistics.fit(source, planned.train, size=size)
                     assert planned.validation is not None
-                    batches = Batches(source, planned.train, fitted)
-                    shown[fold] = batches, batches.evaluation(planned.config, planned.validation)
+                    batches = Batches(planned.config, source, planned.train, fitted)
+                    shown[fold] = batches, batches.evaluation(planned.validation)
                 batches, held_out = shown[fold]
                 model = self.hypermodel.build(chosen)
                 for leaf in weights.leaves(model):
                     weights.draw(leaf, seed_for(planned.config.seed, "weights"))
-                mean, scale = batches.normalisation(planned.config)
+                mean, scale = batches.normalisation()
                 model.get_layer("normalise").set_weights([mean, scale])
                 history = model.fit(
-                    batches.training(planned.config, seed_for(planned.config.seed, "data")),
+                    batches.dataset(seed_for(planned.config.seed, "data")),
                     epochs=job["epochs"],
-                    steps_per_epoch=batches.steps(planned.config),
+                    steps_per_epoch=batches.steps,
                     validation_data=held_out,
                     verbose=0,
                 )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.job import seed_for
 from experiments.training.batches import Batches
@@ -40,17 +39,17 @@ class LayerStatistics:
     which the optimizer adds; its rms over the weights of the kernel is None where there is none.
     """
 
-    def __init__(self, trainer: Trainer, batches: Batches, config: Config):
+    def __init__(self, trainer: Trainer, batches: Batches):
         if keras.backend.backend() != "tensorflow":
             raise BadInput(
                 "train.layer_statistics needs Keras's TensorFlow backend. Received: "
                 f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow, or switch it off"
             )
-        self.trainer = trainer
+        self.trainer, config = trainer, batches.config
         count = min(IMAGES, config.data.batch_size, len(batches.train))
         rng = np.random.default_rng(seed_for(config.seed, "layer_statistics"))
         chosen = np.sort(rng.choice(batches.train, count, replace=False))
-        [(self.images, self.labels)] = batches.evaluation(config, chosen, batch_size=count)
+        [(self.images, self.labels)] = batches.evaluation(chosen, batch_size=count)
         self.layers = [
             x for x in trainer.network.layers if not isinstance(x, keras.layers.InputLayer)
         ]
@@ -120,10 +119,10 @@ def _probe(trainer: Trainer, layers: list[Any]) -> Callable[..., Any]:
             loss = whole.compute_loss(images, labels, given["outputs"])
             factor = tf.constant(1.0) if scale is None else tf.convert_to_tensor(scale.value)
             loss = loss * factor
-        found = tape.gradient(loss, list(kernels.values()))
+        of_kernels = tape.gradient(loss, list(kernels.values()))
         gradients = {
             name: tf.sqrt(tf.reduce_mean(tf.square(tf.cast(g, tf.float32) / factor)))
-            for name, g in zip(kernels, found, strict=True)
+            for name, g in zip(kernels, of_kernels, strict=True)
             if g is not None
         }
         return {name: _moments(x) for name, x in given["layers"].items()}, gradients

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.errors import FailedWork
-from experiments.jobs.predictions import PROBABILITIES, Evaluation, epoch_column
+from experiments.jobs.job import Job, seed_for
+from experiments.jobs.predictions import Evaluation
 from experiments.metrics import accuracies, log_mean_probabilities, softmax
 
 if TYPE_CHECKING:
-    from experiments.training.batches import Rows
+    from experiments.training.batches import Batches, Rows
+    from experiments.training.history import History
     from experiments.training.trainer import Trainer
 
 
-def evaluate(trainer: Trainer, images: Rows | Any, part: str, samples: int = 1) -> Evaluation:
+def score_part(trainer: Trainer, images: Rows | Any, part: str, samples: int = 1) -> Evaluation:
     """Score every image of a part once.
 
     Args:
@@ -65,45 +67,51 @@ def _check_finite(values: np.ndarray, part: str) -> None:
         raise FailedWork(f"the network gives scores that are not finite on the {part} images")
 
 
-Said = tuple[str, np.ndarray, Evaluation]
+@dataclass(frozen=True)
+class Scores:
+    """Every score of a fit, and what the network gave of each held-out image."""
+
+    scores: dict[str, float]
+    held_out: list[tuple[str, np.ndarray, Evaluation]]
+    """(part, indices, evaluation): validation, then test, those that there are."""
 
 
-class Checkpoints:
-    """Asks the network at the epochs asked for, and keeps the answers in columns of their own.
+def score_fit(job: Job, trainer: Trainer, batches: Batches, history: History) -> Scores:
+    """Score the parts of a job by its trained network; the training part where it is measured.
 
-    Args:
-        trainer: holds the network.
-        parts: dataset of each held-out part, by its name in the predictions.
-        epochs: counted from 1.
+    Raises:
+        FailedWork: as `score_part`.
     """
+    config = job.config
+    scores: dict[str, float] = {}
+    if history.epochs:
+        reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
+        scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
+    trainer.seed_samples(seed_for(config.seed, "dropout_samples"))
+    if job.measured:
+        scores |= score_part(trainer, batches.held_out(job.train), "train").scores
+    held_out = []
+    for part, indices in (("val", job.validation), ("test", job.test)):
+        if indices is None:
+            continue
+        samples = config.evaluate.dropout_samples
+        result = score_part(trainer, batches.held_out(indices), part, samples)
+        scores |= result.scores
+        if part == "val":
+            scores["val_loss"] = result.loss
+        held_out.append((part, indices, result))
+    return Scores(scores, held_out)
 
-    def __init__(self, trainer: Trainer, parts: dict[str, Any], epochs: Sequence[int]):
-        self.trainer, self.parts, self.epochs = trainer, parts, frozenset(epochs)
-        self.columns: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
 
-    def keep(self, epoch: int) -> None:
-        """Ask now, if this epoch is one of them."""
-        if epoch not in self.epochs:
-            return
-        for part, dataset in self.parts.items():
-            found = evaluate(self.trainer, dataset, part)
-            self.columns[part][epoch_column(epoch)] = found.columns[PROBABILITIES]
+PER_CLASS = "per_class.json"
 
-    def beside(self, said: Sequence[Said]) -> list[Said]:
-        """The last answers by part, with the earlier ones beside them."""
-        return [
-            (part, indices, replace(last, columns=last.columns | self.columns.get(part, {})))
-            for part, indices, last in said
-        ]
-
-
-NAME = "per_class.json"
-
-TAGS = {"mlflow.loggedArtifacts": json.dumps([{"path": NAME, "type": "table"}])}
+TAGS = {"mlflow.loggedArtifacts": json.dumps([{"path": PER_CLASS, "type": "table"}])}
 """What `mlflow.log_table` leaves on a run, so that its tables can be put beside others'."""
 
 
-def table(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+def per_class(
+    labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
     """{columns, data}, as `mlflow.log_table` writes it; classes without images are left out.
 
     The columns are class, images, top1, taken_for (the commonest wrong answer, or "") and times.
@@ -118,6 +126,6 @@ def table(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str])
             continue
         wrong, times = np.unique(answers[answers != number], return_counts=True)
         worst = int(times.argmax()) if len(times) else None
-        said = ["", 0] if worst is None else [class_names[int(wrong[worst])], int(times[worst])]
-        rows.append([name, len(answers), float((answers == number).mean()), *said])
+        taken = ["", 0] if worst is None else [class_names[int(wrong[worst])], int(times[worst])]
+        rows.append([name, len(answers), float((answers == number).mean()), *taken])
     return {"columns": ["class", "images", "top1", "taken_for", "times"], "data": rows}

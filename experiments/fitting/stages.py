@@ -1,4 +1,4 @@
-"""Networks trained one after another before a run, each starting from the one before it.
+"""The fits of a job one after another: networks that start from the one before, then its own.
 
 Deeper VGGs started from shallower ones (Simonyan and Zisserman 2015, section 3.1), or an MLP that
 grows layer by layer. Layers of equal name and shapes are carried on in memory.
@@ -7,18 +7,91 @@ grows layer by layer. Layers of equal name and shapes are carried on in memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from experiments.config.schema import Config, Model
 from experiments.errors import BadInput, FailedWork
-from experiments.jobs.job import seed_for
+from experiments.fitting.scoring import score_part
+from experiments.fitting.worker_state import WorkerState
+from experiments.jobs.job import Job, seed_for
 from experiments.training.batches import Batches
-from experiments.training.weights import Donors, donors
 
 if TYPE_CHECKING:
     from experiments.jobs.job import Emit
+    from experiments.training.history import History
     from experiments.training.resume import Keeper
     from experiments.training.trainer import Trainer
+    from experiments.training.weights import Donors
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The fits of a job by position: its stages, and behind them its own, `last`."""
+
+    job: Job
+    batches: Batches
+    worker: WorkerState
+    emit: Emit
+    keeper: Keeper | None
+
+    @property
+    def last(self) -> int:
+        return len(self.job.config.train.stages)
+
+    def trainer(self, position: int, config: Config) -> Trainer:
+        return self.worker.trainer(self.job, position, config)
+
+    def resumes(self, position: int) -> bool:
+        """Is there a snapshot of this fit to go on from?"""
+        return self.keeper is not None and self.keeper.resumes(position)
+
+    def fit(
+        self,
+        trainer: Trainer,
+        position: int,
+        batches: Batches,
+        after_epoch: Callable[[int], None] | None = None,
+    ) -> History:
+        """Train one of them; each draws its own order of the data.
+
+        Raises:
+            Stopped, BadInput, FailedWork: as `Trainer.fit`.
+        """
+        from experiments.training.loop import Hooks
+
+        path = () if position == self.last else ("stage", position)
+        data = batches.training(seed_for(self.job.config.seed, *path, "data"))
+        emit, validate = self._told(position), self._validation(trainer)
+        return trainer.fit(batches.config, data, Hooks(emit, validate, after_epoch, self.keeper))
+
+    def _validation(self, trainer: Trainer) -> Callable[[], dict[str, float]] | None:
+        if self.job.validation is None:
+            return None
+        held_out = self.batches.held_out(self.job.validation)
+
+        def validate() -> dict[str, float]:
+            result = score_part(trainer, held_out, "val")
+            return {"val_loss": result.loss, **result.scores}
+
+        return validate
+
+    def _told(self, position: int) -> Emit:
+        """`emit` for the fit at `position`, on one common scale.
+
+        The updates of all fits count as one; epochs of a stage are no epochs of the run.
+        """
+        train, steps = self.job.config.train, self.batches.steps
+        before = sum(stage.epochs for stage in train.stages[:position]) * steps
+        total = (sum(stage.epochs for stage in train.stages) + train.epochs) * steps
+
+        def tell(event: dict[str, Any]) -> None:
+            if event["kind"] == "progress":
+                self.emit({**event, "step": before + event["step"], "steps": total})
+            elif event["kind"] != "epoch" or position == self.last:
+                self.emit(event)
+
+        return tell
 
 
 def stage_config(config: Config, position: int) -> Config:
@@ -38,53 +111,35 @@ def stage_config(config: Config, position: int) -> Config:
     return config.model_copy(update={"train": train, "model": model, "tracking": tracking})
 
 
-def train_stages(
-    config: Config,
-    batches: Batches,
-    trainer_of: Callable[[int, Config], Trainer],
-    validation: Callable[[Trainer], Callable[[], dict[str, float]] | None],
-    emit: Emit,
-    keeper: Keeper | None = None,
-) -> tuple[Donors, list[dict[str, Any]]]:
-    """Train every stage of `config` in order.
-
-    Args:
-        config: of the run.
-        batches: its data; each stage draws its own order of it.
-        trainer_of: position and config of a stage to its Trainer.
-        validation: what scores a Trainer on the validation images, if there are any.
-        emit: hears of progress, as of one long fit, and of each stage that has ended.
-        keeper: takes snapshots; stages that had ended before its own are not trained again.
+def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
+    """Train every stage of a job in order, but those that had ended before the keeper's snapshot.
 
     Returns:
-        The weights to start the run's network from, and a record of each stage with its epochs.
+        The weights to start the job's own network from, and a record of each stage with its
+        epochs.
 
     Raises:
         BadInput, FailedWork: as a run, naming the stage.
     """
+    from experiments.training.weights import donors
+
+    config, keeper = chain.job.config, chain.keeper
     carried: Donors | None = None
-    records: list[dict[str, Any]] = list(keeper.place.get("records", ())) if keeper else []
+    records: list[dict[str, Any]] = list(keeper.entry.get("records", ())) if keeper else []
     start = keeper.start if keeper else 0
     for position, stage in enumerate(config.train.stages):
         if position < start:
             continue
-        own = stage_config(config, position)
+        batches = replace(chain.batches, config=stage_config(config, position))
         try:
-            trainer = trainer_of(position, own)
-            mean, scale = batches.normalisation(own)
+            trainer = chain.trainer(position, batches.config)
+            mean, scale = batches.normalisation()
             copied = trainer.reset(seed_for(config.seed, "weights"), mean, scale, carried)
-            if keeper and keeper.resumes(position):
-                copied = keeper.place["copied"]
-            seed = seed_for(config.seed, "stage", position, "data")
-            history = trainer.fit(
-                lambda first=0, own=own, seed=seed: batches.training(own, seed, first),
-                own,
-                steps_per_epoch=batches.steps(own),
-                validate=validation(trainer),
-                emit=shifted(emit, config, batches, position),
-                rows=batches.training_rows(own, seed),
-                keeper=keeper and keeper.enter(position, records=list(records), copied=copied),
-            )
+            if keeper:
+                if keeper.resumes(position):
+                    copied = keeper.entry["copied"]
+                keeper.enter(position, records=list(records), copied=copied)
+            history = chain.fit(trainer, position, batches)
         except (BadInput, FailedWork) as error:
             raise type(error)(f"train.stages.{position}: {error}") from None
         carried = donors(trainer.leaves)
@@ -97,29 +152,11 @@ def train_stages(
         )
         last = history.epochs[-1]
         reached = ", ".join(f"{k} {last[k]:.4g}" for k in ("train_loss", "val_loss") if k in last)
-        emit(
+        chain.emit(
             {
                 "kind": "note",
-                "text": f"stage {position + 1} of {len(config.train.stages)}, {own.model.name}: "
+                "text": f"stage {position + 1} of {chain.last}, {stage.model.name}: "
                 f"{copied} layers carried in, {stage.epochs} epochs, {reached}",
             }
         )
     return carried or {}, records
-
-
-def shifted(emit: Emit, config: Config, batches: Batches, position: int) -> Emit:
-    """`emit` for the fit at `position` (behind the stages: the run's own), on one common scale.
-
-    The updates of all fits count as one; epochs of a stage are no epochs of the run.
-    """
-    stages = config.train.stages
-    before = sum(stage.epochs for stage in stages[:position]) * batches.steps(config)
-    total = (sum(s.epochs for s in stages) + config.train.epochs) * batches.steps(config)
-
-    def told(event: dict[str, Any]) -> None:
-        if event["kind"] == "progress":
-            emit({**event, "step": before + event["step"], "steps": total})
-        elif event["kind"] != "epoch" or position == len(stages):
-            emit(event)
-
-    return told

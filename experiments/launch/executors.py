@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from experiments.config.launch import Launch
 from experiments.errors import stop_if_asked
-from experiments.fitting.fit import attempt
+from experiments.fitting import fit
 from experiments.jobs.job import Job, OnEvent, Outcome
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.processes import Processes, of_this_machine
@@ -51,4 +51,4 @@ class Inline:
             stop_if_asked()
             graph = job.graph_key
             on_event(job, {"kind": "begin"})
-            yield job, attempt(job, lambda event, job=job: on_event(job, event))  # type: ignore[misc]
+            yield job, fit.attempt(job, lambda event, job=job: on_event(job, event))  # type: ignore[misc]

@@ -238,9 +238,9 @@ class Backlog:
         """
         self._look_ahead(1 if graph is None and not elsewhere else AHEAD)
         graphs = [job.graph_key for job in self._seen]
-        at = next((at for at, own in enumerate(graphs) if own == graph), None)
+        at = next((at for at, key in enumerate(graphs) if key == graph), None)
         if at is None:
-            at = next((at for at, own in enumerate(graphs) if own not in elsewhere), 0)
+            at = next((at for at, key in enumerate(graphs) if key not in elsewhere), 0)
         return self._seen.pop(at) if self._seen else None
 
     def _look_ahead(self, least: int) -> None:

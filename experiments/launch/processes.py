@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.config.launch import Launch
 from experiments.errors import Stopped
-from experiments.fitting.fit import attempt
+from experiments.fitting import fit
 from experiments.jobs.job import Job
 from experiments.launch.pool import Lost, Message, Pool, Worker
 from experiments.runtime.machine import cores
@@ -45,8 +45,8 @@ def shares(launch: Launch, cores: int, gpus: Sequence[str]) -> list[Share]:
     together = each * launch.workers > len(gpus)
     dealt = []
     for number in range(launch.workers):
-        own = [gpus[(number * each + at) % len(gpus)] for at in range(min(each, len(gpus)))]
-        dealt.append(Share(count, ",".join(own), together))
+        names = [gpus[(number * each + at) % len(gpus)] for at in range(min(each, len(gpus)))]
+        dealt.append(Share(count, ",".join(names), together))
     return dealt
 
 
@@ -64,8 +64,8 @@ class Processes(Pool):
         retries: int = 0,
         shares: Sequence[Share] = (),
     ):
-        own = shares or [Share()] * workers
-        super().__init__([Child(share) for share in own], grace, runs_per_worker, retries)
+        children = [Child(share) for share in shares or [Share()] * workers]
+        super().__init__(children, grace, runs_per_worker, retries)
 
     def wait(self, busy: Sequence[Worker], seconds: float) -> Sequence[Worker]:
         children: dict[Any, Worker] = {w.connection: w for w in busy if isinstance(w, Child)}
@@ -145,7 +145,7 @@ def serve(connection: Connection, share: Share) -> None:
     while True:
         try:
             job = connection.recv()
-            connection.send(attempt(job, connection.send))
+            connection.send(fit.attempt(job, connection.send))
         except (EOFError, OSError):
             return
         except Stopped:  # by SIGTERM, while it trained; its snapshot is taken

@@ -96,16 +96,16 @@ class Slot:
             self._said.put(self._attempt(*self._inbox.get()))
 
     def _attempt(self, job: Job, files: dict[str, bytes]) -> Outcome | Delivered:
-        from experiments.fitting.fit import attempt
+        from experiments.fitting import fit
 
-        own = job if self.shared else replace(job, directory=str(self._directory(job)))
+        local = job if self.shared else replace(job, directory=str(self._directory(job)))
         try:
             for name, content in files.items():
-                target = Path(own.directory) / name
+                target = Path(local.directory) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-            outcome = attempt(own, self._said.put)
-            return outcome if self.shared else deliver(job, own, outcome)
+            outcome = fit.attempt(local, self._said.put)
+            return outcome if self.shared else deliver(job, local, outcome)
         except Stopped:
             return Outcome(job.path, "killed", error="stopped")
         except BaseException as error:  # else the coordinator would wait for ever
@@ -115,9 +115,9 @@ class Slot:
         return self._root / hashlib.sha256(job.directory.encode()).hexdigest()[:16]
 
 
-def deliver(job: Job, own: Job, outcome: Outcome) -> Delivered:
-    """The outcome of `own` as if it had been `job`, in the coordinator's folder, and its files."""
-    here, there = Path(own.directory), Path(job.directory)
+def deliver(job: Job, local: Job, outcome: Outcome) -> Delivered:
+    """The outcome of `local` as if it were of `job`, in the coordinator's folder, and its files."""
+    here, there = Path(local.directory), Path(job.directory)
     files = {}
 
     def carried(path: str | None) -> str | None:

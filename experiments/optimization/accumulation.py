@@ -45,10 +45,10 @@ def _on_tensorflow(model: Any, parts: Any, data: Any) -> dict[str, Any]:
         def share(whole: Any) -> Any:
             return tf.ensure_shape(whole[at::parts], [None, *whole.shape[1:]])
 
-        own = tf.nest.map_structure(share, data)
-        count = tf.shape(tf.nest.flatten(own)[0])[0]
+        shown = tf.nest.map_structure(share, data)
+        count = tf.shape(tf.nest.flatten(shown)[0])[0]
         with tf.GradientTape() as tape:
-            loss = tf.cast(count, tf.float32) / tf.cast(size, tf.float32) * _loss(model, own)
+            loss = tf.cast(count, tf.float32) / tf.cast(size, tf.float32) * _loss(model, shown)
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, variables)
         reached[:] = [gradient is not None for gradient in gradients]
@@ -78,8 +78,8 @@ def _on_torch(model: Any, parts: int, data: Any) -> dict[str, Any]:
     model.zero_grad()
     total = 0.0
     for at in range(parts):
-        own = keras.tree.map_structure(lambda whole, at=at: whole[at::parts], data)
-        loss = len(keras.tree.flatten(own)[0]) / size * _loss(model, own)
+        shown = keras.tree.map_structure(lambda whole, at=at: whole[at::parts], data)
+        loss = len(keras.tree.flatten(shown)[0]) / size * _loss(model, shown)
         model.optimizer.scale_loss(loss).backward()  # adds to the gradients
         total += loss.detach()
     with torch.no_grad():
@@ -95,24 +95,24 @@ def _on_jax(model: Any, parts: int, state: Any, data: Any) -> tuple[dict[str, An
     size = len(keras.tree.flatten(data)[0])
     parts = min(parts, size)
 
-    def share_of_loss(trainable: Any, others: Any, own: Any) -> tuple[Any, Any]:
-        share = len(keras.tree.flatten(own)[0]) / size
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(own)
+    def share_of_loss(trainable: Any, others: Any, shown: Any) -> tuple[Any, Any]:
+        share = len(keras.tree.flatten(shown)[0]) / size
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(shown)
         scaled, (loss, _, others, _) = model.compute_loss_and_updates(
             trainable, others, metrics, images, labels, weights,
             training=True, optimizer_variables=rule,
         )  # fmt: skip
         return share * scaled, (share * loss, list(others))
 
-    def part(before: Any, own: Any) -> tuple[Any, None]:
+    def part(before: Any, shown: Any) -> tuple[Any, None]:
         sums, total, others = before
-        gradients, (loss, others) = jax.grad(share_of_loss, has_aux=True)(trainable, others, own)
+        gradients, (loss, others) = jax.grad(share_of_loss, has_aux=True)(trainable, others, shown)
         return (jax.tree.map(jax.numpy.add, sums, gradients), total + loss, others), None
 
-    found = [jax.numpy.zeros_like(x) for x in trainable], jax.numpy.zeros(()), list(others)
+    sums = [jax.numpy.zeros_like(x) for x in trainable], jax.numpy.zeros(()), list(others)
     for table in _tables(data, size, parts):
-        found, _ = jax.lax.scan(part, found, table)
-    gradients, loss, others = found
+        sums, _ = jax.lax.scan(part, sums, table)
+    gradients, loss, others = sums
     trainable, rule = model.optimizer.stateless_apply(rule, gradients, trainable)
     before = zip(model.metrics_variables, metrics, strict=True)
     with keras.StatelessScope(state_mapping=list(before)) as scope:
@@ -135,10 +135,10 @@ def _tables(data: Any, size: int, parts: int) -> list[Any]:
         return padded.reshape(most, parts, *whole.shape[1:]).swapaxes(0, 1)
 
     tables = jax.tree.map(table, data)
-    found = [jax.tree.map(lambda x: x[:longer], tables)]
+    whole = [jax.tree.map(lambda x: x[:longer], tables)]
     if longer < parts:
-        found.append(jax.tree.map(lambda x: x[longer:, :-1], tables))
-    return found
+        whole.append(jax.tree.map(lambda x: x[longer:, :-1], tables))
+    return whole
 
 
 def _loss(model: Any, data: Any) -> Any:

@@ -52,6 +52,31 @@ def learning_rate(
     return base
 
 
+class Patience:
+    """Counts the epochs since a score was last better, for whoever waits for one so long.
+
+    Args:
+        epochs: to wait.
+        min_delta: by which a score must exceed the best one to be better.
+    """
+
+    def __init__(self, epochs: float, min_delta: float = 0.0):
+        self.epochs, self.min_delta = epochs, min_delta
+        self.best, self.waited = -math.inf, 0
+
+    def improves(self, score: float) -> bool:
+        """Hear of an epoch's score, of which more is better; is it better than the best so far?"""
+        if score > self.best + self.min_delta:
+            self.best, self.waited = score, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        return self.waited >= self.epochs
+
+
 class Plateau:
     """Multiplies the rate by `factor` after `patience` epochs without a better validation loss.
 
@@ -61,17 +86,32 @@ class Plateau:
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
         self.scale = 1.0
-        self._best = math.inf
-        self._waited = 0
+        self.patience = Patience(schedule.patience)
 
     def update(self, validation_loss: float) -> None:
         """Hear of an epoch's validation loss."""
         if self.schedule.name != "plateau":
             return
-        if validation_loss < self._best:
-            self._best, self._waited = validation_loss, 0
-            return
-        self._waited += 1
-        if self._waited >= self.schedule.patience:
+        if not self.patience.improves(-validation_loss) and self.patience.exhausted:
             self.scale *= self.schedule.factor
-            self._waited = 0
+            self.patience.waited = 0
+
+
+class LearningRate:
+    """The rate of every update of one fit: its schedule, lowered where validation stands still."""
+
+    def __init__(self, config: Config, steps_per_epoch: int):
+        self._train, self._base = config.train, base_rate(config)
+        self._steps_per_epoch = steps_per_epoch
+        self.plateau = Plateau(config.train.schedule)
+
+    def at(self, step: int) -> float:
+        """The rate for one update, from 0."""
+        schedule, epochs = self._train.schedule, self._train.epochs
+        rate = learning_rate(schedule, self._base, step, self._steps_per_epoch, epochs)
+        return self.plateau.scale * rate
+
+    def of_epoch(self, epoch: int) -> list[float]:
+        """The rate of each update of an epoch, from 0, that begins now."""
+        first = epoch * self._steps_per_epoch
+        return [self.at(step) for step in range(first, first + self._steps_per_epoch)]

@@ -49,8 +49,8 @@ class Devices:
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """Within it variables are made, a copy of each for every device."""
-        own = self.strategy or self.distribution
-        with own.scope() if own is not None else contextlib.nullcontext():
+        spread = self.strategy or self.distribution
+        with spread.scope() if spread is not None else contextlib.nullcontext():
             yield
 
     @contextlib.contextmanager
@@ -74,28 +74,28 @@ class Devices:
             )
 
 
-_found: dict[str, Devices] = {}
+_chosen: dict[str, Devices] = {}
 
 
-def found(setting: str) -> Devices:
+def chosen(setting: str) -> Devices:
     """The devices that `train.devices` names; the first call in a process settles them.
 
     Raises:
         BadInput: there are none, or hosts that nobody has named.
         FailedWork: several hosts, in a process that has computed already.
     """
-    if setting not in _found:
-        _found[setting] = _find(setting)
-    return _found[setting]
+    if setting not in _chosen:
+        _chosen[setting] = _choose(setting)
+    return _chosen[setting]
 
 
-def told(place: Devices, batch_size: int) -> str:
+def sharing_note(devices: Devices, batch_size: int) -> str:
     """How a batch is shared, in one line. The learning rate is that of the batch as a whole:
     `train.optimizer.learning_rate_scaling` has the rule for another one."""
-    among = f"{place.replicas} devices"
-    if place.processes > 1:
-        among += f" of {place.processes} hosts"
-    return f"{among} share each batch of {batch_size}: {batch_size // place.replicas} images each"
+    among = f"{devices.replicas} devices"
+    if devices.processes > 1:
+        among += f" of {devices.processes} hosts"
+    return f"{among} share each batch of {batch_size}: {batch_size // devices.replicas} images each"
 
 
 def process_index(setting: str) -> int:
@@ -127,7 +127,7 @@ def _backend() -> str:
     return str(keras.backend.backend())
 
 
-def _find(setting: str) -> Devices:
+def _choose(setting: str) -> Devices:
     if setting == "one":
         return Devices()
     backend = _backend()
@@ -238,15 +238,15 @@ def _hosts() -> tuple[list[str], int] | None:
     if not text:
         return None
     addresses = [address.strip() for address in text.split(",") if address.strip()]
-    own = os.environ.get(INDEX, "")
+    index = os.environ.get(INDEX, "")
     if any(":" not in address for address in addresses):
         raise BadInput(f"{HOSTS}: expected HOST:PORT,HOST:PORT. Received: {text}")
-    if not own.isdecimal() or int(own) >= len(addresses):
+    if not index.isdecimal() or int(index) >= len(addresses):
         raise BadInput(
             f"{INDEX}: expected 0 to {len(addresses) - 1}, this host's place in {HOSTS}. "
-            f"Received: {own or 'nothing'}"
+            f"Received: {index or 'nothing'}"
         )
-    return addresses, int(own)
+    return addresses, int(index)
 
 
 def _unnamed(instead: str, error: Exception | None = None) -> BadInput:

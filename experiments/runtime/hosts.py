@@ -53,14 +53,14 @@ class Accord:
     so the batches to the next question follow from what a batch took, on average over the hosts.
     """
 
-    def __init__(self, place: Devices):
-        self._place = place
+    def __init__(self, devices: Devices):
+        self._devices = devices
         self._every = self._left = 1
         self._since = time.perf_counter()
 
     @property
     def alone(self) -> bool:
-        return self._place.processes == 1
+        return self._devices.processes == 1
 
     def due(self) -> bool:
         """Hear of a batch that was computed; do all hosts ask each other after it?"""
@@ -73,7 +73,7 @@ class Accord:
         """Ask for the end here, if any host was asked for it."""
         global _settled
         seconds = (time.perf_counter() - self._since) / self._every
-        wishes, seconds = _mean(self._place, [float(_wished), seconds])
+        wishes, seconds = _mean(self._devices, [float(_wished), seconds])
         if wishes > 0:
             _settled = True
             ask_to_stop()
@@ -82,20 +82,20 @@ class Accord:
 
 
 @contextlib.contextmanager
-def together(place: Devices) -> Iterator[None]:
+def together(devices: Devices) -> Iterator[None]:
     """The work of a host among several, which leaves them in good order when it is done.
 
     Raises:
         FailedWork: another host has gone, or was asked to end.
     """
-    if place.processes == 1:
+    if devices.processes == 1:
         yield
         return
     try:
         yield
     except Stopped:
         if _settled:  # else by a second Ctrl-C, from somebody who will not wait
-            _leave(place)
+            _leave(devices)
         if _wished:
             raise
         raise FailedWork(f"another host was asked to stop; {AGAIN}") from None
@@ -111,23 +111,23 @@ def together(place: Devices) -> Iterator[None]:
         raise FailedWork(f"another host has gone; {AGAIN} ({reasons[0][:200]})") from error
     else:
         with contextlib.suppress(Exception):  # the work is done, whatever became of the others
-            _leave(place)
+            _leave(devices)
 
 
-def check_same(place: Devices, ours: Mapping[str, Any]) -> None:
+def check_same(devices: Devices, ours: Mapping[str, Any]) -> None:
     """See that every host is about to do what the first one does.
 
     Args:
-        place: with several processes.
+        devices: with several processes.
         ours: what must be equal, as JSON has it.
 
     Raises:
         BadInput: on every host, if one of them differs.
     """
     document = json.dumps(ours, default=str)
-    here, first = json.loads(document), json.loads(told(place, document.encode()))
+    here, first = json.loads(document), json.loads(broadcast(devices, document.encode()))
     differ = [key for key in {**first, **here} if first.get(key) != here.get(key)]
-    if agreed(place, not differ):
+    if agreed(devices, not differ):
         return
     if not differ:
         raise BadInput("train.devices: hosts: another host differs from this one, and says in what")
@@ -138,71 +138,71 @@ def check_same(place: Devices, ours: Mapping[str, Any]) -> None:
     )
 
 
-def agreed(place: Devices, yes: bool) -> bool:
+def agreed(devices: Devices, yes: bool) -> bool:
     """Do all hosts say so?"""
-    return float(_mean(place, [float(yes)])[0]) == 1.0
+    return float(_mean(devices, [float(yes)])[0]) == 1.0
 
 
-def told(place: Devices, content: bytes) -> bytes:
+def broadcast(devices: Devices, content: bytes) -> bytes:
     """The first host's content, on every host; what the others give is not looked at."""
-    [size] = _of_first(place, np.array([len(content)], np.int32))
+    [size] = _of_first(devices, np.array([len(content)], np.int32))
     if not size:  # TensorFlow does not survive a sum of nothing
         return b""
     words = np.zeros(-(-int(size) // 4), np.int32)
-    if place.process == 0:
+    if devices.process == 0:
         words.view(np.uint8)[:size] = np.frombuffer(content, np.uint8)
-    return _of_first(place, words).tobytes()[:size]
+    return _of_first(devices, words).tobytes()[:size]
 
 
-def copy(place: Devices, path: Path | None, folder: Path) -> None:
+def broadcast_file(devices: Devices, path: Path | None, folder: Path) -> None:
     """Put the first host's file, if it has one, into a folder of each other host.
 
     Args:
-        place: with several processes.
+        devices: with several processes.
         path: of the file; heeded on the first host alone.
         folder: made where it lacks; on the first host nothing is written.
     """
-    name = told(place, path.name.encode() if path else b"").decode()
+    name = broadcast(devices, path.name.encode() if path else b"").decode()
     if not name:
         return
-    if path and place.process == 0:
+    if path and devices.process == 0:
         with path.open("rb") as read:
-            while told(place, read.read(CHUNK)):
+            while broadcast(devices, read.read(CHUNK)):
                 pass
         return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / Path(name).name).open("wb") as written:
-        while chunk := told(place, b""):
+        while chunk := broadcast(devices, b""):
             written.write(chunk)
 
 
-def _leave(place: Devices) -> None:
+def _leave(devices: Devices) -> None:
     """Wait until every host is done. One that ended before would seem lost to the others, and JAX
     ends a process that has lost another, unless it has taken its leave."""
-    agreed(place, True)
-    if place.distribution is not None:
+    agreed(devices, True)
+    if devices.distribution is not None:
         import jax
 
         jax.distributed.shutdown()
 
 
-def _mean(place: Devices, values: list[float]) -> np.ndarray:
+def _mean(devices: Devices, values: list[float]) -> np.ndarray:
     """Mean over the hosts of each value, the same bits on all of them."""
-    own = np.asarray(values, np.float32)
-    if place.distribution is not None:
+    here = np.asarray(values, np.float32)
+    if devices.distribution is not None:
         from jax.experimental import multihost_utils
 
-        return np.asarray(multihost_utils.process_allgather(own)).mean(axis=0)
-    return np.asarray(_tensorflow(place.strategy)[0](own))
+        return np.asarray(multihost_utils.process_allgather(here)).mean(axis=0)
+    return np.asarray(_tensorflow(devices.strategy)[0](here))
 
 
-def _of_first(place: Devices, words: np.ndarray) -> np.ndarray:
+def _of_first(devices: Devices, words: np.ndarray) -> np.ndarray:
     """The first host's int32 [n]; n is the same on all."""
-    if place.distribution is not None:
+    if devices.distribution is not None:
         from jax.experimental import multihost_utils
 
         return np.asarray(multihost_utils.broadcast_one_to_all(words))
-    return np.asarray(_tensorflow(place.strategy)[1](words))
+    return np.asarray(_tensorflow(devices.strategy)[1](words))
 
 
 @cache

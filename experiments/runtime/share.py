@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_own_threads = 0
+_threads_here = 0
 
 
-def threads(asked: int) -> int:
-    """Threads of this process: as `train.threads` asks, else its share; 0: one a core."""
-    return asked or _own_threads
+def threads(wanted: int) -> int:
+    """Threads of this process: as `train.threads` wants, else its share; 0: one a core."""
+    return wanted or _threads_here
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Share:
 
     def take(self) -> None:
         """Settle it for this process, before TensorFlow loads."""
-        global _own_threads
-        _own_threads = self.threads
+        global _threads_here
+        _threads_here = self.threads
         if self.devices is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.devices
         if self.together:

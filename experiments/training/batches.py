@@ -1,11 +1,10 @@
-"""The images of one job as batches, and what a worker keeps of a source for its next jobs."""
+"""The images of one job as batches."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from experiments.config.schema import Config
 from experiments.jobs import pretrained
 from experiments.jobs.dataset import class_weights, steps_of, view
 from experiments.runtime import devices
+from experiments.training.cache import Cache, digest
 
 
 @dataclass(frozen=True)
@@ -46,39 +46,40 @@ class TrainingRows:
     antialias: bool
 
 
-class Kept:
-    """The newest results by kind and key; older ones go."""
+@dataclass(frozen=True)
+class TrainingData:
+    """What one fit trains on, in one order of the images."""
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, OrderedDict[Hashable, Any]] = {}
-
-    def get(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made once as long as it is kept."""
-        known = self._kinds.setdefault(kind, OrderedDict())
-        if key in known:
-            known.move_to_end(key)
-        else:
-            known[key] = make()
-            if len(known) > LIMITS[kind]:
-                known.popitem(last=False)
-        return known[key]
+    steps_per_epoch: int
+    dataset: Callable[[int], Any]
+    """Batches of (images [b, h, w, c], labels [b], optionally weights [b]), of all epochs in order
+    from this one, counted from 0."""
+    rows: TrainingRows | None = None
+    """The same batches for whole epochs as one call, with the same result; `dataset` is then not
+    called."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """A source, the training part in it, and the statistics of that part."""
+    """A source, the training part in it, and the statistics of that part, under a config."""
 
+    config: Config
     source: Any
     train: np.ndarray
     statistics: Any
-    kept: Kept = field(default_factory=Kept, repr=False)
+    cache: Cache = field(default_factory=Cache, repr=False)
 
-    def steps(self, config: Config) -> int:
+    @property
+    def steps(self) -> int:
         """Updates in an epoch; the last batch is what is left over."""
-        return -(-len(self.train) // config.data.batch_size)
+        return -(-len(self.train) // self.config.data.batch_size)
 
-    def training(self, config: Config, seed: int, first_epoch: int = 0) -> Any:
-        """Augmented batches (images, labels[, weights]) of all epochs of `config`, in order, from
+    def training(self, seed: int) -> TrainingData:
+        """The training part for a fit whose order and augmentation are drawn from `seed`."""
+        return TrainingData(self.steps, partial(self.dataset, seed), self.training_rows(seed))
+
+    def dataset(self, seed: int, first_epoch: int = 0) -> Any:
+        """Augmented batches (images, labels[, weights]) of all epochs, in order, from
         `first_epoch` on.
 
         Where several devices share them, pairs of what this process reads of a batch, and the
@@ -88,8 +89,9 @@ class Batches:
         import pipelines.build
         from pipelines.portions import Portion, sizes
 
+        config = self.config
         size, crop_fraction = view(config)
-        place = devices.found(config.train.devices)
+        together = devices.chosen(config.train.devices)
         dataset = pipelines.build.training_dataset(
             self.source,
             self.train,
@@ -104,7 +106,7 @@ class Batches:
             transfer=config.data.transfer,
             antialias=config.data.antialias,
             threads=config.data.threads,
-            portion=Portion(place.process, place.processes, place.replicas),
+            portion=Portion(together.process, together.processes, together.replicas),
         )
         import tensorflow as tf
 
@@ -112,26 +114,25 @@ class Batches:
         if weights is not None:
             table = tf.constant(weights)
             dataset = dataset.map(lambda images, labels: (images, *weighted(labels, table)))
-        if not place.spread:
+        if not together.spread:
             return dataset
         whole = sizes(len(self.train), config.data.batch_size)
         return tf.data.Dataset.zip(dataset, tf.data.Dataset.from_tensor_slices(whole).repeat())
 
-    def training_rows(self, config: Config, seed: int) -> TrainingRows | None:
-        """What `training` makes batches of, if the Trainer can make the same ones by itself."""
+    def training_rows(self, seed: int) -> TrainingRows | None:
+        """What `dataset` makes batches of, if the Trainer can make the same ones by itself."""
         from pipelines.augment.colour import Colours
 
-        steps = steps_of(config)
-        held = self._held(config, augmented=bool(steps))
-        if held is None:
+        config, steps = self.config, steps_of(self.config)
+        resident = self._resident(augmented=bool(steps))
+        if resident is None:
             return None
         channels = self.source.image_shape[2]
         colours = Colours(np.zeros(channels), np.zeros(channels), np.zeros([channels] * 2))
         if self.statistics is not None:
-            found = self.statistics
-            colours = Colours(found.mean, found.eigenvalues, found.eigenvectors)
+            colours = self.statistics.colours
         return TrainingRows(
-            held,
+            resident,
             np.asarray(self.train, np.int64),
             config.data.batch_size,
             seed,
@@ -142,19 +143,20 @@ class Batches:
             config.data.antialias,
         )
 
-    def held_out(self, config: Config, indices: np.ndarray) -> Any:
+    def held_out(self, indices: np.ndarray) -> Any:
         """What `Trainer.score` takes: Rows where the images are held in memory, else batches."""
-        held = self._held(config)
-        if held is None:
-            return self.evaluation(config, indices)
-        return Rows(held, np.asarray(indices, np.int64), config.data.eval_batch_size)
+        resident = self._resident()
+        if resident is None:
+            return self.evaluation(indices)
+        return Rows(resident, np.asarray(indices, np.int64), self.config.data.eval_batch_size)
 
-    def evaluation(self, config: Config, indices: np.ndarray, batch_size: int = 0) -> Any:
+    def evaluation(self, indices: np.ndarray, batch_size: int = 0) -> Any:
         """Batches (images, labels) of `indices` in order, as they are scored."""
         import pipelines.build
 
-        size, crop_fraction = view(config)
-        batch_size = batch_size or config.data.eval_batch_size
+        size, crop_fraction = view(self.config)
+        batch_size = batch_size or self.config.data.eval_batch_size
+        threads = self.config.data.threads
 
         def make() -> Any:
             return pipelines.build.evaluation_dataset(
@@ -163,13 +165,13 @@ class Batches:
                 size=size,
                 batch_size=batch_size,
                 crop_fraction=crop_fraction,
-                threads=config.data.threads,
+                threads=threads,
             )
 
-        key = (digest(indices), size, batch_size, crop_fraction, config.data.threads)
-        return self.kept.get("datasets", key, make)
+        key = (digest(indices), size, batch_size, crop_fraction, threads)
+        return self.cache.get("datasets", key, make)
 
-    def _held(self, config: Config, *, augmented: bool = False) -> Any:
+    def _resident(self, *, augmented: bool = False) -> Any:
         """The views on the one device that computes; None where there is no such thing.
 
         An accelerator would wait for what is drawn for each image on the host, which tf.data does
@@ -180,27 +182,29 @@ class Batches:
 
         from pipelines.in_memory import resident
 
-        if keras.backend.backend() != "tensorflow" or devices.found(config.train.devices).spread:
+        if keras.backend.backend() != "tensorflow":
+            return None
+        if devices.chosen(self.config.train.devices).spread:
             return None
         accelerators = [x for kind in ("GPU", "TPU") for x in tf.config.list_logical_devices(kind)]
         if len(accelerators) > 1 or (accelerators and augmented):
             return None
         device = accelerators[0].name if accelerators else "CPU:0"
-        size, crop_fraction = view(config)
-        return self.kept.get(
+        size, crop_fraction = view(self.config)
+        return self.cache.get(
             "views",
             (size, crop_fraction, device),
             lambda: resident(self.source, size, crop_fraction, device),
         )
 
-    def normalisation(self, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scale per channel, float [channels], that `data.normalise` names."""
         mean = self.statistics.mean
-        if config.data.normalise == "published":
-            return pretrained.preprocessing(config)[1:]
-        if config.data.normalise == "unit":
+        if self.config.data.normalise == "published":
+            return pretrained.preprocessing(self.config)[1:]
+        if self.config.data.normalise == "unit":
             return np.zeros_like(mean), np.full_like(mean, 255.0)
-        if config.data.normalise == "mean":
+        if self.config.data.normalise == "mean":
             return mean, np.ones_like(mean)
         # a channel that never changes is left as it is
         return mean, np.maximum(self.statistics.std, 1.0)
@@ -220,15 +224,3 @@ def weighted(labels: Any, table: Any) -> tuple[Any, Any]:
     shares = labels * table
     total = tf.reduce_sum(shares, axis=-1)
     return shares / total[:, None], total
-
-
-LIMITS = {
-    "statistics": 256, "views": 2, "datasets": 16, "updates": 8, "executions": 2, "scoring": 2
-}  # fmt: skip
-"""How many of each are kept: a nested search has as many training parts as folds."""
-
-
-def digest(indices: np.ndarray) -> str:
-    """Equal for equal index arrays only."""
-    whole = np.ascontiguousarray(indices, np.int64)
-    return hashlib.blake2b(whole.data, digest_size=16).hexdigest()

@@ -29,20 +29,20 @@ def install(layers: Iterable[Any]) -> int:
 
     if any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")):
         return 0
-    found = [x for x in layers if type(x) is keras.layers.BatchNormalization]
-    for layer in found:
+    normalizations = [x for x in layers if type(x) is keras.layers.BatchNormalization]
+    for layer in normalizations:
         layer.call = _call(layer)  # of this layer alone: files hold Keras's class
-    return len(found)
+    return len(normalizations)
 
 
 def _call(layer: Any) -> Callable[..., Any]:
     import tensorflow as tf
 
-    own = keras.layers.BatchNormalization.call
+    plain = keras.layers.BatchNormalization.call
 
     def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not (training and layer.trainable and mask is None and _takes(layer, inputs)):
-            return own(layer, inputs, training=training, mask=mask)
+            return plain(layer, inputs, training=training, mask=mask)
         channels, nothing = inputs.shape[-1], tf.zeros([0])
         made = tf.raw_ops.FusedBatchNormV3(
             x=tf.cast(inputs, layer.compute_dtype),

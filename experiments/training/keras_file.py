@@ -12,11 +12,11 @@ from typing import Any
 from experiments.errors import BadInput, first_line
 
 
-def load_network(path: Path, said: str) -> Any:
+def load_network(path: Path, title: str) -> Any:
     """The uncompiled keras.Model of a .keras file.
 
     Args:
-        said: how the file is called in errors.
+        title: how the file is called in errors.
 
     Raises:
         BadInput: no Keras model, or one that brings code along.
@@ -36,11 +36,12 @@ def load_network(path: Path, said: str) -> Any:
     except Exception as error:  # a damaged or hostile file raises nearly anything
         if _brings_code(error):
             raise BadInput(
-                f"{said}: holds Python code (a Lambda layer), which is never run: a file may come "
+                f"{title}: holds Python code (a Lambda layer), which is never run: a file may come "
                 "from anybody; save the network again with a layer of Keras or of models/layers"
             ) from None
-        reason = first_line(error)[:300]
-        raise BadInput(f"{said}: no Keras model that can be loaded ({reason})") from None
+        raise BadInput(
+            f"{title}: no Keras model that can be loaded ({first_line(error)[:300]})"
+        ) from None
 
 
 def _brings_code(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 AHEAD = 2
 
 
-def ahead(batches: Any, device: Any = None) -> Any:
+def prefetched(batches: Any, device: Any = None) -> Any:
     """A dataset's batches in order, copied to the device that computes: the one in use and AHEAD.
 
     On processors alone it is the dataset itself.
@@ -32,17 +32,17 @@ def ahead(batches: Any, device: Any = None) -> Any:
         import tensorflow as tf
 
         return batches.apply(tf.data.experimental.prefetch_to_device(device, AHEAD))
-    place = {"jax": _jax_array, "torch": _torch_tensor}[backend]
-    return begun(
-        batches, lambda batch: keras.tree.map_structure(lambda own: place(own, device), batch)
+    copied = {"jax": _jax_array, "torch": _torch_tensor}[backend]
+    return begun_ahead(
+        batches, lambda batch: keras.tree.map_structure(lambda array: copied(array, device), batch)
     )
 
 
-def begun(batches: Iterable[Any], place: Callable[[Any], Any]) -> Iterator[Any]:
-    """What `place` makes of each batch, begun AHEAD batches before its turn."""
+def begun_ahead(batches: Iterable[Any], begin: Callable[[Any], Any]) -> Iterator[Any]:
+    """What `begin` makes of each batch, begun AHEAD batches before its turn."""
     waiting: deque[Any] = deque()
     for batch in batches:
-        waiting.append(place(batch))
+        waiting.append(begin(batch))
         if len(waiting) > AHEAD:
             yield waiting.popleft()
     yield from waiting
@@ -51,8 +51,8 @@ def begun(batches: Iterable[Any], place: Callable[[Any], Any]) -> Iterator[Any]:
 def _of_tensorflow() -> str | None:
     import tensorflow as tf
 
-    found = tf.config.list_logical_devices("GPU")  # a TPU's program fetches its own
-    return found[0].name if found else None
+    gpus = tf.config.list_logical_devices("GPU")  # a TPU's program fetches its own
+    return gpus[0].name if gpus else None
 
 
 def _of_jax() -> Any:
@@ -84,7 +84,7 @@ def _jax_array(values: Any, device: Any) -> Any:
 def _torch_tensor(values: Any, device: Any) -> Any:
     import torch
 
-    own = torch.from_numpy(np.array(values))
+    tensor = torch.from_numpy(np.array(values))
     if device.type == "cuda":
-        own = own.pin_memory()  # or the copy would not go on beside the updates
-    return own.to(device, non_blocking=True)
+        tensor = tensor.pin_memory()  # or the copy would not go on beside the updates
+    return tensor.to(device, non_blocking=True)

@@ -31,7 +31,7 @@ from experiments.errors import FailedWork, Stopped, ask_to_stop, asked_to_stop
 from experiments.jobs.job import Job
 from experiments.runtime import hosts
 from experiments.runtime.devices import Devices
-from experiments.training.batches import digest
+from experiments.training.cache import digest
 from experiments.training.snapshots import Snapshot, Snapshots, clear
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ BEST = "best"
 Arrays = Mapping[str, np.ndarray]
 
 Beside = Callable[[], tuple[Arrays, Mapping[str, Any]]]
+
+
+def _nothing() -> tuple[Arrays, Mapping[str, Any]]:
+    return {}, {}
 
 
 class Keeper:
@@ -62,10 +66,10 @@ class Keeper:
     def __init__(
         self, store: Snapshots, every_seconds: float, emit: Emit, host: Devices | None = None
     ):
-        self._store, self._every, self._emit = store, every_seconds, emit
+        self._store, self._every = store, every_seconds
         self._host = host or Devices()
-        self._found = self._newest(lambda text: emit({"kind": "note", "text": text}))
-        self._place: dict[str, Any] = {}
+        self._snapshot = self._newest(lambda text: emit({"kind": "note", "text": text}))
+        self._entry: dict[str, Any] = {}
         self._beside: Beside = _nothing
         self._next = time.monotonic() + every_seconds
         self._writing: Writing | None = None
@@ -74,13 +78,13 @@ class Keeper:
         store, host = self._store, self._host
         if host.processes == 1:
             return store.newest(say)
-        found = store.newest(say) if host.process == 0 else None
-        hosts.copy(host, store.last, store.folder)
+        snapshot = store.newest(say) if host.process == 0 else None
+        hosts.broadcast_file(host, store.last, store.folder)
         if host.process:
-            found = store.newest(say)
+            snapshot = store.newest(say)
             clear(store.folder.parent)
-        if hosts.agreed(host, found is None) or hosts.agreed(host, found is not None):
-            return found
+        if hosts.agreed(host, snapshot is None) or hosts.agreed(host, snapshot is not None):
+            return snapshot
         raise FailedWork(
             f"{store.folder}: the first host's snapshot cannot be read on every host; "
             "delete it to start anew"
@@ -89,39 +93,36 @@ class Keeper:
     @property
     def start(self) -> int:
         """The fit of the job to go on with: that of the snapshot, else the first."""
-        return self._found.state["place"]["position"] if self._found else 0
+        return self.entry.get("position", 0)
 
     @property
-    def place(self) -> Mapping[str, Any]:
+    def entry(self) -> Mapping[str, Any]:
         """What `enter` was told before the snapshot was taken; empty without one."""
-        return self._found.state["place"] if self._found else MappingProxyType({})
+        return self._snapshot.state["place"] if self._snapshot else MappingProxyType({})
 
     def resumes(self, position: int) -> bool:
         """Is the snapshot of this fit of the job?"""
-        return self._found is not None and self.start == position
+        return self._snapshot is not None and self.start == position
 
-    def enter(self, position: int, beside: Beside | None = None, **place: Any) -> Keeper:
+    def enter(self, position: int, beside: Beside = _nothing, **entry: Any) -> None:
         """Begin one of the job's fits.
 
         Args:
             position: of the fit, the job's own behind its stages.
             beside: arrays and JSON to be kept with each snapshot.
-            place: what is known when the fit begins, as JSON has it.
+            entry: what is known when the fit begins, as JSON has it.
         """
-        self._place = {"position": position, **place}
-        self._beside = beside or _nothing
-        return self
+        self._entry, self._beside = {"position": position, **entry}, beside
 
-    def found_beside(self) -> tuple[Arrays, Mapping[str, Any]]:
-        """What `beside` gave when the snapshot was taken."""
-        if self._found is None:
-            return {}, {}
-        own = {
+    def beside(self) -> tuple[Arrays, Mapping[str, Any]]:
+        """What `enter`'s `beside` gave when the snapshot was taken, of which there must be one."""
+        assert self._snapshot
+        arrays = {
             name.removeprefix("beside/"): array
-            for name, array in self._found.arrays.items()
+            for name, array in self._snapshot.arrays.items()
             if name.startswith("beside/")
         }
-        return own, self._found.state["beside"]
+        return arrays, self._snapshot.state["beside"]
 
     def due(self) -> bool:
         """Is it time for the next snapshot, or has somebody asked for the end?
@@ -150,7 +151,7 @@ class Keeper:
         beside, words = self._beside()
         arrays |= {f"beside/{name}": array for name, array in beside.items()}
         document = {
-            "place": self._place,
+            "place": self._entry,
             "loop": dict(state),
             "beside": dict(words),
             "best": None if best is None else len(best),
@@ -193,13 +194,14 @@ class Keeper:
             The Loop's state, the best weights so far, and a function that sets the metrics of the
             epoch at hand once more, for Keras forgets them as an epoch begins.
         """
-        if self._found is None or not self.resumes(self._place["position"]):
+        snapshot = self._snapshot
+        if snapshot is None or not self.resumes(self._entry["position"]):
             return None
-        found, self._found = self._found, None
+        self._snapshot = None
         for name, variable in _variables(model).items():
-            variable.assign(found.arrays[name])
+            variable.assign(snapshot.arrays[name])
         metrics = [
-            (variable, found.arrays[name])
+            (variable, snapshot.arrays[name])
             for name, variable in _variables(model).items()
             if name.startswith("metrics/")
         ]
@@ -208,8 +210,8 @@ class Keeper:
             for variable, value in metrics:
                 variable.assign(value)
 
-        count, state = found.state["best"], found.state["loop"]
-        best = None if count is None else [found.arrays[f"{BEST}/{at}"] for at in range(count)]
+        count, state = snapshot.state["best"], snapshot.state["loop"]
+        best = None if count is None else [snapshot.arrays[f"{BEST}/{at}"] for at in range(count)]
         return state, best, again
 
 
@@ -307,10 +309,6 @@ def _variables(model: Any) -> dict[str, Any]:
 def _numpy(variable: Any) -> np.ndarray:
     """A copy: backends may lend the memory that the next update writes to."""
     return np.array(keras.ops.convert_to_numpy(variable.value))
-
-
-def _nothing() -> tuple[Arrays, Mapping[str, Any]]:
-    return {}, {}
 
 
 def _version(package: str) -> str | None:

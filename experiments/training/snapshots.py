@@ -50,8 +50,8 @@ class Snapshots:
         self.folder = directory / FOLDER
         self.identity = json.loads(json.dumps(identity))
         self.keep = keep
-        self._own: list[Path] = []
-        """Whole ones of this identity, oldest first."""
+        self._kept: list[Path] = []
+        """Those of this identity that are known to be whole, oldest first."""
 
     def newest(self, say: Callable[[str], None]) -> Snapshot | None:
         """The newest snapshot that is whole and of this fit; `say` hears of those passed over."""
@@ -59,22 +59,22 @@ class Snapshots:
             torn.unlink(missing_ok=True)
         for path in reversed(self._files()):
             try:
-                found = _read(path)
+                snapshot = _read(path)
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 say(f"{path}: damaged ({error}); the snapshot before it is used, if there is one")
                 continue
-            theirs = found.state.pop("identity")
+            theirs = snapshot.state.pop("identity")
             if theirs != self.identity:
                 say(f"{path}: not used, for it was taken with {_difference(theirs, self.identity)}")
                 continue
-            self._own = [path]
-            return found
+            self._kept = [path]
+            return snapshot
         return None
 
     @property
     def last(self) -> Path | None:
-        """The newest that was written or found here."""
-        return self._own[-1] if self._own else None
+        """The newest that was written or read here."""
+        return self._kept[-1] if self._kept else None
 
     def write(self, snapshot: Snapshot) -> Path:
         """Write a snapshot, and then delete those that are no longer kept.
@@ -108,9 +108,9 @@ class Snapshots:
                 "make room and run the same command to continue, or set "
                 "train.checkpoint.every_seconds=0"
             ) from None
-        self._own.append(path)
-        self._own = self._own[-self.keep :]
-        for other in set(self.folder.iterdir()) - set(self._own):
+        self._kept.append(path)
+        self._kept = self._kept[-self.keep :]
+        for other in set(self.folder.iterdir()) - set(self._kept):
             with contextlib.suppress(OSError):
                 other.unlink()
         return path

@@ -16,10 +16,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.runtime.devices import Devices
-from experiments.training.prefetch import begun
+from experiments.training.prefetch import begun_ahead
 
 
-def placed(batches: Iterable[Any], devices: Devices) -> Iterator[Any]:
+def sharded(batches: Iterable[Any], devices: Devices) -> Iterator[Any]:
     """Batches as Keras's `fit` takes them: arrays of all devices, there before their turn.
 
     Args:
@@ -28,11 +28,11 @@ def placed(batches: Iterable[Any], devices: Devices) -> Iterator[Any]:
         devices: with a distribution.
     """
 
-    def whole(own: tuple[Any, Any]) -> Any:
-        batch, size = own
+    def whole(portion: tuple[Any, Any]) -> Any:
+        batch, size = portion
         return keras.tree.map_structure(partial(_array, size=int(size), devices=devices), batch)
 
-    return begun(batches, whole)
+    return begun_ahead(batches, whole)
 
 
 def inference(model: keras.Model, devices: Devices) -> Callable[[Any], np.ndarray]:
@@ -45,9 +45,9 @@ def inference(model: keras.Model, devices: Devices) -> Callable[[Any], np.ndarra
         return model.stateless_call(weights, others, images, training=False)
 
     def infer(images: Any) -> np.ndarray:
-        own = np.asarray(images)
-        lacking = -len(own) % devices.replicas
-        whole = np.concatenate([own, own[-1:].repeat(lacking, axis=0)])  # the last stands in
+        pixels = np.asarray(images)
+        lacking = -len(pixels) % devices.replicas
+        whole = np.concatenate([pixels, pixels[-1:].repeat(lacking, axis=0)])  # the last stands in
         made, others = run(
             [variable.value for variable in model.trainable_variables],
             [variable.value for variable in model.non_trainable_variables],
@@ -56,18 +56,18 @@ def inference(model: keras.Model, devices: Devices) -> Callable[[Any], np.ndarra
         for variable, value in zip(model.non_trainable_variables, others, strict=True):
             if id(variable) not in weights_of_layers:  # a random state, which drawing moves
                 variable.assign(value)
-        return np.asarray(made)[: len(own)]
+        return np.asarray(made)[: len(pixels)]
 
     return infer
 
 
 def _array(values: Any, size: int, devices: Devices) -> Any:
-    own = np.asarray(values)
+    portion = np.asarray(values)
     divides = size % devices.replicas == 0
     sharding = _sharding(devices, divides=divides)
     if divides:
-        return jax.make_array_from_process_local_data(sharding, own, (size, *own.shape[1:]))
-    return _of_whole(own, sharding)
+        return jax.make_array_from_process_local_data(sharding, portion, (size, *portion.shape[1:]))
+    return _of_whole(portion, sharding)
 
 
 def _of_whole(values: np.ndarray, sharding: NamedSharding) -> Any:

@@ -29,6 +29,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.optimization.objective import unit
 from experiments.runtime.devices import Devices
+from experiments.training.updates import executions
 from models.layers.normalizations import DecorrelatedBatchNormalization
 
 
@@ -76,8 +77,8 @@ def _of_the_whole_batch(layer: Any) -> None:
         axes = layer._reduction_axes
         values = tf.cast(inputs, tf.float32)
         mean = tf.reduce_sum(values, axes, keepdims=True)
-        own = tf.cast(tf.size(values) / tf.size(mean), tf.float32)
-        count = context.all_reduce(total, own)
+        here = tf.cast(tf.size(values) / tf.size(mean), tf.float32)
+        count = context.all_reduce(total, here)
         mean = context.all_reduce(total, mean) / count
         squares = tf.reduce_sum(tf.square(values - mean), axes)
         variance = context.all_reduce(total, squares) / count
@@ -89,7 +90,7 @@ def _of_the_whole_batch(layer: Any) -> None:
 def _draw_apart(generator: Any) -> None:
     plain = generator.next
 
-    def own(ordered: bool = True) -> Any:
+    def of_replica(ordered: bool = True) -> Any:
         seed = plain(ordered)
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1:
@@ -97,7 +98,7 @@ def _draw_apart(generator: Any) -> None:
         number = tf.cast(context.replica_id_in_sync_group, seed.dtype)
         return seed + tf.stack([number * 7919, tf.zeros_like(number)])  # the first keeps its draws
 
-    generator.next = own
+    generator.next = of_replica
 
 
 def _compiles(devices: Devices, jit: bool) -> bool:
@@ -105,7 +106,7 @@ def _compiles(devices: Devices, jit: bool) -> bool:
     return jit and not isinstance(devices.strategy, tf.distribute.TPUStrategy)
 
 
-class Updates:
+class ReplicatedUpdates:
     """Updates of an `Objective` whose variables were made in the strategy's scope, but for its
     metrics.
 
@@ -153,34 +154,23 @@ class Updates:
                 counted = hosts * tf.where(few, here * count, count)
                 share = tf.cast(stop - start, tf.float32) / tf.cast(counted, tf.float32)
 
-                def own(values: Any) -> Any:
+                def shown(values: Any) -> Any:
                     picked = values[first::parts][start:stop]
                     return tf.ensure_shape(picked, [None, *values.shape[1:]])
 
-                return tf.nest.map_structure(own, batch), share, size, part + 1 == parts
+                return tf.nest.map_structure(shown, batch), share, size, part + 1 == parts
 
             return tf.data.Dataset.range(parts * here).map(one)
 
         parts = data.flat_map(tf.autograph.experimental.do_not_convert(dealt))
-        found = iter(self._strategy.distribute_datasets_from_function(lambda context: parts))
-        if self._run is None:
-            signature = [tf.type_spec_from_value(found), tf.TensorSpec([None], tf.float32)]
-            self._run = tf.function(self._several, input_signature=signature, autograph=False)
-        return found
+        batches = iter(self._strategy.distribute_datasets_from_function(lambda context: parts))
+        self._run = self._run or executions(self._model, self._update, batches)
+        return batches
 
     def __call__(self, batches: Any, rates: np.ndarray) -> Any:
         """Make an update with each of these learning rates; the epoch's mean loss so far."""
         assert self._run
         return self._run(batches, rates)
-
-    def _several(self, batches: Any, rates: Any) -> Any:
-        def update(at: Any) -> Any:
-            self._model.optimizer.learning_rate.assign(rates[at])
-            self._update(batches)
-            return at + 1
-
-        tf.while_loop(lambda at: at < tf.size(rates), update, [0], parallel_iterations=1)
-        return self._model.get_metrics_result()["loss"]
 
     def _update(self, batches: Any) -> None:
         losses, gradients, size = self._of_a_batch(batches)
@@ -207,9 +197,9 @@ class Updates:
 
         def part(more: Any, size: Any, losses: Any, sums: list[Any]) -> Any:
             given, share, size, last = next(batches)
-            own_losses, gradients = self._by_each(given, share)
+            part_losses, gradients = self._by_each(given, share)
             reached[:] = [gradient is not None for gradient in gradients]
-            losses = run(tf.add, args=(losses, own_losses))
+            losses = run(tf.add, args=(losses, part_losses))
             sums = [
                 before if gradient is None else run(tf.add, args=(before, gradient))
                 for before, gradient in zip(sums, gradients, strict=True)
@@ -281,9 +271,9 @@ def scoring(
             count = tf.shape(labels)[0]
             each = -(-count // replicas)  # the last image stands in for those that lack
             rows = tf.minimum(tf.range(number * each, (number + 1) * each), count - 1)
-            own, own_labels = tf.gather(images, rows), tf.gather(labels, rows)
-        made = infer(own)
-        return made, loss.call(unit(own) if reconstructs else own_labels, made)
+            share, share_labels = tf.gather(images, rows), tf.gather(labels, rows)
+        made = infer(share)
+        return made, loss.call(unit(share) if reconstructs else share_labels, made)
 
     signature = [
         tf.TensorSpec([None, *model.input_shape[1:]], tf.float32),
@@ -292,8 +282,8 @@ def scoring(
 
     @tf.function(autograph=False, input_signature=signature)
     def run(images: Any, labels: Any) -> Any:
-        found = strategy.run(one, args=(images, labels))
-        return [strategy.gather(of_each, axis=0) for of_each in found]
+        scored = strategy.run(one, args=(images, labels))
+        return [strategy.gather(of_each, axis=0) for of_each in scored]
 
     def whole(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
         made, losses = run(images, labels)

@@ -7,7 +7,7 @@ statistics are given to the program too, so that folds, sizes and settings share
 batches are made by the functions that the tf.data pipeline maps (`pipelines.build.batch_maker`),
 and the update is Keras's own `train_step`: the same bits as from `fit`.
 
-On batches that an input pipeline makes, `Executions` does what Keras's `steps_per_execution` does,
+On batches that an input pipeline makes, `executions` does what Keras's `steps_per_execution` does,
 but with the learning rate of each update, and with calls that end where an epoch does.
 """
 
@@ -54,8 +54,8 @@ class Pace:
             first = stop
 
 
-class Updates:
-    """Updates of a network by a recipe on the images of one source."""
+class EpochUpdates:
+    """Updates of a network by a recipe on the images of one source, by whole epochs."""
 
     def __init__(
         self, model: Any, step: Callable[..., Any], recipe: TrainingRows, *, weighs: bool
@@ -64,7 +64,7 @@ class Updates:
         self.pace = Pace()
         self._call = _updates(model, step, recipe, weighs=weighs)
 
-    def epoch(
+    def __call__(
         self, given: TrainingRows, epoch: int, rates: np.ndarray, made: int = 0
     ) -> Iterator[tuple[int, float]]:
         """Make the updates of an epoch: (updates, the epoch's mean loss so far) of each call.
@@ -92,15 +92,14 @@ class Scoring:
     def __call__(self, rows: Rows, clock: Any) -> tuple[np.ndarray | None, np.ndarray]:
         """(outputs [images, ...] or None, loss of each image [images]); `clock` times the calls."""
         batches = -(-len(rows.indices) // rows.batch_size)
-        found = []
+        calls = []
         for first, stop in self.pace.stretches(batches, rows.batch_size):
             stop_if_asked()
             clock.start()
-            found.append(
-                [x.numpy() for x in self._call(first, stop, rows.indices, rows.batch_size)]
-            )
+            scored = self._call(first, stop, rows.indices, rows.batch_size)
+            calls.append([x.numpy() for x in scored])
             clock.stop()
-        losses, *outputs = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        losses, *outputs = (np.concatenate(parts) for parts in zip(*calls, strict=True))
         return (outputs[0] if outputs else None), losses
 
 
@@ -166,8 +165,8 @@ def _scoring(score: Score, held: Resident, *, outputs: bool) -> Callable[..., An
         def one(at: Any, *kept: Any) -> Any:
             chosen = rows[at * size : (at + 1) * size]
             made, losses = score(held.images(chosen), tf.gather(held.labels, chosen))
-            found = (losses, made) if outputs else (losses,)
-            return at + 1, *(x.write(at - first, y) for x, y in zip(kept, found, strict=True))
+            scored = (losses, made) if outputs else (losses,)
+            return at + 1, *(x.write(at - first, y) for x, y in zip(kept, scored, strict=True))
 
         empty = [
             tf.TensorArray(tf.float32, stop - first, infer_shape=False)
@@ -181,20 +180,22 @@ def _scoring(score: Score, held: Resident, *, outputs: bool) -> Callable[..., An
     return tf.function(run, input_signature=signature, autograph=False)
 
 
-def executions(model: Any, step: Callable[..., Any], batch: Any) -> Callable[[Any, Any], Any]:
+def executions(
+    model: Any, update_from: Callable[[Any], Any], batches: Any
+) -> Callable[[Any, Any], Any]:
     """(iterator, learning rate of each update) -> the epoch's mean loss so far.
 
     Args:
-        model: what `step` updates.
-        step: makes one update from (images, labels[, weights of images]).
-        batch: element_spec of what the iterator gives.
+        model: what `update_from` updates.
+        update_from: makes one update from what the iterator gives next.
+        batches: the iterator, for its type.
     """
-    signature = [tf.data.IteratorSpec(batch), tf.TensorSpec([None], tf.float32)]
+    signature = [tf.type_spec_from_value(batches), tf.TensorSpec([None], tf.float32)]
 
     def run(batches: Any, rates: Any) -> Any:
         def update(at: Any) -> Any:
             model.optimizer.learning_rate.assign(rates[at])
-            step(*batches.get_next())
+            update_from(batches)
             return at + 1
 
         tf.while_loop(lambda at: at < tf.size(rates), update, [0], parallel_iterations=1)

@@ -66,15 +66,15 @@ def draw(leaf: Any, seed: int) -> None:
         _draw(leaf, variable, seed_for(seed, leaf.name, variable.name))
 
 
-def _draw(leaf: Any, variable: Any, own: int | keras.random.SeedGenerator) -> None:
+def _draw(leaf: Any, variable: Any, seed: int | keras.random.SeedGenerator) -> None:
     initializer = _initializer(leaf, variable)
-    _set_seed(initializer, own)
+    _set_seed(initializer, seed)
     variable.assign(initializer(variable.shape, variable.dtype))
 
 
-def _set_seed(initializer: Any, own: int | keras.random.SeedGenerator) -> None:
+def _set_seed(initializer: Any, seed: int | keras.random.SeedGenerator) -> None:
     if hasattr(initializer, "seed"):
-        initializer.seed = own
+        initializer.seed = seed
 
 
 def _initializer(leaf: Any, variable: Any) -> Any:
@@ -116,8 +116,8 @@ class Drawing:
         self._compiled = self._compiled or self._compile()
         self._compiled(np.array(seeds, np.int64))
         # As `draw` leaves it: no tensor of the trace stays behind.
-        for (leaf, variable), own in zip(self._compilable, seeds, strict=False):
-            _set_seed(_initializer(leaf, variable), own)
+        for (leaf, variable), drawn_from in zip(self._compilable, seeds, strict=False):
+            _set_seed(_initializer(leaf, variable), drawn_from)
 
     def _compile(self) -> Callable[[Any], None]:
         import tensorflow as tf
@@ -166,8 +166,8 @@ def reseed(leaf: Any, seed: int) -> None:
     """Give a layer's random states alone, those of its SeedGenerators, the values that `seed` and
     its name determine."""
     for variable in _states(leaf):
-        own = seed_for(seed, leaf.name, variable.name)
-        variable.assign(np.array([own, 0], dtype="uint32"))
+        state = [seed_for(seed, leaf.name, variable.name), 0]
+        variable.assign(np.array(state, dtype="uint32"))
 
 
 def freeze(network: keras.Model, patterns: tuple[str, ...]) -> None:

@@ -70,7 +70,7 @@ def run(directory: str, every_seconds: float, at: Callable[[int], None]) -> list
         said.append(str(error))
     else:
         said.append(json.dumps([outcome.history, outcome.scores]))
-        [trainer] = fit._trainers[1].values()
+        [trainer] = fit.WORKER.trainers.values()
         np.savez(FOLDER / f"{directory}.npz", *trainer.model.get_weights())
     errors._asked = hosts._wished = hosts._settled = False
     return said
@@ -84,9 +84,9 @@ def when(step: int, number: int) -> Callable[[int], None]:
 def main() -> None:
     loop.TICK_SECONDS = hosts.SECONDS = 0.0
     # JAX's hosts meet once in a process
-    hosts._leave = lambda place: hosts.agreed(place, True)  # type: ignore[assignment]
+    hosts._leave = lambda devices: hosts.agreed(devices, True)  # type: ignore[assignment]
     prepare_process(1, True)
-    devices.found("hosts")
+    devices.chosen("hosts")
     said = {}
     if PART == "stopped":
         said["whole"] = run("whole", 0, lambda step: None)

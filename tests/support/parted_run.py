@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from experiments.optimization import optimizers
 from experiments.optimization.losses import build
 from experiments.optimization.objective import Objective
 from experiments.training.batches import Batches
+from experiments.training.loop import Hooks
 from experiments.training.trainer import Trainer
 from models.registry import LOGITS
 
@@ -123,17 +125,11 @@ def fitted(*words: str) -> dict[str, Any]:
     """Weights and losses of a fit, by which a batch is mixed as a whole."""
     planned = plan(*words)
     assert len(planned.split.train) % 32
-    batches = Batches(planned.source, planned.split.train, None)
+    batches = Batches(planned.config, planned.source, planned.split.train, None)
     trainer = Trainer(planned.config, planned.input_shape, planned.classes)
     trainer.reset(4, np.array([80.0], "float32"), np.array([60.0], "float32"))
-    history = trainer.fit(
-        lambda first=0: batches.training(planned.config, 5, first),
-        planned.config,
-        batches.steps(planned.config),
-        None,
-        lambda event: None,
-        rows=batches.training_rows(planned.config, 7),
-    )
+    data = replace(batches.training(5), rows=batches.training_rows(7))
+    history = trainer.fit(planned.config, data, Hooks(lambda event: None))
     return {
         "losses": [epoch["train_loss"] for epoch in history.epochs],
         "weights": _lists(trainer.model.weights),

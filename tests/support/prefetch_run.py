@@ -36,7 +36,7 @@ def numbered() -> tf.data.Dataset:
 
 def came(backend: str, device: Any) -> list[Any]:
     keras.backend.backend, chosen = lambda: backend, keras.backend.backend
-    batches = prefetch.ahead(numbered(), device)
+    batches = prefetch.prefetched(numbered(), device)
     keras.backend.backend = chosen
     return [
         [

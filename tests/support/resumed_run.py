@@ -34,8 +34,8 @@ def planned(directory, *words, **fields):
 
 
 def weights():
-    position = max(fit._trainers[1])
-    return [np.asarray(w) for w in fit._trainers[1][position].model.get_weights()]
+    trainers = fit.WORKER.trainers
+    return [np.asarray(w) for w in trainers[max(trainers)].model.get_weights()]
 
 
 def whole(job):
@@ -87,7 +87,7 @@ def assert_same(got, want):
 LIVED = [
     "model.options={hidden: [24], dropout: 0.5}",
     "train.optimizer={name: adam, learning_rate: 0.01}",
-    "train.epochs=14",
+    "train.epochs=7",
 ]
 
 

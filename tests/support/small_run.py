@@ -1,7 +1,9 @@
-"""A run of seconds on the backend that KERAS_BACKEND names: `python small_run.py BACKEND FOLDER`.
+"""A run of seconds on the backend that KERAS_BACKEND names, and outputs of networks: a script.
 
-FOLDER holds the first weights, initial.keras; the run leaves model.keras, predictions.parquet and
-history.json there.
+    python small_run.py BACKEND FOLDER [NETWORK ...]
+
+FOLDER holds NETWORK.npz, of which NETWORK.npy becomes. Where it holds the first weights of a run,
+initial.keras, the run leaves model.keras, predictions.parquet and history.json there.
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+
+import models
 from experiments.config import settings
 from experiments.fitting import fit
 from experiments.jobs.plan import prepare
@@ -49,8 +55,22 @@ def train(folder: Path) -> None:
     (folder / "history.json").write_text(json.dumps(outcome.history))
 
 
-if __name__ == "__main__":
-    import keras
+def outputs(name: str, folder: Path) -> None:
+    """What a network gives for the images, with the weights of its file."""
+    given = np.load(folder / f"{name}.npz")
+    options = json.loads(str(given["options"]))
+    model = models.build(name, input_shape=given["images"].shape[1:], classes=3, **options)
+    model.set_weights([given[f"weight{i}"] for i in range(len(model.weights))])
+    # as one program, or JAX would compile it operation by operation
+    model.compile(jit_compile=keras.backend.backend() == "jax")
+    np.save(folder / f"{name}.npy", model.predict_on_batch(given["images"]))
 
-    assert keras.backend.backend() == sys.argv[1]
-    train(Path(sys.argv[2]))
+
+if __name__ == "__main__":
+    backend, work, *names = sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]
+    assert keras.backend.backend() == backend
+    for network in names:
+        outputs(network, work)
+        print(network)
+    if (work / "initial.keras").exists():
+        train(work)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ if JAX and SETTING == "all":
 
 BASE: dict[str, Any] = {
     "data": {"source": "digits", "image_size": 16, "batch_size": 60, "eval_batch_size": 50},
-    "model": {"name": "mlp"},
+    "model": {"name": "mlp", "options": {"hidden": [12]}},
     "train": {"epochs": 2, "optimizer": {"learning_rate": 0.05}},
 }
 
@@ -53,7 +54,7 @@ def of_count(count: int) -> str:
         names = tuple(f"CPU:{number}" for number in range(count))
         across = tf.distribute.ReductionToOneDevice()
         strategy = tf.distribute.MirroredStrategy(list(names), across)
-        devices._found["all"] = devices.Devices(names, strategy)
+        devices._chosen["all"] = devices.Devices(names, strategy)
     return "all"
 
 
@@ -61,13 +62,14 @@ def trained(words: list[str], images: int, count: int) -> dict[str, Any]:
     """Loss of each epoch, scores of held-out images, and weights; whether a second fit is the same;
     the loss scale and the number of updates after one that began with too large a scale."""
     import pipelines
+    from experiments.training.loop import Hooks
     from experiments.training.trainer import Trainer
 
     setting = f"train.devices={of_count(count)}"
     plan = prepare(settings.parse(settings.override(BASE, [*words, setting])))
     train, scored = plan.split.train[:images], plan.split.test[:SCORED]
     statistics = pipelines.statistics.fit(plan.source, train, size=(16, 16), crop_fraction=1.0)
-    batches = Batches(plan.source, train, statistics)
+    batches = Batches(plan.config, plan.source, train, statistics)
     trainer = Trainer(plan.config, plan.input_shape, plan.classes)
 
     def fitted(scale: float | None = None) -> tuple[list[float], list[np.ndarray]]:
@@ -80,17 +82,11 @@ def trained(words: list[str], images: int, count: int) -> dict[str, Any]:
             if event["kind"] == "epoch":
                 losses.append(event["values"]["train_loss"])
 
-        trainer.fit(
-            lambda first=0: batches.training(plan.config, 5, first),
-            plan.config,
-            batches.steps(plan.config),
-            None,
-            hear,
-        )
+        trainer.fit(plan.config, replace(batches.training(5), rows=None), Hooks(hear))
         return losses, [np.array(weight) for weight in trainer.model.get_weights()]
 
     losses, weights = fitted()
-    made, each, labels = trainer.score(batches.held_out(plan.config, scored))
+    made, each, labels = trainer.score(batches.held_out(scored))
     trainer.save(Path(sys.argv[4]).with_suffix(".keras"))
     lowered = None
     if plan.config.train.precision == "mixed_float16":
@@ -116,7 +112,7 @@ def compiled(trainer: Any) -> list[str]:
     """Kinds of operations in an update by TensorFlow devices that are marked for XLA."""
     if trainer.devices.strategy is None:
         return []
-    graph = trainer._spread._run.get_concrete_function().graph.as_graph_def()
+    graph = trainer.replicated._run.get_concrete_function().graph.as_graph_def()
     nodes = [*graph.node, *(node for own in graph.library.function for node in own.node_def)]
     marks = ("_XlaCompile", "_XlaMustCompile")
     return sorted({node.op for node in nodes if any(node.attr[mark].b for mark in marks)})
@@ -131,7 +127,7 @@ def main() -> None:
         parts = [tf.config.LogicalDeviceConfiguration()] * LARGEST
         tf.config.set_logical_device_configuration(processor, parts)
     if SETTING == "hosts":
-        devices.found("hosts")
+        devices.chosen("hosts")
     found = {
         f"{count}/{at}": trained(words, IMAGES[at % 2], count)
         for at, (words, counts) in enumerate(zip(WORDS, COUNTS, strict=True))

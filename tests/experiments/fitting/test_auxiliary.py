@@ -96,13 +96,13 @@ def test_the_loss_is_that_of_the_logits_and_the_weighed_heads_with_the_weights_o
 def test_the_heads_are_trained_and_teach_the_layers_below():
     """Held against the same run without heads: equal draws, equal data."""
     outcome = run(plan())
-    trainer = fit._trainers[1][0]
+    trainer = fit.WORKER.trainers[0]
     trained = {layer.name: layer.get_weights() for layer in trainer.leaves if layer.weights}
     reset(trainer, seed_for(1, "weights"))
     drawn = {layer.name: layer.get_weights() for layer in trainer.leaves if layer.weights}
     assert (trained["head"][0] != drawn["head"][0]).mean() > 0.9
     bare = run(plan("model.options.auxiliary=false"))
-    plain = {x.name: x.get_weights() for x in fit._trainers[1][0].leaves if x.weights}
+    plain = {x.name: x.get_weights() for x in fit.WORKER.trainers[0].leaves if x.weights}
     assert "head" not in plain
     assert (trained["fc1"][0] != plain["fc1"][0]).mean() > 0.5
     assert outcome.scores["train_loss"] > 1.15 * bare.scores["train_loss"]
@@ -122,7 +122,7 @@ def test_metrics_predictions_cost_and_the_saved_network_know_the_logits_only():
     assert "output" in names
     assert "head" not in names
     images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 1)).astype("float32")
-    mine = fit._trainers[1][0]
+    mine = fit.WORKER.trainers[0]
     np.testing.assert_allclose(saved(images), mine.infer(images), rtol=1e-5, atol=1e-5)
     full = mine.model(images, training=False)["logits"]
     np.testing.assert_allclose(full, mine.infer(images), rtol=1e-5, atol=1e-5)
@@ -131,9 +131,9 @@ def test_metrics_predictions_cost_and_the_saved_network_know_the_logits_only():
 def test_a_reset_network_with_heads_trains_as_a_fresh_one_and_traces_nothing_twice():
     planned = plan("train.class_weights=balanced", "model.options.dropout=0.2")
     first = run(planned)
-    weights = fit._trainers[1][0].model.get_weights()
+    weights = fit.WORKER.trainers[0].model.get_weights()
     traced = []
-    model = fit._trainers[1][0].model
+    model = fit.WORKER.trainers[0].model
     step = model.train_step
     model.train_step = lambda data: (traced.append(1), step(data))[1]
     run(plan("train.class_weights=balanced", "model.options.dropout=0.2", "seed=2"))

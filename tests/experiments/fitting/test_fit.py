@@ -10,7 +10,7 @@ import pytest
 
 import pipelines.statistics
 from experiments.config import settings
-from experiments.fitting import fit
+from experiments.fitting import fit, worker_state
 from experiments.jobs.plan import prepare
 from experiments.runtime import measure
 from experiments.runtime.machine import PeakMemory
@@ -60,7 +60,7 @@ def test_steps_are_timed_in_both_ways_of_training(job, tmp_path, monkeypatch):
         measure.Clock, "stop", lambda clock: setattr(clock, "seconds", clock.seconds + 1)
     )
     whole = lean(job, tmp_path).cost["step_seconds"]
-    monkeypatch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+    monkeypatch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
     by_batch = lean(job, tmp_path).cost["step_seconds"]
     updates = job.config.train.epochs * -(-len(job.train) // job.config.data.batch_size)
     scored = job.config.train.epochs + 2  # validation of each epoch, and at the end with the test
@@ -74,7 +74,7 @@ def test_a_worker_decodes_and_counts_once(job, measured, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "pipelines.statistics.fit", lambda *a, **k: (counted.append(1), once(*a, **k))[1]
     )
-    monkeypatch.setattr(fit, "open_source", None)
+    monkeypatch.setattr(worker_state, "open_source", None)
     again = lean(job, tmp_path)
     assert not counted
     fewer = lean(replace(job, train=job.train[:-20]), tmp_path)
@@ -82,7 +82,7 @@ def test_a_worker_decodes_and_counts_once(job, measured, tmp_path, monkeypatch):
     assert fewer.scores != again.scores
     assert fewer.artifacts["statistics.json"]["images"] == len(job.train) - 20
     other = settings.parse(BASE | {"data": BASE["data"] | {"source": "directions"}})
-    monkeypatch.setattr(fit, "open_source", lambda data: prepare(other).source)
+    monkeypatch.setattr(worker_state, "open_source", lambda data: prepare(other).source)
     planned = prepare(other)
     fit.run(replace(planned.job(("run",)), measured=False, directory=str(tmp_path)), counted.append)
     assert len([x for x in counted if x == 1]) == 2

@@ -63,12 +63,12 @@ def test_he_keeps_signal_and_gradient_through_depth_where_small_weights_lose_the
 def test_the_numbers_are_those_of_a_by_hand_computation():
     options = "model.options={hidden: [], kernel_regularizer: {l2: 0.01}}"
     rows = rows_of(run(options, "train.epochs=0"))
-    trainer = fit._trainers[1][0]
+    trainer = fit.WORKER.trainers[0]
     from experiments.fitting.layer_statistics import LayerStatistics  # it loads Keras
 
     planned = prepare(settings.parse(BASE))
     source = planned.source
-    probe = LayerStatistics(trainer, Batches(source, planned.split.train, None), planned.config)
+    probe = LayerStatistics(trainer, Batches(planned.config, source, planned.split.train, None))
     flat = np.asarray(trainer.normalise(probe.images)).reshape(len(probe.images), -1)
     kernel, bias = (np.asarray(w) for w in trainer.leaves[-1].get_weights())
     logits = flat @ kernel + bias

@@ -12,7 +12,7 @@ from experiments.fitting import scoring
 def test_each_class_has_its_accuracy_and_commonest_mistake():
     labels = np.array([0, 0, 0, 0, 2, 2])
     predicted = np.array([0, 2, 1, 2, 2, 2])
-    made = scoring.table(labels, predicted, ["cat", "dog", "elk"])
+    made = scoring.per_class(labels, predicted, ["cat", "dog", "elk"])
     assert made["columns"] == ["class", "images", "top1", "taken_for", "times"]
     assert made["data"] == [["cat", 4, 0.25, "elk", 2], ["elk", 2, 1.0, "", 0]]
     assert json.loads(json.dumps(made)) == made

@@ -38,7 +38,7 @@ def run(*words):
 
 def weights_of(position):
     """Weights by layer name of the network at a position of the last run's chain."""
-    layers = fit._trainers[1][position].leaves
+    layers = fit.WORKER.trainers[position].leaves
     return {x.name: x.get_weights() for x in layers if x.weights and x.name != "normalise"}
 
 
@@ -70,10 +70,10 @@ def test_frozen_layers_of_a_stage_are_carried_through_it_unmoved():
 def test_the_same_settings_give_the_same_result_and_the_networks_are_kept():
     words = [f"train.stages=[{FIRST}]", "model.options.dropout=0.2"]
     one, _ = run(*words)
-    kept = dict(fit._trainers[1])
+    kept = dict(fit.WORKER.trainers)
     run(*words, "seed=2")
     again, _ = run(*words)
-    assert fit._trainers[1] == kept
+    assert fit.WORKER.trainers == kept
     assert again.scores == one.scores
     assert again.history == one.history
     assert again.artifacts["stages.json"] == one.artifacts["stages.json"]

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 
+import forked
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from experiments.config.schema import Config
 from experiments.fitting import fit
 from experiments.jobs.job import Job, Outcome
 from experiments.jobs.plan import prepare
-from experiments.launch import executors
+from experiments.launch import executors, processes
 from experiments.launch.pool import AHEAD, Backlog
 from experiments.launch.processes import Child, Processes
 from experiments.runtime.machine import cores
@@ -33,6 +34,12 @@ def jobs(*changes):
     for number, words in enumerate(changes):
         config = settings.parse(settings.override(TINY, words))
         yield prepare(config).job(("cell", number))
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Workers that begin with the libraries loaded; others are started as users' are."""
+    monkeypatch.setattr(processes.mp, "get_context", lambda kind: forked.context())
 
 
 def outcomes(executor, work, on_event=lambda job, event: None):
@@ -56,7 +63,7 @@ def test_inline_and_two_workers_give_the_same_scores():
         ]
 
 
-def test_a_worker_keeps_its_network_and_is_replaced_for_another():
+def test_a_worker_keeps_its_network_and_is_replaced_for_another(loaded):
     executor = Processes(1)
     seen = []
 
@@ -74,7 +81,7 @@ def test_a_worker_keeps_its_network_and_is_replaced_for_another():
     assert workers["lenet5"].isdisjoint(workers["mlp"])
 
 
-def test_a_worker_that_is_killed_fails_its_job_only():
+def test_a_worker_that_is_killed_fails_its_job_only(loaded):
     executor = Processes(1)
 
     def kill_the_first(job, event):
@@ -88,7 +95,7 @@ def test_a_worker_that_is_killed_fails_its_job_only():
 
 
 @pytest.mark.parametrize("name", ["inline", "processes"])
-def test_an_error_inside_fails_the_job_with_its_reason(name):
+def test_an_error_inside_fails_the_job_with_its_reason(name, loaded):
     work = list(jobs(["model.options={widht: 3}"], ["seed=2"]))
     done = outcomes(executors.executor(Launch(executor=name)), work)
     assert done["cell", 0].status == "failed"
@@ -152,7 +159,7 @@ def test_jobs_that_come_while_it_runs_are_run_too(monkeypatch):
     assert seen == [0, 1, 2, 3]
 
 
-def test_a_fresh_worker_computes_while_the_coordinator_hears_of_the_last_outcome():
+def test_a_fresh_worker_computes_while_the_coordinator_hears_of_the_last_outcome(loaded):
     events, pids = [], []
     work = list(jobs(["seed=1"], ["seed=2"]))
     with executors.executor(Launch(workers=1, runs_per_worker=1, cpus=1)) as executor:

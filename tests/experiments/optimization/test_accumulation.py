@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from typing import Any
 
+import backend_process
 import keras
 import numpy as np
 import parted_run
@@ -29,31 +27,16 @@ OTHERS = [name for name in ("jax", "torch") if find_spec(name)]
 def found(tmp_path_factory):
     """What `parted_run` finds on each backend; the others at the same time, each in a process."""
     folder = tmp_path_factory.mktemp("parts")
-    started = {
-        name: subprocess.Popen(
-            [sys.executable, parted_run.__file__, str(folder / name)],
-            env=os.environ
-            | {
-                "KERAS_BACKEND": name,
-                "JAX_PLATFORMS": "cpu",
-                "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-                "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    started = [
+        backend_process.start(name, parted_run.__file__, folder / name, devices=2)
         for name in OTHERS
-    }
+    ]
     try:
         with pytest.warns(UserWarning, match="Gradients do not exist for variables.*idle"):
             results = {TF: parted_run.everything()}
     finally:
-        said = {name: process.communicate(timeout=500)[1] for name, process in started.items()}
-    for name, process in started.items():
-        assert process.returncode == 0, f"{name}: {said[name][-3000:]}"
-        results[name] = json.loads((folder / name).read_text())
-    return results
+        backend_process.finish(started)
+    return results | {name: json.loads((folder / name).read_text()) for name in OTHERS}
 
 
 def of(found: dict[str, Any], backend: str) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.config import settings
-from experiments.fitting.scoring import evaluate
+from experiments.fitting.scoring import score_part
 from experiments.jobs.plan import prepare
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
+from experiments.training.loop import Hooks
 from experiments.training.trainer import Trainer
 
 BASE = {
@@ -33,11 +34,11 @@ def fit(planned, monkeypatch, trainer=None, seed=4):
     prepare_process(0, True)
     config = planned.config
     trainer = trainer or Trainer(config, planned.input_shape, planned.classes)
-    batches = Batches(planned.source, planned.split.train, None)
-    held_out = batches.held_out(config, planned.split.validation)
+    batches = Batches(config, planned.source, planned.split.train, None)
+    held_out = batches.held_out(planned.split.validation)
 
     def validate():
-        result = evaluate(trainer, held_out, "val")
+        result = score_part(trainer, held_out, "val")
         return {"val_loss": result.loss, **result.scores}
 
     weights, shown = [], []
@@ -47,11 +48,8 @@ def fit(planned, monkeypatch, trainer=None, seed=4):
             weights.append(trainer.model.get_weights())
 
     trainer.reset(seed, MEAN, SCALE)
-    history = trainer.fit(
-        None, config, batches.steps(config), validate, emit,
-        lambda epoch: shown.append(trainer.model.get_weights()),
-        rows=batches.training_rows(config, 7),
-    )  # fmt: skip
+    hooks = Hooks(emit, validate, lambda epoch: shown.append(trainer.model.get_weights()))
+    history = trainer.fit(config, batches.training(7), hooks)
     return trainer, history, weights, shown, validate
 
 

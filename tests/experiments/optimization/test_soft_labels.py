@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,7 @@ from experiments.jobs.plan import prepare
 from experiments.optimization import losses
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches, weighted
+from experiments.training.loop import Hooks
 from experiments.training.trainer import Trainer
 
 RNG = np.random.default_rng(0)
@@ -112,16 +115,11 @@ def trained(*words):
     prepare_process(0, True)
     trainer = Trainer(planned.config, planned.input_shape, planned.classes)
     fitted = pipelines.statistics.fit(planned.source, planned.split.train, size=(16, 16))
-    batches = Batches(planned.source, planned.split.train, fitted)
-    mean, scale = batches.normalisation(planned.config)
+    batches = Batches(planned.config, planned.source, planned.split.train, fitted)
+    mean, scale = batches.normalisation()
     trainer.reset(1, mean, scale)
-    history = trainer.fit(
-        lambda: batches.training(planned.config, 1),
-        planned.config,
-        batches.steps(planned.config),
-        None,
-        lambda event: None,
-    )
+    data = replace(batches.training(1), rows=None)
+    history = trainer.fit(planned.config, data, Hooks(lambda event: None))
     return planned, trainer, batches, history
 
 
@@ -129,13 +127,13 @@ def trained(*words):
 @pytest.mark.parametrize("weights", [[], ["train.class_weights=balanced"]], ids=["", "weighted"])
 def test_a_network_trains_on_mixed_images(op, weights):
     words = [f"augment.steps=[{{op: {op}, alpha: 1.0}}]", "train.loss.label_smoothing=0.1"]
-    planned, trainer, batches, history = trained(
+    _, trainer, batches, history = trained(
         *words, *weights, "train.epochs=8", "train.optimizer.learning_rate=0.1"
     )
     first, last = history.epochs[0]["train_loss"], history.epochs[-1]["train_loss"]
     assert last < 0.9 * first
     # Scoring sees whole labels and unmixed images.
-    logits, _, labels = trainer.score(batches.evaluation(planned.config, batches.train))
+    logits, _, labels = trainer.score(batches.evaluation(batches.train))
     assert labels.ndim == 1
     assert (logits.argmax(axis=1) == labels).mean() > 0.5
 
@@ -148,7 +146,7 @@ def test_the_reported_loss_is_the_mixture_of_weighted_losses():
         "train.optimizer.learning_rate=1e-12",
         "data.batch_size=1000",
     )
-    ((images, labels, weights),) = list(batches.training(planned.config, 1))
+    ((images, labels, weights),) = list(batches.dataset(1))
     table = class_weights(planned.config, planned.source, planned.split.train)
     logits = np.asarray(trainer.infer(images)).astype("float64")
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from real_server import free_port
 
 from experiments import errors
 from experiments.errors import BadInput, FailedWork, Stopped
@@ -29,10 +29,7 @@ SCRIPT = str(find_spec("hosts_run").origin)
 
 def start(part: str, folder: Path) -> list[tuple[int, str]]:
     """(exit code, output) of two hosts on the loopback, once both have ended."""
-    with socket.socket() as one, socket.socket() as other:
-        for taken in (one, other):
-            taken.bind(("127.0.0.1", 0))
-        names = ",".join(f"127.0.0.1:{taken.getsockname()[1]}" for taken in (one, other))
+    names = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
     running = [
         subprocess.Popen(
             [sys.executable, SCRIPT, part, str(folder / str(index))],
@@ -155,7 +152,7 @@ def test_a_file_of_the_first_host_comes_whole(loopback, tmp_path, monkeypatch, s
     file.parent.mkdir()
     file.write_bytes(content)
     loopback.both(
-        lambda own: hosts.copy(
+        lambda own: hosts.broadcast_file(
             own, None if own.process else file, tmp_path / str(own.process) / "in"
         )
     )

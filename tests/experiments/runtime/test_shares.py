@@ -11,6 +11,7 @@ from experiments.config.launch import Launch
 from experiments.errors import BadInput
 from experiments.launch.processes import shares
 from experiments.launch.ray_cluster import cores_of, gpus_of
+from experiments.runtime import share
 from experiments.runtime.share import Share, visible_gpus
 
 FOUR = ["0", "1", "2", "3"]
@@ -46,8 +47,8 @@ def test_cores_are_divided_among_the_workers(launch, cores, threads):
 )
 def test_gpus_are_dealt_out_in_turn(launch, gpus, devices, together):
     dealt = shares(launch, 4, gpus)
-    assert [share.devices for share in dealt] == devices
-    assert {share.together for share in dealt} == {together}
+    assert [one.devices for one in dealt] == devices
+    assert {one.together for one in dealt} == {together}
 
 
 @pytest.mark.parametrize(
@@ -68,15 +69,15 @@ def test_visible_gpus_are_those_that_cuda_would_show(listed, devices, names):
 
 
 def test_a_share_is_taken_before_tensorflow_loads(monkeypatch):
-    monkeypatch.setattr(shares, "_own_threads", 0)
+    monkeypatch.setattr(share, "_threads_here", 0)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     Share().take()
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
     Share(3, "1", together=True).take()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
-    assert shares.threads(0) == 3
-    assert shares.threads(5) == 5  # train.threads, where it is set
+    assert share.threads(0) == 3
+    assert share.threads(5) == 5  # train.threads, where it is set
 
 
 def test_what_a_worker_asks_ray_for():

@@ -9,7 +9,7 @@ import numpy as np
 
 import pipelines
 from experiments.config import settings
-from experiments.fitting import fit
+from experiments.fitting import worker_state
 from experiments.search import study
 from experiments.search.plots import pictures
 from experiments.search.run import run
@@ -35,7 +35,7 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
     results = []
     for seed in range(REPLICATES):
         monkeypatch.setattr(study, "open_source", noise(seed))
-        monkeypatch.setattr(fit, "open_source", noise(seed))
+        monkeypatch.setattr(worker_state, "open_source", noise(seed))
         config = settings.parse(
             {
                 "name": f"noise-{seed}",

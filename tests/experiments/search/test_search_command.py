@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 import pipelines
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
-from experiments.fitting import fit
+from experiments.fitting import worker_state
 from experiments.launch import executors
 from experiments.search import study, text
 from experiments.search.plots import pictures
@@ -523,7 +523,7 @@ def run_nested(monkeypatch, name, spoilt=None):
         if spoilt is not None:
             words.append("data.max_pixels=1000000")  # another source, for what is kept of them
             patch.setattr(study, "open_source", spoilt_digits(spoilt))
-            patch.setattr(fit, "open_source", spoilt_digits(spoilt))
+            patch.setattr(worker_state, "open_source", spoilt_digits(spoilt))
         result = run("nested", config(name, *words, **NESTED), "n.yaml")
     return result, jobs
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import backend_process
 import keras
 import numpy as np
 import pandas as pd
@@ -17,24 +16,6 @@ import pytest
 import small_run
 
 import models
-
-# Runs in a process of its own, as the backend is chosen when Keras is imported.
-FORWARD = """
-import json, sys
-import keras, numpy as np
-import models
-
-assert keras.backend.backend() == sys.argv[1]
-folder = sys.argv[2]
-for name in sys.argv[3:]:
-    given = np.load(f"{folder}/{name}.npz")
-    images = given["images"]
-    options = json.loads(str(given["options"]))
-    model = models.build(name, input_shape=images.shape[1:], classes=3, **options)
-    model.set_weights([given[f"weight{i}"] for i in range(len(model.weights))])
-    np.save(f"{folder}/{name}.npy", keras.ops.convert_to_numpy(model(images)))
-    print(name, file=sys.stderr)
-"""
 
 
 def _prepare(name: str, folder: Path) -> np.ndarray:
@@ -60,94 +41,91 @@ SOME = ("lenet5_1998", "lenet5", "alexnet", "vgg_a_lrn", "googlenet", "resnet18"
         "direction", "autoencoder_undercomplete")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(SOME, id="each kind of layer"),
-        pytest.param(tuple(models.list_models()), id="all", marks=pytest.mark.full),
-    ],
-)
-def test_jax_agrees_with_tensorflow(names: tuple[str, ...], tmp_path: Path) -> None:
-    pytest.importorskip("jax")
-    expected = {name: _prepare(name, tmp_path) for name in names}
-
-    done = subprocess.run(
-        [sys.executable, "-c", FORWARD, "jax", str(tmp_path), *names],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr[-3000:]
+def _agree(folder: Path, expected: dict[str, np.ndarray]) -> None:
     for name, value in expected.items():
-        received = np.load(tmp_path / f"{name}.npy")
+        received = np.load(folder / f"{name}.npy")
         assert np.isfinite(value).all(), name
         assert value.std() > 0, name
         scale = np.abs(value).max()
         np.testing.assert_allclose(received / scale, value / scale, rtol=0, atol=1e-4, err_msg=name)
 
 
-# ------------------------------------------------------------------------------------- training
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_each_kind_of_layer_agrees_with_tensorflow(backend: str, runs: Runs) -> None:
+    if backend not in runs.folders:
+        pytest.skip(f"{backend} is not installed")
+    _agree(runs.folders[backend], runs.outputs)
+
+
+@pytest.mark.full
+def test_every_network_agrees_with_tensorflow(tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    names = models.list_models()
+    expected = {name: _prepare(name, tmp_path) for name in names}
+    backend_process.finish(
+        [backend_process.start("jax", small_run.__file__, "jax", tmp_path, *names)], seconds=3000
+    )
+    _agree(tmp_path, expected)
+
 
 TF = "tensorflow"
 
 INSTALLED = [name for name in ("jax", "torch") if find_spec(name)]
 
 
+class Runs(NamedTuple):
+    folders: dict[str, Path]
+    """Of each backend."""
+    outputs: dict[str, np.ndarray]
+    """TensorFlow's, of each network whose weights and images the other backends were given."""
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The folder of one small run on each backend: same first weights, same batches."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """One small run on each backend: same first weights, same batches. The others, each in one
+    process, compute outputs of networks before it."""
     folders = {name: tmp_path_factory.mktemp(name) for name in (TF, *INSTALLED)}
+    outputs = {name: _prepare(name, folders[TF]) for name in SOME}
     keras.utils.set_random_seed(3)
     model = models.build(
         "lenet5", input_shape=small_run.SHAPE, classes=small_run.CLASSES, **small_run.NETWORK
     )
     for folder in folders.values():
         model.save(folder / "initial.keras")
-    started = {}
-    for name in INSTALLED:
-        own = {"KERAS_BACKEND": name, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        started[name] = subprocess.Popen(
-            [sys.executable, small_run.__file__, name, str(folders[name])],
-            env=os.environ | own,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        for given in folders[TF].glob("*.npz"):
+            if folder != folders[TF]:
+                shutil.copy(given, folder)
+    started = [
+        backend_process.start(name, small_run.__file__, name, folders[name], *SOME)
+        for name in INSTALLED
+    ]
     try:
         with pytest.MonkeyPatch.context() as patch:  # tf.data, as the other backends are fed
-            patch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+            patch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
             small_run.train(folders[TF])
     finally:
-        said = {name: process.communicate()[1] for name, process in started.items()}
-    for name, process in started.items():
-        assert process.returncode == 0, f"{name}: {said[name][-3000:]}"
-    return folders
+        backend_process.finish(started)
+    return Runs(folders, outputs)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_a_run_is_the_same_on_every_backend(backend: str, runs: dict[str, Path]) -> None:
+def test_a_run_is_the_same_on_every_backend(backend: str, runs: Runs) -> None:
     """Learning rates change within epochs; so a rate that an update does not see shows here.
 
     Tolerances are some ten times what was measured after 21 updates on one processor: losses
     8e-8 and weights 1.5e-6 relative, probabilities 6e-7.
     """
-    if backend not in runs:
+    folders = runs.folders
+    if backend not in folders:
         pytest.skip(f"{backend} is not installed")
-    ours, theirs = (json.loads((runs[b] / "history.json").read_text()) for b in (backend, TF))
+    ours, theirs = (json.loads((folders[b] / "history.json").read_text()) for b in (backend, TF))
     assert [epoch["learning_rate"] for epoch in ours] == [x["learning_rate"] for x in theirs]
     for key in ("train_loss", "val_loss"):
-        found, expected = ([epoch[key] for epoch in history] for history in (ours, theirs))
-        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=key)
+        received, expected = ([epoch[key] for epoch in history] for history in (ours, theirs))
+        np.testing.assert_allclose(received, expected, rtol=1e-6, err_msg=key)
     assert theirs[-1]["val_loss"] < 0.6 * theirs[0]["val_loss"]  # it learned meanwhile
 
-    own, expected = (pd.read_parquet(runs[b] / "predictions.parquet") for b in (backend, TF))
+    own, expected = (pd.read_parquet(folders[b] / "predictions.parquet") for b in (backend, TF))
     for column in ("part", "index", "label", "predicted"):
         assert own[column].tolist() == expected[column].tolist()
     np.testing.assert_allclose(
@@ -155,12 +133,10 @@ def test_a_run_is_the_same_on_every_backend(backend: str, runs: dict[str, Path])
     )
 
     # what one backend wrote, another reads
+    files = [folders[TF] / "initial.keras", *(folders[b] / "model.keras" for b in (TF, backend))]
     first, last, other = (
-        {x.path: np.asarray(x) for x in keras.saving.load_model(path).weights}
-        for path in (
-            runs[TF] / "initial.keras", runs[TF] / "model.keras", runs[backend] / "model.keras"
-        )
-    )  # fmt: skip
+        {x.path: np.asarray(x) for x in keras.saving.load_model(path).weights} for path in files
+    )
     assert set(last) == set(other)
     for name, value in last.items():
         scale = np.abs(value).max()

@@ -11,10 +11,11 @@ import pipelines.statistics
 from experiments import errors
 from experiments.config import settings
 from experiments.errors import FailedWork
-from experiments.fitting.scoring import evaluate
+from experiments.fitting.scoring import score_part
 from experiments.jobs.plan import prepare
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
+from experiments.training.loop import Hooks
 from experiments.training.trainer import Trainer
 
 BASE = {
@@ -42,33 +43,27 @@ def trainer_of(planned):
 def batches_of(planned, train=None):
     train = planned.split.train if train is None else train
     size = planned.config.data.image_size
-    return Batches(
-        planned.source, train, pipelines.statistics.fit(planned.source, train, size=size)
-    )
+    statistics = pipelines.statistics.fit(planned.source, train, size=size)
+    return Batches(planned.config, planned.source, train, statistics)
 
 
 def fit(trainer, planned, *, whole, seed=3, batches=None, emit=lambda event: None):
     """History, weights and every variable of the optimizer after a fit."""
     batches = batches or batches_of(planned)
     config = planned.config
-    trainer.reset(seed, *batches.normalisation(config))
-    held_out = planned.split.validation
+    trainer.reset(seed, *batches.normalisation())
     images = batches.held_out if whole else batches.evaluation
+    held_out = images(planned.split.validation)
 
     def validate():
-        result = evaluate(trainer, images(config, held_out), "val")
+        result = score_part(trainer, held_out, "val")
         return {"val_loss": result.loss, **result.scores}
 
-    rows = batches.training_rows(config, 7) if whole else None
-    assert (rows is not None) is whole
-    history = trainer.fit(
-        lambda: batches.training(config, 7),
-        config,
-        batches.steps(config),
-        validate,
-        emit,
-        rows=rows,
-    )
+    data = batches.training(7)
+    assert data.rows is not None
+    if not whole:
+        data = replace(data, rows=None)
+    history = trainer.fit(config, data, Hooks(emit, validate))
     state = [np.asarray(v) for v in (*trainer.model.variables, *trainer.model.optimizer.variables)]
     return history, state
 
@@ -127,7 +122,7 @@ def test_nothing_is_traced_again_and_every_value_acts(monkeypatch):
     monkeypatch.setattr(trainer.model, "train_step", lambda data: (traced.append(1), step(data))[1])
     fit(trainer, first, whole=True)
     assert len(traced) == 1
-    held = batches_of(first).held_out(first.config, first.split.validation).held
+    held = batches_of(first).held_out(first.split.validation).held
     dark, bright = np.argsort(np.asarray(held.views).mean(axis=(1, 2, 3))).reshape(2, -1)[:, :70]
     others = [
         (plan(*colour, "train.optimizer.learning_rate=0.01"), None),
@@ -151,7 +146,7 @@ def test_statistics_of_the_training_part_are_no_constants_of_the_trace():
         COLOUR, f"augment={EVERY_OP}", "train.epochs=2", "model.options.normalization=batch"
     )
     trainer = trainer_of(planned)
-    views = np.asarray(batches_of(planned).held_out(planned.config, np.arange(1)).held.views)
+    views = np.asarray(batches_of(planned).held_out(np.arange(1)).held.views)
     order = np.argsort(views.mean(axis=(1, 2, 3)))
     for rows in (order[:70], order[-70:]):
         batches = batches_of(planned, rows)
@@ -167,7 +162,7 @@ def test_calls_of_one_batch_give_what_calls_of_many_give(plain, monkeypatch):
     single = fit(trainer, planned, whole=True, emit=events.append)
     assert_equal(single, many)
     steps = [e["step"] for e in events if e["kind"] == "progress"]
-    assert steps == list(range(1, 2 * batches_of(planned).steps(planned.config) + 1))
+    assert steps == list(range(1, 2 * batches_of(planned).steps + 1))
 
 
 def test_a_stop_is_heard_between_calls(plain, monkeypatch):
@@ -194,16 +189,43 @@ def test_nan_ends_an_epoch_early(plain, monkeypatch):
         fit(plain[1], planned, whole=True)
 
 
+def validated(plain, losses, *words):
+    """History of a fit of which validation gives these losses, epoch by epoch."""
+    planned, trainer = plan("model.options.dropout=0.3", *words), plain[1]
+    batches, left = batches_of(planned), iter(losses)
+    trainer.reset(3, *batches.normalisation())
+    hooks = Hooks(lambda event: None, lambda: {"val_loss": next(left)})
+    return trainer.fit(planned.config, batches.training(7), hooks)
+
+
+def test_a_plateau_lowers_the_rate_that_updates_take_and_the_log_tells(plain):
+    words = ["train.schedule={name: plateau, patience: 1, factor: 0.5}", "train.epochs=5"]
+    history = validated(plain, [1.0, 1.0, 0.9, 1.0, 0.8], *words, "train.optimizer.learning_rate=1")
+    assert [e["learning_rate"] for e in history.epochs] == [1.0, 1.0, 0.5, 0.5, 0.25]
+    assert float(plain[1].model.optimizer.learning_rate) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "min_delta"), [([1.0, 0.8, 0.75, 0.72, 0.71], 2, 0.1), ([0.5] * 4, 1, 0.0)]
+)
+def test_early_stopping_runs_patience_epochs_beyond_the_best(plain, losses, best, min_delta):
+    """The best is better by more than min_delta."""
+    stopping = f"{{monitor: val_loss, patience: 3, min_delta: {min_delta}}}"
+    history = validated(plain, losses, f"train.early_stopping={stopping}", "train.epochs=9")
+    assert history.stopped_early
+    assert history.best_epoch == best
+    assert len(history.epochs) == best + 3
+
+
 def test_a_config_of_another_traced_program_is_refused(plain):
     planned, trainer, _ = plain
     for word in ("train.optimizer.momentum=0", "train.loss.label_smoothing=0.1"):
         with pytest.raises(FailedWork, match="differs from what was traced"):
             fit(trainer, plan("model.options.dropout=0.3", word), whole=True)
-    weighted = replace(
-        batches_of(planned).training_rows(planned.config, 1), class_weights=np.ones(10, "float32")
-    )
+    data = batches_of(planned).training(1)
+    weighted = replace(data.rows, class_weights=np.ones(10, "float32"))
     with pytest.raises(FailedWork, match="rows: not of the config"):
-        trainer.fit(lambda: None, planned.config, 1, None, print, rows=weighted)
+        trainer.fit(planned.config, replace(data, rows=weighted), Hooks(print))
 
 
 @pytest.mark.parametrize("updates", [2, 3, 100])
@@ -213,7 +235,7 @@ def test_several_updates_a_call_give_the_bits_of_one(plain, updates):
     words = ["model.options.dropout=0.3", "data.batch_size=40", schedule]
     trainer, one = plain[1], fit(plain[1], plan(*words), whole=True)
     several = plan(*words, f"train.steps_per_execution={updates}")
-    assert batches_of(several).steps(several.config) == 5
+    assert batches_of(several).steps == 5
     assert_equal(fit(trainer, several, whole=False), one)
 
 
@@ -228,7 +250,7 @@ def test_xla_compiles_the_updates_whoever_feeds_them(recwarn):
     trainer = trainer_of(planned)
     whole = fit(trainer, planned, whole=True)
     assert_equal(fit(trainer, planned, whole=False), whole)
-    assert trainer._step.get_concrete_function().function_def.attr["_XlaMustCompile"].b
+    assert trainer.step.get_concrete_function().function_def.attr["_XlaMustCompile"].b
     assert whole[0].epochs[1]["train_loss"] < whole[0].epochs[0]["train_loss"]
     assert not [x for x in recwarn if "jit_compile" in str(x.message)]
 
@@ -236,7 +258,7 @@ def test_xla_compiles_the_updates_whoever_feeds_them(recwarn):
 def test_what_cannot_be_held_goes_through_the_pipeline(monkeypatch):
     monkeypatch.setattr("pipelines.in_memory.VIEW_LIMIT_BYTES", 10**6)
     planned = plan("data.image_size=40")
-    batches = Batches(planned.source, planned.split.train, None)
-    assert batches.training_rows(planned.config, 1) is None
-    images, labels = next(iter(batches.held_out(planned.config, planned.split.validation)))
+    batches = Batches(planned.config, planned.source, planned.split.train, None)
+    assert batches.training(1).rows is None
+    images, labels = next(iter(batches.held_out(planned.split.validation)))
     assert len(images) == len(labels) > 1

@@ -6,10 +6,8 @@ There is no accelerator here: a virtual processor stands in for it.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
+import backend_process
 import numpy as np
 import prefetch_run
 import pytest
@@ -21,11 +19,12 @@ from experiments.training import prefetch
 
 def test_on_processors_alone_a_dataset_stays_as_it_is():
     batches = tf.data.Dataset.range(3)
-    assert prefetch.ahead(batches) is batches
+    assert prefetch.prefetched(batches) is batches
 
 
 def test_two_batches_are_begun_before_their_turn():
-    begun, given = [], prefetch.begun(range(5), lambda number: begun.append(number) or -number)
+    begun = []
+    given = prefetch.begun_ahead(range(5), lambda number: begun.append(number) or -number)
     assert begun == []
     assert next(given) == 0
     assert begun == [0, 1, 2]
@@ -33,8 +32,8 @@ def test_two_batches_are_begun_before_their_turn():
     assert begun == [0, 1, 2, 3]
     assert list(given) == [-2, -3, -4]
     assert begun == [0, 1, 2, 3, 4]
-    assert list(prefetch.begun([7], str)) == ["7"]
-    assert list(prefetch.begun([], str)) == []
+    assert list(prefetch.begun_ahead([7], str)) == ["7"]
+    assert list(prefetch.begun_ahead([], str)) == []
 
 
 @pytest.mark.parametrize("updates", [1, 2])
@@ -42,7 +41,7 @@ def test_a_fit_and_one_that_is_stopped_are_the_same_with_batches_ahead(
     updates, tmp_path, monkeypatch
 ):
     """Batches that were ahead when it stopped are neither lost nor shown twice."""
-    monkeypatch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+    monkeypatch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
     words = (
         "train.epochs=2",
         "train.optimizer={name: adam, learning_rate: 0.01}",
@@ -63,21 +62,7 @@ def test_a_fit_and_one_that_is_stopped_are_the_same_with_batches_ahead(
 @pytest.fixture(scope="module")
 def came(tmp_path_factory):
     file = tmp_path_factory.mktemp("ahead") / "found.json"
-    done = subprocess.run(
-        [sys.executable, prefetch_run.__file__, str(file)],
-        env=os.environ
-        | {
-            "KERAS_BACKEND": "jax",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    backend_process.finish([backend_process.start("jax", prefetch_run.__file__, file, devices=2)])
     return json.loads(file.read_text())
 
 

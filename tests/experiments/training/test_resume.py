@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing as mp
 import os
 import random
 import signal
@@ -11,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+import forked
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,9 +21,10 @@ from experiments import errors
 from experiments.config.identity import config_hash
 from experiments.errors import FailedWork, Stopped
 from experiments.fitting import fit
-from experiments.launch.processes import Processes
+from experiments.launch import processes
+from experiments.runtime.devices import Devices
 from experiments.training import snapshots
-from experiments.training.resume import Keeper
+from experiments.training.resume import Keeper, keeper
 from experiments.training.trainer import Trainer
 
 STAGE = "{model: {name: mlp, options: {hidden: [24]}}, epochs: 2}"
@@ -84,7 +86,7 @@ def test_a_stopped_fit_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
     by, *words = CASES[case]
     monkeypatch.setattr("experiments.training.updates.CALL_SECONDS", 0.0)  # an update a call
     if by == BATCH:
-        monkeypatch.setattr("experiments.training.batches.Batches._held", lambda *a, **k: None)
+        monkeypatch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
     job = planned(tmp_path / "run", *words, prediction_epochs=(1, 2))
     want = whole(job)
     got = stopped_again_and_again(job, monkeypatch, writes=9)
@@ -101,29 +103,25 @@ def test_a_stopped_fit_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
     assert len(said) == starts - 1
 
 
-KILLS = 11
+KILLS = 5
 
-
-@pytest.fixture(scope="module")
-def forked():
-    """Processes that begin with the libraries loaded."""
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["resumed_run", "experiments.training.trainer", "pipelines.build"]
-    )
-    return context
+SEED = "ILSVRC_TEST_KILL_SEED"
+"""Names the points of a run that failed, to have them again."""
 
 
 def last_serial(folder):
     return max((int(x.name.partition("-")[0]) for x in folder.glob("*-*.npz")), default=0)
 
 
-def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path, forked):
-    """84 snapshots are written in all, one after each update and one after each epoch."""
+def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path):
+    """42 snapshots are written in all, one after each update and one after each epoch."""
     directory, report = tmp_path / "run", str(tmp_path / "end")
-    folder, points = directory / snapshots.FOLDER, random.Random(os.urandom(8))
+    seed = os.environ.get(SEED) or os.urandom(4).hex()
+    print(f"to kill at the same points: {SEED}={seed}")
+    folder, points = directory / snapshots.FOLDER, random.Random(seed)
+    context = forked.context()
     for _ in range(KILLS):
-        process = forked.Process(target=live, args=(directory, report))
+        process = context.Process(target=live, args=(directory, report))
         process.start()
         until = last_serial(folder) + points.randint(1, 6)
         while last_serial(folder) < until:
@@ -133,7 +131,7 @@ def test_a_process_killed_at_random_points_ends_with_the_same_bits(tmp_path, for
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    process = forked.Process(target=live, args=(directory, report))
+    process = context.Process(target=live, args=(directory, report))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -167,6 +165,42 @@ def test_sigterm_takes_a_snapshot_between_two_updates(tmp_path, monkeypatch):
     assert "goes on from its snapshot, after epoch 1 of 3 and 3 of 5 updates" in [
         event.get("text") for event in events
     ]
+
+
+def stopped(job, monkeypatch):
+    """The events of a fit that is stopped at its first snapshot."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "due", lambda keeper: True)
+        patch.setattr(errors, "_asked", True)
+        with pytest.raises(Stopped):
+            fit.run(job, lambda event: None)
+
+
+def test_a_snapshot_of_other_data_is_not_gone_on_from(tmp_path, monkeypatch):
+    job = planned(tmp_path / "run", "train.epochs=2")
+    want = whole(job)
+    stopped(job, monkeypatch)
+    source = fit.WORKER.batches(job).source
+    known = source.fingerprint
+    monkeypatch.setattr(type(source), "fingerprint", "other images")
+    events = []
+    assert_same((fit.run(job, events.append), weights()), want)
+    said = [event["text"] for event in events if event["kind"] == "note"]
+    assert [text.partition("not used, ")[2] for text in said] == [
+        f"for it was taken with data {known} (now other images)"
+    ]
+
+
+def test_a_snapshot_of_another_backend_is_not_gone_on_from(tmp_path, monkeypatch):
+    job = planned(tmp_path / "run", "train.epochs=2")
+    stopped(job, monkeypatch)
+    fingerprint, events = fit.WORKER.batches(job).source.fingerprint, []
+    assert keeper(job, fingerprint, events.append, Devices()).resumes(0)
+    assert events == []
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert not keeper(job, fingerprint, events.append, Devices()).resumes(0)
+    [event] = events
+    assert event["text"].endswith("taken with backend tensorflow (now jax)")
 
 
 def test_updates_go_on_while_a_snapshot_is_written(tmp_path, monkeypatch):
@@ -232,14 +266,15 @@ def test_one_that_is_stopped_in_validation_has_a_snapshot_from_before_it(tmp_pat
     assert_same((outcome, weights()), want)
 
 
-def test_workers_are_given_time_to_take_their_snapshots(tmp_path):
+def test_workers_are_given_time_to_take_their_snapshots(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes.mp, "get_context", lambda kind: forked.context())
     job = planned(tmp_path / "run", "train.checkpoint.every_seconds=3600", "train.epochs=1000000")
 
     def stop(job, event):
         if event["kind"] == "epoch":
             raise Stopped
 
-    with pytest.raises(Stopped), Processes(1, grace=60) as executor:
+    with pytest.raises(Stopped), processes.Processes(1, grace=60) as executor:
         list(executor.run([job], stop))
     [path] = (tmp_path / "run" / snapshots.FOLDER).iterdir()
     assert path.suffix == ".npz"

@@ -74,7 +74,12 @@ def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [flip, cut, empty])
+def exceed(path):
+    """What no archive of its own would notice."""
+    path.write_bytes(path.read_bytes() + bytes(20))
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty, exceed])
 def test_a_damaged_one_is_found_out_and_the_one_before_is_used(tmp_path, damage):
     own = store(tmp_path)
     paths = [own.write(made(number)) for number in (1, 2)]
@@ -136,13 +141,18 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_snapshot_whole(tmp_path, mo
 def test_a_name_is_there_only_after_its_content_is_on_the_disk(tmp_path, monkeypatch):
     """The order that a power cut must find: content synced, renamed, folder synced."""
     done = []
+    folder = tmp_path / snapshots.FOLDER
     sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(
-        os, "fsync", lambda n: (done.append(os.path.realpath(f"/proc/self/fd/{n}")), sync(n))
-    )
+
+    def note_and_sync(number):
+        known = {path.stat().st_ino: path for path in (folder, *folder.iterdir())}
+        done.append(known[os.fstat(number).st_ino])
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append("rename"), replace(a, b)))
     store(tmp_path).write(made(1))
-    content, renamed, folder = done
-    assert content.endswith(".writing")
+    content, renamed, last = done
+    assert content.suffix == ".writing"
     assert renamed == "rename"
-    assert folder == os.path.realpath(tmp_path / snapshots.FOLDER)
+    assert last == folder

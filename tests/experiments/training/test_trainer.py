@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from experiments.jobs.plan import prepare
 from experiments.optimization.objective import joined
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
+from experiments.training.loop import Hooks
 from experiments.training.trainer import Trainer
 from experiments.training.weights import leaves
 
@@ -34,25 +37,15 @@ def trainer_of(planned):
     return Trainer(planned.config, planned.input_shape, planned.classes)
 
 
-def dataset(planned, seed=1):
-    import pipelines.build
-
-    return pipelines.build.training_dataset(
-        planned.source,
-        planned.split.train,
-        size=planned.config.data.image_size,
-        steps=(),
-        statistics=None,
-        batch_size=planned.config.data.batch_size,
-        seed=seed_for(seed, "data"),
-        epochs=planned.config.train.epochs,
-    )
+def piped(batches, seed):
+    """Its training data as tf.data makes it."""
+    return replace(batches.training(seed), rows=None)
 
 
 def fit(trainer, planned, seed, weights_from=None):
     trainer.reset(seed, MEAN, SCALE, weights_from)
-    steps = -(-len(planned.split.train) // planned.config.data.batch_size)
-    history = trainer.fit(lambda: dataset(planned, seed), planned.config, steps, None, print)
+    batches = Batches(planned.config, planned.source, planned.split.train, statistics=None)
+    history = trainer.fit(planned.config, piped(batches, seed_for(seed, "data")), Hooks(print))
     weights = [np.asarray(w) for w in trainer.model.get_weights()]
     return history, weights
 
@@ -274,16 +267,14 @@ def test_uint8_batches_train_as_float32_ones_of_whole_grey_levels():
             "augment={steps: [{op: horizontal_flip}]}",
             f"data.transfer={transfer}",
         )
-        batches = Batches(planned.source, planned.split.train, statistics=None)
+        batches = Batches(planned.config, planned.source, planned.split.train, statistics=None)
         trainer = trainer_of(planned)
         trainer.reset(5, MEAN, SCALE)
-        data = batches.training(planned.config, seed=7)
-        trainer.fit(
-            lambda data=data: data, planned.config, batches.steps(planned.config), None, print
-        )
+        data = piped(batches, seed=7)
+        trainer.fit(planned.config, data, Hooks(print))
         weights.append(trainer.model.get_weights())
         keys.add(planned.job(("run",)).graph_key)
-        kinds.append(data.element_spec[0].dtype.name)
+        kinds.append(data.dataset(0).element_spec[0].dtype.name)
 
     assert kinds == ["float32", "uint8"]
     assert len(keys) == 2  # another trace
@@ -304,14 +295,12 @@ def test_the_offsets_of_pca_jitter_are_added_on_the_device():
             "train.epochs=1",
         )
         statistics = pipelines.statistics.fit(planned.source, planned.split.train, size=(16, 16))
-        batches = Batches(planned.source, planned.split.train, statistics)
+        batches = Batches(planned.config, planned.source, planned.split.train, statistics)
         trainer = trainer_of(planned)
         trainer.reset(5, statistics.mean, statistics.std)
-        data = batches.training(planned.config, seed=7)
-        first = next(iter(data))[0]
-        trainer.fit(
-            lambda data=data: data, planned.config, batches.steps(planned.config), None, print
-        )
+        data = piped(batches, seed=7)
+        first = next(iter(data.dataset(0)))[0]
+        trainer.fit(planned.config, data, Hooks(print))
         made[transfer] = first, trainer.model.get_weights()
     (images, offsets), weights = made["uint8"]
     assert images.dtype.name == "uint8"

@@ -110,6 +110,15 @@ def test_normalise_computes_in_full_precision(dtype: str) -> None:
     assert float(keras.ops.cast(received, "float32")[0, 0, 0, 0]) == pytest.approx(0.32, rel=0.005)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
+def test_normalise_loses_no_bit_of_image_or_mean(policy: str) -> None:
+    """In bfloat16, 200.3 and 199.9 would both be 200."""
+    inputs = keras.Input((1, 1, 1), dtype="float32")
+    layer = Normalise(mean_initializer=keras.initializers.Constant(199.9), dtype=policy)
+    received = keras.Model(inputs, layer(inputs))(np.full((1, 1, 1, 1), 200.3, "float32"))
+    assert float(keras.ops.cast(received, "float32")[0, 0, 0, 0]) == pytest.approx(0.4, rel=0.005)
+
+
 def test_normalise_owns_fixed_weights_that_can_be_drawn_again() -> None:
     layer = Normalise(dtype="mixed_bfloat16")
     layer.build((None, 8, 8, 3))

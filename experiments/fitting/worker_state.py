@@ -1,0 +1,61 @@
+"""What a worker keeps for its next jobs: the opened source, what was made of it, and networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pipelines.statistics
+from experiments.config.schema import Config
+from experiments.jobs.dataset import open_source, source_key, view
+from experiments.jobs.job import Job
+from experiments.training.batches import Batches
+from experiments.training.cache import Cache, digest
+
+if TYPE_CHECKING:
+    from experiments.training.trainer import Trainer
+
+
+class WorkerState:
+    """The newest source with its statistics and images in memory, so that one decode serves all of
+    a sweep's runs, and the compiled networks of the newest graph."""
+
+    def __init__(self) -> None:
+        self._source_key: Any = None
+        self._source: Any = None
+        self._cache = Cache()
+        self._graph: str | None = None
+        self.trainers: dict[int, Trainer] = {}
+        """By their place among the job's fits: its stages, then its own."""
+
+    def batches(self, job: Job) -> Batches:
+        """The source of a job, opened, with the statistics of its training part."""
+        key = source_key(job.config.data)
+        if self._source_key != key:
+            # let go of the old one before another is read
+            self._source_key, self._source, self._cache = None, None, Cache()
+            self._source, self._source_key = open_source(job.config.data), key
+        source, (size, crop_fraction) = self._source, view(job.config)
+        statistics = self._cache.get(
+            "statistics",
+            (digest(job.train), size, crop_fraction),
+            lambda: pipelines.statistics.fit(
+                source, job.train, size=size, crop_fraction=crop_fraction
+            ),
+        )
+        return Batches(job.config, source, job.train, statistics, self._cache)
+
+    def trainer(self, job: Job, position: int, config: Config) -> Trainer:
+        """The Trainer of one of the job's fits, once its source is open."""
+        from experiments.training.trainer import Trainer
+
+        if self._graph != job.graph_key:
+            # let go of the old networks before a new one is built
+            self._graph, self.trainers = job.graph_key, {}
+        if position not in self.trainers:
+            shape = (*view(config)[0], self._source.image_shape[2])
+            self.trainers[position] = Trainer(config, shape, len(self._source.class_names))
+        return self.trainers[position]
+
+
+WORKER = WorkerState()
+"""This process's."""
