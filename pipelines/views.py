@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
+from pipelines.lazy import tf
 from pipelines.resize import resize_centre
 from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
@@ -26,7 +27,7 @@ RESNET_SIDES = (224, 256, 384, 480, 640)
 
 Size = tuple[int, int]
 
-View = Callable[[tf.Tensor], tf.Tensor]
+View: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class Batches:
         recipe mixes images.
         """
         import pipelines.build
+        from pipelines.augment.recipes import Recipe
         from pipelines.portions import Portion, sizes
 
         size, crop_fraction = view(config)
@@ -93,16 +94,18 @@ class Batches:
         dataset = pipelines.build.training_dataset(
             self.source,
             self.train,
-            size=size,
-            steps=steps_of(config),
-            statistics=self.statistics,
+            Recipe(
+                size,
+                steps_of(config),
+                self.statistics and self.statistics.colours,
+                seed,
+                crop_fraction,
+                config.data.transfer,
+                config.data.antialias,
+            ),
             batch_size=config.data.batch_size,
-            seed=seed,
             epochs=config.train.epochs - first_epoch,
             first_epoch=first_epoch,
-            crop_fraction=crop_fraction,
-            transfer=config.data.transfer,
-            antialias=config.data.antialias,
             threads=config.data.threads,
             portion=Portion(place.process, place.processes, place.replicas),
         )
@@ -128,8 +131,7 @@ class Batches:
         channels = self.source.image_shape[2]
         colours = Colours(np.zeros(channels), np.zeros(channels), np.zeros([channels] * 2))
         if self.statistics is not None:
-            found = self.statistics
-            colours = Colours(found.mean, found.eigenvalues, found.eigenvectors)
+            colours = self.statistics.colours
         return TrainingRows(
             held,
             np.asarray(self.train, np.int64),

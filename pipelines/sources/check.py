@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.errors import SourceError
 from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.shards import digest
+from pipelines.lazy import tf
 from pipelines.sources.base import Source
 from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
 from pipelines.sources.open import open_source
@@ -127,8 +128,6 @@ def _look(
     source: Source, read: Callable[[int], bytes] | None, index: int, name: str, tiny: int
 ) -> tuple[list[tuple[str, str]], bytes]:
     """(problems, digest of the pixels); no digest where there are no pixels."""
-    import tensorflow as tf
-
     problems = []
     kind = EXTENSIONS.get(os.path.splitext(name)[1].lower())
     try:

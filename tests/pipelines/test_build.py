@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import tensorflow as tf
 
 from pipelines import build, in_memory, statistics
 from pipelines.augment import crops, keys, recipes
-from pipelines.augment.recipes import PRESETS, render
-from pipelines.resize import resize_centre
+from pipelines.augment.recipes import PRESETS, Recipe, render
+from pipelines.resize import resize_centre, resize_window
 from pipelines.sources.base import ArraySource, Source
 from pipelines.sources.open import open_source
 
@@ -25,11 +26,13 @@ def numbered(n: int = 60, size: int = 8) -> ArraySource:
 
 
 def train(source: Source, steps: Any = (), **changes: Any) -> tf.data.Dataset:
-    settings: dict[str, Any] = {"size": (8, 8), "batch_size": 10, "seed": 0, "epochs": 3}
-    settings |= changes
+    """Batches of `indices`; `part` is what the statistics are of, if not these."""
+    settings: dict[str, Any] = {"size": (8, 8), "batch_size": 10, "epochs": 3} | changes
     indices = settings.pop("indices", INDICES)
-    fitted = statistics.fit(source, indices)
-    return build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
+    colours = statistics.fit(source, settings.pop("part", indices)).colours
+    of_recipe = {f.name: settings.pop(f.name) for f in fields(Recipe) if f.name in settings}
+    recipe = Recipe(steps=steps, colours=colours, **of_recipe)
+    return build.training_dataset(source, indices, recipe, **settings)
 
 
 def noisy() -> Source:
@@ -101,12 +104,7 @@ def test_augmentation_depends_on_seed_epoch_and_index_only(preset: str) -> None:
     base = by_image(train(noisy(), steps, epochs=1), order_of(epochs=1))
     # Another batch size and other companions: the same images look the same.
     few = {"indices": INDICES[:9], "batch_size": 4, "epochs": 1}
-    source = noisy()
-    fitted = statistics.fit(source, INDICES)
-    data = build.training_dataset(
-        source, INDICES[:9], steps=steps, statistics=fitted, size=(8, 8), batch_size=4, seed=0,
-        epochs=1,
-    )  # fmt: skip
+    data = train(noisy(), steps, part=INDICES, **few)
     for index, image in by_image(data, order_of(**few)).items():
         assert np.array_equal(image, base[index])
     # Another epoch or seed: they do not.
@@ -142,10 +140,7 @@ def test_presets_give_the_size_asked_for(preset: str) -> None:
 def test_no_recipe_is_the_evaluation_view() -> None:
     source = open_source("digits")
     assert source.array is not None
-    fitted = statistics.fit(source, INDICES)
-    data = build.training_dataset(
-        source, INDICES, size=(32, 32), steps=(), statistics=fitted, batch_size=10, seed=0, epochs=1
-    )  # fmt: skip
+    data = train(source, size=(32, 32), epochs=1)
     view = resize_centre((32, 32))
     for index, image in by_image(data, order_of(epochs=1)).items():
         np.testing.assert_allclose(image, view(tf.constant(source.array[index])), atol=1e-3)
@@ -185,11 +180,14 @@ def test_folders_of_many_sizes_and_windows_before_decoding(tmp_path: Path) -> No
     data = train(source, (step,), indices=np.arange(8), size=(16, 16), epochs=1, seed=7)
     images = np.concatenate([x.numpy() for x, _ in data])
     # The same crops cut out of the fully decoded images, in whatever order.
-    op = crops.random_resized_crop((16, 16))
-    expected = [
-        op(source.images(tf.constant(i)), tf.constant([7, i << keys.OP_BITS], tf.int64)).numpy()
-        for i in range(8)
-    ]
+    window, resize = crops.random_resized_crop(), resize_window((16, 16))
+
+    def cropped(i: int) -> np.ndarray:
+        image, key = source.images(tf.constant(i)), [7, i << keys.OP_BITS]
+        y, x, h, w = window(tf.shape(image)[:2], tf.constant(key, tf.int64)).numpy()
+        return resize(image[y : y + h, x : x + w]).numpy()
+
+    expected = [cropped(i) for i in range(8)]
     for image in images:
         assert min(np.abs(image - other).max() for other in expected) < 1e-3
     held_out = build.evaluation_dataset(source, [7, 0], size=(16, 16), batch_size=2)
@@ -262,7 +260,8 @@ def test_recipes_without_tensorflow() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from pipelines.build import PRESETS, render; render(PRESETS['resnet']);"
+    code = "import sys, pipelines.build; from pipelines.augment.recipes import PRESETS, render;"
+    code += "render(PRESETS['resnet']);"
     code += "assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -270,22 +269,12 @@ def test_recipes_without_tensorflow() -> None:
 def test_the_autotuner_is_off():
     """Its thread can hold up the closing of an iterator for many seconds (pipelines/threads.py)."""
     import pipelines
-    from pipelines import build, statistics
 
     source = pipelines.open_source("digits")
     for data in (
         source.dataset([0, 1]),
         build.evaluation_dataset(source, [0, 1], size=(32, 32), batch_size=2),
-        build.training_dataset(
-            source,
-            [0, 1],
-            size=(32, 32),
-            steps=({"op": "pad_and_crop", "padding": 2},),
-            statistics=statistics.fit(source, [0, 1]),
-            batch_size=2,
-            seed=1,
-            epochs=1,
-        ),
+        train(source, ({"op": "pad_and_crop", "padding": 2},), indices=[0, 1], size=(32, 32)),
     ):
         assert data.options().autotune.enabled is False
 
@@ -303,11 +292,8 @@ def drawn_files(folder: Path, kind: str, shapes: list[tuple[int, int]]) -> None:
 
 def from_source(source: Source, preset: Any, **changes: Any) -> list[Any]:
     settings: dict[str, Any] = {"size": (16, 16), "batch_size": 3, "seed": 3, "epochs": 2}
-    settings |= changes
-    fitted = statistics.fit(source, np.arange(len(source)))
     steps = PRESETS[preset] if isinstance(preset, str) else preset
-    indices = np.arange(len(source))
-    data = build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
+    data = train(source, steps, indices=np.arange(len(source)), **settings | changes)
     return [tf.nest.map_structure(lambda t: t.numpy(), batch) for batch in data]
 
 

@@ -15,6 +15,7 @@ from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
 from experiments.training.trainer import Trainer
 from experiments.training.weights import leaves
+from pipelines.augment.recipes import Recipe
 
 MEAN, SCALE = np.array([80.0], "float32"), np.array([60.0], "float32")
 
@@ -40,11 +41,8 @@ def dataset(planned, seed=1):
     return pipelines.build.training_dataset(
         planned.source,
         planned.split.train,
-        size=planned.config.data.image_size,
-        steps=(),
-        statistics=None,
+        Recipe(planned.config.data.image_size, seed=seed_for(seed, "data")),
         batch_size=planned.config.data.batch_size,
-        seed=seed_for(seed, "data"),
         epochs=planned.config.train.epochs,
     )
 
