@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, first_line
 from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
@@ -141,7 +141,7 @@ def _look(
         with tf.device("CPU:0"):
             image = source.images(tf.constant(index, tf.int64)).numpy()
     except (tf.errors.OpError, SourceError) as error:
-        return [("undecodable", str(error).splitlines()[0][:200])], b""
+        return [("undecodable", first_line(error)[:200])], b""
     height, width = image.shape[:2]
     if min(height, width) < tiny:
         problems.append(("tiny", f"{height} x {width} pixels"))

@@ -172,6 +172,12 @@ def test_inception_windows_lie_inside_and_cover_everything() -> None:
     assert np.abs(aspect).max() < math.log(4 / 3) + 0.1
 
 
+def test_the_ratio_of_inception_windows_is_width_over_height() -> None:
+    drawn = windows(random_resized_crop((0.1, 0.3), (2.0, 2.0)), (60, 90), 200)
+    _, _, h, w = drawn.T
+    assert np.abs(w / h - 2.0).max() < 0.1
+
+
 def reference_inception(
     shape: tuple[int, int], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
@@ -212,6 +218,8 @@ def test_far_shrinking_is_antialiased() -> None:
     image[:, ::4] = 255  # a quarter of the columns
     op = resized((8, 8), random_resized_crop(scale=(1.0, 1.0), ratio=(1.0, 1.0)))
     assert np.abs(op(tf.constant(image), key(1)).numpy() - 255 / 4).max() < 10
+    for wide in (image[:8], image.transpose(1, 0, 2)[:, :8]):  # and shrunk along one axis alone
+        assert np.abs(resize_window((8, 8))(wide).numpy() - 255 / 4).max() < 10
 
 
 def test_scale_windows_cover_scales_and_positions() -> None:
