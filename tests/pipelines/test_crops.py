@@ -41,7 +41,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return kernel / kernel.sum(axis=1, keepdims=True)
 
     rows, columns = weights(image.shape[0], height), weights(image.shape[1], width)
-    return np.einsum("yh,hwc,xw->yxc", rows, image.astype(np.float64), columns)
+    return np.einsum("yh,hwc,xw->yxc", rows, image.astype(np.float64), columns, optimize=True)
 
 
 SHAPES = [(75, 100), (100, 75), (90, 91), (200, 60), (300, 400), (31, 47), (512, 33)]
