@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipelines.lazy import tf
 from pipelines.sources.base import ArraySource, Source
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 if TYPE_CHECKING:
     Make = Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]
@@ -37,8 +35,6 @@ class Resident:
 
     def images(self, indices: tf.Tensor) -> tf.Tensor:
         """float32 [b, *size, c], the evaluation view of these images."""
-        import tensorflow as tf
-
         return as_float(tf.gather(self.views, indices))
 
 
@@ -46,8 +42,6 @@ def resident(
     source: Source, size: tuple[int, int], crop_fraction: float, device: str = "CPU:0"
 ) -> Resident | None:
     """The views on this device; None where the source does not hold them in memory."""
-    import tensorflow as tf
-
     views = views_of(source, size, crop_fraction)
     if views is None:
         return None
@@ -65,22 +59,16 @@ def views_of(source: Source, size: tuple[int, int], crop_fraction: float) -> tf.
 
 def gathered(views: tf.Tensor, transfer: str) -> Callable[[tf.Tensor], tf.Tensor]:
     """indices [b] -> [b, *size, c] of the dtype that `transfer` names, by one gather."""
-    import tensorflow as tf
-
     out = whole_levels if transfer == "uint8" else as_float
     return lambda batch: out(tf.gather(views, batch))
 
 
 def as_float(images: tf.Tensor) -> tf.Tensor:
-    import tensorflow as tf
-
     return tf.cast(images, tf.float32)
 
 
 def whole_levels(images: tf.Tensor, *, clip: bool = False) -> tf.Tensor:
     """uint8, rounded half up; `clip` where an op may have left 0..255, which would wrap around."""
-    import tensorflow as tf
-
     if images.dtype == tf.uint8:
         return images
     rounded = images + 0.5
@@ -92,6 +80,4 @@ def each(load: Callable[[tf.Tensor], Any], batch: tf.Tensor, kinds: Any) -> Any:
 
     It also ends a batch with its epoch, without any draining of the parallel map in between.
     """
-    import tensorflow as tf
-
     return tf.map_fn(load, batch, fn_output_signature=kinds)

@@ -9,23 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from pipelines import in_memory
-from pipelines.augment import crops
-from pipelines.augment.colour import Colours
-from pipelines.augment.draws import Op
+from pipelines.augment.crops import Window
+from pipelines.augment.draws import Drawn, Op
 from pipelines.augment.keys import image_key
-from pipelines.augment.ops import APART, OPS, WINDOWS, make, make_apart, make_window
-from pipelines.augment.recipes import Step
+from pipelines.augment.ops import make, op_of
+from pipelines.augment.recipes import Recipe
 from pipelines.files.decode import cut_of
+from pipelines.lazy import tf
 from pipelines.resize import plain_resize, resize_window
 from pipelines.sources.base import Source
 from pipelines.views import exact
-
-FLIPS = ("horizontal_flip", "vertical_flip")
-
-KEEP_RANGE = ("pad_and_crop", *FLIPS)  # 0..255 in, 0..255 out
 
 CUT = "cut"  # the window's place among what is drawn; an op's is its position in the recipe
 
@@ -49,49 +43,41 @@ class Loader(NamedTuple):
         return self.pixels(epoch, index, self.draw(epoch, index))
 
 
-def loader(
-    source: Source,
-    size: tuple[int, int],
-    steps: Sequence[Step],
-    colours: Colours,
-    seed: int | tf.Tensor,
-    crop_fraction: float,
-    transfer: str,
-    *,
-    antialias: bool,
-) -> Loader:
-    """How an image of the source is made, by checked steps; in any graph."""
-    channels = source.image_shape[2]
-    window: tuple[int, crops.Window] | None = None
-    for at, step in enumerate(steps):
-        if step["op"] in WINDOWS:
-            window = at, make_window(step, size)
-    drawn: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {}
+def loader(source: Source, recipe: Recipe) -> Loader:
+    """How an image of the source is made by the recipe; in any graph."""
+    size, seed, channels = recipe.size, recipe.seed, source.image_shape[2]
+    window: tuple[int, Window] | None = None
+    drawn: dict[int, Drawn] = {}
     ops: list[tuple[int, Op]] = []
     early: list[tuple[int, Op]] = []  # mirrored before the resize, as uint8
-    last: int | None = None  # pca_jitter that the device adds
+    last: int | None = None  # added by the device
     clip = False
-    of_images = [(at, step) for at, step in enumerate(steps) if step["op"] in OPS | APART]
-    for at, step in of_images:
-        name = step["op"]
-        if name in APART:
-            drawn[at], op = make_apart(step, colours)
-        else:
-            op = make(step, size, colours)
-        if transfer == "uint8" and name == "pca_jitter" and (at, step) == of_images[-1]:
+    for at, step in enumerate(recipe.steps):
+        augmentation = op_of(step)
+        if augmentation.on == "batch":
+            continue
+        made = make(step, size, recipe.colours)
+        if augmentation.on == "window":
+            window = at, made
+            continue
+        if augmentation.drawn_apart:
+            drawn[at], made = made
+        if recipe.transfer == "uint8" and augmentation.on_device:
             last = at
-        elif window is not None and name in FLIPS and not ops:
-            early.append((at, op))
+        elif window is not None and augmentation.before_resize and not ops:
+            early.append((at, made))
         else:
-            ops.append((at, op))
-            clip |= name not in KEEP_RANGE
+            ops.append((at, made))
+            clip |= not augmentation.keeps_range
     shapes: tf.Tensor | None = None
     if window is not None and source.shapes is not None:
         with tf.init_scope(), tf.device("CPU:0"):
             shapes = tf.constant(source.shapes, tf.int32)
-    views = in_memory.views_of(source, size, crop_fraction) if window is None else None
-    view = exact(source, size, crop_fraction)
-    resize = resize_window(size) if antialias else plain_resize(size)
+    views = None
+    if window is None:
+        views = in_memory.views_of(source, size, recipe.crop_fraction)
+    view = exact(source, size, recipe.crop_fraction)
+    resize = resize_window(size) if recipe.antialias else plain_resize(size)
 
     def draw(epoch: tf.Tensor, index: tf.Tensor) -> Numbers:
         numbers: Numbers = {
@@ -127,7 +113,7 @@ def loader(
             image = view(index)
         image = changed(image, ops)
         shape = [*size, channels]
-        if transfer == "float32":
+        if recipe.transfer == "float32":
             return tf.ensure_shape(in_memory.as_float(image), shape)
         image = tf.ensure_shape(in_memory.whole_levels(image, clip=clip), shape)
         return image if last is None else (image, numbers[str(last)])

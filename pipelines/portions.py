@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+from pipelines.lazy import tf
 
 
 class Portion(NamedTuple):
@@ -47,8 +46,6 @@ def positions(images: int, batch_size: int, portion: Portion) -> list[np.ndarray
 def read(order: tf.Tensor, images: int, batch_size: int, portion: Portion) -> list[Any]:
     """What a process reads of the `order` of an epoch: (indices, images in a batch) of the full
     batches and of the one left over, as far as there are any."""
-    import tensorflow as tf
-
     own = positions(images, batch_size, portion)
     full = images // batch_size
     return [
@@ -60,8 +57,6 @@ def read(order: tf.Tensor, images: int, batch_size: int, portion: Portion) -> li
 
 def part(batch: Any, portion: Portion) -> Any:
     """The same of a batch that is there already, a structure of tensors [b, ...]."""
-    import tensorflow as tf
-
     if portion.processes == 1:
         return batch
     size = tf.shape(tf.nest.flatten(batch)[0])[0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
+
+from pipelines.lazy import tf
 
 
 def plain_resize(size: tuple[int, int]) -> Callable[[tf.Tensor], tf.Tensor]:

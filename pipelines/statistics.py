@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pipelines.augment.colour import Colours
+from pipelines.lazy import tf
 from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
-
-if TYPE_CHECKING:
-    from pipelines.augment.colour import Colours
+from pipelines.views import exact
 
 CHUNK_BYTES = 32 * 1024**2
 
@@ -40,8 +40,6 @@ class Statistics:
     @property
     def colours(self) -> Colours:
         """What augmentation takes of them."""
-        from pipelines.augment.colour import Colours
-
         return Colours(self.mean, self.eigenvalues, self.eigenvectors)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,10 +125,6 @@ def _pixels(
         for example in fixed(source.dataset(indices).prefetch(PREFETCHED)):
             yield example["image"].numpy()
         return
-    import tensorflow as tf
-
-    from pipelines.views import exact
-
     # What an evaluation sees, decoding no more of a file than that.
     view = tf.autograph.experimental.do_not_convert(exact(source, size, crop_fraction))
     data = tf.data.Dataset.from_tensor_slices(indices).map(

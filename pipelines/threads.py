@@ -8,10 +8,8 @@ end of a fit (TensorFlow 2.21).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+from pipelines.lazy import tf
 
 PREFETCHED = 4  # batches made ahead of the device
 
@@ -30,8 +28,6 @@ def fixed(data: tf.data.Dataset, threads: int = 0) -> tf.data.Dataset:
               belongs to this pipeline, each op on one of them
     Raises ValueError for a negative number.
     """
-    import tensorflow as tf
-
     if threads < 0:
         raise ValueError(f"data.threads: expected 0 (shared) or more, received {threads}")
     options = tf.data.Options()

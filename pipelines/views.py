@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
+from pipelines.lazy import tf
 from pipelines.resize import resize_centre
 from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
@@ -26,7 +27,7 @@ RESNET_SIDES = (224, 256, 384, 480, 640)
 
 Size = tuple[int, int]
 
-View = Callable[[tf.Tensor], tf.Tensor]
+View: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Protocol:
 
 
 def centre(size: Size, crop_fraction: float = 0.875) -> Protocol:
-    """One central window, `augment.resize_centre`."""
+    """One central window, `resize.resize_centre`."""
     view = resize_centre(size, crop_fraction)
     return Protocol("centre", 1, 1.0, lambda image: (view(image)[None],))
 
@@ -121,16 +122,6 @@ def dense(size: Size, sides: Sequence[int] = RESNET_SIDES) -> Protocol:
     return Protocol("dense", 2 * len(sides), cost, views)
 
 
-PROTOCOLS: dict[str, Callable[[Size], Protocol]] = {
-    "centre": centre,
-    "ten_crop": ten_crop,
-    "alexnet": alexnet,
-    "googlenet": googlenet,
-    "multi_scale": multi_scale,
-    "dense": dense,
-}
-
-
 def crop_dataset(
     source: Source, indices: Iterable[int] | np.ndarray, protocol: Protocol, threads: int = 0
 ) -> tf.data.Dataset:
@@ -156,16 +147,6 @@ def crop_dataset(
         deterministic=True,
     )
     return fixed(data.prefetch(PREFETCHED), threads)
-
-
-def share(indices: Iterable[int] | np.ndarray, device: int, devices: int) -> np.ndarray:
-    """What one of several devices scores: every image falls to exactly one of them, none twice.
-
-    Raises ValueError for a device outside 0..devices - 1.
-    """
-    if not 0 <= device < devices:
-        raise ValueError(f"crops: expected a device from 0 to {devices - 1}, received {device}")
-    return np.asarray(indices, np.int64).reshape(-1)[device::devices]
 
 
 def resize_short_side(image: tf.Tensor, side: int) -> tf.Tensor:

@@ -57,25 +57,28 @@ def ours(job: dict[str, Any]) -> Batches:
     """pipelines.build, as training runs it."""
     from pipelines import build
     from pipelines.augment import recipes
+    from pipelines.augment.colour import Colours
     from pipelines.sources.open import open_source
-    from pipelines.statistics import Statistics
 
     source = open_source(job["spec"], memory_limit_bytes=job["memory_limit_bytes"])
     steps = list(recipes.PRESETS[job["recipe"]])
     if steps[-1]["op"] != "pca_jitter":
         steps.append({"op": "pca_jitter", "sigma": SIGMA})
     rows = np.linspace(0, len(source) - 1, min(len(source), job["count"])).astype(np.int64)
+    recipe = recipes.Recipe(
+        (job["size"], job["size"]),
+        steps,
+        Colours(MEAN, EIGENVALUES, AXES),
+        seed=1,
+        transfer=job["dtype"],
+        antialias=False,
+    )
     data = build.training_dataset(
         source,
         rows,
-        size=(job["size"], job["size"]),
-        steps=steps,
-        statistics=Statistics(MEAN, np.ones(3), EIGENVALUES, AXES, 1),
+        recipe,
         batch_size=job["batch_size"],
-        seed=1,
         epochs=ENDLESS,
-        transfer=job["dtype"],
-        antialias=False,
         threads=job["threads"],
     )
     return iter(data)

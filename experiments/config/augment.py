@@ -1,191 +1,65 @@
 """The augment section: a training recipe as typed steps, in the order in which they run.
 
-What each step does, with its formula and source, is written where it is made: pipelines/augment.py,
-geometry.py, colour.py, erasing.py and mixing.py. Value ranges are those of pipelines/recipes.py.
+The steps are made from the declarations in pipelines/augment/: what each does, with its formula and
+source, is written there, and so are its settings, defaults and limits.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, create_model, model_validator
 
-from experiments.config.section import Fraction, Probability, Section
-from pipelines.augment.recipes import BATCH_OPS, check_steps
-
-Fill = Literal["mean", "edge", "reflect"]
-
-Factors = tuple[NonNegativeFloat, NonNegativeFloat]
-
-
-class PadAndCrop(Section):
-    op: Literal["pad_and_crop"]
-    padding: PositiveInt = 4
+from experiments.config.section import Section
+from pipelines.augment.declaration import LIMITS, Augmentation, Parameter
+from pipelines.augment.ops import OPS
+from pipelines.augment.recipes import PRESETS, check_steps
 
 
-class RandomResizedCrop(Section):
-    op: Literal["random_resized_crop"]
-    scale: tuple[Fraction, Fraction] = (0.08, 1.0)
-    ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
+def _section(op: Augmentation) -> type[Section]:
+    """The typed step of an augmentation, PadAndCrop of pad_and_crop."""
+    order = dict.fromkeys((*op.first, "op", *op.settings))
+    fields: dict[str, Any] = order | {k: _field(v) for k, v in op.settings.items()}
+    fields["op"] = (Literal[op.name], ...)
+    name = op.name.title().replace("_", "")
+    return create_model(name, __base__=Section, __module__=__name__, **fields)
 
 
-class ScaleAndCrop(Section):
-    op: Literal["scale_and_crop"]
-    short_side: tuple[PositiveInt, PositiveInt] = (256, 480)
-    reference: PositiveInt | None = Field(
-        None, description="network size that short_side is meant for; null: pixels as they are"
-    )
+def _field(parameter: Parameter) -> tuple[Any, Any]:
+    """Type and default as `create_model` takes them."""
+    limits = {name: getattr(parameter.setting, name) for name in LIMITS}
+    if parameter.setting.config_gt is not None:
+        limits |= {"gt": parameter.setting.config_gt, "ge": None}
+
+    def limited(kind: Any) -> Any:
+        return Annotated[kind, Field(**limits)] if kind in (int, float) else kind
+
+    kind, parts = limited(parameter.type), tuple(map(limited, get_args(parameter.type)))
+    if get_origin(parameter.type) is tuple:
+        kind = tuple[parts]  # type: ignore[valid-type]
+    elif type(None) in parts:
+        kind = reduce(or_, parts)
+    return kind, Field(parameter.default, description=parameter.setting.description)
 
 
-class HorizontalFlip(Section):
-    op: Literal["horizontal_flip"]
-    probability: Probability = 0.5
+STEPS: dict[str, type[Section]] = {name: _section(op) for name, op in OPS.items()}
 
+globals().update({section.__name__: section for section in STEPS.values()})  # pickle looks here
 
-class VerticalFlip(Section):
-    op: Literal["vertical_flip"]
-    probability: Probability = 0.5
-
-
-class RightAngles(Section):
-    op: Literal["right_angles"]
-    probability: Probability = Field(0.75, description="of 90, 180 or 270 degrees")
-
-
-class Geometric(Section):
-    fill: Fill = Field("reflect", description="outside the image: training mean, edge, reflect")
-    probability: Probability = 1.0
-
-
-class Translate(Geometric):
-    op: Literal["translate"]
-    fraction: Probability = Field(0.1, description="of height and width, at most")
-
-
-class Rotate(Geometric):
-    op: Literal["rotate"]
-    degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
-
-
-class Stretch(Geometric):
-    op: Literal["stretch"]
-    factor: tuple[PositiveFloat, PositiveFloat] = Field(
-        (0.8, 1.25), description="of height and of width, drawn apart"
-    )
-
-
-class Shear(Geometric):
-    op: Literal["shear"]
-    degrees: Annotated[float, Field(ge=0, lt=90)] = 10.0
-
-
-class LensDistortion(Geometric):
-    op: Literal["lens_distortion"]
-    strength: Annotated[float, Field(ge=0, lt=1 / 3)] = Field(
-        0.2, description="k of r * (1 + k * r * r), r 1 at the corners"
-    )
-
-
-class ColourFactor(Section):
-    factor: Factors = Field((0.5, 1.5), description="1 leaves the image as it is")
-    probability: Probability = 1.0
-
-
-class Brightness(ColourFactor):
-    op: Literal["brightness"]
-
-
-class Contrast(ColourFactor):
-    op: Literal["contrast"]
-
-
-class Saturation(ColourFactor):
-    op: Literal["saturation"]
-
-
-class Hue(Section):
-    op: Literal["hue"]
-    shift: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.2, description="at most, as a part of the colour circle"
-    )
-    probability: Probability = 1.0
-
-
-class PcaJitter(Section):
-    op: Literal["pca_jitter"]
-    sigma: NonNegativeFloat = 0.1
-
-
-class RandomErasing(Section):
-    op: Literal["random_erasing"]
-    area: tuple[Fraction, Fraction] = (0.02, 0.4)
-    ratio: tuple[PositiveFloat, PositiveFloat] = (0.3, 1 / 0.3)
-    fill: Literal["random", "mean"] = "random"
-    probability: Probability = 0.5
-
-
-class Mixup(Section):
-    op: Literal["mixup"]
-    alpha: PositiveFloat = 0.2
-    probability: Probability = Field(1.0, description="of a batch")
-
-
-class Cutmix(Section):
-    op: Literal["cutmix"]
-    alpha: PositiveFloat = 1.0
-    probability: Probability = Field(1.0, description="of a batch")
-
-
-Step = Annotated[
-    PadAndCrop
-    | RandomResizedCrop
-    | ScaleAndCrop
-    | HorizontalFlip
-    | VerticalFlip
-    | RightAngles
-    | Translate
-    | Rotate
-    | Stretch
-    | Shear
-    | LensDistortion
-    | Brightness
-    | Contrast
-    | Saturation
-    | Hue
-    | PcaJitter
-    | RandomErasing
-    | Mixup
-    | Cutmix,
-    Field(discriminator="op"),
-]
-
-STEPS: dict[str, type[Section]] = {
-    "pad_and_crop": PadAndCrop,
-    "random_resized_crop": RandomResizedCrop,
-    "scale_and_crop": ScaleAndCrop,
-    "horizontal_flip": HorizontalFlip,
-    "vertical_flip": VerticalFlip,
-    "right_angles": RightAngles,
-    "translate": Translate,
-    "rotate": Rotate,
-    "stretch": Stretch,
-    "shear": Shear,
-    "lens_distortion": LensDistortion,
-    "brightness": Brightness,
-    "contrast": Contrast,
-    "saturation": Saturation,
-    "hue": Hue,
-    "pca_jitter": PcaJitter,
-    "random_erasing": RandomErasing,
-    "mixup": Mixup,
-    "cutmix": Cutmix,
-}
+if TYPE_CHECKING:
+    Step: TypeAlias = Any
+    Preset: TypeAlias = str
+else:
+    Step = Annotated[reduce(or_, STEPS.values()), Field(discriminator="op")]
+    Preset = Literal[tuple(PRESETS)]
 
 
 class Augment(Section):
     """The training recipe: a preset, or steps in order."""
 
-    preset: Literal["none", "cifar", "alexnet", "vgg", "inception", "resnet"] | None = None
+    preset: Preset | None = None
     steps: tuple[Step, ...] | None = None
 
     @model_validator(mode="after")
@@ -209,4 +83,4 @@ class Augment(Section):
     @property
     def mixes(self) -> bool:
         """Do labels become soft, as MixUp and CutMix make them?"""
-        return any(step.op in BATCH_OPS for step in self.steps or ())
+        return any(OPS[step.op].on == "batch" for step in self.steps or ())

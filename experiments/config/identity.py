@@ -11,6 +11,7 @@ from experiments.config.bench import OF_MODELS
 from experiments.config.evaluate import AFTER_TRAINING
 from experiments.config.schema import PROTOCOL, Config
 from experiments.config.train import Optimizer
+from pipelines.augment.ops import OPS
 
 IRRELEVANT: dict[str, Any] = {
     **dict.fromkeys(("tracking", "launch", "sweep", "search"), True),
@@ -71,7 +72,7 @@ def graph_key(config: Config, input_shape: tuple[int, int, int], classes: int) -
 def offsets_apart(config: Config) -> bool:
     """Do batches cross to the device as uint8 images and the colour offsets to be added there?"""
     steps = config.augment.steps or ()
-    return config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps)
+    return config.data.transfer == "uint8" and any(OPS[step.op].on_device for step in steps)
 
 
 def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:

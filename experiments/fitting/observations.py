@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class Observations:
-    """Probabilities of the held-out images at the epochs that `job.prediction_epochs` names, and rows of
-    layer statistics. Measuring moves nothing in the network.
+    """Probabilities of the held-out images at the `prediction_epochs` of a job, and rows of layer
+    statistics. Measuring moves nothing in the network.
 
     Raises:
         BadInput: layer statistics cannot be had on this backend.

@@ -52,6 +52,7 @@ def preview(
 def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, list[list[str]]]:
     """float32 [images, draws, h, w, c] on 0..255, and what to write under each."""
     from pipelines import statistics
+    from pipelines.augment.recipes import Recipe
     from pipelines.build import training_dataset
 
     size, crop_fraction = view(plan.config)
@@ -60,16 +61,13 @@ def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, lis
     source.class_names = [str(plan.source.class_names[plan.source.labels[i]]) for i in rows]
     source.labels = np.zeros(len(plan.source), np.int64)
     source.labels[rows] = np.arange(len(rows))
+    colours = statistics.fit(plan.source, plan.split.train, limit=STATISTICS_IMAGES).colours
     batches = training_dataset(
         source,
         rows,
-        size=size,
-        steps=steps_of(plan.config),
-        statistics=statistics.fit(plan.source, plan.split.train, limit=STATISTICS_IMAGES),
+        Recipe(size, steps_of(plan.config), colours, plan.config.seed, crop_fraction),
         batch_size=len(rows),
-        seed=plan.config.seed,
         epochs=draws,
-        crop_fraction=crop_fraction,
     )
     samples = np.empty((len(rows), draws, *size, source.image_shape[2]), np.float32)
     captions = [[""] * draws for _ in rows]

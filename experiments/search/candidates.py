@@ -12,7 +12,7 @@ from experiments.config.identity import graph_key
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
-from experiments.jobs.job import Job, JobPath, seed_for
+from experiments.jobs.job import FitPath, Job, seed_for
 from experiments.jobs.plan import prepare
 from experiments.search.folds import thinned
 from experiments.search.space import candidate
@@ -65,7 +65,7 @@ class Candidates:
             raise prepared
         return prepared
 
-    def path(self, task: Task) -> JobPath:
+    def path(self, task: Task) -> FitPath:
         """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested."""
         if task.fit is None:
             return (*self.study.below(task.outer), "refit")

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.job import Job, JobPath, Outcome, path_text
+from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.launch.executors import Inline
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
@@ -62,10 +62,10 @@ class Drive:
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
         """Outcome and run id of the refit of each outer fold."""
-        self._tasks: dict[JobPath, Task] = {}
+        self._tasks: dict[FitPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
-        self._began: dict[JobPath, float] = {}
+        self._began: dict[FitPath, float] = {}
         self._sent = [0] * len(work.searches)  # settled trials that were tracked
         self._started = self._working = time.monotonic()
         if began is not None:
@@ -144,7 +144,7 @@ class Drive:
         """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
         return self.work.winner(task.outer) if task.fit is None else None
 
-    def _is_sound(self, task: Task, path: JobPath) -> bool:
+    def _is_sound(self, task: Task, path: FitPath) -> bool:
         """False, and told so, for settings that do not go with data or network."""
         if not self.work.wants(task):
             return False
@@ -196,7 +196,7 @@ class Drive:
         number = None if lone else int(fold)
         self.tracked.point(path, number, event["epoch"], event["values"], trial)
 
-    def _end(self, task: Task, path: JobPath, outcome: Outcome, images: int) -> None:
+    def _end(self, task: Task, path: FitPath, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
         began = self._began.pop(path, time.time())
         winner = self._winner(task)

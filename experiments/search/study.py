@@ -9,7 +9,7 @@ from typing import Any, Literal
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.jobs.dataset import open_source
-from experiments.jobs.job import JobPath
+from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
@@ -40,7 +40,7 @@ class Study:
         assert self.config.search
         return self.config.search
 
-    def below(self, outer: int) -> JobPath:
+    def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""
         return ("outer", outer) if self.nested else ()
 

@@ -87,6 +87,7 @@ class Batches:
         recipe mixes images.
         """
         import pipelines.build
+        from pipelines.augment.recipes import Recipe
         from pipelines.portions import Portion, sizes
 
         config = self.config
@@ -95,16 +96,18 @@ class Batches:
         dataset = pipelines.build.training_dataset(
             self.source,
             self.train,
-            size=size,
-            steps=steps_of(config),
-            statistics=self.statistics,
+            Recipe(
+                size,
+                steps_of(config),
+                self.statistics and self.statistics.colours,
+                seed,
+                crop_fraction,
+                config.data.transfer,
+                config.data.antialias,
+            ),
             batch_size=config.data.batch_size,
-            seed=seed,
             epochs=config.train.epochs - first_epoch,
             first_epoch=first_epoch,
-            crop_fraction=crop_fraction,
-            transfer=config.data.transfer,
-            antialias=config.data.antialias,
             threads=config.data.threads,
             portion=Portion(together.process, together.processes, together.replicas),
         )

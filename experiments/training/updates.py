@@ -25,6 +25,7 @@ from experiments.errors import stop_if_asked
 from experiments.training.batches import Rows, TrainingRows, weighted
 from pipelines.augment.colour import Colours
 from pipelines.augment.keys import epoch_order
+from pipelines.augment.recipes import Recipe
 from pipelines.in_memory import Resident
 
 CALL_SECONDS = 0.5  # a call cannot be interrupted, and says nothing before it ends
@@ -128,11 +129,15 @@ def _updates(
     ) -> Any:  # fmt: skip
         make = pipelines.build.batch_maker(
             recipe.held,
-            steps=recipe.steps,
-            colours=Colours(*colours),
-            seed=seed,
-            transfer=recipe.transfer,
-            antialias=recipe.antialias,
+            Recipe(
+                recipe.held.size,
+                recipe.steps,
+                Colours(*colours),
+                seed,
+                recipe.held.crop_fraction,
+                recipe.transfer,
+                recipe.antialias,
+            ),
         )
         for variable in (v for metric in model.metrics for v in metric.variables):
             value = tf.convert_to_tensor(variable)

@@ -14,12 +14,14 @@ contrast turns about the mean of each channel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from pipelines.augment.declaration import Probability, Setting, augmentation
 from pipelines.augment.draws import Drawn, Op, between, colour_of, normal, sometimes
+from pipelines.lazy import tf
 
 
 class Colours(NamedTuple):
@@ -30,11 +32,84 @@ class Colours(NamedTuple):
     eigenvectors: np.ndarray | tf.Tensor
 
 
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the grey of PIL and of JPEG
+
+Factor = Annotated[tuple[float, float], Setting("1 leaves the image as it is", ge=0)]
+
+of_factor = partial(augmentation, first=("factor", "probability"))
+
+
+@of_factor()
+def brightness(factor: Factor = (0.5, 1.5), probability: Probability = 1.0) -> Op:
+    """clip(f * x). f 0 is black, 1 the image itself."""
+    return sometimes(
+        lambda image, u: _clip(between(u[0], *factor) * image), draws=1, probability=probability
+    )
+
+
+@of_factor()
+def contrast(factor: Factor = (0.5, 1.5), probability: Probability = 1.0) -> Op:
+    """clip(m + f * (x - m)), m the mean grey of the image, one number. f 0 is a grey area.
+
+    PIL rounds m to a whole grey level; here it is not rounded.
+    """
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        mean = tf.reduce_mean(_grey(image))
+        return _clip(mean + between(u[0], *factor) * (image - mean))
+
+    return sometimes(change, draws=1, probability=probability)
+
+
+@of_factor(rgb_only=True)
+def saturation(factor: Factor = (0.5, 1.5), probability: Probability = 1.0) -> Op:
+    """clip(g + f * (x - g)), g the grey of each pixel. f 0 is a grey picture.
+
+    Raises ValueError for images that are not RGB.
+    """
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        _check_rgb("saturation", image)
+        grey = _grey(image)
+        return _clip(grey + between(u[0], *factor) * (image - grey))
+
+    return sometimes(change, draws=1, probability=probability)
+
+
+@augmentation(rgb_only=True)
+def hue(
+    shift: Annotated[
+        float,
+        Setting(
+            "at most, as a part of the colour circle",
+            ge=0,
+            le=0.5,
+            expected="a part of the colour circle within 0..0.5",
+        ),
+    ] = 0.2,
+    probability: Probability = 1.0,
+) -> Op:
+    """Turn the hue of every pixel by d of the colour circle, d uniform in -shift..shift.
+
+    In HSV: h becomes (h + d) mod 1, s and v stay. A shift of 0.5 is every hue. The image is clipped
+    first: HSV has no colours outside.
+    Raises ValueError for images that are not RGB.
+    """
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        _check_rgb("hue", image)
+        turned = tf.image.adjust_hue(_clip(image), between(u[0], -shift, shift))
+        return _clip(turned)  # off by a last bit at most
+
+    return sometimes(change, draws=1, probability=probability)
+
+
+@augmentation(drawn_apart=True, rgb_only=True, on_device=True)
 def pca_jitter(
-    sigma: float,
     eigenvalues: Sequence[float] | np.ndarray | tf.Tensor,
     eigenvectors: Sequence[Sequence[float]] | np.ndarray | tf.Tensor,
-) -> Op:
+    sigma: Annotated[float, Setting(ge=0)] = 0.1,
+) -> tuple[Drawn, Op]:
     """Shift all pixels of an image along the principal colour axes, one draw an image.
 
     uint8 or float32 0..255 in, float32 out; may leave 0..255. Adds 255 * P (alpha * lambda) with
@@ -43,18 +118,8 @@ def pca_jitter(
     the eigenvalue of a covariance grows with the square of the range, so the paper's formula on
     0..255 pixels would shift 255 times as far at the same sigma. The paper states no range; sigma
     0.1 is meant for 0..1, as the usual implementations have it.
-    Raises ValueError for images that are not RGB.
+    What is drawn is the colour [..., 3] to add. Raises ValueError for images that are not RGB.
     """
-    drawn = pca_offset(sigma, eigenvalues, eigenvectors)
-    return lambda image, key: shift(image, drawn(key))
-
-
-def pca_offset(
-    sigma: float,
-    eigenvalues: Sequence[float] | np.ndarray | tf.Tensor,
-    eigenvectors: Sequence[Sequence[float]] | np.ndarray | tf.Tensor,
-) -> Drawn:
-    """drawn(key) -> float32 [..., 3]: what `pca_jitter` adds to every pixel of the image."""
     axes: Any = eigenvectors
     if not tf.is_tensor(eigenvectors):
         axes = np.asarray(eigenvectors, np.float32)
@@ -71,10 +136,10 @@ def pca_offset(
         first, second, third = (axes[:, i] * alpha[..., i : i + 1] for i in range(3))
         return 255.0 * (first + second + third)
 
-    return drawn
+    return drawn, _shift
 
 
-def shift(image: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+def _shift(image: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """uint8 or float32 image [h, w, 3] plus a colour [3], float32."""
     image = tf.cast(image, tf.float32)
     if not image.shape.is_fully_defined():
@@ -83,61 +148,6 @@ def shift(image: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     height, width, _ = image.shape
     rows = tf.reshape(image, [height, width * 3]) + tf.tile(offset, [width])
     return tf.reshape(rows, [height, width, 3])
-
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the grey of PIL and of JPEG
-
-FACTOR = (0.5, 1.5)
-
-
-def brightness(factor: Sequence[float] = FACTOR, probability: float = 1.0) -> Op:
-    """clip(f * x). f 0 is black, 1 the image itself."""
-    return sometimes(
-        lambda image, u: _clip(between(u[0], *factor) * image), draws=1, probability=probability
-    )
-
-
-def contrast(factor: Sequence[float] = FACTOR, probability: float = 1.0) -> Op:
-    """clip(m + f * (x - m)), m the mean grey of the image, one number. f 0 is a grey area.
-
-    PIL rounds m to a whole grey level; here it is not rounded.
-    """
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        mean = tf.reduce_mean(_grey(image))
-        return _clip(mean + between(u[0], *factor) * (image - mean))
-
-    return sometimes(change, draws=1, probability=probability)
-
-
-def saturation(factor: Sequence[float] = FACTOR, probability: float = 1.0) -> Op:
-    """clip(g + f * (x - g)), g the grey of each pixel. f 0 is a grey picture.
-
-    Raises ValueError for images that are not RGB.
-    """
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        _check_rgb("saturation", image)
-        grey = _grey(image)
-        return _clip(grey + between(u[0], *factor) * (image - grey))
-
-    return sometimes(change, draws=1, probability=probability)
-
-
-def hue(shift: float = 0.2, probability: float = 1.0) -> Op:
-    """Turn the hue of every pixel by d of the colour circle, d uniform in -shift..shift.
-
-    In HSV: h becomes (h + d) mod 1, s and v stay. A shift of 0.5 is every hue. The image is clipped
-    first: HSV has no colours outside.
-    Raises ValueError for images that are not RGB.
-    """
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        _check_rgb("hue", image)
-        turned = tf.image.adjust_hue(_clip(image), between(u[0], -shift, shift))
-        return _clip(turned)  # off by a last bit at most
-
-    return sometimes(change, draws=1, probability=probability)
 
 
 def _clip(image: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Crops, flips and the colour jitter of AlexNet as op(image, key) -> image; the evaluation view.
+"""Crops: op(image, key) -> image, or a window that is drawn before the image is decoded.
 
 Images are uint8 or float32 [height, width, c] on 0..255. `key` is an int64 [2] tensor; the same
 key gives the same result, eagerly and in a graph, whatever the number of threads. Two ops of one
@@ -11,28 +11,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
+from pipelines.augment.declaration import Setting, augmentation, refuse
 from pipelines.augment.draws import Op, colour_of, position, uniform
-from pipelines.resize import height_and_width, resize_window
+from pipelines.lazy import tf
+from pipelines.resize import height_and_width
 
-Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Window: TypeAlias = "Callable[[tf.Tensor, tf.Tensor], tf.Tensor]"
 
 ATTEMPTS = 10  # draws of a random resized crop before it falls back to the centre
 
 
+@augmentation(crop=True, keeps_range=True)
 def pad_and_crop(
-    size: tuple[int, int], padding: int, fill: Sequence[float] | np.ndarray | tf.Tensor
+    size: tuple[int, int],
+    mean: Sequence[float] | np.ndarray | tf.Tensor,
+    padding: Annotated[int, Setting(ge=0, config_gt=0)] = 4,
 ) -> Op:
-    """A random `size` window of the image padded by `padding` pixels of the colour `fill`.
+    """A random `size` window of the image padded by `padding` pixels of the training mean [c].
 
-    uint8 or float32 in, float32 [*size, c] 0..255 out. `fill` [c] is the training mean, so that
-    the padding is zero once the mean is subtracted. ResNet paper (1512.03385), section 4.2.
+    uint8 or float32 in, float32 [*size, c] 0..255 out. The padding is zero once the mean is
+    subtracted. ResNet paper (1512.03385), section 4.2.
     """
     height, width = size
-    colour = colour_of(fill)
+    colour = colour_of(mean)
     channels = int(colour.shape[0])
 
     def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -56,10 +61,12 @@ def pad_and_crop(
     return op
 
 
-def inception_window(
-    scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+@augmentation(on="window", crop=True)
+def random_resized_crop(
+    scale: Annotated[tuple[float, float], Setting(gt=0, le=1)] = (0.08, 1.0),
+    ratio: Annotated[tuple[float, float], Setting(gt=0)] = (3 / 4, 4 / 3),
 ) -> Window:
-    """window(shape [2] int32, key) -> [y, x, height, width] int32 of a random resized crop.
+    """window(shape [2] int32, key) -> [y, x, height, width] int32 of a random area and aspect.
 
     Area uniform in `scale` of the image, log of width / height uniform in `ratio`, all positions as
     likely. Ten draws, the first that fits; else the largest central window within `ratio`.
@@ -89,19 +96,42 @@ def inception_window(
     return window
 
 
-def scale_window(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) -> Window:
+UP_TO = "a size up to short_side[0]"
+
+
+def _reference_fits(short_side: Sequence[int], reference: int | None) -> None:
+    if reference is not None and reference > short_side[0]:
+        refuse("reference", UP_TO, reference)
+
+
+@augmentation(on="window", crop=True, check=_reference_fits)
+def scale_and_crop(
+    size: tuple[int, int],
+    short_side: Annotated[tuple[int, int], Setting(gt=0)] = (256, 480),
+    reference: Annotated[
+        int | None,
+        Setting(
+            "network size that short_side is meant for; null: pixels as they are",
+            gt=0,
+            expected=UP_TO,
+        ),
+    ] = None,
+) -> Window:
     """window(shape [2] int32, key) -> [y, x, height, width] int32 of a random scale and position.
 
     The window that becomes `size` once the image's short side is resized to a whole number drawn
-    from short_side[0]..short_side[1] (both included). Snapped to whole source pixels.
+    from short_side[0]..short_side[1] (both included). Snapped to whole source pixels. With a
+    reference a recipe for a network of 224 keeps its proportions at 32.
     ResNet paper, section 3.4; VGG (1409.1556), section 3.1. Raises ValueError for a short side
     below `size`.
     """
     low, high = int(short_side[0]), int(short_side[1])
+    if reference is not None:
+        low, high = (round(side * max(size) / reference) for side in (low, high))
     if low < max(size) or high < low:
         raise ValueError(
             f"short_side: expected [low, high] with low at least {max(size)} (the network's size), "
-            f"received {list(short_side)}"
+            f"received {[low, high]}"
         )
 
     def window(shape: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -115,35 +145,3 @@ def scale_window(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) 
         return tf.concat([yx, hw], -1)
 
     return window
-
-
-def crop_and_resize(size: tuple[int, int], window: Window) -> Op:
-    """Cut the window out and resize it. uint8 or float32 in, float32 [*size, c] 0..255 out."""
-    resize = resize_window(size)
-
-    def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        y, x, h, w = tf.unstack(window(tf.shape(image)[:2], key))
-        part = tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, image.shape[-1]]))
-        return resize(part)
-
-    return op
-
-
-def random_resized_crop(
-    size: tuple[int, int],
-    scale: Sequence[float] = (0.08, 1.0),
-    ratio: Sequence[float] = (3 / 4, 4 / 3),
-) -> Op:
-    """A window of random area and aspect, resized to `size`. float32 [*size, c] 0..255 out.
-
-    Bilinear, half-pixel centres. Szegedy et al. 2015, section 6; see `inception_window`.
-    """
-    return crop_and_resize(size, inception_window(scale, ratio))
-
-
-def scale_and_crop(size: tuple[int, int], short_side: Sequence[int] = (256, 480)) -> Op:
-    """A `size` window of the image at a random scale. float32 [*size, c] 0..255 out.
-
-    ResNet paper, section 3.4; see `scale_window`.
-    """
-    return crop_and_resize(size, scale_window(size, short_side))

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
 from pipelines.augment.philox import uniform_rows
+from pipelines.lazy import tf
 
-Drawn = Callable[[tf.Tensor], tf.Tensor]
+Drawn: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
 
-Op = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Op: TypeAlias = "Callable[[tf.Tensor, tf.Tensor], tf.Tensor]"
 
 PHILOX = 1  # of tf.random.Algorithm
 

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
-import tensorflow as tf
 
+from pipelines.augment.declaration import Probability, Setting, augmentation
 from pipelines.augment.draws import Op, between, colour_of, position, sometimes, uniform
+from pipelines.lazy import tf
 
 ATTEMPTS = 10  # rectangles drawn until one fits; on a square 4 in 100 do not
 
 NOISE = 0x2545F4914F6CDD1D  # turned into the seed word: the noise has a Philox stream of its own
 
 
+@augmentation()
 def random_erasing(
-    area: Sequence[float] = (0.02, 0.4),
-    ratio: Sequence[float] = (0.3, 1 / 0.3),
-    fill: Sequence[float] | np.ndarray | tf.Tensor | None = None,
-    probability: float = 0.5,
+    area: Annotated[tuple[float, float], Setting(gt=0, le=1)] = (0.02, 0.4),
+    ratio: Annotated[tuple[float, float], Setting(gt=0)] = (0.3, 1 / 0.3),
+    fill: Literal["random", "mean"] = "random",
+    probability: Probability = 0.5,
 ) -> Op:
     """Overwrite one rectangle inside the image. uint8 or float32 0..255 in, float32 out.
 
     area    of the rectangle over that of the image, uniform
     ratio   height over width, uniform (not its logarithm: as in the paper)
-    fill    a colour [c] on 0..255; None: each value of each pixel uniform in 0..255
+    fill    random: each value of each pixel uniform in 0..255; or a colour [c] on 0..255, which is
+            the training mean where a recipe says mean
     The first of 10 rectangles that fits, at any whole position inside; if none fits, the image
     stays. Zhong et al. 2017 (1708.04896), algorithm 1, with the values of its experiments.
     Positions as in the authors' code: the paper draws them anywhere and rejects what sticks out,
     which favours small rectangles.
     """
-    colour = None if fill is None else colour_of(fill)
+    colour = None if isinstance(fill, str) else colour_of(fill)
 
     def change(image: tf.Tensor, u: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         sides = tf.shape(image)[:2]

@@ -7,8 +7,9 @@ uniform in the range stated, one an image. Each step of a recipe samples anew: s
 blur a little more than one.
 
 `fill` says what lies outside the image: "edge" the nearest pixel, "reflect" the image mirrored at
-its border (d c b a | a b c d | d c b a), or a colour [c], the training mean in a recipe, so that it
-is zero once the mean is subtracted. With a colour the outermost pixels fade over one pixel.
+its border (d c b a | a b c d | d c b a), or a colour [c]: the training mean where a recipe says
+"mean", so that it is zero once the mean is subtracted. With a colour the outermost pixels fade
+over one pixel.
 
 The list is that of the lectures ("translation, rotation, stretching, shearing, lens distortions,
 ... go crazy"); ranges differ from author to author, so the defaults here are mild.
@@ -18,30 +19,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from functools import partial
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
+from pipelines.augment.declaration import Probability, Setting, augmentation
 from pipelines.augment.draws import Drawn, Op, between, colour_of, sometimes, uniform
+from pipelines.lazy import tf
+
+Outside: TypeAlias = "str | Sequence[float] | np.ndarray | tf.Tensor"
+
+MODES = {"edge": "NEAREST", "reflect": "REFLECT"}
+
+Fill = Annotated[
+    Literal["mean", "edge", "reflect"],
+    Setting("outside the image: training mean, edge, reflect"),
+]
+
+geometric = partial(augmentation, first=("fill", "probability"))
 
 
-def horizontal_flip(probability: float = 0.5) -> Op:
+@augmentation(drawn_apart=True, keeps_range=True, before_resize=True)
+def horizontal_flip(probability: Probability = 0.5) -> tuple[Drawn, Op]:
     """Mirror left and right with this probability. Shape, range and dtype stay as they are."""
-    return _mirror(1, probability)
+    return _mirrored(probability), _mirror(1)
 
 
-def vertical_flip(probability: float = 0.5) -> Op:
+@augmentation(drawn_apart=True, keeps_range=True, before_resize=True)
+def vertical_flip(probability: Probability = 0.5) -> tuple[Drawn, Op]:
     """Mirror top and bottom with this probability. Shape, range and dtype stay as they are."""
-    return _mirror(0, probability)
+    return _mirrored(probability), _mirror(0)
 
 
-def mirrored(probability: float) -> Drawn:
+def _mirrored(probability: float) -> Drawn:
     """drawn(key) -> bool [...]: whether a flip of this probability mirrors the image."""
     return lambda key: uniform([], key) < probability
 
 
-def mirror(axis: int) -> Op:
+def _mirror(axis: int) -> Op:
     """op(image [h, w, c], wanted): the image, turned round along axis 0 or 1 where `wanted`."""
 
     def op(image: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
@@ -51,95 +67,10 @@ def mirror(axis: int) -> Op:
     return op
 
 
-def _mirror(axis: int, probability: float) -> Op:
-    drawn, op = mirrored(probability), mirror(axis)
-    return lambda image, key: op(image, drawn(key))
-
-
-MODES = {"edge": "NEAREST", "reflect": "REFLECT"}
-
-Fill: TypeAlias = str | Sequence[float] | np.ndarray | tf.Tensor
-
-
-def translate(fraction: float = 0.1, fill: Fill = "reflect", probability: float = 1.0) -> Op:
-    """Shift by a part in -fraction..fraction of the height, and of the width; not whole pixels."""
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        dy, dx = tf.unstack(between(u, -fraction, fraction) * _sides(image))
-        return _affine(image, _rows(1.0, 0.0, 0.0, 1.0), fill, (-dx, -dy))
-
-    return sometimes(change, draws=2, probability=probability)
-
-
-def rotate(degrees: float = 15.0, fill: Fill = "reflect", probability: float = 1.0) -> Op:
-    """Turn about the centre by an angle in -degrees..degrees, counter-clockwise above zero."""
-    most = math.radians(degrees)
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        angle = between(u[0], -most, most)
-        cosine, sine = tf.cos(angle), tf.sin(angle)
-        return _affine(image, _rows(cosine, -sine, sine, cosine), fill)
-
-    return sometimes(change, draws=1, probability=probability)
-
-
-def stretch(
-    factor: Sequence[float] = (0.8, 1.25), fill: Fill = "reflect", probability: float = 1.0
+@augmentation()
+def right_angles(
+    probability: Annotated[float, Setting("of 90, 180 or 270 degrees", ge=0, le=1)] = 0.75,
 ) -> Op:
-    """Scale what is seen about the centre, height and width by a factor each.
-
-    The logarithms of the two factors are uniform and independent: the picture's proportions change.
-    """
-    low, high = math.log(factor[0]), math.log(factor[1])
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        y, x = tf.unstack(tf.exp(-between(u, low, high)))
-        return _affine(image, _rows(x, 0.0, 0.0, y), fill)
-
-    return sometimes(change, draws=2, probability=probability)
-
-
-def shear(degrees: float = 10.0, fill: Fill = "reflect", probability: float = 1.0) -> Op:
-    """Slant by an angle a in -degrees..degrees: x + tan(a) * y, or y + tan(a) * x, each as likely.
-
-    x and y count from the centre.
-    """
-    most = math.radians(degrees)
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        slope = tf.tan(between(u[0], -most, most))
-        along_x = u[1] < 0.5
-        x, y = tf.where(along_x, slope, 0.0), tf.where(along_x, 0.0, slope)
-        return _affine(image, _rows(1.0, -x, -y, 1.0), fill)
-
-    return sometimes(change, draws=2, probability=probability)
-
-
-def lens_distortion(strength: float = 0.2, fill: Fill = "reflect", probability: float = 1.0) -> Op:
-    """Radial distortion: what is seen at radius r comes from radius r * (1 + k * r * r).
-
-    r is 1 at the corners, k uniform in -strength..strength; k > 0 is a barrel (more is seen),
-    k < 0 a pincushion. First radial term of Brown 1966 (Decentering distortion of lenses).
-    Raises ValueError for a strength that folds the picture (1/3 or more).
-    """
-    if not 0.0 <= strength < 1 / 3:
-        raise ValueError(f"strength: expected from 0 to below 1/3, received {strength!r}")
-
-    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        k = between(u[0], -strength, strength)
-        sides = tf.shape(image)[:2]
-        centre = (_sides(image) - 1.0) / 2.0
-        y = tf.cast(tf.range(sides[0]), tf.float32)[:, None] - centre[0]
-        x = tf.cast(tf.range(sides[1]), tf.float32)[None, :] - centre[1]
-        # An image of one pixel has its corner at its centre.
-        corner = tf.maximum(tf.reduce_sum(centre**2), 1e-6)
-        bend = 1.0 + k * (y**2 + x**2) / corner
-        return sample(image, y * bend + centre[0], x * bend + centre[1], fill)
-
-    return sometimes(change, draws=1, probability=probability)
-
-
-def right_angles(probability: float = 0.75) -> Op:
     """Turn by 90, 180 or 270 degrees, each as likely, with this probability; pixels are only moved.
 
     At 3/4 all four positions are as likely. uint8 or float32 in, float32 out.
@@ -166,7 +97,119 @@ def right_angles(probability: float = 0.75) -> Op:
     return sometimes(change, draws=1, probability=probability)
 
 
-def sample(image: tf.Tensor, y: tf.Tensor, x: tf.Tensor, fill: Fill) -> tf.Tensor:
+@geometric()
+def translate(
+    fraction: Annotated[float, Setting("of height and width, at most", ge=0, le=1)] = 0.1,
+    fill: Fill = "reflect",
+    probability: Probability = 1.0,
+) -> Op:
+    """Shift by a part in -fraction..fraction of the height, and of the width; not whole pixels."""
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        dy, dx = tf.unstack(between(u, -fraction, fraction) * _sides(image))
+        return _affine(image, _rows(1.0, 0.0, 0.0, 1.0), fill, (-dx, -dy))
+
+    return sometimes(change, draws=2, probability=probability)
+
+
+@geometric()
+def rotate(
+    degrees: Annotated[float, Setting(ge=0, le=180)] = 15.0,
+    fill: Fill = "reflect",
+    probability: Probability = 1.0,
+) -> Op:
+    """Turn about the centre by an angle in -degrees..degrees, counter-clockwise above zero."""
+    most = math.radians(degrees)
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        angle = between(u[0], -most, most)
+        cosine, sine = tf.cos(angle), tf.sin(angle)
+        return _affine(image, _rows(cosine, -sine, sine, cosine), fill)
+
+    return sometimes(change, draws=1, probability=probability)
+
+
+@geometric()
+def stretch(
+    factor: Annotated[tuple[float, float], Setting("of height and of width, drawn apart", gt=0)] = (
+        0.8,
+        1.25,
+    ),
+    fill: Fill = "reflect",
+    probability: Probability = 1.0,
+) -> Op:
+    """Scale what is seen about the centre, height and width by a factor each.
+
+    The logarithms of the two factors are uniform and independent: the picture's proportions change.
+    """
+    low, high = math.log(factor[0]), math.log(factor[1])
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        y, x = tf.unstack(tf.exp(-between(u, low, high)))
+        return _affine(image, _rows(x, 0.0, 0.0, y), fill)
+
+    return sometimes(change, draws=2, probability=probability)
+
+
+@geometric()
+def shear(
+    degrees: Annotated[float, Setting(ge=0, lt=90)] = 10.0,
+    fill: Fill = "reflect",
+    probability: Probability = 1.0,
+) -> Op:
+    """Slant by an angle a in -degrees..degrees: x + tan(a) * y, or y + tan(a) * x, each as likely.
+
+    x and y count from the centre.
+    """
+    most = math.radians(degrees)
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        slope = tf.tan(between(u[0], -most, most))
+        along_x = u[1] < 0.5
+        x, y = tf.where(along_x, slope, 0.0), tf.where(along_x, 0.0, slope)
+        return _affine(image, _rows(1.0, -x, -y, 1.0), fill)
+
+    return sometimes(change, draws=2, probability=probability)
+
+
+@geometric()
+def lens_distortion(
+    strength: Annotated[
+        float,
+        Setting(
+            "k of r * (1 + k * r * r), r 1 at the corners",
+            ge=0,
+            lt=1 / 3,
+            expected="a number from 0 to below 1/3",
+        ),
+    ] = 0.2,
+    fill: Fill = "reflect",
+    probability: Probability = 1.0,
+) -> Op:
+    """Radial distortion: what is seen at radius r comes from radius r * (1 + k * r * r).
+
+    r is 1 at the corners, k uniform in -strength..strength; k > 0 is a barrel (more is seen),
+    k < 0 a pincushion. First radial term of Brown 1966 (Decentering distortion of lenses).
+    Raises ValueError for a strength that folds the picture (1/3 or more).
+    """
+    if not 0.0 <= strength < 1 / 3:
+        raise ValueError(f"strength: expected from 0 to below 1/3, received {strength!r}")
+
+    def change(image: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        k = between(u[0], -strength, strength)
+        sides = tf.shape(image)[:2]
+        centre = (_sides(image) - 1.0) / 2.0
+        y = tf.cast(tf.range(sides[0]), tf.float32)[:, None] - centre[0]
+        x = tf.cast(tf.range(sides[1]), tf.float32)[None, :] - centre[1]
+        # An image of one pixel has its corner at its centre.
+        corner = tf.maximum(tf.reduce_sum(centre**2), 1e-6)
+        bend = 1.0 + k * (y**2 + x**2) / corner
+        return sample(image, y * bend + centre[0], x * bend + centre[1], fill)
+
+    return sometimes(change, draws=1, probability=probability)
+
+
+def sample(image: tf.Tensor, y: tf.Tensor, x: tf.Tensor, fill: Outside) -> tf.Tensor:
     """Bilinear values of an image [h, w, c] at float coordinates y, x [rows, columns]."""
     colour = _colour(fill, image)
     if colour is not None:
@@ -190,7 +233,7 @@ def sample(image: tf.Tensor, y: tf.Tensor, x: tf.Tensor, fill: Fill) -> tf.Tenso
 def _affine(
     image: tf.Tensor,
     rows: tuple[tuple[tf.Tensor, ...], ...],
-    fill: Fill,
+    fill: Outside,
     shift: tuple[tf.Tensor, tf.Tensor] | tuple[float, float] = (0.0, 0.0),
 ) -> tf.Tensor:
     """What is seen at p comes from rows @ (p - centre) + centre + shift, in (x, y)."""
@@ -227,7 +270,7 @@ def _sides(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.shape(image)[:2], tf.float32)
 
 
-def _colour(fill: Fill, image: tf.Tensor) -> np.ndarray | tf.Tensor | None:
+def _colour(fill: Outside, image: tf.Tensor) -> np.ndarray | tf.Tensor | None:
     """The constant colour [c], or None for edge and reflect."""
     if isinstance(fill, str):
         if fill not in MODES:
@@ -241,7 +284,7 @@ def _colour(fill: Fill, image: tf.Tensor) -> np.ndarray | tf.Tensor | None:
     return colour
 
 
-def _inside(at: tf.Tensor, side: tf.Tensor, fill: Fill) -> tf.Tensor:
+def _inside(at: tf.Tensor, side: tf.Tensor, fill: Outside) -> tf.Tensor:
     """Coordinates brought into 0..side - 1."""
     if isinstance(fill, str) and fill == "reflect":
         around = tf.math.floormod(at + 0.5, 2.0 * side)

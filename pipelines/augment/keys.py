@@ -5,12 +5,9 @@ So an example looks the same whatever the batch size, the other examples and the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+from pipelines.lazy import tf
 
 EPOCH_BITS, INDEX_BITS, OP_BITS = 23, 32, 8
 
@@ -22,8 +19,6 @@ def image_key(
 
     Of indices [k]: [k, 2].
     """
-    import tensorflow as tf
-
     base = tf.bitwise.left_shift(epoch, np.int64(INDEX_BITS + OP_BITS))
     base += tf.bitwise.left_shift(index, np.int64(OP_BITS))
     word = tf.cast(seed, tf.int64)
@@ -34,8 +29,6 @@ def image_key(
 
 def epoch_order(rows: tf.Tensor, seed: int | tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     """`rows` int64 [n] in the order of this epoch: a fresh permutation of each."""
-    import tensorflow as tf
-
     # The top of the second word is unused by the images' keys: no draw is shared with them.
     key = tf.stack([tf.cast(seed, tf.int64), -1 - epoch])
     draws = tf.random.stateless_uniform(

@@ -10,22 +10,26 @@ may be drawn as its own partner, and is then left alone; so is the only image of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
-from pipelines.augment.recipes import BATCH_OPS, Step
+from pipelines.augment.declaration import Setting, augmentation
+from pipelines.lazy import tf
 
-BatchOp = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+BatchOp: TypeAlias = "Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]"
 
-Key = Callable[[int], tf.Tensor]
+Alpha = Annotated[float, Setting(gt=0)]
+
+OfABatch = Annotated[float, Setting("of a batch", ge=0, le=1)]
 
 # Turned into the seed word, so that the draws of one op do not share one Philox stream.
 PARTNERS, SHARE, POWER = 0x5851F42D4C957F2D, 0x14057B7EF767814F, 0x2C9277B5AF5E1D3B
 
 
-def mixup(alpha: float = 0.2, probability: float = 1.0) -> BatchOp:
+@augmentation(on="batch")
+def mixup(alpha: Alpha = 0.2, probability: OfABatch = 1.0) -> BatchOp:
     """share * image + (1 - share) * its partner's, and the labels alike.
 
     One share ~ Beta(alpha, alpha) a batch, as in the authors' code; uint8 images are rounded.
@@ -45,7 +49,8 @@ def mixup(alpha: float = 0.2, probability: float = 1.0) -> BatchOp:
     return _sometimes(mix, probability)
 
 
-def cutmix(alpha: float = 1.0, probability: float = 1.0) -> BatchOp:
+@augmentation(on="batch")
+def cutmix(alpha: Alpha = 1.0, probability: OfABatch = 1.0) -> BatchOp:
     """A box of each image is replaced by its partner's, and the labels mixed by area.
 
     One box a batch, as in the authors' code: its sides are sqrt(1 - share) of the image's, with
@@ -73,34 +78,6 @@ def cutmix(alpha: float = 1.0, probability: float = 1.0) -> BatchOp:
         return mixed, _blend(labels, partner, 1.0 - area)
 
     return _sometimes(mix, probability)
-
-
-OPS: dict[str, Callable[[Step], BatchOp]] = {
-    "mixup": lambda s: mixup(s["alpha"], s["probability"]),
-    "cutmix": lambda s: cutmix(s["alpha"], s["probability"]),
-}
-
-
-def mixer(
-    steps: Sequence[Step], classes: int
-) -> Callable[[tf.Tensor, tf.Tensor, Key], tuple[tf.Tensor, tf.Tensor]] | None:
-    """mix(images, labels int [b], key) -> (images, labels float32 [b, classes]), all batch steps.
-
-    steps   checked (`recipes.check_steps`); those of single images are passed over
-    key     gives the key of the step at a position in the recipe
-    None without batch steps: labels then stay whole numbers.
-    """
-    chain = [(at, OPS[s["op"]](s)) for at, s in enumerate(steps) if s["op"] in BATCH_OPS]
-    if not chain:
-        return None
-
-    def mix(images: tf.Tensor, labels: tf.Tensor, key: Key) -> tuple[tf.Tensor, tf.Tensor]:
-        soft = tf.one_hot(labels, classes, dtype=tf.float32)
-        for position, op in chain:
-            images, soft = op(images, soft, key(position))
-        return images, soft
-
-    return mix
 
 
 def _sometimes(mix: Callable[..., tuple[tf.Tensor, tf.Tensor]], probability: float) -> BatchOp:

@@ -1,76 +1,58 @@
-"""From the steps of a recipe to the functions that run: one table, by the name of the step."""
+"""Every augmentation by its name, and from the steps of a recipe to the functions that run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pipelines.augment import colour, crops, erasing, geometry
-from pipelines.augment.colour import Colours, pca_offset, shift
-from pipelines.augment.crops import Window
-from pipelines.augment.draws import Drawn, Op
-from pipelines.augment.geometry import mirror, mirrored
-from pipelines.augment.recipes import Step
+from pipelines.augment import colour, crops, erasing, geometry, mixing
+from pipelines.augment.colour import Colours
+from pipelines.augment.declaration import Augmentation, Step
+from pipelines.lazy import tf
 
-Size = tuple[int, int]
+if TYPE_CHECKING:
+    Key = Callable[[int], tf.Tensor]
 
-# Crops that are drawn before decoding, so that only their window is decoded.
-WINDOWS: dict[str, Callable[[Step, Size], Window]] = {
-    "random_resized_crop": lambda s, size: crops.inception_window(s["scale"], s["ratio"]),
-    "scale_and_crop": lambda s, size: crops.scale_window(size, _short_side(s, size)),
+OPS: dict[str, Augmentation] = {
+    op.name: op
+    for module in (crops, geometry, colour, erasing, mixing)
+    for op in vars(module).values()
+    if isinstance(op, Augmentation)
 }
-
-OPS: dict[str, Callable[[Step, Size, Colours], Op]] = {
-    "pad_and_crop": lambda s, size, of: crops.pad_and_crop(size, s["padding"], of.mean),
-    "right_angles": lambda s, size, of: geometry.right_angles(s["probability"]),
-    "translate": lambda s, size, of: geometry.translate(s["fraction"], *_rest(s, of)),
-    "rotate": lambda s, size, of: geometry.rotate(s["degrees"], *_rest(s, of)),
-    "stretch": lambda s, size, of: geometry.stretch(s["factor"], *_rest(s, of)),
-    "shear": lambda s, size, of: geometry.shear(s["degrees"], *_rest(s, of)),
-    "lens_distortion": lambda s, size, of: geometry.lens_distortion(s["strength"], *_rest(s, of)),
-    "brightness": lambda s, size, of: colour.brightness(s["factor"], s["probability"]),
-    "contrast": lambda s, size, of: colour.contrast(s["factor"], s["probability"]),
-    "saturation": lambda s, size, of: colour.saturation(s["factor"], s["probability"]),
-    "hue": lambda s, size, of: colour.hue(s["shift"], s["probability"]),
-    "random_erasing": lambda s, size, of: erasing.random_erasing(
-        s["area"], s["ratio"], of.mean if s["fill"] == "mean" else None, s["probability"]
-    ),
-}
-
-# Ops whose draws can be made before there is an image: drawn(key), and op(image, drawn).
-APART: dict[str, Callable[[Step, Colours], tuple[Drawn, Op]]] = {
-    "horizontal_flip": lambda s, of: (mirrored(s["probability"]), mirror(1)),
-    "vertical_flip": lambda s, of: (mirrored(s["probability"]), mirror(0)),
-    "pca_jitter": lambda s, of: (
-        pca_offset(s["sigma"], of.eigenvalues, of.eigenvectors),
-        shift,
-    ),
-}
+"""In the order in which the files declare them."""
 
 
-def make_window(step: Step, size: Size) -> Window:
-    """The window(shape, key) of a checked step whose name is in WINDOWS."""
-    return WINDOWS[step["op"]](step, size)
+def op_of(step: Step) -> Augmentation:
+    """The augmentation that the step names."""
+    return OPS[step["op"]]
 
 
-def make_apart(step: Step, colours: Colours) -> tuple[Drawn, Op]:
-    """drawn(key) and op(image, drawn) of a checked step whose name is in APART."""
-    return APART[step["op"]](step, colours)
+def make(step: Step, size: tuple[int, int] | None = None, colours: Colours | None = None) -> Any:
+    """What the function of a checked step gives, for images of `size` and these colours."""
+    op, settings = op_of(step), {key: value for key, value in step.items() if key != "op"}
+    known = {"size": size} | (colours._asdict() if colours is not None else {})
+    if settings.get("fill") == "mean":
+        settings["fill"] = known["mean"]
+    return op(**{name: known[name] for name in op.known}, **settings)
 
 
-def make(step: Step, size: Size, colours: Colours) -> Op:
-    """The op(image, key) of a checked step whose name is in OPS, on images of `size`."""
-    return OPS[step["op"]](step, size, colours)
+def mixer(
+    steps: Sequence[Step], classes: int
+) -> Callable[[tf.Tensor, tf.Tensor, Key], tuple[tf.Tensor, tf.Tensor]] | None:
+    """mix(images, labels int [b], key) -> (images, labels float32 [b, classes]), all batch steps.
 
+    steps   checked (`recipes.check_steps`); those of single images are passed over
+    key     gives the key of the step at a position in the recipe
+    None without batch steps: labels then stay whole numbers.
+    """
+    chain = [(at, make(step)) for at, step in enumerate(steps) if op_of(step).on == "batch"]
+    if not chain:
+        return None
 
-def _rest(step: Step, colours: Colours) -> tuple[geometry.Fill, float]:
-    """What all geometric ops share: what lies outside, and how often."""
-    fill = colours.mean if step["fill"] == "mean" else step["fill"]
-    return fill, step["probability"]
+    def mix(images: tf.Tensor, labels: tf.Tensor, key: Key) -> tuple[tf.Tensor, tf.Tensor]:
+        soft = tf.one_hot(labels, classes, dtype=tf.float32)
+        for position, op in chain:
+            images, soft = op(images, soft, key(position))
+        return images, soft
 
-
-def _short_side(step: Step, size: Size) -> list[int]:
-    """In pixels of this network: a recipe for a 224 network keeps its proportions at 32."""
-    reference = step.get("reference")
-    if reference is None:
-        return list(step["short_side"])
-    return [round(side * max(size) / reference) for side in step["short_side"]]
+    return mix

@@ -7,8 +7,12 @@ Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
-import tensorflow as tf
+
+from pipelines.lazy import tf
 
 ROUNDS = 10
 
@@ -35,21 +39,27 @@ def _words(count: int, keys: tf.Tensor) -> tf.Tensor:
     """uint64 [k, count] below 2**32: the first words of each key's stream."""
     first, second = tf.unstack(tf.bitcast(keys, tf.uint64), axis=1)
     scramble = [tf.fill(tf.shape(first), word) for word in SCRAMBLE]
-    mixed = _block(*_halves(first), *_halves(second), *scramble)
+    mixed = _block()(*_halves(first), *_halves(second), *scramble)
     # Of what a seed gives half is the key, half the upper words of the counter. All words have one
     # shape: broadcasting takes longer than the arithmetic.
     blocks = -(-count // BLOCK)
     key, other, upper, top = [tf.repeat(word, blocks) for word in mixed]
     number = tf.tile(tf.constant(np.arange(blocks, dtype=np.uint64)), tf.shape(first))
-    words = _block(number, tf.zeros_like(number), upper, top, key, other)
+    words = _block()(number, tf.zeros_like(number), upper, top, key, other)
     return tf.reshape(tf.stack(words, axis=1), [-1, BLOCK * blocks])[:, :count]
 
 
-@tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.uint64)] * 6)
-def _block(
+@functools.cache
+def _block() -> Callable[..., list[tf.Tensor]]:
+    """`_rounds` as one graph, traced once a process."""
+    words = [tf.TensorSpec([None], tf.uint64)] * 6
+    return tf.function(_rounds, autograph=False, input_signature=words)
+
+
+def _rounds(
     a: tf.Tensor, b: tf.Tensor, c: tf.Tensor, d: tf.Tensor, key: tf.Tensor, other: tf.Tensor
 ) -> list[tf.Tensor]:
-    """The four words that counters a b c d give under keys of two words. Traced once a process."""
+    """The four words that counters a b c d give under keys of two words."""
     for _ in range(ROUNDS):
         low_a, high_a = _halves(a * MULTIPLIERS[0])
         low_c, high_c = _halves(c * MULTIPLIERS[1])

@@ -8,9 +8,9 @@ colours stay. One channel is ITU-R BT.601 luma, whatever the format.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import tensorflow as tf
+from pipelines.lazy import tf
 
 # TensorFlow's default DCT is the fast one, 1.2 grey levels off libjpeg's own on average and biased.
 DCT = "INTEGER_ACCURATE"
@@ -28,7 +28,7 @@ MIRRORED = (False, True, True, False, False, True, True, False)
 
 UPSIDE_DOWN = (False, False, True, True, False, False, True, True)
 
-Window = Callable[[tf.Tensor], tf.Tensor]
+Window: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
 
 
 class Cut(NamedTuple):

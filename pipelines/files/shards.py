@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, first_line
 
 OPTIONS = "group_size:1,uncompressed"  # JPEG does not shrink, and one record is one read
 
@@ -232,7 +232,7 @@ class ShardReader:
     def _damaged(self, shard: int, error: Exception) -> SourceError:
         return SourceError(
             f"prepared: shard {self.directory / self.entries[shard]['name']} is damaged "
-            f"({str(error).splitlines()[0]}): copy it again, or prepare again into an empty folder"
+            f"({first_line(error)}): copy it again, or prepare again into an empty folder"
         )
 
     def _reader(self, shard: int) -> Any:

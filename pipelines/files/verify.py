@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.files.decode import decode
 from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.index_cache import Index, cache_file, load_index, save_index
+from pipelines.lazy import tf
 from pipelines.threads import workers
 
 CHUNK = 64  # files a thread checks before it hands them over
@@ -85,10 +87,6 @@ def read_range(path: str, offset: int, size: int) -> bytes:
 
 def examine(path: str, offset: int, size: int, max_pixels: int) -> Found:
     """Read, hash and decode one file: never raises for what is in it."""
-    import tensorflow as tf
-
-    from pipelines.files.decode import decode
-
     if size > BYTES_PER_PIXEL * max_pixels + SPARE_BYTES:
         return Found(
             f"has {size} bytes, more than an image of data.max_pixels={max_pixels}", lasting=False

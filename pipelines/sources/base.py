@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.errors import SourceError, nearest
+from pipelines.files.decode import Cut
+from pipelines.lazy import tf
+from pipelines.resize import resize_centre
 from pipelines.threads import fixed, workers
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from pipelines.files.decode import Cut
 
 if TYPE_CHECKING:
     Window = Callable[[tf.Tensor], tf.Tensor]
@@ -78,8 +76,6 @@ class Source(ABC):
 
     def dataset(self, indices: Iterable[int] | np.ndarray) -> tf.data.Dataset:
         """{"image": uint8 [h, w, c], "label": int64, "index": int64} in the given order."""
-        import tensorflow as tf
-
         chosen = np.asarray(indices, np.int64)
         with tf.device("CPU:0"):
             labels = tf.constant(self.labels)
@@ -139,8 +135,6 @@ class ArraySource(Source):
     @cached_property
     def tensor(self) -> tf.Tensor:
         """The array as a tensor in host memory; the NumPy array becomes a view of it."""
-        import tensorflow as tf
-
         # init_scope: the first use may be inside the trace of a tf.data map.
         with tf.init_scope(), tf.device("CPU:0"):
             tensor = tf.constant(self.array)
@@ -148,8 +142,6 @@ class ArraySource(Source):
         return tensor
 
     def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
-        import tensorflow as tf
-
         if window is None:
             return tf.gather(self.tensor, index)
         height, width, channels = self.image_shape
@@ -171,10 +163,6 @@ class ArraySource(Source):
             return None
         key = ((size[0], size[1]), crop_fraction)
         if key not in self._views:
-            import tensorflow as tf
-
-            from pipelines.resize import resize_centre
-
             resize = resize_centre(size, crop_fraction)
             with tf.init_scope(), tf.device("CPU:0"):
                 parts = [resize(self.tensor[i : i + 1024]) for i in range(0, len(self), 1024)]

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, first_line
 from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.shards import digest
+from pipelines.lazy import tf
 from pipelines.sources.base import Source
 from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
 from pipelines.sources.open import open_source
@@ -127,8 +128,6 @@ def _look(
     source: Source, read: Callable[[int], bytes] | None, index: int, name: str, tiny: int
 ) -> tuple[list[tuple[str, str]], bytes]:
     """(problems, digest of the pixels); no digest where there are no pixels."""
-    import tensorflow as tf
-
     problems = []
     kind = EXTENSIONS.get(os.path.splitext(name)[1].lower())
     try:
@@ -142,7 +141,7 @@ def _look(
         with tf.device("CPU:0"):
             image = source.images(tf.constant(index, tf.int64)).numpy()
     except (tf.errors.OpError, SourceError) as error:
-        return [("undecodable", str(error).splitlines()[0][:200])], b""
+        return [("undecodable", first_line(error)[:200])], b""
     height, width = image.shape[:2]
     if min(height, width) < tiny:
         problems.append(("tiny", f"{height} x {width} pixels"))

@@ -8,20 +8,16 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.files.decode import Cut, decode, decode_cut, decode_window
 from pipelines.files.index_cache import Index
 from pipelines.files.verify import Files, read_range
+from pipelines.lazy import tf
 from pipelines.sources.base import ArraySource, Source, finish_fingerprint, natural_size
 from pipelines.threads import fixed, workers
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from pipelines.files.decode import Cut
 
 BATCH = 256  # images of a small set that are decoded in one step
 
@@ -70,8 +66,6 @@ class FileSource(Source):
 
     def contents(self, index: tf.Tensor) -> tf.Tensor:
         """The bytes of the image file at a scalar index; usable inside a tf.data map."""
-        import tensorflow as tf
-
         if (self.files.offsets >= 0).any():
             # No op reads a byte range (readers with an offset read all that is before it), and a
             # mapped archive would end the process where a drive fails, and count as its memory.
@@ -86,24 +80,16 @@ class FileSource(Source):
     def images(
         self, index: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor] | None = None
     ) -> tf.Tensor:
-        import tensorflow as tf
-
-        from pipelines.files.decode import decode, decode_window
-
         contents, turn = self.contents(index), self._turn(index)
         if window is not None:
             return decode_window(contents, self.image_shape[2], window, turn)
         return tf.ensure_shape(decode(contents, self.image_shape[2], turn), self.image_shape)
 
     def part(self, index: tf.Tensor, cut: Cut) -> tf.Tensor:
-        from pipelines.files.decode import decode_cut
-
         return decode_cut(self.contents(index), self.image_shape[2], cut, self._turn(index))
 
     def _turn(self, index: tf.Tensor) -> tf.Tensor | None:
         """EXIF orientation of the image at a scalar index; None where all are upright as stored."""
-        import tensorflow as tf
-
         if self._orientations is None:
             return None
         if self._orientation_tensor is None:
@@ -218,8 +204,6 @@ def file_source(
 
 def read_all(source: FileSource) -> np.ndarray:
     """All images of one size, uint8 [n, h, w, c]. Raises SourceError if files have changed."""
-    import tensorflow as tf
-
     height, width, channels = source.image_shape
     assert height is not None
     assert width is not None

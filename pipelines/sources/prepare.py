@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from pipelines.files.shards import (
     write_shards,
     write_whole,
 )
+from pipelines.lazy import tf
 from pipelines.sources.base import Source
 from pipelines.sources.duplicates import content_digests
 from pipelines.sources.prepared import (
@@ -32,9 +33,6 @@ from pipelines.sources.prepared import (
     read_manifest,
 )
 from pipelines.threads import PREFETCHED, fixed, workers
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 IMAGES_PER_SHARD = 2048
 
@@ -175,7 +173,6 @@ def _common_shape(shards: list[dict[str, Any]]) -> list[int | None]:
 
 def shrink(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """uint8 [h, w, c] to the short side `size`, uint8; smaller images are left as they are."""
-    import tensorflow as tf
 
     def op(image: tf.Tensor) -> tf.Tensor:
         hw = tf.shape(image)[:2]
@@ -195,8 +192,6 @@ def _encoded(
     source: Source, start: int, size: int | None, encoding: str, quality: int
 ) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """(record, (height, width)) of the images from `start` on, in order."""
-    import tensorflow as tf
-
     resize = shrink(size) if size is not None else tf.identity
 
     def encode(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,18 +14,17 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.files.decode import decode, decode_window
 from pipelines.files.shards import DIGEST_BYTES, ShardReader
+from pipelines.lazy import tf
 from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Source, natural_size
 from pipelines.sources.base import finish_fingerprint as finish
 from pipelines.threads import PREFETCHED
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 MANIFEST = "manifest.json"
 
@@ -89,17 +88,11 @@ class PreparedSource(Source):
         channels = self.image_shape[2]
         if self.manifest["encoding"] == "raw":
             return _raw_pixels(record, channels, window)
-        from pipelines.files.decode import decode, decode_window
-
         if window is not None:
             return decode_window(record, channels, window)
-        import tensorflow as tf
-
         return tf.ensure_shape(decode(record, channels), self.image_shape)
 
     def _record(self, index: tf.Tensor) -> tf.Tensor:
-        import tensorflow as tf
-
         if self._in_memory:
             if self._records is None:
                 with tf.init_scope(), tf.device("CPU:0"):
@@ -263,8 +256,6 @@ def _raw_pixels(
     window: Callable[[tf.Tensor], tf.Tensor] | None,
 ) -> tf.Tensor:
     """uint8 [h, w, channels], or of the window only."""
-    import tensorflow as tf
-
     shape = tf.io.decode_raw(tf.strings.substr(record, 0, HEADER_BYTES), tf.int32)
     shape = tf.ensure_shape(shape, [2])  # windows take it apart
     pixels = tf.io.decode_raw(tf.strings.substr(record, HEADER_BYTES, -1), tf.uint8)

@@ -11,15 +11,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.files.decode import decode, decode_window
 from pipelines.files.index_cache import FOLDER, cache_file, load_columns, save_columns
 from pipelines.files.layout import SPLIT_NAMES
 from pipelines.files.shards import DIGEST_BYTES, Record, digest
 from pipelines.files.verify import too_large
+from pipelines.lazy import tf
 from pipelines.sources.base import (
     MAX_PIXELS,
     MEMORY_LIMIT_BYTES,
@@ -29,9 +31,6 @@ from pipelines.sources.base import (
 )
 from pipelines.sources.prepared import MANIFEST, held_in_memory, open_prepared
 from pipelines.sources.tfds_builder import prepared_builder, say
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 class Parts(NamedTuple):
@@ -83,18 +82,12 @@ class TfdsSource(Source):
 
     def contents(self, index: tf.Tensor) -> tf.Tensor:
         """The bytes of the image at a scalar index; usable inside a tf.data map."""
-        import tensorflow as tf
-
         contents = tf.numpy_function(lambda i: self.blob(int(i)), [index], tf.string)
         return tf.ensure_shape(contents, [])
 
     def images(
         self, index: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor] | None = None
     ) -> tf.Tensor:
-        import tensorflow as tf
-
-        from pipelines.files.decode import decode, decode_window
-
         if window is not None:
             return decode_window(self.contents(index), self.image_shape[2], window)
         return tf.ensure_shape(decode(self.contents(index), self.image_shape[2]), self.image_shape)

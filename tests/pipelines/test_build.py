@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,8 @@ import tensorflow as tf
 
 from pipelines import build, in_memory, statistics
 from pipelines.augment import crops, keys, recipes
-from pipelines.augment.recipes import PRESETS, render
-from pipelines.resize import resize_centre
+from pipelines.augment.recipes import PRESETS, Recipe, render
+from pipelines.resize import resize_centre, resize_window
 from pipelines.sources.base import ArraySource, Source
 from pipelines.sources.open import open_source
 
@@ -25,11 +29,13 @@ def numbered(n: int = 60, size: int = 8) -> ArraySource:
 
 
 def train(source: Source, steps: Any = (), **changes: Any) -> tf.data.Dataset:
-    settings: dict[str, Any] = {"size": (8, 8), "batch_size": 10, "seed": 0, "epochs": 3}
-    settings |= changes
+    """Batches of `indices`; `part` is what the statistics are of, if not these."""
+    settings: dict[str, Any] = {"size": (8, 8), "batch_size": 10, "epochs": 3} | changes
     indices = settings.pop("indices", INDICES)
-    fitted = statistics.fit(source, indices)
-    return build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
+    colours = statistics.fit(source, settings.pop("part", indices)).colours
+    of_recipe = {f.name: settings.pop(f.name) for f in fields(Recipe) if f.name in settings}
+    recipe = Recipe(steps=steps, colours=colours, **of_recipe)
+    return build.training_dataset(source, indices, recipe, **settings)
 
 
 def noisy() -> Source:
@@ -101,12 +107,7 @@ def test_augmentation_depends_on_seed_epoch_and_index_only(preset: str) -> None:
     base = by_image(train(noisy(), steps, epochs=1), order_of(epochs=1))
     # Another batch size and other companions: the same images look the same.
     few = {"indices": INDICES[:9], "batch_size": 4, "epochs": 1}
-    source = noisy()
-    fitted = statistics.fit(source, INDICES)
-    data = build.training_dataset(
-        source, INDICES[:9], steps=steps, statistics=fitted, size=(8, 8), batch_size=4, seed=0,
-        epochs=1,
-    )  # fmt: skip
+    data = train(noisy(), steps, part=INDICES, **few)
     for index, image in by_image(data, order_of(**few)).items():
         assert np.array_equal(image, base[index])
     # Another epoch or seed: they do not.
@@ -142,10 +143,7 @@ def test_presets_give_the_size_asked_for(preset: str) -> None:
 def test_no_recipe_is_the_evaluation_view() -> None:
     source = open_source("digits")
     assert source.array is not None
-    fitted = statistics.fit(source, INDICES)
-    data = build.training_dataset(
-        source, INDICES, size=(32, 32), steps=(), statistics=fitted, batch_size=10, seed=0, epochs=1
-    )  # fmt: skip
+    data = train(source, size=(32, 32), epochs=1)
     view = resize_centre((32, 32))
     for index, image in by_image(data, order_of(epochs=1)).items():
         np.testing.assert_allclose(image, view(tf.constant(source.array[index])), atol=1e-3)
@@ -185,11 +183,14 @@ def test_folders_of_many_sizes_and_windows_before_decoding(tmp_path: Path) -> No
     data = train(source, (step,), indices=np.arange(8), size=(16, 16), epochs=1, seed=7)
     images = np.concatenate([x.numpy() for x, _ in data])
     # The same crops cut out of the fully decoded images, in whatever order.
-    op = crops.random_resized_crop((16, 16))
-    expected = [
-        op(source.images(tf.constant(i)), tf.constant([7, i << keys.OP_BITS], tf.int64)).numpy()
-        for i in range(8)
-    ]
+    window, resize = crops.random_resized_crop(), resize_window((16, 16))
+
+    def cropped(i: int) -> np.ndarray:
+        image, key = source.images(tf.constant(i)), [7, i << keys.OP_BITS]
+        y, x, h, w = window(tf.shape(image)[:2], tf.constant(key, tf.int64)).numpy()
+        return resize(image[y : y + h, x : x + w]).numpy()
+
+    expected = [cropped(i) for i in range(8)]
     for image in images:
         assert min(np.abs(image - other).max() for other in expected) < 1e-3
     held_out = build.evaluation_dataset(source, [7, 0], size=(16, 16), batch_size=2)
@@ -262,7 +263,8 @@ def test_recipes_without_tensorflow() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from pipelines.build import PRESETS, render; render(PRESETS['resnet']);"
+    code = "import sys, pipelines.build; from pipelines.augment.recipes import PRESETS, render;"
+    code += "render(PRESETS['resnet']);"
     code += "assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -270,22 +272,12 @@ def test_recipes_without_tensorflow() -> None:
 def test_the_autotuner_is_off():
     """Its thread can hold up the closing of an iterator for many seconds (pipelines/threads.py)."""
     import pipelines
-    from pipelines import build, statistics
 
     source = pipelines.open_source("digits")
     for data in (
         source.dataset([0, 1]),
         build.evaluation_dataset(source, [0, 1], size=(32, 32), batch_size=2),
-        build.training_dataset(
-            source,
-            [0, 1],
-            size=(32, 32),
-            steps=({"op": "pad_and_crop", "padding": 2},),
-            statistics=statistics.fit(source, [0, 1]),
-            batch_size=2,
-            seed=1,
-            epochs=1,
-        ),
+        train(source, ({"op": "pad_and_crop", "padding": 2},), indices=[0, 1], size=(32, 32)),
     ):
         assert data.options().autotune.enabled is False
 
@@ -303,12 +295,23 @@ def drawn_files(folder: Path, kind: str, shapes: list[tuple[int, int]]) -> None:
 
 def from_source(source: Source, preset: Any, **changes: Any) -> list[Any]:
     settings: dict[str, Any] = {"size": (16, 16), "batch_size": 3, "seed": 3, "epochs": 2}
-    settings |= changes
-    fitted = statistics.fit(source, np.arange(len(source)))
     steps = PRESETS[preset] if isinstance(preset, str) else preset
-    indices = np.arange(len(source))
-    data = build.training_dataset(source, indices, steps=steps, statistics=fitted, **settings)
+    data = train(source, steps, indices=np.arange(len(source)), **settings | changes)
     return [tf.nest.map_structure(lambda t: t.numpy(), batch) for batch in data]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Ten files of five shapes."""
+    folder = tmp_path_factory.mktemp("photographs")
+    drawn_files(folder, "jpg", [(40 + i, 60) for i in range(5)])
+    return open_source(f"folder:{folder}")
+
+
+@pytest.fixture(scope="module")
+def batches_of(photographs: Source) -> Callable[..., list[Any]]:
+    """`from_source` on these, three epochs, made once: a pipeline of files takes seconds."""
+    return functools.cache(partial(from_source, photographs, epochs=3))
 
 
 def same(one: list[Any], other: list[Any]) -> bool:
@@ -316,34 +319,35 @@ def same(one: list[Any], other: list[Any]) -> bool:
     return len(flat) == len(again) and all(map(np.array_equal, flat, again))
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize(("kind", "transfer"), [("png", "uint8"), ("jpg", "float32")])
 @pytest.mark.parametrize("preset", ["resnet", "inception", "cifar", "none"])
-def test_files_give_bit_for_bit_what_memory_gives(tmp_path: Path, kind: str, preset: str) -> None:
+def test_files_give_bit_for_bit_what_memory_gives(
+    tmp_path: Path, kind: str, transfer: str, preset: str
+) -> None:
     drawn_files(tmp_path, kind, [(16, 16)] * 4 if preset == "cifar" else [(40, 30)] * 4)
     memory = open_source(f"folder:{tmp_path}")
     files = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
     assert memory.array is not None
     assert files.array is None
-    for transfer in ("float32", "uint8"):
-        held = from_source(memory, preset, transfer=transfer)
-        read = from_source(files, preset, transfer=transfer)
-        if preset == "none":  # the evaluation view is exact to 0.01 grey levels, not to the bit
-            for a, b in zip(tf.nest.flatten(held), tf.nest.flatten(read), strict=True):
-                assert np.abs(a.astype(np.float32) - b).max() < (
-                    0.01 if transfer == "float32" else 2
-                )
-        else:
-            assert same(held, read)
+    held = from_source(memory, preset, transfer=transfer)
+    read = from_source(files, preset, transfer=transfer)
+    if preset == "none":  # the evaluation view is exact to 0.01 grey levels, not to the bit
+        for a, b in zip(tf.nest.flatten(held), tf.nest.flatten(read), strict=True):
+            assert np.abs(a.astype(np.float32) - b).max() < (0.01 if transfer == "float32" else 2)
+    else:
+        assert same(held, read)
 
 
-def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
-    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
-    source = open_source(f"folder:{tmp_path}")
-    base = from_source(source, "resnet")
+def test_the_number_of_threads_changes_nothing(
+    photographs: Source, batches_of: Callable[..., list[Any]]
+) -> None:
+    base = batches_of("resnet")
     for threads in (1, 3):
-        assert same(base, from_source(source, "resnet", threads=threads))
+        assert same(base, batches_of("resnet", threads=threads))
     held_out = [
-        build.evaluation_dataset(source, [1, 0, 7], size=(16, 16), batch_size=2, threads=threads)
+        build.evaluation_dataset(
+            photographs, [1, 0, 7], size=(16, 16), batch_size=2, threads=threads
+        )
         for threads in (0, 1, 3)
     ]
     views = [[(x.numpy(), y.numpy()) for x, y in data] for data in held_out]
@@ -351,31 +355,26 @@ def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
     assert same(views[0], views[2])
     assert held_out[2].options().threading.private_threadpool_size == 3
     with pytest.raises(ValueError, match=r"data.threads: expected 0"):
-        from_source(source, "resnet", threads=-1)
+        train(noisy(), threads=-1)
 
 
-def test_epochs_of_files_never_mix(tmp_path: Path) -> None:
-    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
-    source = open_source(f"folder:{tmp_path}")
-    batches = from_source(source, "inception", epochs=3)
+def test_epochs_of_files_never_mix(
+    photographs: Source, batches_of: Callable[..., list[Any]]
+) -> None:
+    batches = batches_of("inception")
     assert [len(y) for _, y in batches] == [3, 3, 3, 1] * 3
     for epoch in range(3):
         labels = np.concatenate([y for _, y in batches[4 * epoch : 4 * epoch + 4]])
-        assert sorted(labels) == sorted(source.labels)
-    late = from_source(source, "inception", epochs=1, first_epoch=2)
+        assert sorted(labels) == sorted(photographs.labels)
+    late = batches_of("inception", epochs=1, first_epoch=2)
     assert same(batches[8:], late)
 
 
-@pytest.mark.parametrize("preset", ["resnet", "inception"])
-def test_a_window_mirrored_before_the_resize_is_the_mirror_image(
-    tmp_path: Path, preset: str
-) -> None:
+def test_a_window_mirrored_before_the_resize_is_the_mirror_image(photographs: Source) -> None:
     """The flip draws with its own key, and acts on the small uint8 window."""
-    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
-    source = open_source(f"folder:{tmp_path}")
-    crop = PRESETS[preset][0]
+    crop = PRESETS["resnet"][0]
     runs = {
-        p: from_source(source, (crop, {"op": "horizontal_flip", "probability": p}), epochs=1)
+        p: from_source(photographs, (crop, {"op": "horizontal_flip", "probability": p}), epochs=1)
         for p in (0.0, 0.5, 1.0)
     }
     plain, some, all_of_them = (np.concatenate([x for x, _ in run]) for run in runs.values())
@@ -387,23 +386,14 @@ def test_a_window_mirrored_before_the_resize_is_the_mirror_image(
 
 
 def test_uint8_is_the_float_image_rounded_and_leaves_the_jitter_to_the_device(
-    tmp_path: Path,
+    batches_of: Callable[..., list[Any]],
 ) -> None:
-    drawn_files(tmp_path, "jpg", [(40 + i, 60) for i in range(5)])
-    for source in (open_source(f"folder:{tmp_path}"), noisy()):
-        plain = zip(
-            from_source(source, "inception"),
-            from_source(source, "inception", transfer="uint8"),
-            strict=True,
-        )
+    for of in (batches_of, partial(from_source, noisy())):
+        plain = zip(of("inception"), of("inception", transfer="uint8"), strict=True)
         for (exact, _), (levels, _) in plain:
             assert levels.dtype == np.uint8
             assert np.abs(exact - levels).max() <= 0.5 + 1e-3
-        jittered = zip(
-            from_source(source, "resnet"),
-            from_source(source, "resnet", transfer="uint8"),
-            strict=True,
-        )
+        jittered = zip(of("resnet"), of("resnet", transfer="uint8"), strict=True)
         for (exact, _), ((levels, offsets), _) in jittered:
             assert levels.dtype == np.uint8
             assert offsets.shape == (len(levels), 3)
@@ -435,7 +425,7 @@ def test_large_windows_are_antialiased_unless_asked_otherwise(tmp_path: Path) ->
     png = tf.io.encode_png(np.broadcast_to(stripes, (100, 96, 3))).numpy()
     (tmp_path / "a" / "1.png").write_bytes(png)
     (tmp_path / "b" / "1.png").write_bytes(png)
-    source = open_source(f"folder:{tmp_path}", memory_limit_bytes=0)
+    source = open_source(f"folder:{tmp_path}")
     whole = ({"op": "random_resized_crop", "scale": [1.0, 1.0], "ratio": [0.95, 0.97]},)
     (smooth, _), *_ = from_source(source, whole, epochs=1)
     (rough, _), *_ = from_source(source, whole, epochs=1, antialias=False)

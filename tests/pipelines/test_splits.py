@@ -55,6 +55,43 @@ def test_same_seed_same_split_and_zero_is_a_seed() -> None:
     assert not np.array_equal(folds[0], folds[2])
 
 
+def test_draws_stay_from_version_to_version() -> None:
+    labels = np.arange(24) % 3
+    assert splits.holdout(labels, 0.25, 5)[1].tolist() == [1, 14, 18, 21, 22, 23]
+    assert splits.holdout(labels, 0.25, (5, 0))[1].tolist() == [1, 15, 17, 18, 20, 22]
+    grouped = splits.holdout(labels, 0.25, 5, groups=np.arange(24) // 2)
+    assert grouped[1].tolist() == [10, 11, 12, 13, 18, 19]
+    assert splits.subset(labels, range(24), 0.3, 5).tolist() == [1, 4, 6, 12, 14, 17]
+    assert [validation.tolist() for _, validation in splits.kfold(labels, 4, 5)] == [
+        [8, 15, 16, 18, 22, 23],
+        [0, 2, 7, 13, 20, 21],
+        [3, 4, 11, 12, 14, 19],
+        [1, 5, 6, 9, 10, 17],
+    ]
+    first, second = splits.nested(labels, 2, 2, 5)
+    assert first.test.tolist() == [0, 2, 4, 5, 6, 7, 8, 9, 12, 19, 22, 23]
+    assert first.inner[0].validation.tolist() == [10, 13, 14, 15, 20, 21]
+    assert second.inner[0].validation.tolist() == [0, 2, 4, 6, 19, 23]
+
+
+def test_inner_folds_are_drawn_anew_in_each_outer_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, kfold = [], splits.kfold
+
+    def seen(labels: np.ndarray, k: int, seed: splits.Seed, **settings: object) -> list:
+        seeds.append(seed)
+        return kfold(labels, k, seed, **settings)
+
+    monkeypatch.setattr(splits, "kfold", seen)
+    splits.nested(LABELS, 3, 2, 5)
+    assert len(seeds) == len(set(seeds)) == 4
+
+
+def test_subset_rounds_to_the_nearest_whole_image() -> None:
+    labels = np.repeat([0, 1], 10)
+    for fraction, each in ((0.14, 1), (0.16, 2), (0.25, 3), (0.39, 4)):
+        assert len(splits.subset(labels, range(20), fraction, 1)) == 2 * each
+
+
 def test_holdout_within_indices() -> None:
     chosen = np.arange(0, 403, 2)
     rest, held = splits.holdout(LABELS, 0.3, 1, indices=chosen)

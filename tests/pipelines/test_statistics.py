@@ -41,6 +41,16 @@ def test_against_numpy_on_raw_pixels() -> None:
     check(fitted, source.array[chosen])
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_the_largest_part_of_an_axis_is_positive(order: tuple[int, ...]) -> None:
+    pixels = coloured().array[..., order]
+    for part in (pixels, 255 - pixels[..., :2], pixels[:7], pixels[:, :5]):
+        source = ArraySource(
+            "test", np.arange(len(part)) % 2, ["a", "b"], part.shape[1:], part.copy
+        )
+        check(statistics.fit(source, range(len(part))), part)
+
+
 def test_many_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     source = coloured()
     whole = statistics.fit(source, range(40))

@@ -24,6 +24,7 @@ from experiments.config.identity import graph_key
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.runtime import devices
+from pipelines.augment.recipes import Recipe
 from pipelines.portions import Portion
 
 SCRIPT = str(find_spec("spread_run").origin)
@@ -186,8 +187,8 @@ def test_portions_of_a_dataset_make_the_batches_of_the_whole(steps):
 
     def read(portion: Portion) -> list[Any]:
         data = pipelines.build.training_dataset(
-            source, range(37), size=(8, 8), steps=steps, statistics=None, batch_size=12, seed=3,
-            epochs=2, portion=portion,
+            source, range(37), Recipe((8, 8), steps, seed=3), batch_size=12, epochs=2,
+            portion=portion,
         )  # fmt: skip
         return [tuple(np.asarray(x) for x in batch) for batch in data]
 

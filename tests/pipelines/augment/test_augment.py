@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.augment import crops as augment
 from pipelines.augment import draws
-from pipelines.augment.colour import pca_jitter, pca_offset
-from pipelines.augment.draws import Op
+from pipelines.augment.colour import pca_jitter
+from pipelines.augment.crops import Window, pad_and_crop, random_resized_crop, scale_and_crop
+from pipelines.augment.draws import Drawn, Op
 from pipelines.augment.geometry import horizontal_flip, vertical_flip
-from pipelines.resize import resize_centre
+from pipelines.resize import resize_centre, resize_window
 
 AXES = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
 
@@ -39,7 +39,24 @@ def many(op: Op, image: np.ndarray, n: int) -> np.ndarray:
     return run().numpy()
 
 
-def windows(window: augment.Window, shape: tuple[int, int], n: int) -> np.ndarray:
+def resized(size: tuple[int, int], window: Window) -> Op:
+    """The window cut out and resized, as the loader does it."""
+
+    def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        y, x, h, w = tf.unstack(window(tf.shape(image)[:2], key))
+        part = tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, image.shape[-1]]))
+        return resize_window(size)(part)
+
+    return op
+
+
+def drawn_by(made: tuple[Drawn, Op]) -> Op:
+    """The op of an augmentation whose draws are made apart."""
+    drawn, op = made
+    return lambda image, key: op(image, drawn(key))
+
+
+def windows(window: Window, shape: tuple[int, int], n: int) -> np.ndarray:
     keys = tf.stack([tf.ones(n, tf.int64), tf.range(n, dtype=tf.int64)], axis=1)
 
     @tf.function(autograph=False)
@@ -52,12 +69,12 @@ def windows(window: augment.Window, shape: tuple[int, int], n: int) -> np.ndarra
 
 
 OPS = {
-    "pad_and_crop": augment.pad_and_crop((8, 8), 2, [1.0, 2.0, 3.0]),
-    "random_resized_crop": augment.random_resized_crop((8, 8)),
-    "scale_and_crop": augment.scale_and_crop((8, 8), (9, 14)),
-    "horizontal_flip": horizontal_flip(),
-    "vertical_flip": vertical_flip(),
-    "pca_jitter": pca_jitter(0.1, SPREAD, AXES),
+    "pad_and_crop": pad_and_crop((8, 8), [1.0, 2.0, 3.0], padding=2),
+    "random_resized_crop": resized((8, 8), random_resized_crop()),
+    "scale_and_crop": resized((8, 8), scale_and_crop((8, 8), (9, 14))),
+    "horizontal_flip": drawn_by(horizontal_flip()),
+    "vertical_flip": drawn_by(vertical_flip()),
+    "pca_jitter": drawn_by(pca_jitter(SPREAD, AXES)),
 }
 
 
@@ -100,10 +117,8 @@ def test_draws_of_many_keys_are_those_of_each(shape: list[int]) -> None:
             assert np.array_equal(drawn(shape, tf.constant(keys[:count])), each[:count])
 
 
-@pytest.mark.parametrize(
-    "window", [augment.scale_window((32, 32), (32, 64)), augment.inception_window()]
-)
-def test_windows_of_many_images_are_those_of_each(window: augment.Window) -> None:
+@pytest.mark.parametrize("window", [scale_and_crop((32, 32), (32, 64)), random_resized_crop()])
+def test_windows_of_many_images_are_those_of_each(window: Window) -> None:
     shapes = np.random.default_rng(2).integers(1, 400, (60, 2)).astype(np.int32)
     shapes[:20, 1] = 3000  # nothing fits: the fallback
     keys = np.stack([key(i) for i in range(60)])
@@ -114,7 +129,7 @@ def test_windows_of_many_images_are_those_of_each(window: augment.Window) -> Non
 
 
 def test_colour_offsets_of_many_images_are_those_of_each() -> None:
-    drawn = pca_offset(0.1, SPREAD, AXES)
+    drawn, _ = pca_jitter(SPREAD, AXES)
     keys = np.stack([key(i) for i in range(21)])
     each = [drawn(tf.constant(k)).numpy() for k in keys]
     assert np.array_equal(drawn(tf.constant(keys)), each)
@@ -125,7 +140,7 @@ def test_pad_and_crop_gives_every_window_of_the_padded_image() -> None:
     padded = np.broadcast_to(fill, (10, 10, 3)).astype(np.float32).copy()
     padded[2:8, 2:8] = image
     expected = {padded[y : y + 6, x : x + 6].tobytes(): (y, x) for y in range(5) for x in range(5)}
-    results = many(augment.pad_and_crop((6, 6), 2, fill), image, 2000)
+    results = many(pad_and_crop((6, 6), fill, padding=2), image, 2000)
     counts = dict.fromkeys(expected.values(), 0)
     for result in results:
         counts[expected[result.tobytes()]] += 1  # a KeyError here is a window that cannot be
@@ -135,7 +150,7 @@ def test_pad_and_crop_gives_every_window_of_the_padded_image() -> None:
 
 def test_padding_is_zero_after_the_mean_is_subtracted() -> None:
     mean = np.array([123.456, 78.9, 0.1])
-    result = many(augment.pad_and_crop((4, 4), 4, mean), np.full((4, 4, 3), 255, np.uint8), 200)
+    result = many(pad_and_crop((4, 4), mean), np.full((4, 4, 3), 255, np.uint8), 200)
     centred = result - mean.astype(np.float32)
     inside = centred == 255 - mean.astype(np.float32)
     assert np.all(inside | (centred == 0))
@@ -144,7 +159,7 @@ def test_padding_is_zero_after_the_mean_is_subtracted() -> None:
 
 def test_inception_windows_lie_inside_and_cover_everything() -> None:
     shape, n = (60, 90), 4000
-    drawn = windows(augment.inception_window(), shape, n)
+    drawn = windows(random_resized_crop(), shape, n)
     y, x, h, w = drawn.T
     assert min(y.min(), x.min()) == 0
     assert (y + h).max() == 60
@@ -155,6 +170,12 @@ def test_inception_windows_lie_inside_and_cover_everything() -> None:
     assert area.max() > 0.8
     aspect = np.log(w / h)
     assert np.abs(aspect).max() < math.log(4 / 3) + 0.1
+
+
+def test_the_ratio_of_inception_windows_is_width_over_height() -> None:
+    drawn = windows(random_resized_crop((0.1, 0.3), (2.0, 2.0)), (60, 90), 200)
+    _, _, h, w = drawn.T
+    assert np.abs(w / h - 2.0).max() < 0.1
 
 
 def reference_inception(
@@ -174,20 +195,20 @@ def test_inception_windows_are_distributed_as_the_reference_sampler_says() -> No
     from scipy.stats import ks_2samp
 
     rng = np.random.default_rng(0)
-    drawn = windows(augment.inception_window(), (80, 80), 3000)
+    drawn = windows(random_resized_crop(), (80, 80), 3000)
     wanted = np.array([reference_inception((80, 80), rng) for _ in range(3000)])
     for column in range(4):
         assert ks_2samp(drawn[:, column], wanted[:, column]).pvalue > 1e-4
 
 
 def test_inception_falls_back_to_the_centre() -> None:
-    drawn = windows(augment.inception_window(scale=(0.9, 1.0)), (10, 400), 50)
+    drawn = windows(random_resized_crop(scale=(0.9, 1.0)), (10, 400), 50)
     assert np.all(drawn == [0, (400 - 13) // 2, 10, 13])
 
 
 def test_random_resized_crop_of_the_whole_image_is_a_resize() -> None:
     image = picture(9, 9)
-    op = augment.random_resized_crop((14, 14), scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    op = resized((14, 14), random_resized_crop(scale=(1.0, 1.0), ratio=(1.0, 1.0)))
     expected = tf.image.resize(image, (14, 14), antialias=False)
     np.testing.assert_allclose(op(tf.constant(image), key(1)), expected, atol=1e-3)
 
@@ -195,12 +216,14 @@ def test_random_resized_crop_of_the_whole_image_is_a_resize() -> None:
 def test_far_shrinking_is_antialiased() -> None:
     image = np.zeros((64, 64, 1), np.uint8)
     image[:, ::4] = 255  # a quarter of the columns
-    op = augment.random_resized_crop((8, 8), scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    op = resized((8, 8), random_resized_crop(scale=(1.0, 1.0), ratio=(1.0, 1.0)))
     assert np.abs(op(tf.constant(image), key(1)).numpy() - 255 / 4).max() < 10
+    for wide in (image[:8], image.transpose(1, 0, 2)[:, :8]):  # and shrunk along one axis alone
+        assert np.abs(resize_window((8, 8))(wide).numpy() - 255 / 4).max() < 10
 
 
 def test_scale_windows_cover_scales_and_positions() -> None:
-    drawn = windows(augment.scale_window((32, 32), (32, 64)), (100, 150), 3000)
+    drawn = windows(scale_and_crop((32, 32), (32, 64)), (100, 150), 3000)
     y, x, h, w = drawn.T
     assert np.array_equal(h, w)
     assert set(h) == {round(32 * 100 / side) for side in range(32, 65)}
@@ -210,13 +233,13 @@ def test_scale_windows_cover_scales_and_positions() -> None:
     # Each position is as likely: its mean is the middle of the free space.
     assert abs((x / (150 - w)).mean() - 0.5) < 0.03
     with pytest.raises(ValueError, match="low at least 32"):
-        augment.scale_window((32, 32), (31, 64))
+        scale_and_crop((32, 32), (31, 64))
 
 
 def test_scale_and_crop_at_scale_one_is_a_crop() -> None:
     image = picture(20, 30)
     crops = {image[y : y + 12, x : x + 12].tobytes() for y in range(9) for x in range(19)}
-    for result in many(augment.scale_and_crop((12, 12), (20, 20)), image, 50):
+    for result in many(resized((12, 12), scale_and_crop((12, 12), (20, 20))), image, 50):
         assert result.astype(np.uint8).tobytes() in crops
 
 
@@ -240,14 +263,15 @@ def test_same_in_tf_data_on_several_threads(name: str) -> None:
 )
 def test_flip_frequency_and_pixels(flip: Any, mirror: Any) -> None:
     image = picture()
-    results = many(lambda im, k: tf.cast(flip(0.25)(im, k), tf.float32), image, 2000)
+    op = drawn_by(flip(0.25))
+    results = many(lambda im, k: tf.cast(op(im, k), tf.float32), image, 2000)
     flipped = np.array([np.array_equal(result, mirror(image)) for result in results])
     kept = np.array([np.array_equal(result, image) for result in results])
     assert np.all(flipped ^ kept)
     assert abs(flipped.mean() - 0.25) < 6 * math.sqrt(0.25 * 0.75 / 2000)
-    assert flip()(tf.constant(image), key(0)).dtype == tf.uint8
+    assert drawn_by(flip())(tf.constant(image), key(0)).dtype == tf.uint8
     for probability, expected in ((0.0, image), (1.0, mirror(image))):
-        result = flip(probability)(tf.constant(image), key(3))
+        result = drawn_by(flip(probability))(tf.constant(image), key(3))
         assert np.array_equal(result, expected)
 
 
@@ -256,14 +280,14 @@ def test_pca_jitter_adds_the_formula_of_the_paper() -> None:
     for i in range(5):
         alpha = tf.random.stateless_normal([3], key(i), alg="philox").numpy() * 0.1
         offset = 255.0 * AXES @ (alpha * SPREAD)
-        result = pca_jitter(0.1, SPREAD, AXES)(tf.constant(image), key(i)).numpy()
+        result = drawn_by(pca_jitter(SPREAD, AXES))(tf.constant(image), key(i)).numpy()
         assert result.dtype == np.float32
         np.testing.assert_allclose(result - image, np.broadcast_to(offset, image.shape), atol=1e-4)
 
 
 def test_pca_jitter_has_the_covariance_of_the_paper() -> None:
     n = 8000
-    results = many(pca_jitter(0.1, SPREAD, AXES), np.zeros((1, 1, 3), np.uint8), n)
+    results = many(drawn_by(pca_jitter(SPREAD, AXES)), np.zeros((1, 1, 3), np.uint8), n)
     offsets = results.reshape(n, 3)
     expected = AXES @ np.diag((0.1 * SPREAD) ** 2) @ AXES.T * 255.0**2
     scale = (0.1 * SPREAD[0] * 255.0) ** 2
@@ -274,7 +298,7 @@ def test_pca_jitter_has_the_covariance_of_the_paper() -> None:
 
 def test_pca_jitter_needs_colour() -> None:
     with pytest.raises(ValueError, match=r"expected RGB.*remove pca_jitter.*data\.channels"):
-        pca_jitter(0.1, [0.2], [[1.0]])
+        pca_jitter([0.2], [[1.0]])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import build, statistics
-from pipelines.augment import mixing
+from pipelines.augment import mixing, ops
+from pipelines.augment.recipes import Recipe
 from pipelines.sources.base import ArraySource, Source
 
 RNG = np.random.default_rng(2)
@@ -169,10 +170,10 @@ def train(
     steps: Any, source: Source | None = None, **changes: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     source = source or numbered()
-    settings = {"size": (8, 8), "batch_size": 10, "seed": 0, "epochs": 2} | changes
-    data = build.training_dataset(
-        source, np.arange(37), steps=steps, statistics=statistics.fit(source, [0, 1]), **settings
-    )
+    settings = {"batch_size": 10, "epochs": 2} | changes
+    colours = statistics.fit(source, [0, 1]).colours
+    recipe = Recipe((8, 8), steps, colours, seed=settings.pop("seed", 0))
+    data = build.training_dataset(source, np.arange(37), recipe, **settings)
     return [(images.numpy(), labels.numpy()) for images, labels in data]
 
 
@@ -219,5 +220,5 @@ def test_images_read_one_by_one_are_mixed_as_those_in_memory() -> None:
 
 
 def test_without_batch_steps_labels_stay_whole_numbers() -> None:
-    assert mixing.mixer(({"op": "horizontal_flip", "probability": 0.5},), 5) is None
+    assert ops.mixer(({"op": "horizontal_flip", "probability": 0.5},), 5) is None
     assert train(({"op": "horizontal_flip"},))[0][1].dtype == np.int64

@@ -41,11 +41,11 @@ def many(window: Window) -> Callable[[tuple[int, int], tuple[int, int]], np.ndar
 
 
 WINDOWS = {
-    "inception": many(crops.inception_window()),
-    "thin": many(crops.inception_window((0.0001, 0.01), (0.1, 10.0))),
-    "whole": many(crops.inception_window((1.0, 1.0), (1.0, 1.0))),
-    "scale": many(crops.scale_window((24, 24))),
-    "upright": many(crops.scale_window((40, 16), (40, 41))),
+    "inception": many(crops.random_resized_crop()),
+    "thin": many(crops.random_resized_crop((0.0001, 0.01), (0.1, 10.0))),
+    "whole": many(crops.random_resized_crop((1.0, 1.0), (1.0, 1.0))),
+    "scale": many(crops.scale_and_crop((24, 24))),
+    "upright": many(crops.scale_and_crop((40, 16), (40, 41))),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from experiments.config import settings
 from experiments.config.augment import STEPS, Augment
 from pipelines import build, statistics
-from pipelines.augment import mixing, ops, recipes
+from pipelines.augment import recipes
+from pipelines.augment.ops import OPS
+from pipelines.augment.recipes import Recipe
 from pipelines.sources.base import ArraySource
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3)).astype(np.uint8)
@@ -23,13 +26,13 @@ SETTINGS: dict[str, dict[str, Any]] = {"scale_and_crop": {"short_side": [20, 30]
 
 
 def images(steps: Any, **changes: Any) -> np.ndarray:
-    given = {"size": (16, 16), "batch_size": 8, "seed": 3, "epochs": 1} | changes
-    fitted = statistics.fit(SOURCE, range(30))
-    data = build.training_dataset(SOURCE, np.arange(40), steps=steps, statistics=fitted, **given)
+    given = {"batch_size": 8, "epochs": 1} | changes
+    recipe = Recipe((16, 16), steps, statistics.fit(SOURCE, range(30)).colours, seed=3)
+    data = build.training_dataset(SOURCE, np.arange(40), recipe, **given)
     return np.concatenate([x.numpy() for x, _ in data])
 
 
-@pytest.mark.parametrize("name", recipes.OPS)
+@pytest.mark.parametrize("name", OPS)
 def test_every_op_runs_in_the_pipeline_and_does_something(name: str) -> None:
     step = {"op": name} | SETTINGS.get(name, {})
     changed = images((step,))
@@ -46,27 +49,26 @@ def test_every_op_runs_in_the_pipeline_and_does_something(name: str) -> None:
         assert changed.max() <= 255.001
 
 
-@pytest.mark.parametrize("name", sorted(set(recipes.OPS) - set(recipes.BATCH_OPS)))
+@pytest.mark.parametrize("name", sorted(name for name, op in OPS.items() if op.on != "batch"))
 def test_the_batch_size_changes_no_image(name: str) -> None:
     step = {"op": name} | SETTINGS.get(name, {})
     np.testing.assert_allclose(images((step,)), images((step,), batch_size=5), atol=1e-3)
 
 
-def test_every_op_is_made_in_one_place_and_every_step_has_a_config() -> None:
-    assert set(ops.WINDOWS) == set(recipes.WINDOW_CROPS)
-    assert set(mixing.OPS) == set(recipes.BATCH_OPS)
-    tables = [*ops.WINDOWS, *ops.OPS, *ops.APART, *mixing.OPS]
-    assert len(tables) == len(set(tables))
-    assert set(tables) == set(recipes.OPS)
-    assert set(STEPS) == set(recipes.OPS)
+def test_every_op_has_a_config_that_pickle_finds() -> None:
+    assert list(STEPS) == list(OPS)
+    for name, section in STEPS.items():
+        step = section.model_validate({"op": name})
+        assert pickle.loads(pickle.dumps(step)) == step
 
 
-@pytest.mark.parametrize("name", recipes.OPS)
+@pytest.mark.parametrize("name", OPS)
 def test_config_and_recipe_have_the_same_settings_and_defaults(name: str) -> None:
-    known = inspect.signature(recipes.OPS[name]).parameters
+    known = inspect.signature(OPS[name].function).parameters
+    defaults = {key: p.default for key, p in known.items() if p.default is not p.empty}
     config = STEPS[name].model_validate({"op": name}).model_dump()
     assert config.pop("op") == name
-    assert {key: p.default for key, p in known.items()} == config
+    assert defaults == config
     (checked,) = recipes.check_steps([{"op": name}])
     assert checked == {"op": name} | {k: v for k, v in config.items() if v is not None}
 
@@ -81,7 +83,7 @@ def test_steps_run_in_the_order_written() -> None:
 
 
 def test_the_number_of_threads_changes_nothing() -> None:
-    others = [{"op": name} for name in recipes.OPS if name not in recipes.CROPS]
+    others = [{"op": name} for name, op in OPS.items() if not op.crop]
     steps = ({"op": "scale_and_crop", "short_side": [20, 30]}, *others)
     one = images(steps, threads=1)
     for threads in (0, 2, 3):
@@ -168,6 +170,6 @@ def test_colour_ops_refuse_grey_images_before_anything_is_read() -> None:
     for name in recipes.COLOUR_OPS:
         with pytest.raises(ValueError, match=f"{name}.*remove {name}"):
             build.training_dataset(
-                grey, np.arange(40), steps=({"op": name},), statistics=fitted, size=(16, 16),
-                batch_size=8, seed=3, epochs=1,
+                grey, np.arange(40), Recipe((16, 16), ({"op": name},), fitted.colours, seed=3),
+                batch_size=8, epochs=1,
             )  # fmt: skip

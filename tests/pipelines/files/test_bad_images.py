@@ -257,14 +257,14 @@ def test_unusable_files_are_named_or_skipped(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_bomb_is_never_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipelines.files.decode
+    from pipelines.files import verify
 
     def decode(contents: Any, *rest: Any) -> Any:
         assert read_header(contents.numpy()).height < 1000
         return whole(contents, *rest)
 
-    whole = pipelines.files.decode.decode
-    monkeypatch.setattr(pipelines.files.decode, "decode", decode)
+    whole = verify.decode
+    monkeypatch.setattr(verify, "decode", decode)
     folder(tmp_path, png_of_size(60_000, 60_000))
     source = open_source(f"folder:{tmp_path}", on_corrupt="skip", max_corrupt_fraction=0.2)
     assert len(source.corrupt) == 1

@@ -11,6 +11,7 @@ from experiments.jobs.plan import prepare
 from pipelines import splits
 from pipelines.errors import SplitError
 from pipelines.sources import duplicates
+from pipelines.sources.base import ArraySource
 from pipelines.sources.open import open_source
 from pipelines.sources.prepare import prepare as prepare_folder
 
@@ -47,6 +48,14 @@ def test_copies_are_found_in_a_folder_and_stay_known_when_prepared(tmp_path, siz
     prepare_folder(source, tmp_path / "out", size=20)
     ready = open_source(f"prepared:{tmp_path / 'out'}")
     assert [m.tolist() for m in duplicates.clusters(ready.digests)] == expected
+
+
+def test_copies_are_found_among_images_in_memory():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype(np.uint8)
+    pixels[5], pixels[7] = pixels[2], pixels[2]
+    source = ArraySource("test", np.arange(8) % 2, ["a", "b"], (4, 4, 3), lambda: pixels)
+    found = duplicates.clusters(duplicates.content_digests(source))
+    assert [members.tolist() for members in found] == [[2, 5, 7]]
 
 
 def test_a_set_without_copies_has_no_groups_and_generated_images_are_not_drawn(tmp_path):

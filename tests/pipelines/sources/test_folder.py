@@ -293,7 +293,7 @@ def test_what_was_checked_is_not_read_again(
     assert names == ["1.jpg"]
     assert changed.image_shape == (None, None, 3)
     assert [int(label) for label in changed.labels] == [0, 0, 1, 1, 1, 1]
-    monkeypatch.setattr("pipelines.files.index_cache.load_index", lambda path: None)
+    monkeypatch.setattr("pipelines.files.verify.load_index", lambda path: None)
     assert open_source(f"folder:{root}").fingerprint == changed.fingerprint
     assert len(names) == 7
 
@@ -326,6 +326,16 @@ def test_a_file_written_just_now_is_checked_again(
         names.clear()
         open_source(f"folder:{root}")
         assert len(names) == 6
+
+
+def test_a_cache_of_another_format_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.files import index_cache
+
+    before = index_cache.cache_file("folder", "a")
+    assert before != index_cache.cache_file("folder", "b")
+    assert before != index_cache.cache_file("tars", "a")
+    monkeypatch.setattr(index_cache, "FORMAT", index_cache.FORMAT + 1)
+    assert before != index_cache.cache_file("folder", "a")
 
 
 def test_a_damaged_or_forbidden_cache_is_done_without(

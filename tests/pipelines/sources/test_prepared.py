@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipelines.errors import SourceError
+from pipelines.files.shards import ShardReader
 from pipelines.sources.base import ArraySource
 from pipelines.sources.open import open_source
 from pipelines.sources.prepare import prepare, shrink
@@ -136,10 +138,10 @@ def test_a_killed_run_goes_on_at_the_next_shard(spec, tmp_path, monkeypatch):
 
 
 def test_sigkill_leaves_nothing_that_reads_as_whole(tmp_path):
+    spec, images = "synthetic:classes=4,size=24,examples=1500,seed=1", 1500
     script = (
-        "from pipelines import open_source\nfrom pipelines.prepare import prepare\n"
-        "source = open_source('synthetic:classes=4,size=64,examples=4000,seed=1')\n"
-        f"prepare(source, {str(tmp_path / 'out')!r}, size=48, images_per_shard=50)\n"
+        "from pipelines import open_source\nfrom pipelines.sources.prepare import prepare\n"
+        f"prepare(open_source({spec!r}), {str(tmp_path / 'out')!r}, size=16, images_per_shard=10)\n"
     )
     work = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     out = tmp_path / "out"
@@ -148,15 +150,14 @@ def test_sigkill_leaves_nothing_that_reads_as_whole(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     work.send_signal(signal.SIGKILL)
-    work.wait()
+    assert work.wait() == -signal.SIGKILL  # it was at work
     assert not (out / "manifest.json").exists()
     with pytest.raises(SourceError, match="unfinished"):
         open_source(f"prepared:{out}")
-    source = open_source("synthetic:classes=4,size=64,examples=4000,seed=1")
-    resumed = prepare(source, out, size=48, images_per_shard=50)
+    resumed = prepare(open_source(spec), out, size=16, images_per_shard=10)
     ready = open_source(f"prepared:{out}", memory_limit_bytes=0)
     ready.verify()
-    assert len(ready) == resumed["images"] == 4000
+    assert len(ready) == resumed["images"] == images
     assert not [name for name in os.listdir(out) if name.startswith(".")]
 
 
@@ -175,6 +176,32 @@ def test_a_kill_between_writing_a_small_file_and_naming_it_leaves_nothing(
     assert os.listdir(out)
     prepare(source, out, size=32, images_per_shard=4)
     assert not [name for name in os.listdir(out) if name.startswith(".")]
+
+
+def test_every_file_is_synced_before_it_is_named(spec, tmp_path, monkeypatch):
+    synced, named, out = set(), {}, tmp_path / "out"
+    sync, replace = os.fsync, os.replace
+
+    def name(partial, path):
+        if Path(path).parent == out:
+            named[Path(path).name] = os.stat(partial).st_ino in synced
+        replace(partial, path)
+
+    monkeypatch.setattr(os, "fsync", lambda n: (synced.add(os.fstat(n).st_ino), sync(n)))
+    monkeypatch.setattr(os, "replace", name)
+    prepare(open_source(spec), out, size=32, images_per_shard=8)
+    shards = {f"shard-0000{i}-of-00002.array_record" for i in range(2)}
+    assert shards | {"manifest.json"} <= set(named)
+    assert all(named.values()), named
+
+
+def test_a_damaged_shard_is_told_of_errors_without_a_text(out, monkeypatch):
+    def broken(self, shard):
+        raise RuntimeError
+
+    monkeypatch.setattr(ShardReader, "_reader", broken)
+    with pytest.raises(SourceError, match=r"is damaged \(RuntimeError\): copy it again"):
+        open_source(f"prepared:{out}", memory_limit_bytes=0).blob(0)
 
 
 def test_a_damaged_finished_shard_is_made_again_on_resuming(spec, tmp_path):
