@@ -9,11 +9,13 @@ WORKERS ?= 2 # of the tests; each takes up to 3 GB of memory
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup quickstart test check audit cards bench soak ui screenshots clean
+.PHONY: help setup quickstart test test-full torch check audit cards bench soak ui screenshots clean
 
 help:
 	@echo "make quickstart   set up .venv, train 4 architectures x 2 seeds on real digits, compare them"
-	@echo "make test         set up .venv, run the tests"
+	@echo "make test         set up .venv, run the tests; HYPOTHESIS_PROFILE=explore draws other examples"
+	@echo "make test-full    all tests, also the hours of all networks with all choices"
+	@echo "make torch        add PyTorch to .venv, for the tests that read and measure it"
 	@echo "make check        lint, format, types, import contracts, bandit"
 	@echo "make audit        known vulnerabilities of the pinned packages (asks its index on the network)"
 	@echo "make ui           the MLflow UI on the runs of this folder"
@@ -42,7 +44,14 @@ quickstart: $(VENV)/.ready
 	@echo "See the runs in a browser:  $(BIN)/ilsvrc ui --open"
 
 test: $(VENV)/.ready-dev
-	@$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-full: $(VENV)/.ready-dev
+	@$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m '' --timeout 7200
+
+# Apart from `dev`: on Linux the package of most indexes is a CUDA build of several GB.
+torch: $(VENV)/.ready-dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .constraints.txt torch
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 cards.json holds facts typed by hand (paper, published figures, recipe), counts measured on the
 built network (parameters, multiply-accumulates, smallest input), and the deviations that its
-module's docstring lists. `python -m models.cards [NAME...]` takes counts and deviations anew and
+module's docstring lists. `python -m models.recount [NAME...]` takes counts and deviations anew and
 keeps the rest.
 """
 

@@ -74,13 +74,13 @@ def _rank(figure: Published) -> tuple[int, bool, bool]:
 
 
 def _parts(protocol: str) -> dict[str, str]:
-    found = PROTOCOL.fullmatch(protocol)
-    if found is None:
+    match = PROTOCOL.fullmatch(protocol)
+    if match is None:
         raise ValueError(
             f"a protocol reads 'N network(s), VIEWS; details', VIEWS one of {', '.join(VIEWS)}. "
             f"Received: {protocol!r}"
         )
-    return found.groupdict()
+    return match.groupdict()
 
 
 class PrintedCost(NamedTuple):

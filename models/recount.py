@@ -86,7 +86,7 @@ def deviations(name: str, docstring: str) -> list[str]:
     Lists begin "Deviations:", for all of the module, or "Deviations (NAME, PATTERN):"; a blank line
     ends them, and lines that do not begin with "- " continue the one before.
     """
-    found: list[str] = []
+    listed: list[str] = []
     listing = False
     for line in (*docstring.splitlines(), ""):
         heading = re.fullmatch(r"Deviations(?: \((.+)\))?:", line.strip())
@@ -96,10 +96,10 @@ def deviations(name: str, docstring: str) -> list[str]:
         elif not line.strip():
             listing = False
         elif listing and line.strip().startswith("- "):
-            found.append(line.strip().removeprefix("- "))
-        elif listing and found:
-            found[-1] += f" {line.strip()}"
-    return found
+            listed.append(line.strip().removeprefix("- "))
+        elif listing and listed:
+            listed[-1] += f" {line.strip()}"
+    return listed
 
 
 def main(names: Sequence[str] = ()) -> None:

@@ -106,7 +106,7 @@ def assemble(
     """The network `name` of `module` as a model, without asking its card about sizes."""
     network: Callable[..., Any] = getattr(importlib.import_module(module), name)
     _check_options(name, network, options)
-    chosen, own = choices.split(options)
+    chosen, specific = choices.split(options)
 
     import keras
 
@@ -118,7 +118,7 @@ def assemble(
 
     def assembled() -> keras.Model:
         images = keras.Input(input_shape, dtype="float32", name="images")
-        return keras.Model(images, network(images, classes, choices=chosen, **own), name=name)
+        return keras.Model(images, network(images, classes, choices=chosen, **specific), name=name)
 
     return assembled() if draw_weights else _without_weights(assembled)
 
@@ -197,8 +197,8 @@ def _integer(value: Any) -> int | None:
 
 def _check_options(name: str, network: Callable[..., Any], options: Mapping[str, Any]) -> None:
     parameters = inspect.signature(network).parameters.values()
-    own = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    valid = [*(option for option in own if option != "choices"), *choices.NAMES]
+    keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    valid = [*(option for option in keywords if option != "choices"), *choices.NAMES]
     for option in options:
         if option not in valid:
             near = nearest(option, valid)

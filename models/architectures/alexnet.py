@@ -22,6 +22,8 @@ Deviations (alexnet_owt):
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -94,23 +96,18 @@ def _of_2012(net: Blocks, images: Any, classes: int, rows: tuple[Convolution, ..
     """Dropout after fc6 and fc7, whose biases start at one."""
     x = _features(net, images, rows)  # 6 x 6 x 256
     x = layers.Flatten(name="flatten")(x)  # 9216
+    hidden = replace(net, bias=1.0)
     for number in ("6", "7"):
-        x = net.dense(x, UNITS, bias=1.0, name=f"fc{number}")  # 4096
+        x = hidden.dense(x, UNITS, name=f"fc{number}")  # 4096
         x = net.drop(x, name=f"drop{number}")
     return net.logits(x, classes, name="fc8")
 
 
 def _features(net: Blocks, x: Any, rows: tuple[Convolution, ...]) -> Any:
     for row in rows:  # 55 x 55 x 96, 27 x 27 x 256, 13 x 13 x 384, x 384, x 256
-        x = net.conv(
-            x,
-            row.kernels,
-            row.size,
-            strides=row.stride,
-            padding=row.padding,
-            groups=row.groups,
-            bias=row.bias,
-            name=row.name,
+        grouped = functools.partial(layers.Conv2D, groups=row.groups)
+        x = replace(net, bias=row.bias, convolution=grouped).conv(
+            x, row.kernels, row.size, strides=row.stride, padding=row.padding, name=row.name
         )
         number = row.name.removeprefix("conv")
         if row.normalised:  # before the pooling; CaffeNet has it after

@@ -6,7 +6,9 @@ first; after that it reads like the paper's table.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +38,23 @@ _KERAS_POOLING = {
 class Blocks:
     """What the paper used: its activation, normalisation, initializer and dropout fraction.
 
-    `momentum`, `epsilon` and `scale` (a trained gamma) are those of batch normalisation; channel
-    counts under `choices.width` are rounded to a `multiple`.
+    Where a layer differs, `dataclasses.replace` says in what.
+
+    Attributes:
+        bias: where biases start. None: at 0, and left out before a normalisation.
+        use_bias: False leaves all biases out.
+        convolution: called as Conv2D is.
+        momentum, epsilon, scale: of batch normalisation; `scale` is a trained gamma.
+        multiple: to which channel counts under `choices.width` are rounded.
     """
 
     choices: Choices
     activation: str = "relu"
     normalization: str = "none"
     initializer: Maker = he_normal
+    bias: float | None = None
+    use_bias: bool = True
+    convolution: Callable[..., Any] = layers.Conv2D
     dropout: float | None = None
     momentum: float = 0.9
     epsilon: float = 1e-5
@@ -58,51 +69,31 @@ class Blocks:
         *,
         strides: int = 1,
         padding: str | int = "same",
-        groups: int = 1,
         activate: bool = True,
         normalise: bool = True,
         exact: bool = False,
-        bias: float | None = None,
-        use_bias: bool = True,
-        initializer: Maker | None = None,
-        layer: Any = layers.Conv2D,
         name: str,
     ) -> Any:
         """Convolution, normalisation if any, activation: (b, h, w, c) -> (b, h', w', filters).
 
         padding "same" keeps the centres of a strided window where the papers' equal padding puts
         them (h' = ceil(h / strides), odd kernels); an integer pads so many zeros on each edge.
-        `exact` keeps `filters` whatever the width, as for class maps. The bias starts at `bias`; it
-        is left out (None) before a normalisation, and starts at 0 otherwise; never any without
-        `use_bias`. `layer` is called as Conv2D is.
+        `exact` keeps `filters` whatever the width, as for class maps.
 
         Layers are called `name`, and `name` without a last "_conv" plus "_pad", "_bn" (or "_norm")
         and "_act".
         """
-        stem = name.removesuffix("_conv")
-        norm = self._normalization() if normalise else "none"
         if padding == "same" and strides > 1 and kernel_size != 1:
             # Keras's "same" pads an even side at its end only, which moves every sample by one.
             assert isinstance(kernel_size, int)
             padding = kernel_size // 2
         if isinstance(padding, int):
             if padding:
-                x = layers.ZeroPadding2D(padding, name=f"{stem}_pad")(x)
+                x = layers.ZeroPadding2D(padding, name=f"{name.removesuffix('_conv')}_pad")(x)
             padding = "valid"
-        fused = self._fused(activate and norm in ("none", "local_response"))
-        x = layer(
-            filters if exact else self.width(filters),
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            groups=groups,
-            activation=fused,
-            use_bias=use_bias and (bias is not None or norm in ("none", "local_response")),
-            bias_initializer=initializers.Constant(bias or 0.0),
-            name=name,
-            **self._kernel(initializer, axes=(0, 1, 2)),
-        )(x)
-        return self._finish(x, norm, stem, activate and fused is None)
+        window = {"kernel_size": kernel_size, "strides": strides, "padding": padding}
+        make = functools.partial(self.convolution, **window, **self._kernel(axes=(0, 1, 2)))
+        return self._weighted(make, x, filters, activate, normalise, exact, name)
 
     def conv_transpose(
         self,
@@ -121,20 +112,10 @@ class Blocks:
         (b, h, w, c) -> (b, strides * (h - 1) + kernel_size, ..., filters), kernel_size >= strides.
         Initializers take the window times `filters` for fan_in, as Keras does for this layer.
         """
-        stem = name.removesuffix("_conv")
-        norm = self._normalization() if normalise else "none"
-        fused = self._fused(activate and norm in ("none", "local_response"))
-        x = layers.Conv2DTranspose(
-            filters if exact else self.width(filters),
-            kernel_size,
-            strides=strides,
-            padding="valid",
-            activation=fused,
-            use_bias=norm in ("none", "local_response"),
-            name=name,
-            **self._kernel(None, axes=(0, 1, 3)),  # (h, w, filters, channels)
-        )(x)
-        return self._finish(x, norm, stem, activate and fused is None)
+        window = {"kernel_size": kernel_size, "strides": strides, "padding": "valid"}
+        kernel = self._kernel(axes=(0, 1, 3))  # (h, w, filters, channels)
+        make = functools.partial(layers.Conv2DTranspose, **window, **kernel)
+        return self._weighted(make, x, filters, activate, normalise, exact, name)
 
     def dense(
         self,
@@ -144,27 +125,15 @@ class Blocks:
         activate: bool = True,
         normalise: bool = False,
         exact: bool = False,
-        bias: float = 0.0,
-        initializer: Maker | None = None,
         name: str,
     ) -> Any:
         """Hidden units: (b, n) -> (b, units). Normalised only where a network has nothing else."""
-        norm = self._normalization() if normalise else "none"
-        fused = self._fused(activate and norm in ("none", "local_response"))
-        x = layers.Dense(
-            units if exact else self.width(units),
-            activation=fused,
-            use_bias=norm in ("none", "local_response"),
-            bias_initializer=initializers.Constant(bias),
-            name=name,
-            **self._kernel(initializer, axes=(0,)),
-        )(x)
-        return self._finish(x, norm, name, activate and fused is None)
+        make = functools.partial(layers.Dense, **self._kernel(axes=(0,)))
+        return self._weighted(make, x, units, activate, normalise, exact, name)
 
-    def logits(self, x: Any, classes: int, *, initializer: Maker | None = None, name: str) -> Any:
+    def logits(self, x: Any, classes: int, *, name: str) -> Any:
         """The last layer, linear, in float32 under every dtype policy: (b, n) -> (b, classes)."""
-        kernel = self._kernel(initializer, axes=(0,))
-        return layers.Dense(classes, dtype="float32", name=name, **kernel)(x)
+        return layers.Dense(classes, dtype="float32", name=name, **self._kernel(axes=(0,)))(x)
 
     def normalise(self, x: Any, *, name: str) -> Any:
         """Normalisation on its own; layer `name`_bn or `name`_norm."""
@@ -233,21 +202,39 @@ class Blocks:
     def _normalization(self) -> str:
         return self.choices.normalization or self.normalization
 
-    def _fused(self, wanted: bool) -> Any:
-        return _FUSED.get(self.choices.activation or self.activation) if wanted else None
-
-    def _finish(self, x: Any, norm: str, stem: str, activate: bool) -> Any:
-        """Normalisation, then the activation if it is still due; responses are normalised last."""
+    def _weighted(
+        self,
+        make: Callable[..., Any],
+        x: Any,
+        units: int,
+        activate: bool,
+        normalise: bool,
+        exact: bool,
+        name: str,
+    ) -> Any:
+        """A layer with weights, its normalisation and its activation."""
+        norm = self._normalization() if normalise else "none"
+        unnormalised = norm in ("none", "local_response")  # responses are normalised last
+        activation = self.choices.activation or self.activation
+        fused = _FUSED.get(activation) if activate and unnormalised else None
+        x = make(
+            units if exact else self.width(units),
+            activation=fused,
+            use_bias=self.use_bias and (unnormalised or self.bias is not None),
+            bias_initializer=initializers.Constant(self.bias or 0.0),
+            name=name,
+        )(x)
+        stem = name.removesuffix("_conv")
         if norm != "local_response":
             x = self._normalised(x, norm, stem)
-        if activate:
+        if activate and fused is None:
             x = self.activate(x, name=f"{stem}_act")
         return self._normalised(x, norm, stem) if norm == "local_response" else x
 
-    def _kernel(self, initializer: Maker | None, axes: tuple[int, ...]) -> dict[str, Any]:
+    def _kernel(self, axes: tuple[int, ...]) -> dict[str, Any]:
         """The arguments that draw, penalise and bound a kernel; `axes` are those of one unit."""
         chosen, strengths = self.choices.initializer, self.choices.strengths()
-        make = BY_NAME[chosen] if chosen else (initializer or self.initializer)
+        make = BY_NAME[chosen] if chosen else self.initializer
         kernel: dict[str, Any] = {"kernel_initializer": make()}
         if strengths:
             kernel["kernel_regularizer"] = regularizers.L1L2(**strengths)

@@ -50,16 +50,14 @@ MODULES = {
     "5b": Inception(1, 352, 192, 320, 192, 224, "max", 128),
 }
 
-BIAS = 0.0  # keeps it, see the deviations
-
 
 def bn_inception(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes)."""
-    net = Blocks(choices, normalization="batch")
-    x = net.conv(images, 64, 7, strides=2, bias=BIAS, name="conv1_7x7_s2")  # 112 x 112 x 64
+    net = Blocks(choices, normalization="batch", bias=0.0)  # kept, see the deviations
+    x = net.conv(images, 64, 7, strides=2, name="conv1_7x7_s2")  # 112 x 112 x 64
     x = net.pool(x, 3, 2, ceil=True, name="pool1")  # 56 x 56 x 64
-    x = net.conv(x, 64, 1, bias=BIAS, name="conv2_3x3_reduce")  # 56 x 56 x 64
-    x = net.conv(x, 192, 3, bias=BIAS, name="conv2_3x3")  # 56 x 56 x 192
+    x = net.conv(x, 64, 1, name="conv2_3x3_reduce")  # 56 x 56 x 64
+    x = net.conv(x, 192, 3, name="conv2_3x3")  # 56 x 56 x 192
     x = net.pool(x, 3, 2, ceil=True, name="pool2")  # 28 x 28 x 192
     for number, row in MODULES.items():
         x = _module(net, x, row, name=f"inception_{number}")
@@ -73,7 +71,7 @@ def _module(net: Blocks, x: Any, row: Inception, name: str) -> Any:
     shrinks = row.strides > 1
 
     def conv(y: Any, filters: int, size: int, suffix: str, strides: int = 1) -> Any:
-        return net.conv(y, filters, size, strides=strides, bias=BIAS, name=f"{name}_{suffix}")
+        return net.conv(y, filters, size, strides=strides, name=f"{name}_{suffix}")
 
     branches = [] if shrinks else [conv(x, row.conv1x1, 1, "1x1")]
     y = conv(x, row.reduce3x3, 1, "3x3_reduce")

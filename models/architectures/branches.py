@@ -86,11 +86,11 @@ def labelled(name: str, branch: Branch, first: int) -> list[tuple[str, Any]]:
 
 def stems(branches: Mapping[str, Branch], *, first: int = 1, name: str) -> list[str]:
     """Names of a module's convolutions without their "_conv", in the order of its table."""
-    found = []
+    names = []
     for branch, steps in branches.items():
         for label, step in labelled(f"{name}_{branch}", steps, first):
             if isinstance(step, Conv):
-                found.append(label)
+                names.append(label)
             elif not isinstance(step, Pool):
-                found += [label + letter for letter in "ab"]
-    return found
+                names += [label + letter for letter in "ab"]
+    return names

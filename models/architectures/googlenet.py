@@ -56,8 +56,6 @@ KINDS = ("reduced", "naive")
 # Caffe's 1 + alpha / n * sum, so that ours is without the n.
 RESPONSE_NORM = {"depth_radius": 2, "bias": 1.0, "alpha": 1e-4 / 5, "beta": 0.75}
 
-BIAS = 0.2
-
 
 def googlenet(
     images: Any,
@@ -76,12 +74,12 @@ def googlenet(
     """
     options.flag("auxiliary", auxiliary)
     kind = options.choice("inception", inception, KINDS)
-    net = Blocks(choices, initializer=initializers.LecunUniform, dropout=0.4)
-    x = net.conv(images, 64, 7, strides=2, bias=BIAS, name="conv1")  # 112 x 112 x 64
+    net = Blocks(choices, initializer=initializers.LecunUniform, bias=0.2, dropout=0.4)
+    x = net.conv(images, 64, 7, strides=2, name="conv1")  # 112 x 112 x 64
     x = net.pool(x, 3, 2, ceil=True, name="pool1")  # 56 x 56 x 64
     x = net.response_norm(x, name="norm1", **RESPONSE_NORM)
-    x = net.conv(x, 64, 1, bias=BIAS, name="conv2_reduce")  # 56 x 56 x 64
-    x = net.conv(x, 192, 3, bias=BIAS, name="conv2")  # 56 x 56 x 192
+    x = net.conv(x, 64, 1, name="conv2_reduce")  # 56 x 56 x 64
+    x = net.conv(x, 192, 3, name="conv2")  # 56 x 56 x 192
     x = net.response_norm(x, name="norm2", **RESPONSE_NORM)
     x = net.pool(x, 3, 2, ceil=True, name="pool2")  # 28 x 28 x 192
     outputs = {}
@@ -100,15 +98,15 @@ def googlenet(
 
 def module(net: Blocks, x: Any, row: Inception, *, naive: bool = False, name: str) -> Any:
     """Figure 2b, or 2a if naive: (b, h, w, c) -> (b, h, w, sum of filters), naive: and of c."""
-    ones = net.conv(x, row.conv1x1, 1, bias=BIAS, name=f"{name}_1x1")
+    ones = net.conv(x, row.conv1x1, 1, name=f"{name}_1x1")
     threes = fives = x
     pooled = net.pool(x, 3, 1, padding="same", name=f"{name}_pool")
     if not naive:
-        threes = net.conv(x, row.reduce3x3, 1, bias=BIAS, name=f"{name}_3x3_reduce")
-        fives = net.conv(x, row.reduce5x5, 1, bias=BIAS, name=f"{name}_5x5_reduce")
-        pooled = net.conv(pooled, row.projection, 1, bias=BIAS, name=f"{name}_pool_proj")
-    threes = net.conv(threes, row.conv3x3, 3, bias=BIAS, name=f"{name}_3x3")
-    fives = net.conv(fives, row.conv5x5, 5, bias=BIAS, name=f"{name}_5x5")
+        threes = net.conv(x, row.reduce3x3, 1, name=f"{name}_3x3_reduce")
+        fives = net.conv(x, row.reduce5x5, 1, name=f"{name}_5x5_reduce")
+        pooled = net.conv(pooled, row.projection, 1, name=f"{name}_pool_proj")
+    threes = net.conv(threes, row.conv3x3, 3, name=f"{name}_3x3")
+    fives = net.conv(fives, row.conv5x5, 5, name=f"{name}_5x5")
     return layers.Concatenate(name=name)([ones, threes, fives, pooled])
 
 
@@ -121,8 +119,8 @@ def _auxiliary(net: Blocks, x: Any, classes: int, name: str) -> Any:
             "(auxiliary: false)"
         )
     x = net.pool(x, 5, 3, mode="average", name=f"{name}_pool")  # 4 x 4 x c
-    x = net.conv(x, 128, 1, bias=BIAS, name=f"{name}_conv")  # 4 x 4 x 128
+    x = net.conv(x, 128, 1, name=f"{name}_conv")  # 4 x 4 x 128
     x = layers.Flatten(name=f"{name}_flatten")(x)  # 2048
-    x = net.dense(x, 1024, bias=BIAS, name=f"{name}_fc")
+    x = net.dense(x, 1024, name=f"{name}_fc")
     x = net.drop(x, 0.7, name=f"{name}_drop")
     return net.logits(x, classes, name=f"{name}_logits")

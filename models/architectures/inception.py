@@ -25,6 +25,7 @@ Deviations (inception_v3):
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from keras import layers
@@ -173,7 +174,8 @@ def _auxiliary(net: Blocks, x: Any, classes: int, name: str) -> Any:
         )
     x = net.pool(x, 5, 3, mode="average", name=f"{name}_pool")  # 5 x 5 x 768
     x = net.conv(x, 128, 1, name=f"{name}_conv0_conv")  # 5 x 5 x 128
-    narrow = truncated_normal(0.01)  # tf-slim, as 0.001 below
-    x = net.conv(x, 768, 5, padding="valid", initializer=narrow, name=f"{name}_conv1_conv")
+    narrow = replace(net, initializer=truncated_normal(0.01))  # tf-slim, as 0.001 below
+    x = narrow.conv(x, 768, 5, padding="valid", name=f"{name}_conv1_conv")
     x = layers.GlobalAveragePooling2D(name=f"{name}_gap")(x)  # 768
-    return net.logits(x, classes, initializer=truncated_normal(0.001), name=f"{name}_fc")
+    narrower = replace(net, initializer=truncated_normal(0.001))
+    return narrower.logits(x, classes, name=f"{name}_fc")

@@ -244,13 +244,13 @@ def _unit(net: Blocks, x: Any, row: Residual, name: str) -> Any:
 
 def normalised_stems(layout: Layout) -> list[str]:
     """Names of all convolutions but the linear ones, without "_conv", from input to output."""
-    found: list[str] = []
+    names: list[str] = []
     for row in layout:
         if isinstance(row, Residual):
             for number in row.numbers:
-                found += stems(row.branches, first=0, name=f"{row.name}_{number}")
+                names += stems(row.branches, first=0, name=f"{row.name}_{number}")
         elif isinstance(row[1], Mapping):
-            found += stems(row[1], first=0, name=row[0])
+            names += stems(row[1], first=0, name=row[0])
         elif isinstance(row[1], Conv):
-            found.append(row[0])
-    return found
+            names.append(row[0])
+    return names

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from typing import Any
 
 from keras import layers
@@ -70,11 +71,11 @@ def lenet5_1998(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
         pooling="S2 and S4 learn a coefficient and a bias of the sum of their windows",
     )
     net = Blocks(choices, activation="scaled_tanh", initializer=fan_in_uniform(2.4))
-    linked = functools.partial(PartialConv2D, links=C3_LINKS)
+    linked = replace(net, convolution=functools.partial(PartialConv2D, links=C3_LINKS))
     x = net.conv(images, MAPS_C1, KERNEL, padding="valid", name="c1")  # 28 x 28 x 6
     x = Subsampling2D(2, name="s2")(x)  # 14 x 14 x 6
     x = net.activate(x, name="s2_act")
-    x = net.conv(x, MAPS_C3, KERNEL, padding="valid", layer=linked, name="c3")  # 10 x 10 x 16
+    x = linked.conv(x, MAPS_C3, KERNEL, padding="valid", name="c3")  # 10 x 10 x 16
     x = Subsampling2D(2, name="s4")(x)  # 5 x 5 x 16
     x = net.activate(x, name="s4_act")
     x = net.conv(x, UNITS_C5, KERNEL, padding="valid", name="c5")  # 1 x 1 x 120

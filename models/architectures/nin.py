@@ -17,6 +17,7 @@ Deviations:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from keras import layers
@@ -87,30 +88,16 @@ def _nin(
         if row.dropped:
             x = net.drop(x, name=f"drop{number}")
     last = f"mlpconv{len(rows)}_{len(rows[-1].channels) + 1}_conv"
-    x = net.conv(
-        x,
-        classes,
-        1,
-        exact=True,
-        normalise=False,
-        activate=rectify,
-        initializer=normal(stddev),
-        name=last,
-    )  # a map for each class
+    maps = replace(net, initializer=normal(stddev))  # a map for each class
+    x = maps.conv(x, classes, 1, exact=True, normalise=False, activate=rectify, name=last)
     return layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
 
 
 def _mlpconv(net: Blocks, x: Any, row: Mlpconv, name: str) -> Any:
     """A small MLP slid over the image."""
     spatial, *pointwise = row.channels
-    x = net.conv(
-        x,
-        spatial,
-        row.kernel,
-        strides=row.strides,
-        padding=row.padding,
-        initializer=normal(row.stddev),
-        name=f"{name}_1_conv",
+    x = replace(net, initializer=normal(row.stddev)).conv(
+        x, spatial, row.kernel, strides=row.strides, padding=row.padding, name=f"{name}_1_conv"
     )
     for i, filters in enumerate(pointwise, start=2):
         x = net.conv(x, filters, 1, name=f"{name}_{i}_conv")

@@ -15,6 +15,7 @@ Deviations:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from keras import layers
@@ -76,7 +77,7 @@ def _resnet_v2(images: Any, classes: int, choices: Choices, depth: int, layout: 
                 filters,
                 strides=2 if number == halving else 1,
                 project=number == 1,
-                use_bias=released,
+                linear=replace(net, use_bias=released),
                 name=f"conv{stage}_block{number}",
             )
     x = net.activate(net.normalise(x, name="post"), name="post_act")
@@ -86,16 +87,16 @@ def _resnet_v2(images: Any, classes: int, choices: Choices, depth: int, layout: 
 
 
 def _unit(
-    net: Blocks, x: Any, filters: int, strides: int, project: bool, use_bias: bool, name: str
+    net: Blocks, x: Any, filters: int, strides: int, project: bool, linear: Blocks, name: str
 ) -> Any:
     """1x1, 3x3, 1x1, each after its normalisation and activation; projections share the first."""
     y = net.activate(net.normalise(x, name=f"{name}_preact"), name=f"{name}_preact_act")
-    linear: dict[str, Any] = {"activate": False, "normalise": False, "use_bias": use_bias}
+    bare = {"activate": False, "normalise": False}
     if project:
-        x = net.conv(y, EXPANSION * filters, 1, strides=strides, name=f"{name}_0_conv", **linear)
+        x = linear.conv(y, EXPANSION * filters, 1, strides=strides, name=f"{name}_0_conv", **bare)
     elif strides > 1:  # every other position; a window of one, whatever pooling is chosen
         x = layers.MaxPooling2D(1, strides, name=f"{name}_shortcut")(x)
     y = net.conv(y, filters, 1, name=f"{name}_1_conv")
     y = net.conv(y, filters, 3, strides=strides, name=f"{name}_2_conv")
-    y = net.conv(y, EXPANSION * filters, 1, name=f"{name}_3_conv", **linear)
+    y = linear.conv(y, EXPANSION * filters, 1, name=f"{name}_3_conv", **bare)
     return layers.Add(name=f"{name}_add")([x, y])

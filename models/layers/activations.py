@@ -52,8 +52,8 @@ class Dice(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        own = {"momentum": self.momentum, "epsilon": self.epsilon}
-        return {**super().get_config(), **own}
+        config = {"momentum": self.momentum, "epsilon": self.epsilon}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="ilsvrc")

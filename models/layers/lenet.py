@@ -160,8 +160,8 @@ class _Links:
         # Position of each dense kernel among the linked ones; one past the end where there is none.
         self._linked = np.full((self.inputs, len(self.table)), self.count)
         pairs = [(i, output) for output, row in enumerate(self.table) for i in row]
-        for position, place in enumerate(pairs):
-            self._linked[place] = position
+        for position, link in enumerate(pairs):
+            self._linked[link] = position
         self._dense = np.array([i * len(self.table) + output for i, output in pairs])
 
     def to_dense(self, kernel: Any) -> Any:

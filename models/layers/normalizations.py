@@ -41,11 +41,11 @@ class Normalise(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.initializers.serialize
-        own = {
+        config = {
             "mean_initializer": serialize(self.mean_initializer),
             "scale_initializer": serialize(self.scale_initializer),
         }
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="ilsvrc")
@@ -88,8 +88,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("depth_radius", "bias", "alpha", "beta")}
-        return {**super().get_config(), **own}
+        config = {name: getattr(self, name) for name in ("depth_radius", "bias", "alpha", "beta")}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="ilsvrc")

@@ -53,10 +53,10 @@ def inception_v3_stems() -> list[str]:
     batch_normalization, batch_normalization_1, ...; the first has no number in a fresh session. Its
     last layer, "predictions", is our "fc".
     """
-    found = [name for name, step in V3_STEM.items() if isinstance(step, Conv)]
+    names = [name for name, step in V3_STEM.items() if isinstance(step, Conv)]
     for name, branches in V3_MODULES.items():
-        found += stems(branches, name=name)
-    return found
+        names += stems(branches, name=name)
+    return names
 
 
 COUNTERPARTS = {
@@ -161,8 +161,8 @@ def _by_our_names(reference: keras.Model, entry: Counterpart) -> dict[str, Any]:
             named[entry.renamed.get(layer.name, layer.name)] = layer
     for kind, ending in (("conv2d", "_conv"), ("batch_normalization", "_bn")):
         made = sorted(unnamed[kind], key=lambda pair: pair[0])
-        for place, (_, layer) in enumerate(made):
-            ours = entry.numbered[place] + ending if place < len(entry.numbered) else layer.name
+        for index, (_, layer) in enumerate(made):
+            ours = entry.numbered[index] + ending if index < len(entry.numbered) else layer.name
             named[ours] = layer
     return named
 

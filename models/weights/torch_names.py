@@ -67,12 +67,12 @@ FLATTENED = {"flatten": "fc6"}
 
 def vgg(name: str) -> Names:
     """Each convolution is followed by its ReLU, each stage by its pooling."""
-    names, place = dict(VGG_DENSE), 0
+    names, index = dict(VGG_DENSE), 0
     for stage, count in enumerate(VGG_CONVOLUTIONS[name], start=1):
         for number in range(1, count + 1):
-            names[f"conv{stage}_{number}"] = f"features.{place}"
-            place += 2
-        place += 1
+            names[f"conv{stage}_{number}"] = f"features.{index}"
+            index += 2
+        index += 1
     return names
 
 
@@ -94,11 +94,11 @@ def resnet(name: str) -> Names:
 def inception_v4(name: str) -> Names:
     """Our names are theirs with _ for every dot."""
     names = {"fc": "last_linear"}
-    for place, feature in enumerate(INCEPTION_V4_FEATURES):
+    for index, feature in enumerate(INCEPTION_V4_FEATURES):
         paths = INCEPTION_V4_PATHS.get(feature) or INCEPTION_V4_PATHS.get(feature[:-1], "")
         for path in paths.split() or [""]:
             ours = "_".join([feature, *path.split(".")]) if path else feature
-            theirs = f"features.{place}.{path}" if path else f"features.{place}"
+            theirs = f"features.{index}.{path}" if path else f"features.{index}"
             names[f"{ours}_conv"] = f"{theirs}.conv"
             names[f"{ours}_bn"] = f"{theirs}.bn"
     return names

@@ -302,7 +302,7 @@ def test_weights_are_drawn_unless_named() -> None:
 
 def test_imagenet_is_what_keras_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    monkeypatch.setattr("models.weights.keras_applications.load_imagenet", given.append)
+    monkeypatch.setattr("models.weights.loading.load_imagenet", given.append)
 
     model = models.build("vgg16", input_shape=(32, 32, 3), hidden=[8], weights="imagenet")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -9,6 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from models.architectures.blocks import Blocks
+from models.architectures.branches import AVERAGE, Conv, stems
+from models.architectures.branches import module as inception_module
+from models.choices import PAPER
 from models.cost import LayerProfile, profile
 from models.errors import InputTooSmall, InvalidOption
 from models.registry import assemble
@@ -78,6 +83,7 @@ INCEPTION_V4 = {
 }
 
 
+@functools.cache
 def _outline(name: str, shape: tuple[int, ...], classes: int = 1000, **options: Any) -> keras.Model:
     height, width = shape
     return assemble(
@@ -284,6 +290,18 @@ def test_branches_stand_in_the_order_of_their_table() -> None:
                                  "branch2_3b", "branch3_1"),
             }[name]
         ]  # fmt: skip
+
+
+def test_a_branch_numbers_its_convolutions_and_not_its_pool() -> None:
+    branches = {"branch": (AVERAGE, Conv(4), Conv(4, 3)), "other": (Conv(2, 3),)}
+    images = keras.Input((8, 8, 3))
+
+    model = keras.Model(images, inception_module(Blocks(PAPER), images, branches, name="mixed"))
+
+    convolutions = [n.name for n in model.layers if isinstance(n, keras.layers.Conv2D)]
+    expected = ["mixed_branch_1", "mixed_branch_2", "mixed_other"]
+    assert sorted(convolutions) == [f"{stem}_conv" for stem in expected]
+    assert stems(branches, name="mixed") == expected
 
 
 def test_average_pooling_leaves_the_padding_out() -> None:
