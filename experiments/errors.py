@@ -35,7 +35,6 @@ def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.4
 
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
 LONGEST = 4000  # characters of a text for people
 
 

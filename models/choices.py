@@ -13,15 +13,11 @@ ACTIVATIONS = (
     "relu", "leaky_relu", "elu", "selu", "gelu", "swish", "mish", "prelu", "dice", "tanh",
     "scaled_tanh", "sigmoid",
 )  # fmt: skip
-
 NORMALIZATIONS = (
     "none", "batch", "layer", "instance", "group", "decorrelated", "local_response"
 )  # fmt: skip
-
 INITIALIZERS = ("glorot", "he", "lecun", "fan_in", "zeros")
-
 POOLINGS = ("max", "average", "l2")
-
 REGULARIZERS = {
     "l1": {"l1": 1e-5},
     "l2": {"l2": 1e-4},
@@ -105,7 +101,6 @@ class Choices:
 
 
 PAPER = Choices()
-
 NAMES = tuple(field.name for field in fields(Choices))
 
 

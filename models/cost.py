@@ -210,9 +210,7 @@ _CONVOLUTIONS = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
-
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-
 _ELEMENTWISE = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
@@ -220,7 +218,6 @@ _ELEMENTWISE = (
     keras.layers.Normalization,
     keras.layers.PReLU,
 )
-
 _PRODUCTS = {"Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv"} | {
     "Attention", "Dot", "Einsum", "Inner", "Matmul", "Outer", "Tensordot", "Vdot",
 }  # fmt: skip

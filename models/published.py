@@ -14,9 +14,7 @@ VIEWS = (
     "1 crop", "1 view", "10 crops", "12 crops", "144 crops", "dense", "multi-scale dense",
     "multi-crop and dense",
 )  # fmt: skip
-
 PROTOCOL = re.compile(rf"(?P<networks>\d+) networks?, (?P<views>{'|'.join(VIEWS)})(; .+)?")
-
 SINGLE_CROP_SET = "ILSVRC-2012 val"
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 Shape = tuple[int, ...]
-
 Field = tuple[tuple[int, int], ...]
 """(receptive field, jump) along each spatial axis."""
 
@@ -16,7 +15,6 @@ TRANSPOSED = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
-
 _UPSAMPLING = (
     keras.layers.UpSampling1D,
     keras.layers.UpSampling2D,

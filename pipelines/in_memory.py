@@ -14,6 +14,7 @@ from pipelines.lazy import tf
 from pipelines.sources.base import ArraySource, Source
 
 if TYPE_CHECKING:
+    # (epoch, indices [b]) -> (images [b, *size, c], labels [b] or [b, classes])
     Make = Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]
 
 VIEW_LIMIT_BYTES = 512 * 1024**2  # for images of an in-memory source, resized once for all epochs

@@ -22,7 +22,6 @@ from pipelines.sources.base import Source
 from pipelines.views import exact
 
 CUT = "cut"  # the window's place among what is drawn; an op's is its position in the recipe
-
 Numbers = dict[str, Any]
 
 

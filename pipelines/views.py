@@ -20,9 +20,7 @@ from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
 REFERENCE = 224  # the network's side that the papers' scales are meant for
-
 GOOGLENET_SIDES = (256, 288, 320, 352)
-
 RESNET_SIDES = (224, 256, 384, 480, 640)
 
 Size = tuple[int, int]

@@ -28,9 +28,7 @@ from experiments.training import snapshots
 from experiments.training.snapshots import Snapshots
 
 ROOMS = ("models", "pipelines", "tuning", "experiments")
-
 PROJECT = Path(__file__).resolve().parent.parent
-
 SECRET = "plantedSECRET1"
 
 
@@ -321,10 +319,8 @@ def test_a_run_keeps_no_secret_of_its_store(tmp_path, monkeypatch, capfd):
 
 
 IMPORTS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "xml", "telnetlib"}
-
 CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load",
          "yaml.full_load", "pickle.loads", "pd.read_pickle", "tempfile.mktemp"}  # fmt: skip
-
 NEEDED = {
     "np.load": ("allow_pickle", False),
     "torch.load": ("weights_only", True),

@@ -14,7 +14,6 @@ import numpy as np
 from tuning.significance import Interval, McNemar, accuracy_interval, difference_interval, mcnemar
 
 TOP5_FROM = 6  # classes; with five or fewer every answer is a top-5 hit
-
 SUMMED = ("macs", "params", "latency_ms_p50")
 
 

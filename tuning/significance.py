@@ -21,7 +21,6 @@ import numpy as np
 from scipy import stats
 
 Alternative = Literal["two-sided", "greater", "less"]
-
 FEW_PAIRS = 25  # discordant pairs below which the chi-square is not to be trusted (Conover 1999)
 
 

@@ -30,15 +30,11 @@ if TYPE_CHECKING:
     from experiments.bench.subjects import Inference
 
 Emit = Callable[[dict[str, Any]], None]
-
 Timed = Callable[[int], dict[str, Any]]
 
 WARM_UP = 2  # calls before the clock; the first of a size may trace or compile
-
 GAIN = 1.03  # a doubling that brings less is none
-
 LARGEST = 65536
-
 ROOM = 0.9  # of the host's free memory that a batch may be expected to take
 
 OUT_OF_MEMORY = ("resource_exhausted", "resourceexhausted", "out of memory", "oom when allocating")

@@ -26,11 +26,9 @@ from experiments.errors import BadInput
 from experiments.runtime.machine import cores, processor
 
 Mode = Literal["train", "infer"]
-
 Say = Callable[[str], None]
 
 FORWARD, UPDATE = 2, 6  # FLOPs a MAC: of a forward pass; of an update, counted as three of them
-
 NOTES = (
     "images are random and already on the device: the network alone, without its input pipeline; "
     "latency: one call at batch 1",

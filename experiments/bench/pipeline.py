@@ -27,15 +27,11 @@ from experiments.errors import BadInput
 from experiments.runtime.machine import core_numbers
 
 RECIPES = ("resnet", "inception")
-
 NOTE = "resize: bilinear without antialiasing in every row (PIL always antialiases)"
-
 STORES = "prepared: JPEG of short side 480; raw: uint8 of short side 256; both read from shards"
-
 DRAWN = "drawn images: take real photographs (bench.images=DIR) for figures to publish"
 
 Rates = dict[tuple[str, str, int], list[float]]  # of name, recipe and cores, round by round
-
 Ask = Callable[[str], float]  # images a second of a recipe
 
 Report = Callable[[str], None]

@@ -31,25 +31,16 @@ from typing import Any
 import numpy as np
 
 SHORT_SIDE = (256, 480)  # for 224 pixels
-
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
-
 SIGMA = 0.1
-
 MEAN = np.array([123.68, 116.779, 103.939], np.float32)
-
 EIGENVALUES = np.array([0.2175, 0.0188, 0.0045], np.float32)
-
 AXES = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]], np.float32
 )
-
 Batches = Iterator[Any]
-
 ENDLESS = 10_000  # passes
-
 PREFETCHED = 4  # batches, as `pipelines.threads` has it
-
 MADE_AHEAD = 8  # batches, at most, in any of the rows
 
 

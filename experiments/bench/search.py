@@ -21,13 +21,9 @@ from experiments.bench.process import BenchProcess
 from experiments.errors import BadInput
 
 FOLDS = 3
-
 IMAGE_SIZE = 16  # as in configs/search-random.yaml
-
 MEMORY_TRIALS = 34  # 102 fits
-
 MIB = 2**20
-
 Rows = dict[str, list[dict[str, Any]]]  # of each side: seconds, step_seconds, scores, rss
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import psutil
 
 SEED = 1
-
 NAME = "bench-search"
 
 

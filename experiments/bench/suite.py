@@ -17,7 +17,6 @@ from experiments.bench.course import Course, missing_lines
 from experiments.errors import FailedWork
 
 ROUNDS = 11
-
 COMMANDS = {"python -c pass": None, "ilsvrc --help": ["--help"], "ilsvrc models": ["models"]}
 
 

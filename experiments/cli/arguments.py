@@ -11,13 +11,10 @@ import typer
 from experiments.errors import BadInput
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
-
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Changed settings.")
 ]
-
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 

@@ -66,7 +66,6 @@ def bench_search(
 
 
 BenchOut = Annotated[Path, typer.Option(help="Folder of the CSV files.")]
-
 BenchLog = Annotated[bool, typer.Option("--log", help="The rows also as runs, as bench.log=true.")]
 
 

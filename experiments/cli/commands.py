@@ -45,7 +45,6 @@ for command in COMMANDS:
     app.command()(command)
 
 app.add_typer(bench_app, name="bench")
-
 app.add_typer(data_app, name="data")
 
 

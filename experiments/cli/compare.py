@@ -13,18 +13,14 @@ from experiments.errors import BadInput
 Level = Annotated[
     str, typer.Option(help="Kind of runs: run (of train and sweep), trial, outer_fold, ...")
 ]
-
 Where = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE", help="Only runs with this param or tag; may be repeated."),
 ]
-
 Sort = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Any column; a minus sign turns it around.")
 ]
-
 Test = Annotated[str, typer.Option(help="Against the best row: auto, paired, mcnemar or none.")]
-
 Bench = Annotated[
     str | None,
     typer.Option(
@@ -32,9 +28,7 @@ Bench = Annotated[
         help="Add what `ilsvrc bench --log` measured of the same architectures.",
     ),
 ]
-
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
-
 Experiments = Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")]
 
 

@@ -13,28 +13,19 @@ from experiments.comparison.grouping import Comparison
 from experiments.errors import BadInput
 
 Test = Literal["auto", "paired", "mcnemar", "none"]
-
 TESTS: tuple[Test, ...] = ("auto", "paired", "mcnemar", "none")
-
 ALPHA = 0.05
-
 FEWEST_PAIRS = 3
 """Below this many common seeds or folds a t-test has next to no power, and is not made."""
-
 NONE = (0.0, 0.0)
-
 CORRECTED = "corrected resampled t over folds"
-
 PAIRED_T = "paired t over seeds"
-
 MCNEMAR = "McNemar"
-
 SIGN_FLIP = "randomisation over images"
 
 HitsOf = Callable[[str, str], "tuple[np.ndarray, np.ndarray] | None"]
 """Of a run id and a part (test, val): the images' index, int [images], and whether the label was
 right, bool [images]; None where the run kept none."""
-
 Sizes = Mapping[str, tuple[float, float]]
 """Of a run id: training images, and images that the score was measured on."""
 

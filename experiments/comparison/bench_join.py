@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ALIKE = 0.01  # difference of MACs, as a fraction, that is not worth a word
-
 SHOWN = 3  # networks in a warning
 
 Architecture = tuple[str, str]

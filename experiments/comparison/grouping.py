@@ -27,14 +27,11 @@ NOT_A_SETTING = {
     "sweep",
     "search",
 }  # first parts of config keys
-
 DIFFERS = "(differs)"
 """A setting that the folds of one row do not share: nested search picks it anew in each."""
-
 FOLD = re.compile(r"(?:outer|fold|repeat)/\d+")
 
 Score = Literal["test_top1", "val_top1", "test_mse", "val_mse"]
-
 Folds = Mapping[str, Mapping[int, float]]
 """Of a run id: score by fold, where the run averages over inner folds."""
 

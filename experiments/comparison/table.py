@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NAME = 26  # letters of a name that stay in one line
-
 LEFT = {"", "model", "experiment"}  # columns of words
 
 

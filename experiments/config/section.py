@@ -7,9 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-
 Probability = Annotated[float, Field(ge=0, le=1)]
-
 HeldOut = Annotated[float, Field(ge=0, lt=1)]
 
 

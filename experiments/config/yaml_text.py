@@ -16,11 +16,8 @@ from experiments.errors import BadInput
 
 MOST_VALUES = 100_000
 """Of one document, with everything that its aliases repeat: a kilobyte of them can mean 10^9."""
-
 DEEPEST = 50
-
 NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+")
-
 FLOAT = "tag:yaml.org,2002:float"
 
 

@@ -84,9 +84,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 DPI = 160
-
 NAMED, COUNTED = 60, 25  # classes up to which names fit, and counts in the cells
-
 PAIRS = 6
 
 

@@ -10,7 +10,6 @@ from experiments.evaluation.image_set import Subject
 from models.published import SINGLE_CROP_SET, Published, figures
 
 VALIDATION_IMAGES, CLASSES = 50_000, 1000
-
 VIEWS = {
     "centre": ("1 crop", "1 view"),
     "ten_crop": ("10 crops",),
@@ -20,7 +19,6 @@ VIEWS = {
     "dense": ("dense", "multi-scale dense"),
 }
 """What the cards call our protocols."""
-
 ALSO = {"timm": ("timm", "Cadene")}
 """Who reports on the weights of an origin; inception_v4's are Cadene's."""
 

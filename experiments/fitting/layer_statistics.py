@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from experiments.training.trainer import Trainer
 
 IMAGES = 128  # at most: a batch must be held with all of its activations
-
 FIELDS = (
     "epoch", "depth", "layer", "kind", "activation_mean", "activation_std", "zero_fraction",
     "kernel_gradient_rms",

@@ -81,7 +81,6 @@ def _finish(axes: Axes, label: str, values: list[float]) -> None:
 
 
 IMAGES = 8
-
 INCHES, DPI = 1.1, 160  # side of one image, and dots to the inch
 
 

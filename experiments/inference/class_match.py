@@ -34,7 +34,6 @@ def class_names(network: Network, config: Config, say: Callable[[str], None]) ->
 
 
 WNID = re.compile(r"n\d{8}")
-
 INDEX = "imagenet_class_index.json"
 
 

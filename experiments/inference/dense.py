@@ -20,7 +20,6 @@ from experiments.errors import BadInput
 from experiments.inference import layerwise
 
 GLOBAL = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
-
 SPATIAL = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,

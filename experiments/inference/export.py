@@ -36,17 +36,11 @@ if TYPE_CHECKING:
     import keras
 
 Format = Literal["savedmodel", "onnx", "litert"]
-
 KERAS_NAMES = {"savedmodel": "tf_saved_model", "onnx": "onnx", "litert": "litert"}
-
 SUFFIXES = {"savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}
-
 NEEDS = ("tf2onnx", "onnx", "onnxruntime")
-
 IMAGES = 8  # random ones, on which original and exported file are compared
-
 BOUND = 1e-4  # of max |exported - original| / max |original|
-
 MIXED_BOUND = 2e-2  # the same for mixed precision: a few of the last of bfloat16's 8 bits
 
 

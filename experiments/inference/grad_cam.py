@@ -18,7 +18,6 @@ from experiments.presentation.formatting import shortened
 
 PASSED_OVER = ("Pooling", "Subsampling", "Dropout", "ZeroPadding", "Normalise")
 """Kinds of layers whose maps only repeat or shrink those before them."""
-
 DPI = 160
 
 

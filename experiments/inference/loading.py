@@ -32,7 +32,6 @@ def crop_fraction(network: Network, given: Config, source: Any) -> float:
 
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-
 CLASS_NAMES = "class_names.json"
 
 

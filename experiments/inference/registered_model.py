@@ -25,13 +25,10 @@ from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.tracking.tracked_run import NETWORK
 
 SERVED = "-served"
-
 ROOMS = ("models", "pipelines", "experiments")
 """Packages that travel with what is served."""
-
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas")
 """What these need to serve; the versions at work here are pinned."""
-
 NAMES = re.compile(r"[^/:.%\"']+")
 
 

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
 IMAGE = "image"
 """Name of the input column."""
-
 TOP = 5
-
 BATCH = 64
-
 NETWORK, SETTINGS = "network.keras", "settings.json"
 
 

@@ -15,7 +15,6 @@ from experiments.presentation.console import progress
 from experiments.runtime.startup import load_tensorflow
 
 SHOWN = 40  # rows of a table on the screen; --csv has all
-
 COLUMNS = ("image", "split", "class", "problem", "detail")
 
 

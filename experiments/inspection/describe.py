@@ -28,7 +28,6 @@ memory   floats of one image that a layer hands on; flattening, dropout and padd
 weights  of kernels alone; params adds biases and trained normalisation
 MACs     multiply-accumulates of convolutions and dense layers; some call two of them FLOPs
 field    pixels that one output position sees, jump: pixels between neighbouring positions"""
-
 PRINTED_CAPTION = """\
 Weights without biases in K = 1024, MACs in millions. wrong: more than 1 off in the printed unit, so
 not what the channels in the paper's own table cost. The first row as printed is what a separable

@@ -16,9 +16,7 @@ from experiments.jobs.plan import Plan
 from experiments.jobs.plan import prepare as settle
 
 STATISTICS_IMAGES = 1000  # enough for colours that are only looked at
-
 PHOTOGRAPHS = ("resnet50", "resnet")  # network and recipe where only a source is named
-
 SMALL = ("lenet5", "cifar")
 
 

@@ -53,7 +53,6 @@ def write_predictions(path: Path, parts: list[tuple[str, np.ndarray, Evaluation]
 
 
 FILE = "predictions.parquet"
-
 PROBABILITIES = "probabilities"
 
 

@@ -11,7 +11,6 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 
 IMAGENET = "imagenet"
-
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 

@@ -19,11 +19,8 @@ from experiments.config.launch import Launch
 from experiments.errors import BadInput, first_line
 
 ROOMS = ("models", "pipelines", "tuning", "experiments")
-
 PASSED_ON = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
-
 STORE_BYTES = 256 * 2**20  # of a Ray of this machine: jobs are index arrays, outcomes small
-
 CONNECT_SECONDS = 10.0
 
 

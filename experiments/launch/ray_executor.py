@@ -25,9 +25,7 @@ from experiments.runtime import machine
 from experiments.runtime.share import Share, visible_gpus
 
 RETRIES = 2
-
 STARTS = 3  # that may fail one after the other
-
 REMARK_SECONDS = 30.0
 
 

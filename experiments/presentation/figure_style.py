@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 DPI = 200
-
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
 INK, LINE, FRONT, GRID, PALE = "#222222", "#666666", "#999999", "#E4E4E4", "#C8C8C8"
-
 CAPTION_LINE = 0.16  # inches
-
 LABEL = 7.0  # points
 
 

@@ -33,13 +33,10 @@ svg { width: 100%; height: auto; font-size: 12px }
 .details { min-height: 3em; font-size: .9em; white-space: pre-line; color: #222 }
 .note { font-size: .85em; color: #444; margin: .1em 0 }
 """
-
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """The browser itself sees to it that the page asks nobody."""
-
 DETAILS = '<div class="details" aria-live="polite">Point at a mark for its numbers.</div>'
 """Goes below a drawing: what the pointer is at."""
-
 SCRIPT = """
 const show = event => {
   const mark = event.target.closest && event.target.closest(".point, .hover");

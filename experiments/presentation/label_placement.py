@@ -9,10 +9,8 @@ from itertools import pairwise
 
 Segment = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
-
 CROSSING = 16.0
 """A label may stand this many gaps further away rather than lie on one line."""
-
 DOUBTFUL = 12.0
 """And this many rather than be nearer to another bubble than to its own."""
 

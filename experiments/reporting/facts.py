@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 COMMANDS = ("sweep", "search", "nested", "ensemble")
 """Made a parent run, which bears the command's name as its level."""
-
 SINGLE_COMMANDS = 12
 """Runs without a parent whose config is shown."""
 

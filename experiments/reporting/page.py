@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from experiments.reporting.facts import Facts
 
 PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-
 NUMBER = re.compile(r"<?\s*(-?[\d.]+)(?: ([kMGT])\b)?")
 
 
@@ -269,7 +268,6 @@ figure { margin: .5em 0 1.2em } li { margin: .15em 0 } summary { cursor: pointer
   @page { margin: 15mm }
 }
 """
-
 SCRIPT = """
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];

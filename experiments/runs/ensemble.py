@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PARTS = ("val", "test")  # candidates of a search are trained on the validation images in the end
-
 KEPT_COSTS = ("params", "macs", "latency_ms_p50", "train_seconds")
 
 

@@ -93,7 +93,6 @@ def execute(
 
 
 PERIOD_SECONDS = 10.0
-
 PREFIX = "system/"
 
 

@@ -31,9 +31,7 @@ from experiments.tracking.tracked_run import TrackedRun, find_run
 
 COUNTS = frozenset({"params", "macs", "activation_bytes"})
 """Of a run's cost, what no clock measures."""
-
 CHANGEABLE = ("tracking.uri", "data.source", "launch.")  # none of them changes a result
-
 INSTEAD = {
     "sweep": "give one of its runs",
     "search": "run `ilsvrc search` on its config.yaml",

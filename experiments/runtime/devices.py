@@ -21,7 +21,6 @@ from typing import Any
 from experiments.errors import BadInput, FailedWork, first_line
 
 HOSTS, INDEX = "ILSVRC_HOSTS", "ILSVRC_HOST_INDEX"
-
 RANKS = (INDEX, "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "TPU_WORKER_ID")
 
 

@@ -21,9 +21,7 @@ from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop
 from experiments.runtime.devices import Devices
 
 SECONDS = 1.0  # between the questions whether anyone is to end
-
 CHUNK = 1 << 26  # bytes of a file that are under way at a time
-
 AGAIN = "give the same command on every host to continue"
 
 _BY_OTHERS = re.compile(  # what TensorFlow, JAX, Gloo and NCCL call it when a host has gone
@@ -31,7 +29,6 @@ _BY_OTHERS = re.compile(  # what TensorFlow, JAX, Gloo and NCCL call it when a h
 )
 
 _wished = False
-
 _settled = False
 
 

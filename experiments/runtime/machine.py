@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
 CGROUP = Path("/sys/fs/cgroup")
 
 

@@ -13,7 +13,6 @@ from experiments.errors import BadInput
 from experiments.jobs.dataset import duplicate_groups
 
 Pair = tuple[np.ndarray, np.ndarray]
-
 REPEATS, KFOLD, INNER = 4, 5, 6  # tags of the draws; pipelines.splits.resolve has 1 to 3
 
 

@@ -17,17 +17,14 @@ from tuning.oracles import Oracle
 from tuning.space import Parameter, Space, SpaceError
 
 Objective = Literal["val_top1", "val_loss", "val_mse"]
-
 SIGN: dict[Objective, int] = {"val_top1": 1, "val_loss": -1, "val_mse": -1}
 """Times the objective's value: the score that an oracle is told, of which higher is better."""
 
 NO_RESULT = ("name", "tracking", "launch", "bench", "sweep", "search")
-
 OTHER_IMAGES = (
     "source", "on_corrupt", "max_corrupt_fraction", "max_pixels", "group_duplicates",
     "train_fraction",
 )  # fmt: skip
-
 ALL_OF_THEM = 1_000  # candidates up to which every single one is checked
 
 

@@ -32,11 +32,8 @@ from experiments.tracking.run_log import METRIC_BATCH, PARAM_BATCH, RunLog, comp
 from experiments.tracking.store import answers
 
 LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
-
 REST_SECONDS = 60.0  # after a store that failed, whose every call waits for retries
-
 SUPERSEDED = "superseded"  # tag of the refit of a winner that a longer search has overtaken
-
 ALL_OF_THEM = 1000  # runs that the store is asked for at a time
 
 

@@ -14,13 +14,9 @@ from collections.abc import Callable
 from experiments.errors import first_line, kind_and_first_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0  # seconds between knocks at a server that is away
-
 ATTEMPTS = 5  # at a call that a server which answers does not take
-
 PATIENCE = 10.0  # seconds that the end of a command waits for a server that is away
-
 SLOWEST_CALL = 600.0  # and for one that is there: the upload of a large network
-
 PERMANENT = {
     "BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "PERMISSION_DENIED",
     "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST",

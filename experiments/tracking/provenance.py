@@ -49,7 +49,6 @@ def surroundings() -> tuple[dict[str, str], dict[str, str]]:
 
 
 DIGEST, NAME = 36, 500  # characters that MLflow takes
-
 SPLIT = 8  # of them, that tell splits of one source apart
 
 

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
-
 EVERY_SECONDS, REST_SECONDS = 0.5, 60.0  # between sendings of metrics; after a failed one
-
 JOURNAL_TAG = "journal_id"  # by which a run is found again from the journal
-
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 

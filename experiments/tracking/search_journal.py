@@ -24,9 +24,7 @@ from experiments.jobs.job import ROOT, FitPath, Outcome
 from experiments.tracking.journal import Journal
 
 HOW_FAR = {"trials", "budget", "max_failures", "refit"}
-
 PROTOCOL = {"search": {"folds", "repeats"}, "nested": {"outer", "inner", "repeats"}}
-
 SHOWN = 5  # changed keys in an error
 
 

@@ -21,7 +21,6 @@ from experiments.tracking.search_journal import State
 from experiments.tracking.tracked_run import TrackedRun, find_by_journal
 
 ENDED = {"FINISHED", "FAILED", "KILLED"}
-
 OLD = "written by an earlier version: run its command again, which sends it"
 
 

@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     from experiments.jobs.job import Emit
 
 PACKAGES = ("tensorflow", "keras", "numpy", "ilsvrc-suite")
-
 BEST = "best"
 
 Arrays = Mapping[str, np.ndarray]
-
 Beside = Callable[[], tuple[Arrays, Mapping[str, Any]]]
 
 

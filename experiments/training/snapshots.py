@@ -23,9 +23,7 @@ import numpy as np
 from experiments.errors import FailedWork
 
 FOLDER = "snapshots"
-
 DOCUMENT = "document"  # the array that holds the JSON
-
 DIGITS = 32  # of the checksum, in the name
 
 

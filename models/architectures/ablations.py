@@ -19,7 +19,6 @@ from models.architectures.blocks import Blocks
 from models.choices import PAPER, Choices
 
 STACK_FILTERS = (32, 64, 128)
-
 CONVOLUTIONS = ((32, 32), (64, 64), (128, 128))  # 3x3, halved after each pair
 
 

@@ -55,9 +55,7 @@ TWO_GPUS = (
     Convolution("conv4", 384, 3, 1, "same", 2, 1.0, False, False),
     Convolution("conv5", 256, 3, 1, "same", 2, 1.0, False, True),
 )
-
 ONE_GPU = tuple(row._replace(groups=1) for row in TWO_GPUS)
-
 ONE_WEIRD_TRICK = (
     Convolution("conv1", 64, 11, 4, 2, 1, None, False, True),
     Convolution("conv2", 192, 5, 1, "same", 1, None, False, True),
@@ -65,7 +63,6 @@ ONE_WEIRD_TRICK = (
     Convolution("conv4", 256, 3, 1, "same", 1, None, False, False),
     Convolution("conv5", 256, 3, 1, "same", 1, None, False, True),
 )
-
 UNITS = 4096
 
 

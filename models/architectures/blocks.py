@@ -27,7 +27,6 @@ _FUSED: dict[str, Any] = {
     "swish": "silu",
     "scaled_tanh": scaled_tanh,
 }
-
 _KERAS_POOLING = {
     "max": layers.MaxPooling2D,
     "average": layers.AveragePooling2D,

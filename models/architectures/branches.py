@@ -30,7 +30,6 @@ class Pool(NamedTuple):
 
 
 AVERAGE = Pool("average", 1, "same")
-
 SHRINK = Pool("max", 2, VALID)
 
 Branch = tuple[Conv | Pool | tuple[Conv, Conv], ...]

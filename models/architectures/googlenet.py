@@ -46,11 +46,8 @@ MODULES = {
     "5a": Inception(256, 160, 320, 32, 128, 128),  # 7 x 7 x 832
     "5b": Inception(384, 192, 384, 48, 128, 128),  # 7 x 7 x 1024
 }
-
 POOLED_AFTER = {"3b": "pool3", "4e": "pool4"}
-
 AUXILIARY_ON = {"4a": "auxiliary_1", "4d": "auxiliary_2"}
-
 KINDS = ("reduced", "naive")
 
 # Caffe's 1 + alpha / n * sum, so that ours is without the n.

@@ -40,7 +40,6 @@ from models.layers.initializers import truncated_normal
 ROW, COLUMN = (1, 7), (7, 1)
 
 Branches = dict[str, Branch]
-
 Stem = dict[str, Conv | Pool]
 
 
@@ -81,7 +80,6 @@ TO_17: Branches = {
     "branch3x3dbl": (Conv(64), Conv(96, 3), Conv(96, 3, 2, VALID)),
     "branch_pool": (SHRINK,),
 }
-
 TO_8: Branches = {
     "branch3x3": (Conv(192), Conv(320, 3, 2, VALID)),
     "branch7x7x3": (Conv(192), Conv(192, ROW), Conv(192, COLUMN), Conv(192, 3, 2, VALID)),
@@ -97,7 +95,6 @@ V2_STEM: Stem = {
     "conv2d_4a_3x3": Conv(192, 3, 2, VALID),  # 35 x 35 x 192
     "conv2d_4b_3x3": Conv(288, 3),  # 35 x 35 x 288
 }
-
 V3_STEM: Stem = {
     "conv2d_1a_3x3": Conv(32, 3, 2, VALID),  # 149 x 149 x 32
     "conv2d_2a_3x3": Conv(32, 3, 1, VALID),  # 147 x 147 x 32
@@ -107,7 +104,6 @@ V3_STEM: Stem = {
     "conv2d_4a_3x3": Conv(192, 3, 1, VALID),  # 71 x 71 x 192
     "pool2": SHRINK,  # 35 x 35 x 192
 }
-
 V3_MODULES = {
     "mixed_5b": _figure5(32),  # 35 x 35 x 256
     "mixed_5c": _figure5(64),  # 35 x 35 x 288
@@ -121,7 +117,6 @@ V3_MODULES = {
     "mixed_7b": FIGURE_7,  # 8 x 8 x 2048
     "mixed_7c": FIGURE_7,
 }
-
 V2_MODULES = {**V3_MODULES, "mixed_5b": _figure5(64)}  # 35 x 35 x 288 in and out
 
 

@@ -59,7 +59,6 @@ class Residual(NamedTuple):
 
 
 Row = Conv | Pool | Branches
-
 Layout = tuple[tuple[str, Row] | Residual, ...]
 
 # Figures 3 and 14 begin like Inception-v3.
@@ -68,7 +67,6 @@ STEM: Layout = (
     ("conv2d_2a_3x3", Conv(32, 3, 1, VALID)),  # 147 x 147 x 32
     ("conv2d_2b_3x3", Conv(64, 3)),  # 147 x 147 x 64
 )
-
 NARROW: Layout = (
     *STEM,
     ("pool1", SHRINK),  # 73 x 73 x 64
@@ -103,17 +101,14 @@ V1_A: Branches = {  # Figure 10
     "branch1": (Conv(32), Conv(32, 3)),
     "branch2": (Conv(32), Conv(32, 3), Conv(32, 3)),
 }
-
 V1_B: Branches = {  # Figure 11
     "branch0": (Conv(128),),
     "branch1": (Conv(128), Conv(128, (1, 7)), Conv(128, (7, 1))),
 }
-
 V1_C: Branches = {  # Figure 13
     "branch0": (Conv(192),),
     "branch1": (Conv(192), Conv(192, (1, 3)), Conv(192, (3, 1))),
 }
-
 V1_PAPER: Layout = (
     *NARROW,
     ("conv2d_4b_3x3", Conv(256, 3, 2, VALID)),  # 35 x 35 x 256
@@ -123,9 +118,7 @@ V1_PAPER: Layout = (
     ("mixed_7a", _reduction_b(256, 256, 256)),  # 8 x 8 x 1792
     Residual("block8", range(1, 6), V1_C, 0.20),
 )
-
 V1_RELEASED: Layout = (*V1_PAPER, Residual("block8", range(6, 7), V1_C, 1.0, activate=False))
-
 V1 = {"released": V1_RELEASED, "paper": V1_PAPER}
 
 # ------------------------------------------------------------------------------------------- v2
@@ -135,33 +128,26 @@ V2_A: Branches = {  # Figure 16
     "branch1": (Conv(32), Conv(32, 3)),
     "branch2": (Conv(32), Conv(48, 3), Conv(64, 3)),
 }
-
 V2_B: Branches = {  # Figure 17
     "branch0": (Conv(192),),
     "branch1": (Conv(128), Conv(160, (1, 7)), Conv(192, (7, 1))),
 }
-
 V2_C: Branches = {  # Figure 19
     "branch0": (Conv(192),),
     "branch1": (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1))),
 }
-
 MIXED_5B: Branches = {  # the first module of Inception-v3, wider
     "branch0": (Conv(96),),
     "branch1": (Conv(48), Conv(64, 5)),
     "branch2": (Conv(64), Conv(96, 3), Conv(96, 3)),
     "branch3": (AVERAGE, Conv(64)),
 }
-
 MIXED_3A: Branches = {"branch0": (SHRINK,), "branch1": (Conv(96, 3, 2, VALID),)}
-
 MIXED_4A: Branches = {  # with 3a and 5a, the stem of Figure 3
     "branch0": (Conv(64), Conv(96, 3, 1, VALID)),
     "branch1": (Conv(64), Conv(64, (7, 1)), Conv(64, (1, 7)), Conv(96, 3, 1, VALID)),
 }
-
 MIXED_5A: Branches = {"branch0": (Conv(192, 3, 2, VALID),), "branch1": (SHRINK,)}
-
 V2_RELEASED: Layout = (
     *NARROW,
     ("pool2", SHRINK),  # 35 x 35 x 192
@@ -174,7 +160,6 @@ V2_RELEASED: Layout = (
     Residual("block8", range(10, 11), V2_C, 1.0, activate=False),
     ("conv2d_7b", Conv(1536)),  # 8 x 8 x 1536
 )
-
 V2_PAPER: Layout = (
     *STEM,  # Figure 3
     ("mixed_3a", MIXED_3A),  # 73 x 73 x 160
@@ -186,7 +171,6 @@ V2_PAPER: Layout = (
     ("mixed_7a", _reduction_b(288, 288, 320)),  # 8 x 8 x 2144
     Residual("block8", range(1, 6), V2_C, 0.20),
 )
-
 V2 = {"released": V2_RELEASED, "paper": V2_PAPER}
 
 # -------------------------------------------------------------------------------------- networks

@@ -36,20 +36,17 @@ STEM_2: Branches = {
     "branch0": (Conv(64), Conv(96, 3, 1, VALID)),
     "branch1": (Conv(64), Conv(64, ROW), Conv(64, COLUMN), Conv(96, 3, 1, VALID)),
 }
-
 INCEPTION_A: Branches = {  # Figure 4
     "branch0": (Conv(96),),
     "branch1": (Conv(64), Conv(96, 3)),
     "branch2": (Conv(64), Conv(96, 3), Conv(96, 3)),
     "branch3_1": (AVERAGE, Conv(96)),
 }
-
 REDUCTION_A: Branches = {  # Figure 7, k, l, m, n of Table 1
     "branch0": (Conv(384, 3, 2, VALID),),
     "branch1": (Conv(192), Conv(224, 3), Conv(256, 3, 2, VALID)),
     "branch2": (SHRINK,),
 }
-
 INCEPTION_B: Branches = {  # Figure 5
     "branch0": (Conv(384),),
     "branch1": (Conv(192), Conv(224, ROW), Conv(256, COLUMN)),
@@ -62,13 +59,11 @@ INCEPTION_B: Branches = {  # Figure 5
     ),
     "branch3_1": (AVERAGE, Conv(128)),
 }
-
 REDUCTION_B: Branches = {  # Figure 8
     "branch0": (Conv(192), Conv(192, 3, 2, VALID)),
     "branch1": (Conv(256), Conv(256, ROW), Conv(320, COLUMN), Conv(320, 3, 2, VALID)),
     "branch2": (SHRINK,),
 }
-
 INCEPTION_C: Branches = {  # Figure 6
     "branch0": (Conv(256),),
     "branch1": (Conv(384), (Conv(256, (1, 3)), Conv(256, (3, 1)))),
@@ -80,7 +75,6 @@ INCEPTION_C: Branches = {  # Figure 6
     ),
     "branch3_1": (AVERAGE, Conv(256)),
 }
-
 MODULES = {
     **{f"mixed_5{letter}": INCEPTION_A for letter in "bcde"},  # 35 x 35 x 384
     "mixed_6a": REDUCTION_A,  # 17 x 17 x 1024

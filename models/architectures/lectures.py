@@ -28,7 +28,6 @@ from models.layers.initializers import glorot_uniform
 
 # Filters of the 3x3 convolutions, the code last; the decoder goes back the same way.
 UNDERCOMPLETE = (16, 8)
-
 OVERCOMPLETE = (32, 64)
 
 

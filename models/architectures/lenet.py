@@ -32,7 +32,6 @@ from models.layers.initializers import fan_in_uniform, glorot_uniform
 from models.layers.lenet import CODE_SHAPE, PartialConv2D, RadialBasisOutput, Subsampling2D
 
 KERNEL = 5
-
 MAPS_C1, MAPS_C3, UNITS_C5, UNITS_F6 = 6, 16, 120, 84
 
 # Table I: the maps of S2 that each map of C3 sees.

@@ -45,7 +45,6 @@ CIFAR = (
     Mlpconv(5, (192, 192, 192), "average", dropped=True),
     Mlpconv(3, (192, 192), None),
 )  # 16 x 16 x 96, 8 x 8 x 192, 8 x 8 x 192
-
 IMAGENET = (
     Mlpconv(11, (96, 96, 96), strides=4, padding="valid", stddev=0.01),
     Mlpconv(5, (256, 256, 256)),

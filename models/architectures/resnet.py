@@ -39,9 +39,7 @@ UNITS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-
 FILTERS = (64, 128, 256, 512)
-
 EXPANSION = 4  # the last 1x1 of a bottleneck has so many times its filters
 
 # Section 4.2: output maps 32 x 32, 16 x 16, 8 x 8; 2n layers each, depth 6n + 2.
@@ -49,7 +47,6 @@ CIFAR_FILTERS = (16, 32, 64)
 
 # Section 4.1: A pads zeros where shapes change, B projects there, C projects everywhere.
 SHORTCUTS = ("A", "B", "C")
-
 CIFAR_SHORTCUTS = ("A", "B")
 
 

@@ -26,11 +26,8 @@ from models.choices import PAPER, Choices
 
 # Units in conv2_x to conv5_x, by depth.
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-
 FILTERS = (64, 128, 256, 512)
-
 EXPANSION = 4
-
 LAYOUTS = ("released", "paper")
 
 

@@ -22,7 +22,6 @@ from models.layers.initializers import normal
 
 FILTERS = {False: (384, 384, 256), True: (512, 1024, 512)}
 """Of conv3, conv4 and conv5."""
-
 UNITS = 4096
 
 

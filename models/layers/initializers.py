@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import keras
 
 Initializer: TypeAlias = keras.initializers.Initializer
-
 Maker = Callable[[], Initializer]
 
 

@@ -39,7 +39,6 @@ class Counterpart(NamedTuple):
 
 
 _VGG_TOP = {"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"}
-
 _VGG = {
     **{f"block{s}_conv{n}": f"conv{s}_{n}" for s in range(1, 6) for n in range(1, 5)},
     **_VGG_TOP,

@@ -21,16 +21,13 @@ ALEXNET: Names = {
     "fc7": "classifier.4",
     "fc8": "classifier.6",
 }
-
 VGG_DENSE: Names = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
-
 VGG_CONVOLUTIONS = {  # a stage
     "vgg_a": (1, 1, 2, 2, 2),
     "vgg_b": (2, 2, 2, 2, 2),
     "vgg16": (2, 2, 3, 3, 3),
     "vgg19": (2, 2, 4, 4, 4),
 }
-
 RESNET_UNITS = {
     "resnet18": (2, 2, 2, 2),
     "resnet34": (3, 4, 6, 3),
@@ -46,7 +43,6 @@ INCEPTION_V4_FEATURES = (
     *(f"mixed_6{letter}" for letter in "abcdefgh"),
     *(f"mixed_7{letter}" for letter in "abcd"),
 )
-
 INCEPTION_V4_PATHS = {
     "mixed_3a": "conv",
     "mixed_4a": "branch0.0 branch0.1 branch1.0 branch1.1 branch1.2 branch1.3",

@@ -19,7 +19,6 @@ Drawn: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
 Op: TypeAlias = "Callable[[tf.Tensor, tf.Tensor], tf.Tensor]"
 
 PHILOX = 1  # of tf.random.Algorithm
-
 LEAST = 1e-7  # for the logarithm of a draw; other draws are multiples of 2**-23
 
 

@@ -11,7 +11,6 @@ from pipelines.augment.draws import Op, between, colour_of, position, sometimes,
 from pipelines.lazy import tf
 
 ATTEMPTS = 10  # rectangles drawn until one fits; on a square 4 in 100 do not
-
 NOISE = 0x2545F4914F6CDD1D  # turned into the seed word: the noise has a Philox stream of its own
 
 

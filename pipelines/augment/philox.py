@@ -15,17 +15,11 @@ import numpy as np
 from pipelines.lazy import tf
 
 ROUNDS = 10
-
 BLOCK = 4  # words that one counter gives
-
 MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-
 WEYL = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-
 SCRAMBLE = np.uint64(0x3EC8F720), np.uint64(0x02461E29)  # TensorFlow's: so any seed will do
-
 WORD, WORD_BITS = np.uint64(0xFFFFFFFF), np.uint64(32)
-
 MANTISSA_BITS = 23
 
 

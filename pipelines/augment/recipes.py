@@ -15,9 +15,7 @@ from pipelines.lazy import tf
 COLOUR_OPS = tuple(name for name, op in OPS.items() if op.rgb_only)
 
 _FLIP = {"op": "horizontal_flip", "probability": 0.5}
-
 _PCA = {"op": "pca_jitter", "sigma": 0.1}
-
 PRESETS: dict[str, tuple[Step, ...]] = {
     "none": (),
     # ResNet paper, section 4.2.

@@ -18,14 +18,11 @@ DCT = "INTEGER_ACCURATE"
 # Fancy upsampling looks one chroma sample past the window: without it, edge columns are off by up
 # to 25 grey levels, and a set would train differently in memory than from files.
 MARGIN = 2
-
 CMYK_CHANNELS = 4
 
 # EXIF orientations 1..8: first transposed, then mirrored left and right, then top and bottom.
 TRANSPOSED = (False, False, False, False, True, True, True, True)
-
 MIRRORED = (False, True, True, False, False, True, True, False)
-
 UPSIDE_DOWN = (False, False, True, True, False, False, True, True)
 
 Window: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"

@@ -17,13 +17,11 @@ OTHERS = (
     (4, b"ftyp", "HEIF or AVIF"),
     (0, b"%PDF", "PDF"),
 )
-
 ORIENTATION_TAG, SHORT = 0x0112, 3
 
 # A marker that a length follows, or the end of the picture. Markers 01 and D0 to D8 have no length,
 # and FF 00 is a byte of compressed pixels.
 MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
-
 SCAN = 0xDA
 
 # Each costs the decoder time out of all proportion to its bytes: a scan of 31 bytes is a pass over

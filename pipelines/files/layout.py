@@ -21,9 +21,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png")
 # Listed as well, to be refused by name: an image that is passed over in silence is data lost.
 # A file is judged by its contents: a JPEG called .jfif, or .bmp, is used.
 SUSPECTS = (".jfif", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")
-
 SCANNERS = 16  # folders listed at a time: on a network drive each waits for the server
-
 SPLIT_NAMES = {
     "train": "train",
     "val": "validation",

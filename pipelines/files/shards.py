@@ -18,11 +18,8 @@ from typing import Any, NamedTuple
 from pipelines.errors import SourceError, first_line
 
 OPTIONS = "group_size:1,uncompressed"  # JPEG does not shrink, and one record is one read
-
 READ = "readahead_buffer_size:0,index_storage_option:in_memory"  # random access
-
 DIGEST_BYTES = 16  # of the sha256 of an image's bytes
-
 READ_BYTES = 4 * 1024**2
 
 

@@ -26,9 +26,7 @@ from pipelines.lazy import tf
 from pipelines.threads import workers
 
 CHUNK = 64  # files a thread checks before it hands them over
-
 SAVE_EVERY = 100_000  # files after which a stopped check would not start from the first again
-
 SAY_SECONDS = 15.0  # between two lines of progress
 
 # A file changed within this time of the check may change again without its times showing it.

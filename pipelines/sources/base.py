@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Window = Callable[[tf.Tensor], tf.Tensor]
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
-
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
 
 

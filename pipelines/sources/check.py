@@ -19,11 +19,8 @@ from pipelines.sources.open import open_source
 from pipelines.threads import workers
 
 TINY = 32  # pixels of the short side below which photographs are taken for icons
-
 EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-
 CHUNK = 64  # images of a thread between two looks at the progress
-
 CORRUPT = ("undecodable", "truncated")
 
 

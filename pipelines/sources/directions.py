@@ -15,17 +15,12 @@ from pipelines.sources.base import ArraySource, parse_settings
 from pipelines.sources.synthetic import uniform
 
 CLASSES = ("none", "vertical", "horizontal", "diagonal")
-
 SIDE = 4
-
 DEFAULTS = {"examples": 1000, "seed": 1}
-
 LOWEST = {"examples": len(CLASSES), "seed": 0}
-
 MOST_EXAMPLES = 10**7
 
 _BLANK = np.zeros((SIDE, SIDE))
-
 _EYE = np.eye(SIDE)
 
 # Four masks a class: the places where its line may be.

@@ -25,7 +25,6 @@ from pipelines.sources.file_source import file_source
 from pipelines.sources.ilsvrc_labels import WNID, validation_wnids
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
-
 PARTS = ["train", "validation"]
 
 

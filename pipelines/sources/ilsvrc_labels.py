@@ -11,17 +11,11 @@ from pathlib import Path
 from pipelines.errors import SourceError
 
 WNID = re.compile(r"n\d{8}")
-
 TEXT_FILE = "val_wnids.txt"
-
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-
 META = "meta.mat"
-
 DEVKIT = "ILSVRC2012_devkit_t12"
-
 PLACES = ("", "data", f"{DEVKIT}/data")
-
 LARGEST_BYTES = 64 * 1024**2  # of a file of the kit: the true ones have 0.2 and 0.5 MB
 
 

@@ -35,13 +35,9 @@ from pipelines.sources.prepared import (
 from pipelines.threads import PREFETCHED, fixed, workers
 
 IMAGES_PER_SHARD = 2048
-
 QUALITY = 95
-
 STARTED = ".prepare.json"  # the settings of an unfinished run
-
 RESIZE = "short side, bilinear with half-pixel centres, antialiased, never enlarged"
-
 Advance = Callable[[int], None]
 
 

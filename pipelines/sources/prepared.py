@@ -27,11 +27,8 @@ from pipelines.sources.base import finish_fingerprint as finish
 from pipelines.threads import PREFETCHED
 
 MANIFEST = "manifest.json"
-
 VERSION = 1
-
 HEADER_BYTES = 8  # of a raw record: height, width
-
 ENCODINGS = ("jpeg", "encoded", "raw")
 
 

@@ -16,15 +16,10 @@ from pipelines.errors import SourceError
 from pipelines.sources.base import ArraySource, parse_settings
 
 DEFAULTS = {"classes": 10, "size": 64, "examples": 1000, "seed": 1, "channels": 3}
-
 LOWEST = {"classes": 2, "size": 8, "examples": 2, "seed": 0, "channels": 1}
-
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
-
 HUES = np.array([0.0, 0.07, 0.15, 0.33, 0.5, 0.63, 0.76, 0.89])
-
 TEXTURES = ("plain", "striped", "checked", "dotted")
-
 CHUNK_PIXELS = 2**20
 
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -45,7 +40,6 @@ SHAPES: dict[str, Field] = {
     "crescent": lambda u, v: (_radius(u, v) < 0.95) & (_radius(u - 0.45, v) > 0.7),
     "star": lambda u, v: _radius(u, v) < 0.68 + 0.3 * np.cos(5.0 * np.arctan2(v, u)),
 }
-
 COMBINATIONS = len(SHAPES) * len(COLOURS) * len(TEXTURES)
 
 

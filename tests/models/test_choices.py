@@ -13,9 +13,7 @@ from models import choices
 from models.errors import InvalidOption
 
 SHAPES = {"lenet5": (32, 32, 1), "resnet20_cifar": (16, 16, 3), "nin_cifar": (16, 16, 3)}
-
 NETWORKS = list(SHAPES)
-
 CLASSES = 3
 
 # Small where width is not the question. So narrow, NIN's own N(0, 0.05) passes hardly any gradient.
@@ -72,7 +70,6 @@ def _check(model: Any) -> None:
 
 
 PAPERS = {"lenet5": "tanh", "resnet20_cifar": "relu", "nin_cifar": "relu"}
-
 FUNCTIONS = {
     "swish": "silu",
     "leaky_relu": "LeakyReLU",

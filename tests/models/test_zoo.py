@@ -65,9 +65,7 @@ FIGURES = {
     "autoencoder_undercomplete": ((28, 28, 1), 10, 2_633, 169_344),
     "autoencoder_overcomplete": ((28, 28, 1), 10, 37_569, 29_352_960),
 }
-
 NAMES = models.list_models()
-
 REFERENCE = [name for name in NAMES if name in FIGURES]
 
 # Of nets that differ in their number of equal blocks the deepest, and the slowest Inceptions, run
@@ -83,7 +81,6 @@ def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
 
 # A quarter of the papers' channels: what is tested does not depend on their number.
 FIXED_WIDTH = {"lenet5_1998", "direction"}
-
 WIDTHS = {name: {} if name in FIXED_WIDTH else {"width": 0.25} for name in NAMES}
 
 

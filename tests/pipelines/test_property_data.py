@@ -13,7 +13,6 @@ from pipelines.errors import SplitError
 from pipelines.files.image_header import HeaderError, read_header
 
 SEEDS = st.integers(0, 2**40)
-
 FRACTIONS = st.floats(0.01, 0.99)
 
 

@@ -10,7 +10,6 @@ from pipelines import splits
 from pipelines.errors import SplitError
 
 LABELS = np.random.default_rng(0).choice(4, size=403, p=[0.5, 0.3, 0.15, 0.05])
-
 NAMES = ["ant", "bee", "cat", "dog"]
 
 

@@ -27,16 +27,13 @@ from experiments.runtime.share import Share
 
 RATES = {"crash": 0.05, "nan": 0.08, "slow": 0.05, "corrupt": 0.05}
 """Share of the runs that get each fault; a tracker's outages are apart (`soak.OUTAGES`)."""
-
 ERRORS = {
     "crash": "ended by SIGKILL",  # of the worker, after the first epoch
     "nan": "learning_rate",  # far too large, so that the loss is no number
     "corrupt": "damaged.png",  # half of a file is missing when the worker reads it
 }
 """What a run's error says; a fault that is not here costs time only."""
-
 SLOW_SECONDS = 3.0
-
 DAMAGED = "damaged"
 """Ending of the folder that lies beside the good one."""
 

@@ -30,13 +30,9 @@ import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 4_000_000
-
 BATCH = 1000
-
 BATCH_SECONDS = 600
-
 CLASSES = ("ant", "cat")
-
 Mutation = Callable[[np.random.Generator, bytearray], bytes]
 
 

@@ -29,9 +29,7 @@ from experiments.runtime.startup import prepare_process
 from experiments.training import loop
 
 PART, FOLDER = sys.argv[1], Path(sys.argv[2])
-
 SECOND = os.environ["ILSVRC_HOST_INDEX"] == "1"
-
 BASE: dict[str, Any] = {
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.2, "batch_size": 50},
     "model": {

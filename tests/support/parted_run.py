@@ -28,7 +28,6 @@ from experiments.training.trainer import Trainer
 from models.registry import LOGITS
 
 SIZE, CLASSES, PARTS = 7, 3, 3
-
 CASES = [(False, "float32"), (True, "mixed_float16")]
 
 

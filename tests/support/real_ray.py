@@ -17,7 +17,6 @@ import psutil
 from real_server import free_port
 
 ROOM = 128 * 2**20  # bytes of each node's object store
-
 START_SECONDS = 120.0
 
 # This process may have settled that its own Ray binds to 127.0.0.1, where nodes are not joined.

@@ -37,11 +37,8 @@ from experiments.search.plots import pictures
 from experiments.tracking import experiment, journal
 
 RATE, WIDTH, BATCH = "train.optimizer.learning_rate", "model.options.width", "data.batch_size"
-
 MEAN_SECONDS, RESTART_SECONDS = 60.0, 20.0  # of the clock: a fit, a worker that died
-
 DEATHS = 0.1  # of all tries; a fit is tried twice
-
 EPOCHS = 3
 
 

@@ -23,9 +23,7 @@ from experiments.fitting import fit
 from experiments.jobs.plan import prepare
 
 NETWORK = {"normalization": "batch"}
-
 SHAPE, CLASSES = (16, 16, 1), 10
-
 CONFIG: dict[str, Any] = {
     "name": "small",
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.2, "batch_size": 32},

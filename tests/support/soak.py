@@ -36,18 +36,13 @@ from experiments.runs import sweep
 from experiments.tracking import journal, upload
 
 NAME, WORKERS, EPOCHS = "soak", 2, 2
-
 OUTAGES = ((0.15, 0.25), (0.5, 0.6), (0.97, None))
 """Shares of the runs that have ended when the server is killed, and when it is started again; None:
 not before the sweep has ended, and what it missed is uploaded."""
-
 FLAT = {"memory": 1.15, "files": 1.2}
 """Last quarter over first, of a process that lived through both, at most."""
-
 WARM = 5  # runs that a worker has had before it is read: libraries are loaded, networks compiled
-
 WORDS = {"memory": "memory", "files": "open files"}
-
 Statuses = Mapping[int, Sequence[str]]
 
 

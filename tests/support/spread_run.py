@@ -25,9 +25,7 @@ from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
 
 SETTING, COUNTS, WORDS = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-
 LARGEST = max(max(counts) for counts in COUNTS)
-
 JAX = os.environ.get("KERAS_BACKEND") == "jax"
 
 if JAX and SETTING == "all":
@@ -38,9 +36,7 @@ BASE: dict[str, Any] = {
     "model": {"name": "mlp", "options": {"hidden": [12]}},
     "train": {"epochs": 2, "optimizer": {"learning_rate": 0.05}},
 }
-
 IMAGES, SCORED = (137, 121), 101  # for WORDS in turn; the last batches have 17 images, and 1
-
 CHANNEL = np.array([80.0], "float32"), np.array([60.0], "float32")
 
 

@@ -16,9 +16,7 @@ from tuning.oracles import WAIT, Grid, Manual, Proposal
 from tuning.space import Boolean, Choice, Float, Int, Space, SpaceError, identity
 
 RATE = Space((Float("rate", 1e-4, 1, log=True),))
-
 SMALL = Space((Choice("a", ("x", "y", "z")), Boolean("b"), Int("c", 1, 2, when={"b": True})))
-
 WIDE = Space(
     (
         Choice("optimizer", ("sgd", "adam")),

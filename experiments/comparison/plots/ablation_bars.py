@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FOLLOWS = ("data.train_images", "data.validation_images", "data.test_images")
 """Params that only say what another setting led to."""
-
 MOST = 40
 
 

@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 HEADING = "Depth against error"
 
 NAME = re.compile(r"(plain|resnet|vgg)(\d+)(_.+)?")
-
 LETTERS = {"vgg_a": 11, "vgg_b": 13}
-
 MOST = len(OKABE_ITO)  # families
-
 MARKS = "osD^vP"
 
 

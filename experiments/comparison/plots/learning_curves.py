@@ -36,18 +36,13 @@ HEADING = "Learning curves"
 
 Curve = dict[int, float]
 """Value by epoch."""
-
 Curves = dict[str, list[Curve]]
 """By metric: a curve for each seed."""
 
 STYLES = [(colour, line) for line in ("-", "--") for colour in (*OKABE_ITO, "#000000")]
-
 COLOURED = len(STYLES)  # rows that can be told apart; the others stand behind them in grey
-
 BANDS = 7  # of them, whose spread is drawn
-
 MOST_RUNS = 300  # whose histories are fetched
-
 PANELS = {
     "train_loss": ("Training loss", 1.0),
     "val_top1": ("Top-1 error on validation (%)", 100.0),

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOG_FROM = 5.0  # spread of costs from which their axis is logarithmic
-
 MOST_LABELS = 40  # above this many rows only those on the front are labelled
 
 

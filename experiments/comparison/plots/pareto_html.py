@@ -26,15 +26,10 @@ from experiments.presentation.html_page import DETAILS, document, paragraphs
 from experiments.presentation.label_placement import Box, Bubble, Segment, leader, place, staircase
 
 WIDTH, HEIGHT = 960.0, 600.0
-
 FRAME = Box(70, 20, 930, 540)  # left, upper, right, lower: y points down
-
 SMALLEST, LARGEST = 3.0, 26.0  # radii; a smaller bubble could not be pointed at
-
 MANY = 16  # rows above which their names are written smaller
-
 LETTER, LINE_HEIGHT = 0.58, 1.25  # of a sans-serif, in its size; bold letters are wider
-
 BOLD = 0.66
 
 

@@ -43,7 +43,6 @@ class Winner(NamedTuple):
 
 
 RUSSAKOVSKY = "results of the challenge; Russakovsky et al. 2015, IJCV 115"
-
 WINNERS = (
     Winner(2010, "NEC-UIUC", "hand-made features, SVM", 28.2, RUSSAKOVSKY),
     Winner(2011, "XRCE", "Fisher vectors, SVM", 25.8, RUSSAKOVSKY),
@@ -52,11 +51,9 @@ WINNERS = (
     Winner(2014, "GoogLeNet", "7 networks, 144 crops", 6.67, "Szegedy et al. 2015, Table 2"),
     Winner(2015, "ResNet", "6 networks", 3.57, "He et al. 2016, Table 5"),
 )
-
 HUMAN = 5.1
 """One annotator, trained on 500 images, on 1,500 test images; another, trained on 100, had 12.0 %
 (Russakovsky et al. 2015, section 6.4)."""
-
 MOST = 30  # of our rows
 
 

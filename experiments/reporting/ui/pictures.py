@@ -23,27 +23,21 @@ if TYPE_CHECKING:
 FILES = {views.TABLE: "mlflow-table.png", views.CHARTS: "mlflow-charts.png"}
 
 PAGES = ("pareto.png", "report.png")
-
 SIZES = {
     views.TABLE: (1600, 640), views.CHARTS: (1600, 1240),
     "pareto.png": (1040, 800), "report.png": (1240, 1280),
 }  # fmt: skip
-
 READY = {
     views.TABLE: "document.querySelectorAll('.ag-center-cols-container .ag-row').length",
     views.CHARTS: "document.querySelector('.scatterlayer .point') && "
     "document.querySelector('.parcoords')",
 }
-
 LOADED = "document.querySelector('h1') && document.readyState == 'complete'"
-
 IN_THE_WAY = {  # buttons to press; the browser remembers that the side bar is folded
     views.TABLE: ("Hide banner", "Toggle sidebar"),
     views.CHARTS: ("Hide banner",),
 }
-
 SETTLING = 2.0  # seconds in which layouts move to their place
-
 BYTES, COLOURS = 200_000, 256  # a larger file is written again with so few colours
 
 # Opened by this name of this machine, the page leaves its chat panel closed.

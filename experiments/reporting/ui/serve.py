@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 HOST = "127.0.0.1"
-
 START_SECONDS = 120.0
 
 

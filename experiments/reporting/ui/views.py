@@ -20,19 +20,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "mlflow.sharedViewState."
-
 TABLE, CHARTS = "ilsvrc", "ilsvrc-charts"
-
 NAMES = {TABLE: "Accuracy and cost: table", CHARTS: "Accuracy and cost: charts"}
-
 LOOKED_AT = 300
 """Newest runs that are searched for settings that vary."""
-
 VARYING = 6
 """Settings that get a column, at most."""
-
 ALWAYS = ("model.name", "seed")
-
 NEVER = ("name", "config_hash", "data.train_images", "data.validation_images", "data.test_images")
 
 

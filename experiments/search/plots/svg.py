@@ -24,13 +24,9 @@ from experiments.search.plots.view import (
 )
 
 WIDTH = 980.0
-
 BLUE, BEST = OKABE_ITO[0], OKABE_ITO[1]
-
 PANEL = (280.0, 190.0)  # of the effect of one parameter
-
 TEXT = 42  # letters that fit under it
-
 COLUMNS = 3
 
 

@@ -13,17 +13,13 @@ from experiments.presentation.formatting import in_words, round_values, shortene
 from tuning.space import Float, Int, Parameter, Space, identity
 
 FEW = 8  # values up to which an axis names each, in equal steps
-
 VAGUE = ("name", "op", "probability", "factor")  # endings that say nothing alone
-
 SHADES = (
     "#D2E21B", "#84D44B", "#42BE71", "#20A386", "#23888E", "#2F6C8E", "#3D4D8A", "#482979",
     "#440154",
 )  # fmt: skip
 """Viridis, dark for the best, without its palest end, which white paper swallows."""
-
 LETTERS = 16  # of a value on an axis
-
 SCORES = {
     "val_top1": "validation top-1 (%)",
     "val_loss": "validation loss",

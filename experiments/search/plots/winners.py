@@ -19,7 +19,6 @@ TESTS = {
     "test_mse": "test squared error",
     "test_loss": "test loss",
 }
-
 LETTER = 0.075  # inches, of 8.5 points
 
 

@@ -21,7 +21,6 @@ COLUMNS = [
     "name", "mode", "batch", "precision", "images_per_second", "low", "high", "latency_ms_p50",
     "latency_ms_p95", "latency_ms_p99",
 ]  # fmt: skip
-
 FAST = ["bench.seconds=0", "bench.throughput_batches=2", "bench.latency_calls=3", "bench.rounds=2"]
 
 

@@ -150,7 +150,6 @@ def fake_rows(monkeypatch: pytest.MonkeyPatch, ends: dict[tuple[str, int], BaseE
 
 
 PIPELINE = ["bench.count=4", "bench.rounds=3", "bench.cores=[1]"]
-
 ROWS = "bench.only=[tf.data usual, ours uint8, PIL as torchvision]"
 
 

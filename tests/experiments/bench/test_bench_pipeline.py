@@ -18,7 +18,6 @@ from experiments.config import settings
 from experiments.errors import BadInput, FailedWork
 
 TINY = ["bench.count=6", "bench.rounds=1", "bench.passes=1", "bench.cores=[1]", "bench.size=32"]
-
 COLUMNS = ["name", "recipe", "cores", "dtype", "store", "images_per_second", "low", "high", "ratio"]
 
 

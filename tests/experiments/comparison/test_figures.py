@@ -26,7 +26,6 @@ from experiments.presentation.columns import axes
 from experiments.presentation.label_placement import Box, spread
 
 SVG = "{http://www.w3.org/2000/svg}"
-
 RATE = "train.optimizer.learning_rate"
 
 

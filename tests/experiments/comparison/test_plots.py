@@ -32,7 +32,6 @@ NETWORKS = [  # name, MACs, parameters, top-1, standard deviation
     ("inception_resnet_v2", 13.1e9, 55.8e6, 0.984, 0.001),
     ("zfnet", 1.15e9, 62.3e6, 0.963, None),
 ]
-
 TWINS = [("plain20", 40.6e6, 269_722, 0.974, 0.003), ("resnet20", 40.6e6, 269_722, 0.974, 0.003)]
 
 

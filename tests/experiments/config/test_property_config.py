@@ -31,7 +31,6 @@ LEAVES = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["1e3", "-.5E-2", "yes", "null", "2001-01-01", "0x_", "1:30", "=", "~", "#a"]),
 )
-
 VALUES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -39,9 +38,7 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=8)
-
 LISTED_APART = {"augment", "search", "sweep"}
 
 
@@ -98,7 +95,6 @@ def section(model: type[BaseModel], without: set[str] = frozenset()) -> st.Searc
 STEP = st.one_of(
     [section(model, {"op"}).map(lambda x, op=op: {"op": op, **x}) for op, model in STEPS.items()]
 )
-
 RAW = st.builds(
     lambda name, base, augment, sweep: base | {"name": name} | augment | sweep,
     st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,9}\Z") | st.sampled_from(["1e3", "0", "12E4"]),
@@ -146,7 +142,6 @@ def test_a_config_is_the_same_as_words_of_the_command_line(raw: dict[str, Any]) 
 
 
 KEYS = sorted(config_files.flatten(Config().model_dump(mode="json")))
-
 SECTIONS = sorted(
     {".".join(key.split(".")[:depth]) for key in KEYS for depth in (1, 2)} - set(KEYS)
 )

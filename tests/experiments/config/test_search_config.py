@@ -23,9 +23,7 @@ from tuning.oracles import Grid, Manual, Proposal
 from tuning.space import Choice, Float, Space
 
 FOLDER = Path(experiments.configs.__file__).parent
-
 SEARCHES = sorted([*FOLDER.glob("search-*.yaml"), FOLDER / "nested.yaml"])
-
 RATE = "train.optimizer.learning_rate"
 
 

@@ -10,9 +10,7 @@ import pytest
 from experiments.evaluation import calibration, confusion
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
-
 ANSWERS = np.array([0, 1, 1, 1, 0, 2])
-
 NAMES = ["cat", "dog", "bird"]
 
 

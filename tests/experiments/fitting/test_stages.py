@@ -22,7 +22,6 @@ BASE = {
     "train": {"epochs": 1, "optimizer": {"learning_rate": 0.05}},
     "bench": {"latency_calls": 1, "throughput_batches": 1},
 }
-
 FIRST = "{model: {name: mlp, options: {hidden: [24]}}, epochs: 2}"
 
 

@@ -52,7 +52,6 @@ class Model:
 
 
 PUBLISHED = Network("vgg16 (Keras)", Model(), architecture="vgg16", origin="Keras")
-
 WNIDS = [f"n{number:08d}" for number in range(1000)]
 
 

@@ -41,12 +41,10 @@ BASE = {
     "bench": {"latency_calls": 2, "throughput_batches": 1},
     "tracking": {"save_model": "none"},
 }
-
 SWEEP = BASE | {
     "train": {"epochs": 80, "checkpoint": {"every_seconds": 0.1}},
     "sweep": {"seed": [1, 2, 3]},
 }
-
 SEARCH = BASE | {
     "train": {"epochs": 2},
     "search": {

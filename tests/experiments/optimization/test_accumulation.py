@@ -17,9 +17,7 @@ from experiments.errors import BadInput
 from experiments.training.trainer import Trainer
 
 TOLERANCE = {"float32": 1e-6, "mixed_float16": 2e-3}
-
 TF = "tensorflow"
-
 OTHERS = [name for name in ("jax", "torch") if find_spec(name)]
 
 

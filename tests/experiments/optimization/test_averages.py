@@ -17,9 +17,7 @@ BASE = {
     "model": {"name": "mlp", "options": {"hidden": [16]}},
     "train": {"epochs": 3, "optimizer": {"learning_rate": 0.1}},
 }
-
 AVERAGED = ["train.optimizer.ema={momentum: 0.8, warmup: false}"]
-
 MEAN, SCALE = np.array([80.0], "float32"), np.array([60.0], "float32")
 
 

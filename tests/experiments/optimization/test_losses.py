@@ -9,11 +9,8 @@ from experiments.config.train import Loss
 from experiments.optimization import losses
 
 RNG = np.random.default_rng(0)
-
 SCORES = RNG.normal(size=(8, 5)).astype("float32") * 3
-
 LABELS = RNG.integers(0, 5, 8)
-
 ONE_HOT = np.eye(5)[LABELS]
 
 

@@ -11,9 +11,7 @@ from experiments.optimization import optimizers
 from experiments.optimization.optimizers import Averages
 
 START = np.array([[1.0, -2.0], [0.5, 4.0]], "float32")
-
 GRADIENTS = [np.array([[0.1, 0.2], [-0.3, 0.4]], "float32"), np.full((2, 2), 0.5, "float32")]
-
 LR, WD = 0.1, 0.01
 
 
@@ -99,9 +97,7 @@ LARGE = [
     (np.array([[3.0, -4.0], [0.1, 12.0]], "float32"), np.array([0.5, -2.0], "float32")),
     (np.array([[0.1, 0.2], [0.0, 0.2]], "float32"), np.array([0.1, 0.1], "float32")),
 ]
-
 NORMS = [np.sqrt(sum((g**2).sum() for g in pair)) for pair in LARGE]
-
 BOUNDED = {
     "norm": lambda g, at, c: g * min(1, c / np.sqrt((g**2).sum())),
     "global_norm": lambda g, at, c: g * min(1, c / NORMS[at]),

@@ -19,13 +19,9 @@ from experiments.training.loop import Hooks
 from experiments.training.trainer import Trainer
 
 RNG = np.random.default_rng(0)
-
 SCORES = RNG.normal(size=(8, 5)).astype("float32") * 3
-
 HARD = RNG.integers(0, 5, 8)
-
 SOFT = RNG.dirichlet(np.ones(5), 8).astype("float32")
-
 WEIGHTS = np.array([0.5, 2.0, 1.0, 0.1, 3.0], "float32")
 
 

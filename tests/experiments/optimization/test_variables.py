@@ -13,7 +13,6 @@ from experiments.optimization import optimizers
 from experiments.optimization.optimizers import assign_rate
 
 START = np.linspace(-1, 1, 12).reshape(4, 3).astype("float32")
-
 GRADIENTS = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
 
 

@@ -17,7 +17,6 @@ from experiments.reporting.facts import Facts
 from experiments.reporting.page import report_page
 
 NAMES = ["resnet20_cifar", "lenet5", 'a "b" <c> & d', "nin"]
-
 PROBE = """<script>
 addEventListener("load", () => {
   const found = {errors: window.errors};
@@ -56,7 +55,6 @@ addEventListener("load", () => {
   document.body.append(result);
 });
 </script>"""
-
 EARLY = """<script>
 window.errors = [];
 addEventListener("error", event => errors.push(event.message));

@@ -22,10 +22,8 @@ from experiments.reporting.page import report_page, sort_key
 from experiments.reporting.protocol import sentences
 
 EVIL = '<img src=x onerror="alert(1)">&'
-
 ORIGIN = {"git_commit": "c" * 40, "git_dirty": "true", "machine": "Linux x86_64, 2 cores",
           "python": "3.12.1", "augment": "pad_and_crop(2)"}  # fmt: skip
-
 SETTINGS = {
     "train__epochs": 10, "train__optimizer__learning_rate": 0.05, "train__optimizer__name": "sgd",
     "validation__seed": 1, "data__train_images": 1000, "data__validation_images": 300,

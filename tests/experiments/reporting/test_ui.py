@@ -34,7 +34,6 @@ HARMLESS = (
     "AG Grid: since",  # MLflow's table, on two options that will be renamed
     "ResizeObserver loop completed",  # a layout that took two frames
 )
-
 METRICS = {"test_top1": 0.971, "val_top1": 0.962, "macs": 40_551_552.0, "params": 269_722.0}
 
 METRICS |= {"latency_ms_p50": 1.5}

@@ -13,7 +13,6 @@ from experiments.config import settings
 from experiments.runs import sweep
 
 FOLDER = Path(experiments.configs.__file__).parent
-
 CONFIGS = sorted(
     path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml") if settings.load(path).sweep
 )

@@ -30,7 +30,6 @@ from experiments.tracking.tracked_run import find_run
 from tuning.significance import difference_interval, mcnemar
 
 RATE = "train.optimizer.learning_rate"
-
 CONFIG = {
     "name": "tiny",
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15, "batch_size": 32},

@@ -17,7 +17,6 @@ from experiments.jobs.job import ROOT, Outcome
 from experiments.runs import sweep
 
 PLANNED = {1: "nan", 2: "corrupt", 3: "slow"}
-
 SEEDS = range(1, 5)
 
 

@@ -52,7 +52,6 @@ NETWORKS = [
     ["train.jit=true", "train.optimizer.clip.norm=0.1"],
     ["model.options.normalization=batch", "train.jit=true"],
 ]
-
 FLOAT16 = ["train.precision=mixed_float16"]
 
 

@@ -34,9 +34,7 @@ BASE = {
     "launch": {"executor": "inline"},
     "bench": {"latency_calls": 2, "throughput_batches": 1},
 }
-
 RATES = [0.05, 1e30, 0.02]  # the second one fails
-
 SEARCH = {"strategy": "grid", "space": {"train.optimizer.learning_rate": RATES}, "refit": True}
 
 

@@ -17,7 +17,6 @@ import yaml
 from mlflow import MlflowClient
 
 KILLS = 5
-
 PARENT = """
 import os, sys
 from experiments.runtime.startup import load_tensorflow
@@ -45,7 +44,6 @@ for folder in sys.stdin:
     print(pid, flush=True)
     print(os.waitpid(pid, 0)[1], flush=True)
 """
-
 CONFIG = {
     "name": "k",
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},

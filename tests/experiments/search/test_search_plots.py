@@ -25,7 +25,6 @@ from experiments.search.plots.view import (
 from tuning.space import Choice, Float, Int, Space
 
 RATE, MODEL, WARM = "train.optimizer.learning_rate", "model.name", "train.schedule.warmup_epochs"
-
 SPACE = Space(
     (
         Choice(MODEL, ("mlp", "lenet5", "zfnet")),
@@ -52,7 +51,6 @@ TRIALS = [
     trial(2, None, {MODEL: "mlp", RATE: 0.1}, error="Traceback\nOSError: <no> memory"),
     trial(3, 0.90, {MODEL: "mlp", RATE: 0.05}),
 ]
-
 NESTED = {
     "name": "nested",
     "score_name": "val_top1",

@@ -21,9 +21,7 @@ from experiments.tracking.journal import Journal
 from tuning import significance
 
 NUMBERS = st.floats() | st.floats(width=32).map(np.float32)
-
 TEXTS = st.text(st.characters(), max_size=8)
-
 OUTCOMES = st.builds(
     Outcome,
     path=st.lists(st.integers() | TEXTS, max_size=3).map(tuple),

@@ -23,9 +23,7 @@ from experiments.tracking.run_log import RunLog
 from experiments.tracking.store import connect, experiment_id
 
 SECRET = "plantedSECRET1"
-
 EPOCHS = 120
-
 WRITERS, RUNS, STEPS = 4, 3, 200
 
 

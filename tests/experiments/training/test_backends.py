@@ -69,7 +69,6 @@ def test_every_network_agrees_with_tensorflow(tmp_path: Path) -> None:
 
 
 TF = "tensorflow"
-
 INSTALLED = [name for name in ("jax", "torch") if find_spec(name)]
 
 

@@ -23,9 +23,7 @@ BASE = {
     "model": {"name": "lenet5"},
     "train": {"epochs": 3, "optimizer": {"learning_rate": 0.05, "momentum": 0.9}},
 }
-
 COLOUR = "data.source=synthetic:classes=3,size=16,examples=150"
-
 EVERY_OP = """{steps: [
   {op: horizontal_flip}, {op: pad_and_crop, padding: 2}, {op: rotate, fill: mean},
   {op: brightness, probability: 0.5}, {op: random_erasing, fill: mean}, {op: pca_jitter}]}"""

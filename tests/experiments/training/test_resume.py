@@ -30,11 +30,8 @@ from experiments.training.trainer import Trainer
 STAGE = "{model: {name: mlp, options: {hidden: [24]}}, epochs: 2}"
 
 WHOLE, BATCH = "whole epochs as one call", "a call a batch"
-
 DROPPING = "dropout when scored"
-
 EARLY = "train.early_stopping={monitor: val_loss, patience: 2}"
-
 CASES = {
     "momentum, plateau": [
         WHOLE,

@@ -20,7 +20,6 @@ from experiments.training.trainer import Trainer
 from experiments.training.weights import leaves
 
 MEAN, SCALE = np.array([80.0], "float32"), np.array([60.0], "float32")
-
 BASE = {
     "data": {"source": "digits", "image_size": 16, "batch_size": 100, "train_fraction": 0.2},
     "model": {"name": "lenet5"},

@@ -18,9 +18,7 @@ from models.weights.checkpoint_files import CheckpointError, read
 from models.weights.loading import load_checkpoint
 
 SHAPE = (127, 159, 3)  # conv1 and the poolings leave 3 x 4 maps: height and width differ
-
 OPTIONS: dict[str, Any] = {"input_shape": SHAPE, "classes": 5, "width": 0.125}
-
 ALEXNET = {  # torchvision's alexnet at width 1/8
     "features.0": (8, 3, 11, 11),
     "features.3": (24, 8, 5, 5),

@@ -13,13 +13,11 @@ FIGURES = {  # side, parameters, MACs
     "alexnet_ungrouped": (227, 62_378_344, 1_135_256_096),
     "alexnet_owt": (224, 61_100_840, 714_188_480),
 }
-
 DENSE = {
     "fc6": (37_752_832, 37_748_736),
     "fc7": (16_781_312, 16_777_216),
     "fc8": (4_097_000, 4_096_000),
 }
-
 LAYERS = {
     "alexnet": {
         "conv1": (34_944, 105_415_200),
@@ -43,13 +41,11 @@ LAYERS = {
         "conv5": (590_080, 99_680_256),
     },
 }
-
 SHAPES = {
     "alexnet": {"conv1": 96, "conv2": 256, "conv3": 384, "conv4": 384, "conv5": 256},
     "alexnet_ungrouped": {"conv1": 96, "conv2": 256, "conv3": 384, "conv4": 384, "conv5": 256},
     "alexnet_owt": {"conv1": 64, "conv2": 192, "conv3": 384, "conv4": 256, "conv5": 256},
 }
-
 SIDES = {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13}
 
 

@@ -20,7 +20,6 @@ COUNTS = [
     ("inception_resnet_v2", "released", 55_843_464, 13_155_794_016),
     ("inception_resnet_v2", "paper", 32_433_928, 9_257_953_632),
 ]
-
 DEFAULT = {"inception_resnet_v1": "paper", "inception_resnet_v2": "released"}
 
 # Stage: (output shape, parameters, MACs).
@@ -46,7 +45,6 @@ STAGES: dict[str, dict[str, tuple[tuple[int, ...], int, int]]] = {
         "fc": ((1000,), 1_537_000, 1_536_000),
     },
 }
-
 UNITS = {
     ("inception_resnet_v1", "paper"): (5, 10, 5),
     ("inception_resnet_v1", "released"): (5, 10, 6),

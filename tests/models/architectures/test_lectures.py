@@ -15,31 +15,23 @@ from pipelines.sources.open import open_source
 # Lecture 8, "Backward propagation of CNN" (6/8): the fully connected layer of the direction net,
 # one row a class (none, vertical, horizontal, diagonal), before and after one update with eta 0.5.
 POOLED = np.array([0.06, 0.76, 0.00, 0.00])
-
 TARGET = 1  # vertical
-
 OLD_WEIGHTS = np.array([
     [-0.78, 0.41, 0.15, -0.27],
     [0.69, 0.58, -0.42, -0.88],
     [0.04, -0.34, -0.47, 0.89],
     [0.22, 0.83, 0.78, 0.31],
 ])  # fmt: skip
-
 OLD_BIASES = np.array([-0.05, -0.02, -0.01, -0.04])
-
 PREDICTION = [0.23, 0.29, 0.14, 0.34]
-
 DELTA = [0.23, -0.71, 0.14, 0.34]
-
 NEW_WEIGHTS = np.array([
     [-0.79, 0.32, 0.15, -0.27],
     [0.71, 0.85, -0.42, -0.88],
     [0.04, -0.39, -0.47, 0.89],
     [0.21, 0.70, 0.78, 0.31],
 ])  # fmt: skip
-
 NEW_BIASES = [-0.16, 0.33, -0.08, -0.21]
-
 ETA = 0.5
 
 

@@ -27,7 +27,6 @@ TABLE = {
     "f6": ((84,), 10_164, 10_080),
     "output": ((10,), 0, 840),
 }
-
 RNG = np.random.default_rng(5)
 
 

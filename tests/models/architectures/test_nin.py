@@ -12,7 +12,6 @@ FIGURES = {
     "nin_cifar": (966_986, 222_486_528),
     "nin": (7_595_176, 1_100_188_800),
 }
-
 STAGES = {
     "nin_cifar": {
         "mlpconv1": (60_928, 61_931_520),
@@ -26,7 +25,6 @@ STAGES = {
         "mlpconv4": (5_614_568, 202_014_720),
     },
 }
-
 SHAPES = {
     "nin_cifar": {
         "mlpconv1_3_conv": (32, 32, 96),

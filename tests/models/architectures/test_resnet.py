@@ -57,7 +57,6 @@ TOTALS = {
 
 # Stage: (output shape, parameters, MACs).
 STEM = {"conv1": ((112, 112, 64), 9_536, 118_013_952), "pool1": ((56, 56, 64), 0, 0)}
-
 STAGES: dict[str, dict[str, tuple[tuple[int, ...], int, int]]] = {
     "resnet18": {
         **STEM,

@@ -23,11 +23,8 @@ from models.weights.keras_applications import (
 
 # The smallest sides Keras takes, and a second, oblong one of odd sides.
 SHAPES = {"residual": ((32, 32, 3), (49, 67, 3)), "inception": ((75, 75, 3), (91, 107, 3))}
-
 QUICK = ("resnet50", "resnet50_v2", "vgg16", "inception_v3", "inception_resnet_v2")
-
 TOLERANCE = 1e-4
-
 CLASSES = 10
 
 

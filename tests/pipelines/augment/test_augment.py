@@ -15,7 +15,6 @@ from pipelines.augment.geometry import horizontal_flip, vertical_flip
 from pipelines.resize import resize_centre, resize_window
 
 AXES = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-
 SPREAD = np.array([0.2, 0.05, 0.01])
 
 

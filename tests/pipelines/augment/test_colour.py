@@ -9,9 +9,7 @@ import tensorflow as tf
 from pipelines.augment import colour
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (6, 5, 3)).astype(np.uint8)
-
 GREY = PICTURE[..., :1]
-
 KEYS = [[3, i] for i in range(12)]
 
 

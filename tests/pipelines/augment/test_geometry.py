@@ -11,13 +11,9 @@ from pipelines.augment import geometry
 from pipelines.augment.draws import Op
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (9, 12, 3)).astype(np.uint8)
-
 COLOUR = (10.0, 100.5, 200.25)
-
 FILLS = ("edge", "reflect", COLOUR)
-
 KEYS = [[5, i] for i in range(10)]
-
 Points = tuple[np.ndarray, np.ndarray]
 
 

@@ -13,11 +13,8 @@ from pipelines.augment.recipes import Recipe
 from pipelines.sources.base import ArraySource, Source
 
 RNG = np.random.default_rng(2)
-
 IMAGES = RNG.uniform(0, 255, (6, 8, 10, 3)).astype(np.float32)
-
 LABELS = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]]
-
 KEYS = [[7, i << 8] for i in range(12)]
 
 

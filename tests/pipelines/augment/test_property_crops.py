@@ -15,11 +15,8 @@ from pipelines.files.decode import decode, decode_window
 from pipelines.resize import resize_centre
 
 SIDES = st.one_of(st.integers(1, 40), st.integers(1, 5000), st.sampled_from([1, 2, 3, 4999]))
-
 SMALL = st.integers(1, 60)
-
 KEYS = st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**63 - 1))
-
 DRAWS = 32  # windows of each example, in one call
 
 Window = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

@@ -19,9 +19,7 @@ from pipelines.augment.recipes import Recipe
 from pipelines.sources.base import ArraySource
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3)).astype(np.uint8)
-
 SOURCE = ArraySource("test", np.arange(40) % 4, list("abcd"), (20, 20, 3), lambda: PIXELS)
-
 SETTINGS: dict[str, dict[str, Any]] = {"scale_and_crop": {"short_side": [20, 30]}}
 
 

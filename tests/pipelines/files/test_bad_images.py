@@ -196,19 +196,13 @@ def png_of_size(height: int, width: int) -> bytes:
 
 
 PHOTO = encoded(picture(), "JPEG")
-
 PROGRESSIVE = encoded(picture((200, 300)), "JPEG", progressive=True)
-
 DRAWING = encoded(picture(), "PNG")
-
 FLIPPED = DRAWING[: len(DRAWING) // 2] + b"\x00\x01" + DRAWING[len(DRAWING) // 2 + 2 :]
-
 DAMAGED_JPEG, DAMAGED_PNG = (f"is a truncated or damaged {kind} file" for kind in ("JPEG", "PNG"))
-
 ANIMATED = encoded(
     picture().convert("P"), "GIF", save_all=True, append_images=[picture(seed=5).convert("P")]
 )
-
 REFUSED = {
     "zero bytes": (b"", "is empty"),
     "text": (b"not an image", "is not a JPEG or PNG image"),

@@ -23,11 +23,8 @@ WNIDS = ["n01440764", "n02084071", "n03000001"]
 
 # Not in alphabetical order: ILSVRC ids and class numbers are different things.
 IDS = {1: WNIDS[2], 2: WNIDS[0], 3: WNIDS[1], 4: "n09999999"}
-
 TRUTH = [2, 3, 1, 2]  # of the four validation images
-
 VAL_WNIDS = [IDS[number] for number in TRUTH]
-
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
@@ -57,7 +54,6 @@ TRAIN = {
     wnid: {f"{wnid}_{number}.JPEG": photo(10 * label + number) for number in (7, 1)}
     for label, wnid in reversed(list(enumerate(WNIDS)))
 }
-
 VAL = {f"ILSVRC2012_val_{i + 1:08}.JPEG": photo(90 + i) for i in (2, 0, 3, 1)}
 
 
