@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import console
+from command import inside
 
 KEPT = Path(__file__).parents[2] / "data" / "before_rooms"
 
@@ -20,17 +20,12 @@ def test_help_of_every_command():
     assert console.helps() == kept("help.json")
 
 
-def test_keys_of_every_answer(tmp_path):
-    """In a process of its own, for the commands settle signals and what TensorFlow fixes."""
-    made = tmp_path / "made"
-    (made / "work").mkdir(parents=True)
-    done = subprocess.run(
-        [sys.executable, console.__file__, str(made)],
-        cwd=made / "work",
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads((made / "json_keys.json").read_text(encoding="utf-8"))
-    assert found == kept("json_keys.json")
+def test_keys_of_every_answer(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GIT_DIR", os.devnull)  # what is not committed would be warned of
+
+    def answer(*words):
+        capsys.readouterr()
+        assert inside(monkeypatch, *words, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert console.keys(console.answers(tmp_path, answer)) == kept("json_keys.json")
