@@ -63,6 +63,7 @@ def _check(model: Any) -> None:
     assert np.isfinite(_update(model, learning_rate=1.0))
     for layer, old in zip(_kernels(model), before, strict=True):
         assert (np.array(layer.kernel) != old).any(), layer.name
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
     logits = np.array(model(_batch(model.name)[0]))
     assert logits.shape == (16, CLASSES)
     assert np.isfinite(logits).all()

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import pytest
+from outlines import counted, marked
 
 import models
 from models import cards
@@ -153,12 +154,17 @@ def test_deviations_are_read_by_name_and_pattern() -> None:
 
 @pytest.mark.parametrize("name", models.list_models())
 def test_counts_of_the_card_are_those_of_the_network(name: str) -> None:
-    entry = cards.entries()[name]
+    cost, entry = dataclasses.asdict(counted(name).cost), cards.entries()[name]
 
-    counted = counts(entry)
+    keys = ("params", "params_total", "macs", "activation_bytes")
+    assert {key: cost[key] for key in keys} == {key: entry[key] for key in keys}
 
-    assert counted == {key: entry[key] for key in counted}
-    assert set(counted) == {"params", "params_total", "macs", "activation_bytes"}
+
+def test_counts_are_taken_at_the_size_of_the_card() -> None:
+    entry = cards.entries()["lenet5"]
+
+    expected = {key: entry[key] for key in ("params", "params_total", "macs", "activation_bytes")}
+    assert counts(entry) == expected
 
 
 @pytest.mark.parametrize(
@@ -248,27 +254,27 @@ def test_the_file_is_as_rewriting_leaves_it() -> None:
 @pytest.mark.parametrize("smallest", [1, 2, 7, 16, 30, 31, 32])
 @pytest.mark.parametrize("guess", [0, 1, 2, 16, 17, 31, 32, 99])
 def test_smallest_side_whatever_the_guess(smallest: int, guess: int) -> None:
-    asked = []
+    tried = []
 
     def takes(side: int) -> bool:
-        asked.append(side)
+        tried.append(side)
         return side >= smallest
 
     assert smallest_side(takes, guess, works=32) == smallest
-    assert all(0 < side < 32 for side in asked)
-    assert guess != smallest or len(asked) <= 5
+    assert all(0 < side < 32 for side in tried)
+    assert guess != smallest or len(tried) <= 5
 
 
 @pytest.mark.parametrize(
-    ("asked", "suggested"),
+    ("typed", "suggested"),
     [("resnet20", "resnet20_cifar"), ("alexnt", "alexnet"), ("LeNet", "lenet5")],
 )
-def test_unknown_model_names_the_nearest(asked: str, suggested: str) -> None:
+def test_unknown_model_names_the_nearest(typed: str, suggested: str) -> None:
     with pytest.raises(models.UnknownModel) as error:
-        models.card(asked)
+        models.card(typed)
 
     text = str(error.value)
-    assert text.startswith(f"unknown model {asked!r}; did you mean ")
+    assert text.startswith(f"unknown model {typed!r}; did you mean ")
     assert suggested in text
     assert text.endswith("(ilsvrc models lists all)")
 
@@ -284,7 +290,7 @@ def test_nearest_puts_names_that_contain_the_word_first() -> None:
     assert nearest("cifar", ["mlp", "nin_cifar", "cigar"]) == ["nin_cifar", "cigar"]
 
 
-@pytest.mark.parametrize("name", models.list_models())
+@pytest.mark.parametrize("name", marked(models.list_models()))
 def test_smallest_input_builds_and_one_pixel_less_is_refused(name: str) -> None:
     entry = cards.entries()[name]
     height, width = entry["smallest_input"]

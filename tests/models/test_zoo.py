@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from outlines import counted, marked
 
 import models
 from models import choices
@@ -65,19 +66,11 @@ FIGURES = {
     "autoencoder_undercomplete": ((28, 28, 1), 10, 2_633, 169_344),
     "autoencoder_overcomplete": ((28, 28, 1), 10, 37_569, 29_352_960),
 }
+
+# Made for comparisons of one idea: no paper has their figures. test_ablations.py counts them.
+OURS = {"stack_of_3x3", "single_7x7", "convolutional", "fully_connected"}
+
 NAMES = models.list_models()
-REFERENCE = [name for name in NAMES if name in FIGURES]
-
-# Of nets that differ in their number of equal blocks the deepest, and the slowest Inceptions, run
-# with `-m full` only.
-DEEPEST = {"resnet101", "resnet152", "resnet101_v1_5", "resnet152_v1_5", "resnet101_v2",
-           "resnet152_v2", "resnet32_cifar", "resnet44_cifar", "resnet56_cifar", "resnet110_cifar",
-           "plain56_cifar", "inception_v4", "inception_resnet_v2"}  # fmt: skip
-
-
-def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    return (pytest.mark.full,) if name in DEEPEST else ()
-
 
 # A quarter of the papers' channels: what is tested does not depend on their number.
 FIXED_WIDTH = {"lenet5_1998", "direction"}
@@ -127,36 +120,34 @@ def policy() -> Iterator[None]:
 
 
 def test_every_network_has_its_figures() -> None:
-    assert set(FIGURES) <= set(NAMES)
+    assert set(NAMES) == {*FIGURES, *OURS}
+    assert not OURS & FIGURES.keys()
 
 
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("name", FIGURES)
 def test_counts(name: str) -> None:
     shape, classes, params, macs = FIGURES[name]
 
-    model = models.outline(name)
-    cost = models.profile(model)
+    network = counted(name)
 
-    assert model.name == name
-    assert model.input_shape == (None, *shape)
+    assert network.name == name
+    assert network.input_shape == (None, *shape)
     if models.card(name).task == "classification":
-        assert model.output_shape == (None, classes)
+        assert network.output_shape == (None, classes)
     else:
-        assert model.output_shape == model.input_shape
-    assert (cost.params, cost.macs) == (params, macs)
+        assert network.output_shape == network.input_shape
+    assert (network.cost.params, network.cost.macs) == (params, macs)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_total_adds_what_training_never_moves(name: str) -> None:
-    model = models.outline(name)
-    cost = models.profile(model)
+    network = counted(name)
 
-    moving = [w for w in model.weights if w.name in ("moving_mean", "moving_variance")]
     codes = 840 if name == "lenet5_1998" else 0  # the fixed bitmaps of its output
-    assert cost.params_total - cost.params == sum(math.prod(w.shape) for w in moving) + codes
+    assert network.cost.params_total - network.cost.params == network.statistics + codes
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", marked(NAMES))
 @pytest.mark.parametrize("half", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.usefixtures("policy")
 def test_outputs_are_float32_in_half_precision(name: str, half: str) -> None:
@@ -184,7 +175,7 @@ def test_half_precision_agrees_with_full(name: str) -> None:
     assert np.abs(logits - expected).max() < 0.05 * max(1, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in NAMES])
+@pytest.mark.parametrize("name", marked(NAMES))
 def test_draws_runs_trains_and_saves(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
     model = models.build(name, input_shape=_shape(name), classes=3, **WIDTHS[name])
@@ -198,18 +189,18 @@ def test_draws_runs_trains_and_saves(name: str, tmp_path: Path) -> None:
 
 def _can_be_drawn_again(model: keras.Model) -> None:
     """The trainer draws weight NAME of a layer from its attribute NAME_initializer."""
-    seeds, found = [], 0
+    seeds, weights = [], 0
     for layer in model.layers:
         for weight in layer.weights:
             initializer = getattr(layer, f"{weight.name}_initializer")
             assert isinstance(initializer, keras.initializers.Initializer)
-            found += 1
+            weights += 1
             if hasattr(initializer, "seed"):
                 seeds.append(initializer.seed)
                 np.testing.assert_array_equal(
                     _array(initializer(weight.shape, weight.dtype)), _array(weight)
                 )
-    assert found == len(model.weights) > 0
+    assert weights == len(model.weights) > 0
     assert all(isinstance(seed, int) for seed in seeds)
     assert len(set(seeds)) == len(seeds) > 0  # every layer its own
 
@@ -301,15 +292,9 @@ def _try(name: str, options: dict[str, Any]) -> None:
 
 
 ROTATION = [
-    pytest.param(name, options, id=f"{name}-{_id(options)}", marks=marks(name))
-    for name, options in zip(NAMES, itertools.cycle(CHOICES), strict=False)
+    pytest.param(*name.values, options, id=f"{name.id}-{_id(options)}", marks=name.marks)
+    for name, options in zip(marked(NAMES), itertools.cycle(CHOICES), strict=False)
 ]
-
-
-@pytest.mark.parametrize("options", CHOICES, ids=_id)
-@pytest.mark.parametrize("name", ["lenet5", "nin_cifar", "resnet20_cifar"])
-def test_choice_on_small_networks(name: str, options: dict[str, Any]) -> None:
-    _try(name, options)
 
 
 @pytest.mark.parametrize(("name", "options"), ROTATION)
@@ -317,7 +302,7 @@ def test_rotating_choice_on_every_network(name: str, options: dict[str, Any]) ->
     _try(name, options)
 
 
-@pytest.mark.full
+@pytest.mark.full  # test_choices.py has every choice on three small ones
 @pytest.mark.parametrize("options", CHOICES, ids=_id)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_choice_on_every_network(name: str, options: dict[str, Any]) -> None:

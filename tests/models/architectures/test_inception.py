@@ -79,7 +79,7 @@ INCEPTION_V4 = {
 }
 
 
-@functools.cache
+@functools.lru_cache(None, typed=True)  # auxiliary: 1 is refused, True is not
 def _outline(name: str, shape: tuple[int, ...], classes: int = 1000, **options: Any) -> keras.Model:
     height, width = shape
     return assemble(

@@ -8,6 +8,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from outlines import counted
 
 import models
 from models.architectures import inception_resnet
@@ -60,7 +61,7 @@ def _outline(name: str, layout: str) -> keras.Model:
 
 @pytest.mark.parametrize(("name", "layout", "params", "macs"), COUNTS)
 def test_counts(name: str, layout: str, params: int, macs: int) -> None:
-    cost = models.profile(_outline(name, layout))
+    cost = counted(name, layout=layout).cost
 
     assert (cost.params, cost.macs) == (params, macs)
 
@@ -82,7 +83,7 @@ def _stage(layer: str) -> str:
 @pytest.mark.parametrize("name", STAGES)
 def test_stages(name: str) -> None:
     found: dict[str, tuple[tuple[int, ...], int, int]] = {}
-    for row in models.profile(_outline(name, DEFAULT[name])).layers:
+    for row in counted(name, layout=DEFAULT[name]).cost.layers:
         _, params, macs = found.get(_stage(row.name), ((), 0, 0))
         found[_stage(row.name)] = (row.output_shape, params + row.params, macs + row.macs)
 
@@ -91,9 +92,7 @@ def test_stages(name: str) -> None:
 
 def test_widths_of_the_papers_v2() -> None:
     """Its figures print 1154 and 2048; the concatenations before them are 1152 and 2144 wide."""
-    layers = {
-        row.name: row for row in models.profile(_outline("inception_resnet_v2", "paper")).layers
-    }
+    layers = {row.name: row for row in counted("inception_resnet_v2", layout="paper").cost.layers}
 
     assert layers["mixed_3a"].output_shape == (73, 73, 160)
     assert layers["mixed_4a"].output_shape == (71, 71, 192)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from outlines import counted
 
 import models
 from models.errors import InvalidOption
@@ -144,44 +145,30 @@ STAGES: dict[str, dict[str, tuple[tuple[int, ...], int, int]]] = {
 }
 
 
-# Deep networks, made from the tables by the code of the shallower ones: counted in a full run.
-DEEP = ("resnet101", "resnet152", "resnet110_cifar")
-
-
-def _cases(cases: Any) -> list[Any]:
-    """The deep ones marked."""
-    found = []
-    for case in cases:
-        values = case if isinstance(case, tuple) else (case,)
-        marks = pytest.mark.full if values[0].startswith(DEEP) else ()
-        found.append(pytest.param(*values, marks=marks))
-    return found
-
-
 @functools.cache
 def _outline(name: str, **options: Any) -> keras.Model:
     return models.outline(name, **options)
 
 
-@pytest.mark.parametrize(("name", "options", "params", "macs"), _cases(COUNTS))
+@pytest.mark.parametrize(("name", "options", "params", "macs"), COUNTS)
 def test_counts(name: str, options: dict[str, Any], params: int, macs: int) -> None:
-    cost = models.profile(_outline(name, **options))
+    cost = counted(name, **options).cost
 
     assert (cost.params, cost.macs) == (params, macs)
     if name in TOTALS and not options:
         assert cost.params_total == TOTALS[name]
 
 
-@pytest.mark.parametrize("name", _cases(STAGES))
+@pytest.mark.parametrize("name", STAGES)
 def test_stages(name: str) -> None:
     """What stands in a table of the paper under conv1, conv2_x, ...: from the layers' names."""
-    found: dict[str, tuple[tuple[int, ...], int, int]] = {}
-    for row in models.profile(_outline(name)).layers:
+    stages: dict[str, tuple[tuple[int, ...], int, int]] = {}
+    for row in counted(name).cost.layers:
         stage = row.name.split("_")[0]
-        _, params, macs = found.get(stage, ((), 0, 0))
-        found[stage] = (row.output_shape, params + row.params, macs + row.macs)
+        _, params, macs = stages.get(stage, ((), 0, 0))
+        stages[stage] = (row.output_shape, params + row.params, macs + row.macs)
 
-    assert {stage: found[stage] for stage in STAGES[name]} == STAGES[name]
+    assert {stage: stages[stage] for stage in STAGES[name]} == STAGES[name]
 
 
 def _strides(name: str, ending: str, **options: Any) -> dict[str, tuple[int, int]]:
