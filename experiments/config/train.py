@@ -190,6 +190,11 @@ class Train(Section):
     threads: NonNegativeInt = Field(0, description="0: one a core")
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
+    allow_overlap: bool = Field(
+        False,
+        description="let initialize_from name a network that was trained on validation or test "
+        "images of this run",
+    )
     freeze: tuple[str, ...] = Field((), description="layer-name patterns, such as conv*")
     stages: tuple[Stage, ...] = Field(
         (),

@@ -16,10 +16,8 @@ from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.jobs import predictions
 from experiments.jobs.dataset import duplicate_groups, open_source
 from experiments.jobs.plan import prepare
+from experiments.tracking.initial import PARTS, held_out_of, is_of_split
 from experiments.tracking.tracked_run import TrackedRun
-
-PARTS = {"test": "test", "validation": "val"}
-"""Held-out parts, and what predictions.parquet calls them."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +139,10 @@ def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
         return np.arange(len(source))
     split = prepare(run.config, source).split
     again = getattr(split, part)
-    indices = _indices(run, part)
+    indices = held_out_of(run, part)
     if indices is not None:
         return indices
-    if part == "train" and not _as_split(run, split):
+    if part == "train" and not is_of_split(run, split):
         raise BadInput(
             f"run {run.id} ({run.name}) was trained on a fold, which its config does not tell; "
             "evaluate.part can be test or validation"
@@ -231,8 +229,8 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
         if run.fingerprint != source.fingerprint:
             continue
         split = prepare(run.config, source).split
-        if not _as_split(run, split):
-            unseen = _indices(run, "test")
+        if not is_of_split(run, split):
+            unseen = held_out_of(run, "test")
             if unseen is None or len(np.setdiff1d(indices, unseen)):
                 lines.append(f"{run.name}: trained on a fold; some of the images may be of it")
             continue
@@ -240,25 +238,6 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
         if seen:
             lines.append(f"{run.name}: {seen} of the {len(indices)} images are its training images")
     return lines
-
-
-def _as_split(run: TrackedRun, split: Any) -> bool:
-    """Do a run's predictions name the held-out parts that its config gives?"""
-    for part in PARTS:
-        logged, again = _indices(run, part), getattr(split, part)
-        if (logged is None) != (again is None):
-            return False
-        if logged is not None and not np.array_equal(logged, again):
-            return False
-    return True
-
-
-def _indices(run: TrackedRun, part: str) -> np.ndarray | None:
-    """Those of a held-out part as the run's predictions name them, ascending."""
-    if predictions.FILE not in run.files or part not in PARTS:
-        return None
-    rows = run.predictions.parts.get(PARTS[part])
-    return None if rows is None else rows.index
 
 
 def _names_of(run: TrackedRun, classes: int) -> tuple[list[str], list[str]]:

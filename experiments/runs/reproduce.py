@@ -24,7 +24,8 @@ from experiments.jobs.predictions import FILE
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runs.execute import execute
-from experiments.tracking.experiment import Experiment, fetch_initial
+from experiments.tracking.experiment import Experiment
+from experiments.tracking.initial import fetch_initial
 from experiments.tracking.provenance import surroundings
 from experiments.tracking.store import connect, store_uri
 from experiments.tracking.tracked_run import TrackedRun, find_run
@@ -72,7 +73,7 @@ def reproduce(
         job = _job(plan, run_id)
         experiment = Experiment(config.name, config.tracking)
         experiment.origin |= {"reproduces": run_id}
-        fetch_initial(job, experiment)
+        fetch_initial(job, experiment, plan.source)
         with Display(1, every_epoch=not quiet) as display:
             for line in warnings:
                 display.say(f"warning: {line}")

@@ -26,7 +26,8 @@ from experiments.runs.train import result
 from experiments.runtime import devices
 from experiments.tracking import provenance
 from experiments.tracking.delivery import Opening, open_run
-from experiments.tracking.experiment import Experiment, fetch_initial, forgiving, replay
+from experiments.tracking.experiment import Experiment, forgiving, replay
+from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal, of_sweep
 from experiments.tracking.lock import check_free, held
 from experiments.tracking.run_log import RunLog
@@ -145,8 +146,9 @@ def run_cells(
         )
         if todo:
             prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
-            for job in todo:
-                fetch_initial(job, experiment)
+            for cell in cells:
+                if cell.job.path not in done:
+                    fetch_initial(cell.job, experiment, cell.plan.source)
             with executors.executor(config.launch) as executor:
                 for job, outcome, run in execute(
                     todo, executor, experiment, prints, display, parent=parent, level=level

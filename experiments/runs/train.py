@@ -17,7 +17,8 @@ from experiments.optimization.schedules import base_rate
 from experiments.runs.execute import execute
 from experiments.runtime import devices
 from experiments.runtime.startup import load_tensorflow
-from experiments.tracking.experiment import Experiment, fetch_initial
+from experiments.tracking.experiment import Experiment
+from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal
 from experiments.tracking.lock import check_free
 
@@ -36,7 +37,7 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         check_free([Path(job.directory)])
         Journal(Path(job.directory)).open()
         experiment = Experiment(config.name, config.tracking)
-        fetch_initial(job, experiment)
+        fetch_initial(job, experiment, plan.source)
         fingerprints = {job.path: plan.source.fingerprint}
         with Display(1, every_epoch=not quiet) as display:
             display.say(headline(plan))
@@ -56,7 +57,7 @@ def _follow(config: Config, *, quiet: bool) -> dict[str, Any]:
         plan = prepare(config)
         job = dataclasses.replace(plan.job(("run",)), directory=folder)
         if config.train.initialize_from:
-            fetch_initial(job, Experiment(config.name, config.tracking))
+            fetch_initial(job, Experiment(config.name, config.tracking), plan.source)
         display.say(f"{headline(plan)}; the first host keeps the results")
         [(job, outcome)] = executor.run([job], display.event)
         display.end(job, outcome)

@@ -20,7 +20,7 @@ from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
-from experiments.tracking.experiment import fetch_initial
+from experiments.tracking.initial import fetch_initial
 from experiments.tracking.search_journal import State
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
@@ -174,7 +174,7 @@ class Drive:
     def _on_event(self, job: Job, event: dict[str, Any]) -> None:
         if event["kind"] == "begin":
             self._began[job.path] = time.time()
-            fetch_initial(job, self.tracked.experiment)
+            fetch_initial(job, self.tracked.experiment, self.study.source)
         if event["kind"] == "epoch":
             self._point(self._tasks[job.path], job, event)
         self.display.event(job, event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ from experiments.config import settings
 from experiments.config.identity import IRRELEVANT, config_hash, group_hash
 from experiments.config.schema import Config, Tracking
 from experiments.config.settings import to_yaml
-from experiments.errors import BadInput, first_line
+from experiments.errors import first_line
 from experiments.jobs.job import Job, path_text
 from experiments.tracking import provenance
 from experiments.tracking.delivery import Opening, send, under
 from experiments.tracking.journal import Journal
 from experiments.tracking.provenance import surroundings
 from experiments.tracking.store import connect, experiment_id, store_key, store_uri
-from experiments.tracking.tracked_run import fetched_network
 
 
 class Experiment:
@@ -76,26 +74,6 @@ def replay(
     if opening is None:
         opening = experiment.opening(job, fingerprint, level, parent)
     return send(experiment.client, experiment.id, book, under(opening, parent), experiment.key)
-
-
-def fetch_initial(job: Job, experiment: Experiment) -> None:
-    """Put the network that `train.initialize_from` names where the fit looks for it.
-
-    Raises:
-        BadInput: it is neither a .keras file nor a run that holds one.
-    """
-    wanted = job.config.train.initialize_from
-    if wanted is None:
-        return
-    target = Path(job.directory) / "initial.keras"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if wanted.endswith(".keras"):
-        if not Path(wanted).is_file():
-            raise BadInput(f"train.initialize_from: {wanted}: no such file")
-        shutil.copyfile(wanted, target)
-        return
-    with fetched_network(experiment.client, wanted, "train.initialize_from") as path:
-        shutil.copyfile(path, target)
 
 
 def params_of(config: Config) -> dict[str, Any]:

@@ -136,7 +136,8 @@ NO_RESULT = """
     launch.retries launch.runs_per_worker launch.workers
     search sweep
     tracking.save_model tracking.system_metrics tracking.uri
-    train.checkpoint.every_seconds train.checkpoint.keep train.steps_per_execution
+    train.allow_overlap train.checkpoint.every_seconds train.checkpoint.keep
+    train.steps_per_execution
     validation.folds validation.inner validation.outer validation.repeats
 """
 """Typed in: whatever else is changed is another run."""
