@@ -83,10 +83,10 @@ def loader(source: Source, recipe: Recipe) -> Loader:
             str(at): number(image_key(seed, epoch, index, at)) for at, number in drawn.items()
         }
         if window is not None and shapes is not None:
-            at, place = window
+            at, draw_window = window
             shape = tf.gather(shapes, index)
             key = image_key(seed, epoch, index, at)
-            numbers[CUT] = cut_of(place(shape, key), shape, channels)
+            numbers[CUT] = cut_of(draw_window(shape, key), shape, channels)
         return numbers
 
     def pixels(epoch: tf.Tensor, index: tf.Tensor, numbers: Numbers) -> Any:
@@ -98,11 +98,11 @@ def loader(source: Source, recipe: Recipe) -> Loader:
 
         if window is not None:
             # Sampled before decoding: of a file only this window is decoded.
-            at, place = window
+            at, draw_window = window
             cut = numbers.get(CUT)
             if cut is None:
                 key = image_key(seed, epoch, index, at)
-                image = source.images(index, lambda shape: place(shape, key))
+                image = source.images(index, lambda shape: draw_window(shape, key))
             else:
                 image = source.part(index, cut)
             image = resize(changed(image, early))

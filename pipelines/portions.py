@@ -32,26 +32,26 @@ def sizes(images: int, batch_size: int) -> np.ndarray:
 
 def positions(images: int, batch_size: int, portion: Portion) -> list[np.ndarray]:
     """Places in the order of an epoch that a process reads, one int64 array a batch."""
-    found, start = [], 0
+    rows, start = [], 0
     for size in sizes(images, batch_size).tolist():
-        first, own = start, size
+        first, count = start, size
         if size % portion.devices == 0:
-            own = size // portion.processes
-            first += portion.process * own
-        found.append(np.arange(first, first + own))
+            count = size // portion.processes
+            first += portion.process * count
+        rows.append(np.arange(first, first + count))
         start += size
-    return found
+    return rows
 
 
 def read(order: tf.Tensor, images: int, batch_size: int, portion: Portion) -> list[Any]:
     """What a process reads of the `order` of an epoch: (indices, images in a batch) of the full
     batches and of the one left over, as far as there are any."""
-    own = positions(images, batch_size, portion)
+    batches = positions(images, batch_size, portion)
     full = images // batch_size
     return [
-        (tf.gather(order, np.concatenate(places)), len(places[0]))
-        for places in (own[:full], own[full:])
-        if places
+        (tf.gather(order, np.concatenate(equal)), len(equal[0]))
+        for equal in (batches[:full], batches[full:])
+        if equal
     ]
 
 
@@ -60,7 +60,7 @@ def part(batch: Any, portion: Portion) -> Any:
     if portion.processes == 1:
         return batch
     size = tf.shape(tf.nest.flatten(batch)[0])[0]
-    whole, own = size % portion.devices != 0, size // portion.processes
-    first = tf.where(whole, 0, portion.process * own)
-    stop = tf.where(whole, size, (portion.process + 1) * own)
+    whole, share = size % portion.devices != 0, size // portion.processes
+    first = tf.where(whole, 0, portion.process * share)
+    stop = tf.where(whole, size, (portion.process + 1) * share)
     return tf.nest.map_structure(lambda values: values[first:stop], batch)

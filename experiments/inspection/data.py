@@ -34,16 +34,16 @@ def check(spec: str, *, tiny: int | None = None, quiet: bool = False) -> dict[st
         source = work.open_to_check(spec)
         with progress("checking", len(source), quiet) as advance:
             report = work.check(source, tiny=work.TINY if tiny is None else tiny, advance=advance)
-    found = report.findings
+    findings = report.findings
     return {
         "spec": source.spec,
         "images": report.images,
         "classes": report.classes,
         "corrupt": report.count(*work.CORRUPT),
         "duplicates": report.count("same bytes", "same pixels"),
-        "across_splits": sum("across splits" in finding.detail for finding in found),
+        "across_splits": sum("across splits" in finding.detail for finding in findings),
         "fingerprint": report.fingerprint,
-        "findings": [dict(zip(COLUMNS, finding, strict=True)) for finding in found],
+        "findings": [dict(zip(COLUMNS, finding, strict=True)) for finding in findings],
     }
 
 

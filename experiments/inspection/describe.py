@@ -77,12 +77,12 @@ def _options(card: ModelCard) -> dict[str, Any]:
 
     network = getattr(importlib.import_module(card.module), card.name)
     parameters = inspect.signature(network).parameters.values()
-    own = {
+    of_the_network = {
         p.name: p.default
         for p in parameters
         if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "choices"
     }
-    return own | dataclasses.asdict(choices.PAPER)
+    return of_the_network | dataclasses.asdict(choices.PAPER)
 
 
 def _printed_costs(name: str, layers: list[LayerProfile]) -> list[dict[str, Any]]:
@@ -130,16 +130,16 @@ def _facts(document: dict[str, Any]) -> str:
         by += f" {card['year']}: {card['paper']}, {card['venue']}"
     size, smallest = _sides(card["input_shape"]), _sides(card["smallest_input"])
     outputs = f"{card['classes']} classes" if card["task"] == "classification" else "images out"
-    own = [f"{key}={value}" for key, value in options.items() if key not in _shared()]
+    specific = [f"{key}={value}" for key, value in options.items() if key not in _shared()]
     lines = [
         f"{card['name']}: {card['title']}",
         by,
         f"images of {size} (at least {smallest}), {outputs}, unless asked otherwise",
-        f"options: {', '.join([*own, *_shared()])} (the paper's own unless set)",
+        f"options: {', '.join([*specific, *_shared()])} (the paper's own unless set)",
     ]
     if document["options"]:
-        asked = ", ".join(f"{key}={value}" for key, value in document["options"].items())
-        lines.append(f"here with {asked}")
+        changes = ", ".join(f"{key}={value}" for key, value in document["options"].items())
+        lines.append(f"here with {changes}")
     return "\n".join(lines)
 
 

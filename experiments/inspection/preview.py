@@ -70,11 +70,11 @@ def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, lis
     samples = np.empty((len(rows), draws, *size, source.image_shape[2]), np.float32)
     captions = [[""] * draws for _ in rows]
     for draw, (pixels, labels) in enumerate(batches.as_numpy_iterator()):
-        places = _rows_of(labels)
-        samples[places, draw] = pixels
+        drawn_rows = _rows_of(labels)
+        samples[drawn_rows, draw] = pixels
         if labels.ndim == 2:
-            for place, shares in zip(places, labels, strict=True):
-                captions[place][draw] = _mixture(shares, source.class_names)
+            for row, shares in zip(drawn_rows, labels, strict=True):
+                captions[row][draw] = _mixture(shares, source.class_names)
     return samples, captions
 
 

@@ -50,8 +50,8 @@ def random_erasing(
         keep = tf.pad(tf.zeros([chosen[0], chosen[1], 1]), around, constant_values=1.0)
         if colour is not None:
             return tf.where(keep > 0, image, colour)
-        own = tf.bitwise.bitwise_xor(key, np.array([NOISE, 0], np.int64))
-        noise = 255.0 * uniform(tf.concat([chosen, tf.shape(image)[2:]], 0), own)
+        noise_key = tf.bitwise.bitwise_xor(key, np.array([NOISE, 0], np.int64))
+        noise = 255.0 * uniform(tf.concat([chosen, tf.shape(image)[2:]], 0), noise_key)
         return tf.where(keep > 0, image, tf.pad(noise, around))
 
     def op(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:

@@ -104,8 +104,8 @@ def _share(alpha: float, key: tf.Tensor) -> tf.Tensor:
         [2], _stream(key, SHARE), alpha=np.float64(alpha + 1.0), dtype=tf.float64
     )
     u = tf.random.stateless_uniform([2], _stream(key, POWER), dtype=tf.float64, alg="philox")
-    own, other = tf.unstack(tf.math.log(gamma) + tf.math.log1p(-u) / alpha)
-    return tf.cast(tf.sigmoid(own - other), tf.float32)
+    log_a, log_b = tf.unstack(tf.math.log(gamma) + tf.math.log1p(-u) / alpha)
+    return tf.cast(tf.sigmoid(log_a - log_b), tf.float32)
 
 
 def _partners(labels: tf.Tensor, key: tf.Tensor) -> tf.Tensor:

@@ -97,12 +97,12 @@ def _segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
     """
     at = 2
     for _ in range(MOST_SEGMENTS):
-        found = MARKER.search(contents, at)
-        if found is None or found.end() + 2 > len(contents) or found[1] == b"\xd9":
+        marker = MARKER.search(contents, at)
+        if marker is None or marker.end() + 2 > len(contents) or marker[1] == b"\xd9":
             return
-        at = found.end()
+        at = marker.end()
         (length,) = struct.unpack_from(">H", contents, at)
-        yield found[1][0], at, length
+        yield marker[1][0], at, length
         at += max(length, 2)
     raise HeaderError(f"is a JPEG file of more than {MOST_SEGMENTS} segments")
 

@@ -64,8 +64,8 @@ class Index:
         if names == self.names:
             row = np.arange(len(names))
         else:
-            place = {name: i for i, name in enumerate(self.names)}
-            row = np.array([place.get(name, -1) for name in names], np.int64)
+            rows = {name: i for i, name in enumerate(self.names)}
+            row = np.array([rows.get(name, -1) for name in names], np.int64)
         if len(self.names) == 0:
             return np.full(len(names), -1)
         same = (row >= 0) & (self.offsets[row] == offsets) & (self.sizes[row] == sizes)

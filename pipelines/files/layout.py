@@ -132,7 +132,7 @@ def list_images(root: Path, folder: Path) -> Files:
     """
     prefix = os.path.relpath(folder, root)
     prefix = "" if prefix == "." else prefix + os.sep
-    found: list[tuple[str, int, tuple[int, int], str]] = []
+    images: list[tuple[str, int, tuple[int, int], str]] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -142,22 +142,22 @@ def list_images(root: Path, folder: Path) -> Files:
                 try:
                     status = entry.stat()
                 except OSError as error:  # such as a link to itself
-                    found.append((name, 0, (0, 0), f"cannot be read ({error.strerror})"))
+                    images.append((name, 0, (0, 0), f"cannot be read ({error.strerror})"))
                     continue
                 if stat.S_ISREG(status.st_mode):
-                    found.append((name, status.st_size, stamps_of(status), ""))
+                    images.append((name, status.st_size, stamps_of(status), ""))
                 elif not stat.S_ISDIR(status.st_mode):  # reading a pipe would wait for ever
-                    found.append((name, 0, (0, 0), "is not a regular file"))
+                    images.append((name, 0, (0, 0), "is not a regular file"))
     except OSError as error:
         raise SourceError(f"folder: {folder} cannot be read ({error.strerror})") from None
-    found.sort()
+    images.sort()
     return Files(
-        [prefix + name for name, _, _, _ in found],
-        [os.path.join(folder, name) for name, _, _, _ in found],
-        np.full(len(found), -1, np.int64),
-        np.array([size for _, size, _, _ in found], np.int64),
-        np.array([stamps for _, _, stamps, _ in found], np.int64).reshape(-1, 2),
-        {i: why for i, (_, _, _, why) in enumerate(found) if why},
+        [prefix + name for name, _, _, _ in images],
+        [os.path.join(folder, name) for name, _, _, _ in images],
+        np.full(len(images), -1, np.int64),
+        np.array([size for _, size, _, _ in images], np.int64),
+        np.array([stamps for _, _, stamps, _ in images], np.int64).reshape(-1, 2),
+        {i: why for i, (_, _, _, why) in enumerate(images) if why},
     )
 
 
@@ -205,9 +205,9 @@ def _classes(root: Path, folder: Path, names: list[str]) -> tuple[Files, np.ndar
 
 def _check_names(folder: Path, names: list[str]) -> None:
     """Names can be printed, and no folder has two of them (a link to another, or to its root)."""
-    places: dict[tuple[int, int], str] = {}
+    names_of: dict[tuple[int, int], str] = {}
     status = os.stat(folder)
-    places[status.st_dev, status.st_ino] = "."
+    names_of[status.st_dev, status.st_ino] = "."
     for name in names:
         try:
             name.encode()
@@ -217,7 +217,7 @@ def _check_names(folder: Path, names: list[str]) -> None:
                 "rename it"
             ) from None
         status = os.stat(folder / name)
-        same = places.setdefault((status.st_dev, status.st_ino), name)
+        same = names_of.setdefault((status.st_dev, status.st_ino), name)
         if same != name:
             raise SourceError(
                 f"folder: class folder {folder / name} is a link to "

@@ -38,11 +38,11 @@ class Record(NamedTuple):
 
 def file_digest(path: Path) -> str:
     """sha256 hex of a file, read in pieces."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(READ_BYTES):
-            found.update(piece)
-    return found.hexdigest()
+            sha256.update(piece)
+    return sha256.hexdigest()
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -155,8 +155,8 @@ def _write_shard(
 
 
 def _common(sizes: Iterable[int]) -> int | None:
-    found = set(sizes)
-    return found.pop() if len(found) == 1 else None
+    distinct = set(sizes)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -58,7 +58,7 @@ class Files:
         return len(self.names)
 
 
-class Found(NamedTuple):
+class Examined(NamedTuple):
     """Of one file."""
 
     reason: str
@@ -83,34 +83,38 @@ def read_range(path: str, offset: int, size: int) -> bytes:
         return contents
 
 
-def examine(path: str, offset: int, size: int, max_pixels: int) -> Found:
+def examine(path: str, offset: int, size: int, max_pixels: int) -> Examined:
     """Read, hash and decode one file: never raises for what is in it."""
     if size > BYTES_PER_PIXEL * max_pixels + SPARE_BYTES:
-        return Found(
+        return Examined(
             f"has {size} bytes, more than an image of data.max_pixels={max_pixels}", lasting=False
         )
     try:
         contents = read_range(path, offset, size)
     except OSError as error:
-        return Found(f"cannot be read ({error.strerror})", lasting=False)
+        return Examined(f"cannot be read ({error.strerror})", lasting=False)
     digest = hashlib.sha256(contents).digest()
     try:
         header = read_header(contents)
     except HeaderError as error:
-        return Found(str(error), digest=digest)
+        return Examined(str(error), digest=digest)
     kind, height, width, orientation = header
     if height * width > max_pixels:
-        return Found(too_large(height, width, max_pixels), height, width, lasting=False)
+        return Examined(too_large(height, width, max_pixels), height, width, lasting=False)
     try:
         with tf.device("CPU:0"):
             shape = decode(tf.constant(contents), 3).shape
     except tf.errors.ResourceExhaustedError:
-        return Found(f"needs more memory than there is, {height} x {width} pixels", lasting=False)
+        return Examined(
+            f"needs more memory than there is, {height} x {width} pixels", lasting=False
+        )
     except tf.errors.OpError:
-        return Found(f"is a truncated or damaged {kind} file", digest=digest)
+        return Examined(f"is a truncated or damaged {kind} file", digest=digest)
     if tuple(shape) != (height, width, 3):
-        return Found(f"is a damaged {kind} file: its header does not fit its pixels", digest=digest)
-    return Found("", height, width, orientation, digest)
+        return Examined(
+            f"is a damaged {kind} file: its header does not fit its pixels", digest=digest
+        )
+    return Examined("", height, width, orientation, digest)
 
 
 def too_large(height: int, width: int, max_pixels: int) -> str:
@@ -121,26 +125,26 @@ def too_large(height: int, width: int, max_pixels: int) -> str:
     )
 
 
-def verify(files: Files, *, place: str, max_pixels: int) -> Index:
+def verify(files: Files, *, root: str, max_pixels: int) -> Index:
     """What is in each file, in order; only new and changed ones are read.
 
-    place   names the source, absolute: its cache goes by it
+    root    names the source, absolute: its cache goes by it
     """
-    path = cache_file("images", place)
+    path = cache_file("images", root)
     index, todo = _known(files, path)
     settled = files.stamps.max(axis=1, initial=0) < time.time_ns() - SETTLED_NS
     lasting = settled & ~np.isin(np.arange(len(files)), todo)
     done, saved, said = 0, 0, time.monotonic()
-    for position, found in _examined(files, todo, max_pixels):
-        index.reasons[position] = found.reason
-        index.shapes[position] = found.height, found.width
-        index.orientations[position] = found.orientation
-        index.digests[position] = np.frombuffer(found.digest, np.uint8)
-        lasting[position] = settled[position] and found.lasting
+    for position, examined in _examined(files, todo, max_pixels):
+        index.reasons[position] = examined.reason
+        index.shapes[position] = examined.height, examined.width
+        index.orientations[position] = examined.orientation
+        index.digests[position] = np.frombuffer(examined.digest, np.uint8)
+        lasting[position] = settled[position] and examined.lasting
         done += 1
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
-            print(f"{place}: {done} of {len(todo)} new images checked", file=sys.stderr)
+            print(f"{root}: {done} of {len(todo)} new images checked", file=sys.stderr)
         if done - saved >= SAVE_EVERY:
             saved = done
             save_index(path, index.rows(np.flatnonzero(lasting)))
@@ -182,16 +186,16 @@ def _known(files: Files, path: Path) -> tuple[Index, np.ndarray]:
     return index, np.flatnonzero(todo)
 
 
-def _examined(files: Files, todo: np.ndarray, max_pixels: int) -> Iterator[tuple[int, Found]]:
+def _examined(files: Files, todo: np.ndarray, max_pixels: int) -> Iterator[tuple[int, Examined]]:
     """In order, by one thread a core: reading, hashing and decoding all let others run."""
 
-    def check(part: list[int]) -> list[Found]:
+    def check(part: list[int]) -> list[Examined]:
         return [
             examine(files.paths[i], int(files.offsets[i]), int(files.sizes[i]), max_pixels)
             for i in part
         ]
 
-    waiting: deque[tuple[list[int], Future[list[Found]]]] = deque()
+    waiting: deque[tuple[list[int], Future[list[Examined]]]] = deque()
     pool = ThreadPoolExecutor(workers())
     try:
         for start in range(0, len(todo), CHUNK):

@@ -71,30 +71,30 @@ def check(
         Finding(path, "", "", "truncated" if "truncated" in why else "undecodable", why)
         for path, why in source.corrupt
     ]
-    places = Places(source)
+    catalogue = Catalogue(source)
     pixels: list[bytes] = []
     good: list[int] = []
     read = stored_bytes(source)
 
     def look(part: range) -> list[tuple[list[tuple[str, str]], bytes]]:
-        return [_look(source, read, i, places.name(i), tiny) for i in part]
+        return [_look(source, read, i, catalogue.name(i), tiny) for i in part]
 
     chunks = [range(i, min(i + CHUNK, len(source))) for i in range(0, len(source), CHUNK)]
     with ThreadPoolExecutor(workers()) as pool:
         for part, results in zip(chunks, pool.map(look, chunks), strict=True):
             for i, (problems, key) in zip(part, results, strict=True):
-                seen += [Finding(*places.of(i), *problem) for problem in problems]
+                seen += [Finding(*catalogue.of(i), *problem) for problem in problems]
                 if key:
                     good.append(i)
                     pixels.append(key)
             if advance:
                 advance(part.stop)
     by_bytes = content_digests(source)
-    seen += _duplicates(places, by_bytes, np.array(good, np.int64), as_rows(pixels))
+    seen += _duplicates(catalogue, by_bytes, np.array(good, np.int64), as_rows(pixels))
     return Report(len(good), len(source.class_names), seen, source.fingerprint)
 
 
-class Places:
+class Catalogue:
     """Name, split and class of the images of a source."""
 
     def __init__(self, source: Source) -> None:
@@ -147,20 +147,20 @@ def _look(
 
 
 def _duplicates(
-    places: Places, by_bytes: np.ndarray | None, good: np.ndarray, pixels: np.ndarray
+    catalogue: Catalogue, by_bytes: np.ndarray | None, good: np.ndarray, pixels: np.ndarray
 ) -> list[Finding]:
     """Every further copy of an image, told by the first one."""
-    found: dict[int, Finding] = {}
+    copies: dict[int, Finding] = {}
     for members, problem in [
         *((good[m], "same pixels") for m in clusters(pixels)),
         *((m, "same bytes") for m in clusters(by_bytes)),  # the stronger word comes last
     ]:
         first = int(members[0])
         for i in members[1:].tolist():
-            where = [f"as {places.name(first)}"]
-            if places.split(i) != places.split(first):
-                where.append(f"across splits ({places.split(first)}, {places.split(i)})")
-            if places.class_name(i) != places.class_name(first):
-                where.append(f"in two classes ({places.class_name(first)})")
-            found[i] = Finding(*places.of(i), problem, ", ".join(where))
-    return [found[i] for i in sorted(found)]
+            where = [f"as {catalogue.name(first)}"]
+            if catalogue.split(i) != catalogue.split(first):
+                where.append(f"across splits ({catalogue.split(first)}, {catalogue.split(i)})")
+            if catalogue.class_name(i) != catalogue.class_name(first):
+                where.append(f"in two classes ({catalogue.class_name(first)})")
+            copies[i] = Finding(*catalogue.of(i), problem, ", ".join(where))
+    return [copies[i] for i in sorted(copies)]

@@ -57,9 +57,9 @@ def open_directions(text: str, *, channels: int | None = None) -> ArraySource:
 def draw(labels: np.ndarray, seed: int) -> np.ndarray:
     """uint8 [n, 4, 4, 1]; image i is of class labels[i]."""
     r = uniform(seed, np.arange(len(labels)), 3 + SIDE * SIDE)
-    place = (SIDE * r[:, 0]).astype(np.int64)
+    at = (SIDE * r[:, 0]).astype(np.int64)
     ground = 0.1 + 0.2 * r[:, 1, None, None]
     contrast = 0.3 + 0.4 * r[:, 2, None, None]
     noise = 0.4 * (r[:, 3:].reshape(-1, SIDE, SIDE) - 0.5)
-    image = ground + contrast * LINES[labels, place] + noise
+    image = ground + contrast * LINES[labels, at] + noise
     return np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)[..., None]

@@ -32,7 +32,7 @@ def open_folder(
         raise SourceError("folder: expected a directory, received none: write 'folder:DIR'")
     root = Path(directory).expanduser()
     listing = list_directory(root)
-    index = verify(listing.files, place=os.path.realpath(root), max_pixels=max_pixels)
+    index = verify(listing.files, root=os.path.realpath(root), max_pixels=max_pixels)
     return file_source(
         f"folder:{os.path.normpath(directory)}",
         listing.files,

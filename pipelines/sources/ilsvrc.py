@@ -65,7 +65,7 @@ def open_ilsvrc(
     return file_source(
         f"ilsvrc:{os.path.normpath(directory)}",
         files,
-        verify(files, place=os.path.realpath(root), max_pixels=max_pixels),
+        verify(files, root=os.path.realpath(root), max_pixels=max_pixels),
         labels,
         class_names,
         np.repeat(np.arange(2), [len(train), len(held)]),
@@ -174,12 +174,12 @@ def _sorted_by_name(files: Files, wnids: list[str]) -> tuple[Files, list[str]]:
 
 
 def _ordered(files: Files, order: list[int]) -> Files:
-    place = {old: new for new, old in enumerate(order)} if files.problems else {}
+    position = {old: new for new, old in enumerate(order)} if files.problems else {}
     return Files(
         [files.names[i] for i in order],
         [files.paths[i] for i in order],
         files.offsets[order],
         files.sizes[order],
         files.stamps[order],
-        {place[i]: why for i, why in files.problems.items()},
+        {position[i]: why for i, why in files.problems.items()},
     )

@@ -15,7 +15,7 @@ TEXT_FILE = "val_wnids.txt"
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 META = "meta.mat"
 DEVKIT = "ILSVRC2012_devkit_t12"
-PLACES = ("", "data", f"{DEVKIT}/data")
+KIT_FOLDERS = ("", "data", f"{DEVKIT}/data")
 LARGEST_BYTES = 64 * 1024**2  # of a file of the kit: the true ones have 0.2 and 0.5 MB
 
 
@@ -81,8 +81,8 @@ def _named(path: Path) -> dict[str, str]:
 
 def _kit(root: Path) -> tuple[bytes, bytes]:
     """(ground truth, meta.mat), from files or from the kit's archive."""
-    for place in PLACES:
-        truth, meta = root / place / GROUND_TRUTH, root / place / META
+    for folder in KIT_FOLDERS:
+        truth, meta = root / folder / GROUND_TRUTH, root / folder / META
         if truth.is_file() and meta.is_file():
             return _read(truth), _read(meta)
     archive = root / f"{DEVKIT}.tar.gz"
@@ -92,22 +92,22 @@ def _kit(root: Path) -> tuple[bytes, bytes]:
             f"or {GROUND_TRUTH} with {META}, or {TEXT_FILE} with lines 'NAME WNID', or sort val/ "
             "into folders named after wnids"
         )
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 name = member.name.rpartition("/")[2]
                 if name in (GROUND_TRUTH, META) and member.isreg():
                     file = tar.extractfile(member)  # a view: nothing is unpacked
-                    found[name] = file.read(LARGEST_BYTES) if file else b""
+                    contents[name] = file.read(LARGEST_BYTES) if file else b""
     except (OSError, EOFError, tarfile.TarError) as error:
         raise SourceError(
             f"ilsvrc: {archive} is damaged or truncated ({error}): download it again"
         ) from None
     for name in (GROUND_TRUTH, META):
-        if name not in found:
+        if name not in contents:
             raise SourceError(f"ilsvrc: {archive} holds no {name}: download it again")
-    return found[GROUND_TRUTH], found[META]
+    return contents[GROUND_TRUTH], contents[META]
 
 
 def _wnids_of_ids(meta: bytes) -> dict[int, str]:

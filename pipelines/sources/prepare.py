@@ -79,8 +79,8 @@ def prepare(
 
     def records(start: int) -> Iterator[Record]:
         for i, (data, shape) in enumerate(_encoded(source, start, size, encoding, quality), start):
-            own = digest(data) if known is None else known[i].tobytes()[:DIGEST_BYTES]
-            yield Record(data, own, shape)
+            stored = digest(data) if known is None else known[i].tobytes()[:DIGEST_BYTES]
+            yield Record(data, stored, shape)
 
     return write(Path(out), header, source.labels, records, images_per_shard, advance)
 

@@ -190,12 +190,12 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:
     """sha256 of the shards' own digests, the splits, labels and class names."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     shards = [[entry["images"], entry["sha256"]] for entry in manifest["shards"]]
     kind = manifest["encoding"], manifest["channels"]
-    found.update(json.dumps([*kind, shards, manifest["splits"]], sort_keys=True).encode())
-    finish(found, np.asarray(manifest["labels"], np.int64), manifest["class_names"])
-    return found.hexdigest()
+    sha256.update(json.dumps([*kind, shards, manifest["splits"]], sort_keys=True).encode())
+    finish(sha256, np.asarray(manifest["labels"], np.int64), manifest["class_names"])
+    return sha256.hexdigest()
 
 
 def manifest_digests(manifest: dict[str, Any]) -> np.ndarray:

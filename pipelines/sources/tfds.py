@@ -69,11 +69,11 @@ class TfdsSource(Source):
 
     @property
     def fingerprint(self) -> str:
-        found = hashlib.sha256(np.ascontiguousarray(self.digests).tobytes())
+        sha256 = hashlib.sha256(np.ascontiguousarray(self.digests).tobytes())
         splits = {k: v.tolist() for k, v in (self.official_splits or {}).items()}
-        found.update(json.dumps([self.image_shape[2], splits], sort_keys=True).encode())
-        finish_fingerprint(found, self.labels, self.class_names)
-        return found.hexdigest()
+        sha256.update(json.dumps([self.image_shape[2], splits], sort_keys=True).encode())
+        finish_fingerprint(sha256, self.labels, self.class_names)
+        return sha256.hexdigest()
 
     def blob(self, index: int) -> bytes:
         """The image file as stored."""
@@ -131,17 +131,17 @@ def open_tfds(
         )
     decoders = {parts.image: tfds.decode.SkipDecoding()}
     readers = [builder.as_data_source(split, decoders=decoders) for split in parts.splits]
-    found = [_scan(spec, builder, parts, i, reader, max_pixels) for i, reader in enumerate(readers)]
-    kept = _labelled(spec, parts, [labels for labels, _ in found], class_names)
+    scans = [_scan(spec, builder, parts, i, reader, max_pixels) for i, reader in enumerate(readers)]
+    kept = _labelled(spec, parts, [labels for labels, _ in scans], class_names)
     source = TfdsSource(
         spec,
         [readers[i] for i in kept],
         parts.image,
-        np.concatenate([found[i][0] for i in kept]),
-        np.concatenate([found[i][1] for i in kept]),
+        np.concatenate([scans[i][0] for i in kept]),
+        np.concatenate([scans[i][1] for i in kept]),
         class_names,
         (height, width, stored),
-        _official(parts, kept, [len(labels) for labels, _ in found]),
+        _official(parts, kept, [len(labels) for labels, _ in scans]),
     )
     return held_in_memory(source, memory_limit_bytes)
 
@@ -184,16 +184,16 @@ def _labelled(
 ) -> list[int]:
     """Positions of the splits that have labels; TFDS gives -1 where there are none."""
     kept = []
-    for i, found in enumerate(labels):
+    for i, known in enumerate(labels):
         split = parts.splits[i]
-        if len(found) == 0 or (found == -1).all():
+        if len(known) == 0 or (known == -1).all():
             say(f"{spec}: split {split} has no labels and is left out")
             continue
-        bad = np.flatnonzero((found < 0) | (found >= len(class_names)))
+        bad = np.flatnonzero((known < 0) | (known >= len(class_names)))
         if len(bad):
             raise SourceError(
                 f"{spec}: split {split}: label of image {bad[0]}: expected from 0 to "
-                f"{len(class_names) - 1}, received {found[bad[0]]}: the set is damaged, prepare it "
+                f"{len(class_names) - 1}, received {known[bad[0]]}: the set is damaged, prepare it "
                 "again"
             )
         kept.append(i)
@@ -279,7 +279,7 @@ def _converted(
         for split in parts.splits
     ]
     kept = _labelled(spec, parts, labels, class_names)
-    official = _official(parts, kept, [len(found) for found in labels])
+    official = _official(parts, kept, [len(known) for known in labels])
 
     def records(start: int) -> Iterator[Record]:
         for i in kept:

@@ -257,7 +257,7 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     whole = pipelines.files.verify.examine
 
-    def examine(path: str, *rest: int) -> pipelines.files.verify.Found:
+    def examine(path: str, *rest: int) -> pipelines.files.verify.Examined:
         names.append(Path(path).name)
         return whole(path, *rest)
 
@@ -369,7 +369,7 @@ def test_a_stopped_check_goes_on_where_it_was(
     monkeypatch.setattr(pipelines.files.verify, "SAVE_EVERY", 10)
     examine = pipelines.files.verify.examine
 
-    def stop(path: str, *rest: int) -> pipelines.files.verify.Found:
+    def stop(path: str, *rest: int) -> pipelines.files.verify.Examined:
         if path.endswith("cat/30.jpg"):
             raise KeyboardInterrupt
         return examine(path, *rest)

@@ -141,7 +141,7 @@ def test_sigkill_leaves_nothing_that_reads_as_whole(tmp_path):
     spec, images = "synthetic:classes=4,size=24,examples=1500,seed=1", 1500
     script = (
         "from pipelines import open_source\nfrom pipelines.sources.prepare import prepare\n"
-        f"prepare(open_source({spec!r}), {str(tmp_path / 'out')!r}, size=16, images_per_shard=10)\n"
+        f"prepare(open_source({spec!r}), {str(tmp_path / 'out')!r}, size=16, images_per_shard=30)\n"
     )
     work = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     out = tmp_path / "out"
@@ -154,7 +154,7 @@ def test_sigkill_leaves_nothing_that_reads_as_whole(tmp_path):
     assert not (out / "manifest.json").exists()
     with pytest.raises(SourceError, match="unfinished"):
         open_source(f"prepared:{out}")
-    resumed = prepare(open_source(spec), out, size=16, images_per_shard=10)
+    resumed = prepare(open_source(spec), out, size=16, images_per_shard=30)
     ready = open_source(f"prepared:{out}", memory_limit_bytes=0)
     ready.verify()
     assert len(ready) == resumed["images"] == images
