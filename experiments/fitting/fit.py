@@ -94,10 +94,7 @@ def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
         if job.measured:
             memory.start()  # what the stages took is not this network's
     trainer, observations = _prepared(chain, initial, artifacts.get("stages.json", []))
-    observes = config.train.layer_statistics or job.prediction_epochs
-    history = chain.fit(
-        trainer, chain.last, batches, observations.after_epoch if observes else None
-    )
+    history = chain.fit(trainer, chain.last, batches, observations.after_epoch)
     last = score_fit(job, trainer, batches, history)
     tags = {
         "device": device(share.threads(config.train.threads)),

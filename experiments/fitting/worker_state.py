@@ -8,8 +8,7 @@ import pipelines.statistics
 from experiments.config.schema import Config
 from experiments.jobs.dataset import open_source, source_key, view
 from experiments.jobs.job import Job
-from experiments.training.batches import Batches
-from experiments.training.cache import Cache, digest
+from experiments.training.batches import Batches, Cache, digest
 
 if TYPE_CHECKING:
     from experiments.training.trainer import Trainer

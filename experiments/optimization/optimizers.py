@@ -236,9 +236,8 @@ class Averages:
         weights: what it was built for.
     """
 
-    def __init__(self, rule: Any = None, weights: Sequence[Any] = ()):
-        self._rule, self._weights = rule, weights
-        self._averages = rule.averages if rule else []
+    def __init__(self, rule: Any, weights: Sequence[Any]):
+        self._rule, self._weights, self._averages = rule, weights, rule.averages
 
     def exchange(self) -> None:
         """Let weights and averages change places; before the first update there are none."""

@@ -1,8 +1,10 @@
-"""The images of one job as batches."""
+"""The images of one job as batches, and what of them a worker keeps for its next jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +15,6 @@ from experiments.config.schema import Config
 from experiments.jobs import pretrained
 from experiments.jobs.dataset import class_weights, steps_of, view
 from experiments.runtime import devices
-from experiments.training.cache import Cache, digest
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,12 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class TrainingRows:
+class TrainingRows(Rows):
     """What the batches of a fit are made of, for a network that makes them itself, in memory.
 
     `steps`, `transfer`, `antialias` and `held` shape the traced program; all else is given to it.
     """
 
-    held: Any
-    """pipelines.in_memory.Resident."""
-    indices: np.ndarray
-    batch_size: int
     seed: int
     colours: Any
     """pipelines.statistics.Colours of the training part."""
@@ -44,6 +41,30 @@ class TrainingRows:
     steps: tuple[dict[str, Any], ...]
     transfer: str
     antialias: bool
+
+
+LIMITS = {
+    "statistics": 256, "views": 2, "datasets": 16, "updates": 8, "executions": 2, "scoring": 2
+}  # fmt: skip
+"""How many of each are kept: a nested search has as many training parts as folds."""
+
+
+class Cache:
+    """The newest results by kind and key; older ones go."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, OrderedDict[Hashable, Any]] = {}
+
+    def get(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once as long as it is kept."""
+        known = self._kinds.setdefault(kind, OrderedDict())
+        if key in known:
+            known.move_to_end(key)
+        else:
+            known[key] = make()
+            if len(known) > LIMITS[kind]:
+                known.popitem(last=False)
+        return known[key]
 
 
 @dataclass(frozen=True)
@@ -211,6 +232,12 @@ class Batches:
             return mean, np.ones_like(mean)
         # a channel that never changes is left as it is
         return mean, np.maximum(self.statistics.std, 1.0)
+
+
+def digest(indices: np.ndarray) -> str:
+    """Equal for equal index arrays only."""
+    whole = np.ascontiguousarray(indices, np.int64)
+    return hashlib.blake2b(whole.data, digest_size=16).hexdigest()
 
 
 def weighted(labels: Any, table: Any) -> tuple[Any, Any]:

@@ -31,7 +31,7 @@ from experiments.errors import FailedWork, Stopped, ask_to_stop, asked_to_stop
 from experiments.jobs.job import Job
 from experiments.runtime import hosts
 from experiments.runtime.devices import Devices
-from experiments.training.cache import digest
+from experiments.training.batches import digest
 from experiments.training.snapshots import Snapshot, Snapshots, clear
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from experiments.optimization import optimizers
 from experiments.runtime.hosts import Accord
 from experiments.runtime.measure import Clock
 from experiments.training import epochs
-from experiments.training.batches import Rows, TrainingData
-from experiments.training.cache import Cache
+from experiments.training.batches import Cache, Rows, TrainingData
 from experiments.training.history import History
 from experiments.training.loop import Hooks, Loop
 from experiments.training.network import CompiledNetwork

@@ -47,7 +47,7 @@ def test_weights_come_after_the_draw_without_their_top_and_turned_to_rgb(fetched
     events = []
     words = ["model.weights=imagenet"]
     fit.run(plan(*words).job(("run",)), events.append)
-    network = fit._trainers[1][0].network
+    network = fit.WORKER.trainers[0].network
     assert fetched == [("vgg16", False)]
     first = np.asarray(network.get_layer("conv1_1").kernel)
     # what Keras published for blue, green, red stands for red, green, blue
@@ -64,7 +64,7 @@ def test_the_published_preprocessing_is_the_cards_in_rgb_order(fetched):
     events = []
     words = ["model.weights=imagenet", "data.normalise=published"]
     fit.run(plan(*words).job(("run",)), events.append)
-    layer = fit._trainers[1][0].normalise
+    layer = fit.WORKER.trainers[0].normalise
     np.testing.assert_allclose(layer.mean, [123.68, 116.779, 103.939], rtol=1e-6)
     np.testing.assert_allclose(layer.scale, [1, 1, 1])
     assert [e for e in events if e["kind"] == "note"] == []
