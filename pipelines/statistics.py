@@ -27,7 +27,7 @@ class Statistics:
 
     mean, std     [c], on 0..255
     eigenvalues   [c], descending, of the covariance of pixels scaled to 0..1 (the scale at which
-                  AlexNet's sigma of 0.1 is meant, see `augment.pca_jitter`); [1] for grey images
+                  AlexNet's sigma of 0.1 is meant, see `colour.pca_jitter`); [1] for grey images
     eigenvectors  [c, c], columns are the axes; the largest component of each is positive
     """
 
@@ -72,7 +72,7 @@ def fit(
 ) -> Statistics:
     """Statistics of exactly the images at `indices`; hand in the training part and nothing else.
 
-    size    measure what the network sees (`augment.resize_centre`); None = pixels as stored
+    size    measure what the network sees (`resize.resize_centre`); None = pixels as stored
     limit   at most this many images, evenly spaced over `indices`; None = all of a set that is
             held in memory, else DECODED_LIMIT. `Statistics.images` says how many it was
     Every pixel counts once, in float64. AlexNet, section 4.1 (the axes).

@@ -151,7 +151,7 @@ class ArraySource(Source):
     def view(
         self, size: tuple[int, int], crop_fraction: float, limit_bytes: int
     ) -> tf.Tensor | None:
-        """All images through `augment.resize_centre`, kept for later fits; None when too large.
+        """All images through `resize.resize_centre`, kept for later fits; None when too large.
 
         uint8 where the images already have that size, else float32 [n, height, width, c] 0..255.
         """
