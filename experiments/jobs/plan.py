@@ -23,6 +23,7 @@ from experiments.jobs.dataset import (
     split_of,
 )
 from experiments.jobs.job import FitPath, Job, run_directory
+from experiments.runtime.startup import keras_backend
 
 RESERVED = {
     "weights": "model.weights",
@@ -69,8 +70,9 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
 
     Raises:
         BadInput: unknown architecture, images too small for it, a class with too few images, a
-            step that does not suit the images.
+            step that does not suit the images, a backend that Keras cannot have.
     """
+    keras_backend()  # refused before anything is tracked
     try:
         card = models.card(config.model.name)
     except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import BadInput, first_line
+from experiments.runtime.startup import load_keras
 
 
 def load_network(path: Path, title: str) -> Any:
@@ -21,6 +22,7 @@ def load_network(path: Path, title: str) -> Any:
     Raises:
         BadInput: no Keras model, or one that brings code along.
     """
+    load_keras()
     import keras
 
     import models.layers  # noqa: F401  (registers what saved networks are made of)
