@@ -29,15 +29,13 @@ READABLE = {
 
 
 def keras_backend() -> str:
-    """The backend that Keras has or will have, without loading it.
+    """The backend that Keras has where it is loaded from now on, in this process or another.
 
     KERAS_BACKEND names it, else Keras's own file keras.json, else it is tensorflow.
 
     Raises:
         BadInput: no such backend, it is not installed, or a file with which Keras does not start.
     """
-    if "keras" in sys.modules and hasattr(sys.modules["keras"], "backend"):
-        return str(sys.modules["keras"].backend.backend())
     file, written = _keras_json()
     where, name = "KERAS_BACKEND", os.environ.get("KERAS_BACKEND")
     if not name:
@@ -87,7 +85,8 @@ def load_keras() -> None:
     Raises:
         BadInput: see `keras_backend`.
     """
-    keras_backend()
+    if "keras" not in sys.modules:
+        keras_backend()
     import keras
 
     for name, value in SETTLED.items():
