@@ -171,7 +171,7 @@ BOMB = "a: &a [x, x]\n" + "\n".join(
         (BOMB, "more than 100000"),
         ("a: &a [*a]", "nested more than 50 deep"),
         ("name: " + "[" * 600, "nested more than 50 deep"),
-        ("seed: 2001-99-99", "cannot be read"),
+        ("seed: 2001-99-99", "valid integer. Received: '2001-99-99'"),
         ("seed: 0x" + "f" * 9000, "cannot be read"),
         ("seed: " + "9" * 9000, "cannot be read"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from experiments.bench.process import BenchProcess, KilledBySystem
 from experiments.config.schema import Config
 from experiments.errors import FailedWork
+from experiments.runtime.startup import keras_backend
 
 
 class Side(NamedTuple):
@@ -32,8 +32,8 @@ class Side(NamedTuple):
 
 
 def chosen(config: Config) -> tuple[Side, ...]:
-    """Ours on each backend asked for, then the peers; ours on KERAS_BACKEND's where none is."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    """Ours on each backend asked for, then the peers; ours on Keras's where none is."""
+    backend = keras_backend()
     backends = tuple(dict.fromkeys(config.bench.backends)) or (backend,)
     peers = tuple(dict.fromkeys(config.bench.peers))
     return (

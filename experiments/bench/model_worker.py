@@ -174,21 +174,19 @@ def _batch(batch: int, subject: Inference) -> tuple[Any, Any]:
 
 
 def prepare_backend(threads: int, deterministic: bool) -> None:
-    """Load Keras on the backend that KERAS_BACKEND names; settle threads and determinism."""
-    from experiments.runtime.startup import load_tensorflow
+    """Load Keras on its backend; settle threads and determinism."""
+    from experiments.runtime import startup
 
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
-        load_tensorflow()
-        from experiments.runtime.startup import prepare_process
-
-        prepare_process(threads, deterministic)
-    elif os.environ["KERAS_BACKEND"] == "torch":
+    backend = startup.keras_backend()
+    if backend == "tensorflow":
+        startup.prepare_process(threads, deterministic)
+    elif backend == "torch":
         import torch
 
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
         if threads:
             torch.set_num_threads(threads)
+    startup.load_keras()
     import keras
 
     keras.utils.set_random_seed(1)

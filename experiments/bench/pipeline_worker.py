@@ -83,6 +83,9 @@ def usual(job: dict[str, Any], keras_layers: bool = False) -> Batches:
     low, high = _short_side(size)
     # Keras's own layers where one takes images of any size inside tf.data; its random crops do not.
     if keras_layers:
+        from experiments.runtime.startup import load_keras
+
+        load_keras()
         import keras
 
         resize: Any = keras.layers.Resizing(size, size)

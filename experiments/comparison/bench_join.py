@@ -7,6 +7,7 @@ and `model.options`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +50,9 @@ def parsed(text: str) -> Wanted:
     options: dict[str, Any] = {}
     for word in words:
         key, _, value = word.partition("=")
-        if key == "batch" and (value == "auto" or (value.isdecimal() and int(value))):
+        if key in options:
+            raise BadInput(f"--bench {text}: {key} is given twice: remove one")
+        if key == "batch" and (value == "auto" or re.fullmatch("0*[1-9][0-9]{0,8}", value)):
             options[key] = value if value == "auto" else int(value)
         elif key in ("precision", "side") and value:
             options[key] = value

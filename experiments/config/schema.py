@@ -45,12 +45,6 @@ class Validation(Section):
     outer: Annotated[int, Field(ge=2)] = Field(5, description="nested: folds that test")
     inner: Annotated[int, Field(ge=2)] = Field(3, description="nested: folds that choose")
 
-    @model_validator(mode="after")
-    def _something_is_left(self) -> Validation:
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction + test_fraction must stay below 1")
-        return self
-
 
 PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})
 """Keys of Validation that no single training run depends on."""
@@ -121,18 +115,5 @@ class Config(Section):
             raise ValueError(
                 "train.accumulate: XLA compiles no parts whose size varies; set train.jit=false, "
                 "or train.accumulate=1"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _validation_where_needed(self) -> Config:
-        if self.train.early_stopping and not self.validation.validation_fraction:
-            raise ValueError(
-                "train.early_stopping needs validation images; set validation.validation_fraction"
-            )
-        if self.train.schedule.name == "plateau" and not self.validation.validation_fraction:
-            raise ValueError(
-                "train.schedule.name plateau needs validation images; "
-                "set validation.validation_fraction"
             )
         return self

@@ -163,7 +163,12 @@ def _explain(item: Mapping[str, Any]) -> str:
         message = "letters, digits, dot, dash and underscore only, starting with a letter or digit"
     if item["type"].startswith("value_error"):
         return f"{key}: {message}" if key != "config" else message
-    return f"{key}: {message[:1].lower()}{message[1:]}. Received: {item['input']!r}"
+    received = item["input"]
+    if item["type"] == "string_type" and isinstance(received, int | float):
+        message += "; put quotes around it"
+    constant = received is None or isinstance(received, bool)
+    written = json.dumps(received) if constant else repr(received)
+    return f"{key}: {message[:1].lower()}{message[1:]}. Received: {written}"
 
 
 def _key(location: Sequence[Any]) -> list[str]:

@@ -1,8 +1,9 @@
-"""YAML in and out: plain values only, numbers as people write them, and no text too large to hold.
+"""YAML in and out: plain values as they are written, and no text too large to hold.
 
-Built on PyYAML's safe loader, which makes no Python objects. As in YAML 1.2 a bare 1e-3 is a
-number; PyYAML, which is at 1.1, takes it for a string. A string of that look is quoted when written
-and stays a string when read.
+Built on PyYAML's safe loader, which makes no Python objects. Plain words are read as in YAML 1.2,
+where PyYAML, which is at 1.1, sees more than is written: 1e-3 is a number, but yes, 010, 1:30 and
+2001-01-01 are words. Keys are always words. What either version takes for more than a word is
+quoted when written.
 """
 
 from __future__ import annotations
@@ -14,30 +15,109 @@ import yaml
 
 from experiments.errors import BadInput
 
+MOST_CHARACTERS = 250_000
+"""Of a text, seen before it is parsed: PyYAML takes seconds for so many."""
 MOST_VALUES = 100_000
 """Of one document, with everything that its aliases repeat: a kilobyte of them can mean 10^9."""
 DEEPEST = 50
-NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+")
-FLOAT = "tag:yaml.org,2002:float"
+LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
+TAG = "tag:yaml.org,2002:"
+NULL, BOOL, INT, FLOAT, STR = (TAG + kind for kind in ("null", "bool", "int", "float", "str"))
+MERGE = TAG + "merge"
+DECIMAL = r"(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)"
+PLAIN = (
+    (NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    (BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    (INT, r"[-+]?(?:0|[1-9][0-9_]*|0b[01][01_]*|0x[0-9a-fA-F][0-9a-fA-F_]*)", list("-+0123456789")),
+    (FLOAT, rf"[-+]?{DECIMAL}", list("-+.0123456789")),
+    # told apart at the first character that is no digit: the time is linear
+    (FLOAT, rf"[-+]?(?:{DECIMAL}|[0-9][0-9_]*)[eE][-+]?[0-9]+", list("-+.0123456789")),
+    (FLOAT, r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+.")),
+    (MERGE, r"<<", ["<"]),
+)
+"""Tag, pattern and first characters of the plain words that are more than words."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with 1e-3 for a number."""
+    """The safe loader with `PLAIN` words only, whose nodes become values by `value`."""
 
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_VALUES:  # each merge (<<) of merges multiplies them
-            raise yaml.constructor.ConstructorError(
-                None, None, f"more than {MOST_VALUES} merged keys", node.start_mark
-            )
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's name; filled below
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.left = MOST_VALUES
+
+    def value(self, node: yaml.Node, path: tuple[str, ...] = ()) -> Any:
+        """What a node and those below it say; aliases are copied.
+
+        Raises:
+            _Refused: it is no plain value, or holds too much.
+        """
+        self.left -= 1
+        if self.left < 0:
+            raise _Refused(node, f"more than {MOST_VALUES} values in one document")
+        if len(path) > DEEPEST:
+            raise RecursionError
+        if isinstance(node, yaml.MappingNode) and node.tag == self.DEFAULT_MAPPING_TAG:
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and node.tag == self.DEFAULT_SEQUENCE_TAG:
+            return [self.value(item, (*path, str(i))) for i, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key_node, item in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _Refused(key_node, "a key must be a word")
+            if key_node.tag != MERGE:
+                self._scalar(key_node)  # refuses objects
+            key = key_node.value
+            if key in lines:
+                first = f", first in line {lines[key]}" if self.line > 0 else ""
+                name = ".".join((*path, key))
+                raise _Refused(key_node, f"{name} is written twice{first}; keep one")
+            lines[key] = key_node.start_mark.line + 1
+            value = self.value(item, (*path, key))
+            if key_node.tag != MERGE:
+                values[key] = value
+                continue
+            for section in value if isinstance(value, list) else [value]:
+                if not isinstance(section, dict):
+                    raise _Refused(item, "<< takes a mapping, or a list of them")
+                merged = section | merged
+        return merged | values
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        plain = isinstance(node, yaml.ScalarNode)
+        if not plain or node.tag not in (NULL, BOOL, INT, FLOAT, STR, MERGE):
+            tag = node.tag.replace(TAG, "!!")
+            raise _Refused(node, f"only plain values are read, never objects. Received: tag {tag}")
+        looks = self.resolve(yaml.ScalarNode, node.value, (True, False))
+        if node.tag not in (STR, looks) and (node.tag, looks) != (FLOAT, INT):
+            raise _Refused(node, f"{node.value[:80]!r} is no {node.tag.removeprefix(TAG)}")
+        if node.tag in (STR, MERGE):
+            return node.value
+        if len(node.value) > LONGEST_NUMBER:
+            raise _Refused(node, f"a number of {len(node.value)} characters cannot be read")
+        return self.construct_object(node)
 
 
 class _Dumper(yaml.SafeDumper):
-    """The safe dumper, which quotes what `_Loader` would take for a number."""
+    """The safe dumper, which also quotes what `_Loader` would take for a number."""
 
 
-for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver(FLOAT, re.compile(f"^(?:{NUMBER.pattern})$"), list("-+.0123456789"))
+for _tag, _pattern, _first in PLAIN:
+    for _kind in (_Loader, _Dumper):
+        _kind.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _first)
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """YAML, but not what is read."""
+
+    def __init__(self, node: yaml.Node, problem: str):
+        super().__init__(problem=problem, problem_mark=node.start_mark)
 
 
 def read(text: str, where: str) -> Any:
@@ -47,50 +127,27 @@ def read(text: str, where: str) -> Any:
         where: file or key, for the errors.
 
     Raises:
-        BadInput: it is not YAML, names a Python object, or holds too much.
+        BadInput: it is not YAML, repeats a key, names a Python object, or holds too much.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise BadInput(f"{where}: more than {MOST_CHARACTERS:,} characters; that is no config")
     try:
         loader = _Loader(text)
         try:
-            value = loader.get_single_data()
+            node = loader.get_single_node()
+            return None if node is None else loader.value(node)
         finally:
             loader.dispose()
-        return _within(value, [MOST_VALUES], DEEPEST)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark and "\n" in text.strip() else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "no document"
-        if "could not determine a constructor" in problem:
-            tag = problem.rpartition(" ")[2].strip("'").replace("tag:yaml.org,2002:", "!!")
-            raise BadInput(
-                f"{where}{line}: only plain values are read, never objects. Received: tag {tag}"
-            ) from None
-        raise BadInput(f"{where}{line}: not YAML: {problem}") from None
+        kind = "" if isinstance(error, _Refused) else "not YAML: "
+        raise BadInput(f"{where}{line}: {kind}{problem}") from None
     except RecursionError:
         raise BadInput(f"{where}: values are nested more than {DEEPEST} deep") from None
-    except (ValueError, OverflowError) as error:  # 2001-99-99 looks like a date
-        raise BadInput(f"{where}: a value that cannot be read: {error}") from None
 
 
 def write(document: Any) -> str:
     """YAML that `read` gives back as it was, keys in their order."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False)
-
-
-def _within(value: Any, left: list[int], depth: int) -> Any:
-    """A copy without aliases. Raises ValueError, or RecursionError where it is too deep."""
-    left[0] -= 1
-    if left[0] < 0:
-        raise ValueError(f"more than {MOST_VALUES} in one document")
-    if depth < 0:
-        raise RecursionError
-    if isinstance(value, dict):
-        return {_key(key): _within(item, left, depth - 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_within(item, left, depth - 1) for item in value]
-    return value
-
-
-def _key(key: Any) -> Any:
-    """JSON knows no keys such as dates."""
-    return key if key is None or isinstance(key, str | int | float) else str(key)

@@ -23,6 +23,7 @@ from experiments.jobs.dataset import (
     split_of,
 )
 from experiments.jobs.job import FitPath, Job, run_directory
+from experiments.runtime.startup import keras_backend
 
 RESERVED = {
     "weights": "model.weights",
@@ -69,8 +70,9 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
 
     Raises:
         BadInput: unknown architecture, images too small for it, a class with too few images, a
-            step that does not suit the images.
+            step that does not suit the images, a backend that Keras cannot have.
     """
+    keras_backend()  # refused before anything is tracked
     try:
         card = models.card(config.model.name)
     except ValueError as error:
@@ -98,6 +100,7 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
         }
     )
     split = split or split_of(config, source)
+    _check_validation(config.train, split)
     check_class_weights(config, source)
     _check_stages(config, size, card)
     pretrained.check(resolved)
@@ -161,6 +164,20 @@ def _of_reconstruction(train: Train, name: str) -> Train:
             "leave the section out"
         )
     return train.model_copy(update={"loss": Loss(name="mean_squared_error")})
+
+
+def _check_validation(train: Train, split: Any) -> None:
+    """Once it is known which parts the source brings, and which are held out."""
+    waiting = {
+        "train.early_stopping": train.early_stopping,
+        "train.schedule.name plateau": train.schedule.name == "plateau",
+    }
+    for key, waits in waiting.items():
+        if waits and split.validation is None:
+            raise BadInput(
+                f"{key} needs validation images, and the source brings none; "
+                "set validation.validation_fraction=0.2"
+            )
 
 
 def _check_stages(config: Config, size: tuple[int, int], card: Any) -> None:

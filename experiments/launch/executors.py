@@ -10,14 +10,16 @@ from experiments.fitting import fit
 from experiments.jobs.job import Job, OnEvent, Outcome
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.processes import Processes, of_this_machine
+from experiments.runtime.startup import keras_backend
 
 
 def executor(launch: Launch) -> Inline | Pool:
     """The executor that the launch section names.
 
     Raises:
-        BadInput: Ray is not installed.
+        BadInput: Ray, or the backend that Keras is to have, is not installed.
     """
+    keras_backend()
     if launch.executor == "inline":
         return Inline()
     if launch.executor == "ray":

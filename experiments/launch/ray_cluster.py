@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from experiments.config.launch import Launch
 from experiments.errors import BadInput, first_line
+from experiments.runtime.startup import keras_backend
 
 ROOMS = ("models", "pipelines", "tuning", "experiments")
-PASSED_ON = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
 STORE_BYTES = 256 * 2**20  # of a Ray of this machine: jobs are index arrays, outcomes small
 CONNECT_SECONDS = 10.0
 
@@ -103,7 +103,9 @@ class Cluster:
     def _elsewhere(self) -> dict[str, Any]:
         answers(str(self.launch.address))
         modules = [str(Path(str(import_module(name).__file__)).parent) for name in ROOMS]
-        variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        variables = {"KERAS_BACKEND": keras_backend()}  # another node may have another keras.json
+        if level := os.environ.get("TF_CPP_MIN_LOG_LEVEL"):
+            variables["TF_CPP_MIN_LOG_LEVEL"] = level
         return {
             "address": self.launch.address,
             "log_to_driver": False,

@@ -45,6 +45,12 @@ def search_folds(config: Config, source: Any) -> Folds:
     """
     settings = config.validation
     official = dict(source.official_splits or {})
+    brought = "validation" in official and settings.repeats == 1  # else it is reshuffled
+    if settings.folds is None and not (settings.validation_fraction or brought):
+        raise BadInput(
+            "validation: a search needs images to validate on; set "
+            "validation.validation_fraction=0.2 or validation.folds=3"
+        )
     groups = duplicate_groups(config, source)
 
     def resolve(fraction: float, given: dict[str, np.ndarray]) -> Any:
@@ -62,11 +68,6 @@ def search_folds(config: Config, source: Any) -> Folds:
     try:
         if settings.folds is None and settings.repeats == 1:
             split = resolve(settings.validation_fraction, official)
-            if split.validation is None:
-                raise BadInput(
-                    "validation: a search needs images to validate on; set "
-                    "validation.validation_fraction=0.2 or validation.folds=3"
-                )
             pairs = [(split.train, split.validation)]
             return Folds(pairs, _union(*pairs[0]), split.test)
         # Folds share out everything but the test part, an official validation part included.

@@ -9,18 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import BadInput
+from experiments.errors import BadInput, first_line
+from experiments.runtime.startup import load_keras
 
 
-def load_network(path: Path, said: str) -> Any:
+def load_network(path: Path, title: str) -> Any:
     """The uncompiled keras.Model of a .keras file.
 
     Args:
-        said: how the file is called in errors.
+        title: how the file is called in errors.
 
     Raises:
         BadInput: no Keras model, or one that brings code along.
     """
+    load_keras()
     import keras
 
     import models.layers  # noqa: F401  (registers what saved networks are made of)
@@ -36,11 +38,12 @@ def load_network(path: Path, said: str) -> Any:
     except Exception as error:  # a damaged or hostile file raises nearly anything
         if _brings_code(error):
             raise BadInput(
-                f"{said}: holds Python code (a Lambda layer), which is never run: a file may come "
+                f"{title}: holds Python code (a Lambda layer), which is never run: a file may come "
                 "from anybody; save the network again with a layer of Keras or of models/layers"
             ) from None
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{said}: no Keras model that can be loaded ({reason[:300]})") from None
+        raise BadInput(
+            f"{title}: no Keras model that can be loaded ({first_line(error)[:300]})"
+        ) from None
 
 
 def _brings_code(error: BaseException) -> bool:

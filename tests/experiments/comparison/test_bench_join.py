@@ -148,6 +148,7 @@ def test_table_figures_and_report_have_it(store, tmp_path):
         ("bench,batch=0", "expected EXPERIMENT,batch=32,precision=float32"),
         ("bench,32", "expected EXPERIMENT"),
         (",batch=32", "name of an experiment"),
+        ("bench,batch=32,batch=8", "batch is given twice: remove one"),
         ("bench,batch=5", r"batch=5 was not measured; 8, 32, 64, 128 were"),
         ("bench,precision=float8", r"precision=float8 was not measured; bfloat16, float32 were"),
         ("bench,side=torch", r"side=torch was not measured; jax, tensorflow were"),

@@ -71,7 +71,6 @@ def test_overrides_are_read_as_yaml_in_order(tmp_path):
         ("", ["sweep={seed: []}"], ["sweep", "axis seed has no values"]),
         ("", ["sweep={seed: [1, 1]}"], ["sweep", "seed", "twice"]),
         ("", ["name=a b"], ["name", "letters"]),
-        ("", ["train.early_stopping={}", "validation.validation_fraction=0"], ["early_stopping"]),
         (
             "augment: {steps: [{op: horizontal_flip}]}",
             ["augment.preset=cifar"],

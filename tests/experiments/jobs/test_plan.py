@@ -105,3 +105,27 @@ def test_bad_plans_name_key_and_fix(word, said):
     with pytest.raises(BadInput) as caught:
         plan(word)
     assert said in str(caught.value)
+
+
+WAITING = [
+    ("train.early_stopping={}", "train.early_stopping needs validation images"),
+    ("train.schedule.name=plateau", "train.schedule.name plateau needs validation images"),
+]
+
+
+@pytest.mark.parametrize(("word", "says"), WAITING)
+def test_whether_there_are_validation_images_is_asked_of_the_split(tmp_path, word, says):
+    """A folder brings its own, and then the fractions say nothing."""
+    folder(tmp_path, [(40, 40)], ("train/a", "train/b", "val/a", "val/b"))
+    words = [f"data.source=folder:{tmp_path / 'set'}", "validation.validation_fraction=0", word]
+    planned = plan(*words)
+    assert len(planned.split.validation) == 16
+    wide = plan(*words, "validation.validation_fraction=0.9", "validation.test_fraction=0.25")
+    assert np.array_equal(wide.split.validation, planned.split.validation)
+    with pytest.raises(BadInput, match=rf"^{says}, and the source brings none; set validation"):
+        plan(word, "validation.validation_fraction=0")
+
+
+def test_parts_that_leave_nothing_to_train_on_are_refused():
+    with pytest.raises(BadInput, match=r"^validation: .* their sum must be below 1"):
+        plan("validation.validation_fraction=0.6", "validation.test_fraction=0.5")

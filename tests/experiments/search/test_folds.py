@@ -156,8 +156,21 @@ def test_identical_images_stay_together(monkeypatch):
 def test_a_search_needs_images_to_validate_on():
     with pytest.raises(BadInput, match=r"validation_fraction=0\.2 or validation\.folds=3"):
         search_folds(config("validation.validation_fraction=0"), source())
+    with pytest.raises(BadInput, match=r"validation_fraction=0\.2 or validation\.folds=3"):
+        search_folds(config("validation.validation_fraction=0", "validation.repeats=2"), source())
     with pytest.raises(BadInput, match=r"class 'b' has 75 images, fewer than the 100 folds"):
         search_folds(config("validation.folds=100"), source())
+
+
+def test_parts_that_the_source_brings_need_no_fraction():
+    parts = {"train": range(150), "validation": range(150, 200), "test": range(200, 300)}
+    made = search_folds(
+        config("validation.validation_fraction=0", "validation.test_fraction=0"), source(**parts)
+    )
+    [(train, held)] = made.pairs
+    assert list(train) == list(parts["train"])
+    assert list(held) == list(parts["validation"])
+    assert list(made.test) == list(parts["test"])
 
 
 def test_training_parts_are_thinned_alone():
