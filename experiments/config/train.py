@@ -80,7 +80,8 @@ class Optimizer(Section):
     epsilon: PositiveFloat = 1e-7
     weight_decay: NonNegativeFloat = 0.0
     decay: Literal["kernels", "all"] = Field(
-        "kernels", description="kernels: not biases, not batch-norm scales"
+        "kernels",
+        description="kernels: of convolutions and dense layers; not biases, scales, learned slopes",
     )
     clip: Clip | None = None
     ema: Averaging | None = None
