@@ -150,8 +150,18 @@ class _Walk:
             self._counted.add(id(weight))
             size = math.prod(weight.shape)
             total += size
-            kernels += size if weight.name.endswith("kernel") else 0
+            kernels += size if is_kernel(weight) else 0
         return total, kernels
+
+
+def is_kernel(weight: Any) -> bool:
+    """Is it what a convolution or dense layer multiplies its input by?
+
+    Also the depthwise_kernel and pointwise_kernel of separable ones. Biases, scales and offsets of
+    normalisation, slopes of activations and coefficients of pooling are none, whatever their shape:
+    a PReLU of maps has slopes of shape (1, 1, channels).
+    """
+    return str(weight.name).endswith("kernel")
 
 
 def nodes_in_order(model: keras.Model) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from tuning.oracles import Oracle, Waiting
 
+FEWEST_FOLDS = 3  # that a race tests: two differences have a spread by chance alone
 ENDLESS = 64  # candidates asked for at a time of an independent oracle that never ends
 
 Status = Literal["running", "finished", "failed", "gave_up", "unfinished"]
@@ -101,7 +102,8 @@ class Racing:
     After each fold from `after_folds` on, its paired differences to the leader over the folds done
     are tested one-sided with the corrected resampled t (Nadeau and Bengio 2003): below `alpha`, and
     worse on average by `margin` or more, it gives up. Each test is at `alpha`; they are not
-    corrected for their number.
+    corrected for their number. Two differences, or any that are equal but for rounding, say nothing
+    of the spread: nothing is tested then, and nobody gives up.
     """
 
     after_folds: int = 2
@@ -116,11 +118,11 @@ class Racing:
         return p if p < self.alpha and fmean(differences) >= self.margin else None
 
     def p(self, differences: Sequence[float]) -> float:
-        """One-sided p of a mean difference above 0."""
-        from tuning.significance import corrected_resampled_t
+        """One-sided p of a mean difference above 0; 1 where there is nothing to test it against."""
+        from tuning.significance import all_equal, corrected_resampled_t
 
-        if max(differences) == min(differences):  # no spread to test against
-            return 0.0 if differences[0] > 0 else 1.0
+        if len(differences) < FEWEST_FOLDS or all_equal(differences):
+            return 1.0
         test = corrected_resampled_t(differences, 1.0, self.ratio, alternative="greater")
         return test.p_value
 
@@ -155,7 +157,7 @@ class Search:
             )
         self.oracle, self.folds, self.minimise = oracle, folds, minimise
         self.max_failures, self.parallel = max_failures, parallel
-        self.racing = racing if racing and folds > racing.after_folds else None
+        self.racing = racing if racing and folds > max(racing.after_folds, FEWEST_FOLDS) else None
         self.trials: list[Trial] = []
         self.settled: list[Trial] = []
         """Trials whose end is certain, in the order in which it became so."""

@@ -21,6 +21,7 @@ import numpy as np
 from scipy import stats
 
 Alternative = Literal["two-sided", "greater", "less"]
+ROUNDING = 1e-12  # of differences of scores, float64
 FEW_PAIRS = 25  # discordant pairs below which the chi-square is not to be trusted (Conover 1999)
 
 
@@ -59,6 +60,12 @@ class McNemar:
     method: Literal["exact", "chi-square", "chi-square with continuity correction"]
 
 
+def all_equal(differences: Sequence[float] | np.ndarray) -> bool:
+    """Are they equal but for rounding? Then there is no spread to test their mean against."""
+    values = np.asarray(differences, np.float64)
+    return bool(np.ptp(values) <= ROUNDING * max(1.0, float(np.abs(values).max())))
+
+
 def corrected_resampled_t(
     differences: Sequence[float] | np.ndarray,
     train_size: float | Sequence[int],
@@ -92,8 +99,8 @@ def corrected_resampled_t(
     if not (np.min(train_size) > 0 and np.min(test_size) > 0):
         raise ValueError(f"fold sizes: expected above 0. Received: train {train:g}, test {test:g}")
     n, mean = len(values), float(values.mean())
-    if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):  # equal but for rounding
-        if abs(mean) > 1e-12:
+    if all_equal(values):
+        if abs(mean) > ROUNDING:
             raise ValueError(f"differences: all {n} are {mean:g}; a t-test needs some that differ")
         return TTest(0.0, 0.0, n - 1, 1.0, Interval(0.0, 0.0, confidence, "corrected t"))
     spread = float(values.std(ddof=1)) * math.sqrt(1 / n + test / train)

@@ -105,7 +105,7 @@ def _pairs(
 def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes) -> dict[str, Any]:
     from scipy import stats
 
-    from tuning.significance import corrected_resampled_t
+    from tuning.significance import all_equal, corrected_resampled_t
 
     n = len(pairs)
     folds = {first["fold"] for first, _ in pairs} - {""}
@@ -114,16 +114,16 @@ def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes
     if n < FEWEST_PAIRS:
         return _untested(f"{n} common {what}")
     differences = np.array([first["score"] - second["score"] for first, second in pairs])
-    if np.ptp(differences) < 1e-12:  # equal but for rounding: a t would be 0/0 or infinite
-        return _untested(f"all {n} differences equal")
+    if folds and len(seeds) > 1:  # seeds of a fold share its images: one difference a fold
+        by_fold: dict[str, list[float]] = {}
+        for difference, (first, _) in zip(differences, pairs, strict=True):
+            by_fold.setdefault(first["fold"], []).append(difference)
+        differences = np.array([fmean(of_fold) for of_fold in by_fold.values()])
+        if len(differences) < FEWEST_PAIRS:
+            return _untested(f"{len(differences)} common folds")
+    if all_equal(differences):  # a t would be 0/0 or infinite
+        return _untested(f"all {len(differences)} differences equal")
     if folds:
-        if len(seeds) > 1:  # seeds of a fold share its images: one difference a fold
-            by_fold: dict[str, list[float]] = {}
-            for difference, (first, _) in zip(differences, pairs, strict=True):
-                by_fold.setdefault(first["fold"], []).append(difference)
-            differences = np.array([fmean(of_fold) for of_fold in by_fold.values()])
-            if len(differences) < FEWEST_PAIRS:
-                return _untested(f"{len(differences)} common folds")
         parts = [sizes.get(first["run_id"]) for first, _ in pairs]
         known = [part for part in parts if part and min(part) > 0]
         if len(known) < len(parts):

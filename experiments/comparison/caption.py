@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
+from experiments.presentation.columns import DISTURBED, Column
 
 
 def title(comparison: Comparison) -> str:
@@ -44,6 +47,16 @@ def seeds(comparison: Comparison) -> str:
         return "one seed each"
     many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"mean over n = {many} {repeated(comparison)}"
+
+
+def marked(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
+    """What the mark at values of these columns means, where there is one."""
+    if not any(column.mark(row) for column in columns for row in comparison.rows):
+        return []
+    return [
+        f"{DISTURBED.strip()} Measured while the machine did other things, every time: too slow by "
+        "an unknown amount; ilsvrc bench infer measures side by side"
+    ]
 
 
 def notes(comparison: Comparison) -> list[str]:

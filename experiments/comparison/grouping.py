@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from experiments.comparison import pareto_front
 from experiments.comparison.comparability import COUNTED_ONCE, distinct, warnings_of
 from experiments.comparison.row_names import name_rows
+from experiments.comparison.shared_cost import Shared, measurements, shared
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
 
@@ -43,7 +44,8 @@ class Comparison:
     A row holds `name experiment model n seeds folds top1_mean top1_std top1_error pareto
     dominated`, the varying settings under their config keys, means (accuracies as fractions and
     squared errors also with `_std`, the sample standard deviation over seeds and folds, None where
-    n is 1), `device precision source git_commit git_dirty machine run_ids`, and `values`: the score
+    n is 1; latency and rate as `shared_cost`, with `latency_disturbed infer_disturbed`), `device
+    precision source git_commit git_dirty machine run_ids`, and `values`: the score
     of every seed and fold. Reconstructions have `test_mse val_mse train_mse` and no top-1.
     """
 
@@ -86,7 +88,10 @@ def grouped(
     score = _score([run for _, run in kept], experiments)
     groups = _groups(kept, level)
     varying = _varying(list(groups.values()))
-    rows = [_row(key[0], members, varying, score, folds or {}) for key, members in groups.items()]
+    timed = shared([run for _, run in kept])
+    rows = [
+        _row(key[0], members, varying, score, folds or {}, timed) for key, members in groups.items()
+    ]
     rows.sort(key=_best_first)
     name_rows(rows, varying)
     pareto_front.mark(rows)
@@ -173,7 +178,12 @@ def _varying(groups: Sequence[Sequence[Run]]) -> list[str]:
 
 
 def _row(
-    experiment: str, runs: Sequence[Run], varying: Sequence[str], score: Score, folds: Folds
+    experiment: str,
+    runs: Sequence[Run],
+    varying: Sequence[str],
+    score: Score,
+    folds: Folds,
+    timed: Mapping[str, Mapping[str, Shared]],
 ) -> dict[str, Any]:
     first = runs[0].data
     values = _values(runs, score, folds)
@@ -182,6 +192,11 @@ def _row(
         numbers = _numbers(runs, column.key)
         if column.key == score:
             numbers = [value["score"] for value in values]
+        if column.disturbed:
+            measured = [timed[run.info.run_id].get(column.disturbed) for run in runs]
+            numbers = [
+                one.values[column.key] for one in measured if one and column.key in one.values
+            ]
         mean = fmean(numbers) if numbers else None
         if column.kind in ("size", "work") and mean is not None and mean.is_integer():
             mean = int(mean)
@@ -203,6 +218,7 @@ def _row(
         "top1_std": means[f"{score}_std"] if ranked_by_top1 else None,
         "top1_error": None if top1 is None else 1 - top1,
         **means,
+        **{metric: _disturbed(runs, metric, timed) for metric in measurements()},
         "pareto": False,
         "dominated": False,
         "device": _joined(runs, "device"),
@@ -218,6 +234,15 @@ def _row(
         "without_score": sum(_number(run, score) is None for run in runs),
         "dirty_runs": sum(run.data.tags.get("git_dirty") == "true" for run in runs),
     }
+
+
+def _disturbed(
+    runs: Sequence[Run], metric: str, timed: Mapping[str, Mapping[str, Shared]]
+) -> bool | None:
+    """Was a measurement disturbed, of any of the networks in a row? None where none tells."""
+    flags = [one.disturbed for run in runs if (one := timed[run.info.run_id].get(metric))]
+    known = [flag for flag in flags if flag is not None]
+    return any(known) if known else None
 
 
 def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, Any]]:

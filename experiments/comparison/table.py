@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.comparison.caption import notes, origin, part, title
+from experiments.comparison.caption import marked, notes, origin, part, title
 from experiments.comparison.grouping import Comparison
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
@@ -145,6 +145,7 @@ def legend(comparison: Comparison, headings: list[str]) -> list[str]:
         lines.append("MSE: mean squared error of reconstructions, pixels on 0..1")
     if any(heading.startswith("p50") for heading in headings):
         lines.append("p50, p95: median and 95th percentile of latency")
+    lines += marked(comparison, [column for column in COLUMNS if column.heading in headings])
     return [*lines, MACS.note, origin(comparison), *notes(comparison)]
 
 

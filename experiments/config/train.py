@@ -10,6 +10,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -78,7 +80,8 @@ class Optimizer(Section):
     epsilon: PositiveFloat = 1e-7
     weight_decay: NonNegativeFloat = 0.0
     decay: Literal["kernels", "all"] = Field(
-        "kernels", description="kernels: not biases, not batch-norm scales"
+        "kernels",
+        description="kernels: of convolutions and dense layers; not biases, scales, learned slopes",
     )
     clip: Clip | None = None
     ema: Averaging | None = None
@@ -105,6 +108,18 @@ class Schedule(Section):
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
     patience: PositiveInt = Field(5, description="plateau: epochs without a better val_loss")
     final_fraction: Probability = Field(0.0, description="cosine: last rate over first")
+    epochs: PositiveInt | None = Field(
+        None,
+        description="length that it is made for, of a run that ends before; null: train.epochs",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`epochs` came later: without it, a config and its hashes are what they were before."""
+        document: dict[str, Any] = serialise(self)
+        if self.epochs is None:
+            document.pop("epochs", None)
+        return document
 
 
 class Loss(Section):
@@ -207,3 +222,12 @@ class Train(Section):
         "as layers.csv and layers.png",
     )
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+
+    @model_validator(mode="after")
+    def _schedule_lasts(self) -> Train:
+        if self.schedule.epochs is not None and self.schedule.epochs < self.epochs:
+            raise ValueError(
+                f"schedule.epochs: must last as long as the run, {self.epochs} epochs. "
+                f"Received: {self.schedule.epochs}; raise it, or leave it out"
+            )
+        return self

@@ -71,6 +71,8 @@ def run(job: Job, emit: Any) -> Outcome:
 
 
 def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
+    import keras
+
     from experiments.training import resume
 
     config, memory = job.config, PeakMemory()
@@ -103,6 +105,7 @@ def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
         "stopped_early": str(history.stopped_early).lower(),
         "corrupt_images": str(len(source.corrupt)),
         "base_learning_rate": f"{base_rate(config):g}",
+        "backend": keras.backend.backend(),
     }
     if job.measured and last.held_out and not trainer.reconstructs:
         columns = last.held_out[-1][2].columns  # of the test part, else of the validation part

@@ -101,6 +101,7 @@ def stage_config(config: Config, position: int) -> Config:
         update={
             "stages": (),
             "epochs": stage.epochs,
+            "schedule": config.train.schedule.model_copy(update={"epochs": None}),
             "freeze": stage.freeze,
             "early_stopping": None,
             "layer_statistics": False,

@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from experiments.config.train import Optimizer as Settings
 from experiments.errors import FailedWork
+from models.cost import is_kernel
 
 
 def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
@@ -34,7 +35,7 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
     """
     rate, epsilon = settings.learning_rate, settings.epsilon
     betas = {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
-    decayed = [v for v in model.trainable_variables if settings.decay == "all" or len(v.shape) > 1]
+    decayed = decaying(model, settings.decay)
     optimizer: Any
     if settings.name == "adamw":
         optimizer = extended(keras.optimizers.AdamW)(
@@ -57,6 +58,15 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
     optimizer.build(model.trainable_variables)
     optimizer.extend(settings, decayed)
     return optimizer
+
+
+def decaying(model: keras.Model, decay: Literal["kernels", "all"]) -> list[Any]:
+    """The trainable weights that decay: all, or the kernels of convolutions and dense layers.
+
+    Slopes of a PReLU are no kernels: decay would push them to 0, a ReLU (He et al. 2015, Delving
+    Deep into Rectifiers, arXiv:1502.01852, section 2.1).
+    """
+    return [v for v in model.trainable_variables if decay == "all" or is_kernel(v)]
 
 
 def assign(optimizer: Any, settings: Settings) -> None:

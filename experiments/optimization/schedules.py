@@ -33,7 +33,7 @@ def learning_rate(
         base: rate after warm-up.
         step: updates done so far, from 0.
         steps_per_epoch: updates an epoch.
-        epochs: length of the run.
+        epochs: length that the schedule is made for, that of the run or more.
 
     Warm-up is linear from base / warm-up steps to base (Goyal et al. 2017, section 2.2); cosine is
     Loshchilov and Hutter 2017 without restarts, over what remains after the warm-up.
@@ -101,14 +101,15 @@ class LearningRate:
     """The rate of every update of one fit: its schedule, lowered where validation stands still."""
 
     def __init__(self, config: Config, steps_per_epoch: int):
-        self._train, self._base = config.train, base_rate(config)
+        self._schedule, self._base = config.train.schedule, base_rate(config)
+        self._epochs = self._schedule.epochs or config.train.epochs
         self._steps_per_epoch = steps_per_epoch
         self.plateau = Plateau(config.train.schedule)
 
     def at(self, step: int) -> float:
         """The rate for one update, from 0."""
-        schedule, epochs = self._train.schedule, self._train.epochs
-        rate = learning_rate(schedule, self._base, step, self._steps_per_epoch, epochs)
+        per_epoch = self._steps_per_epoch
+        rate = learning_rate(self._schedule, self._base, step, per_epoch, self._epochs)
         return self.plateau.scale * rate
 
     def of_epoch(self, epoch: int) -> list[float]:

@@ -23,6 +23,7 @@ A row holds the means of all but losses; those of accuracies and errors with the
 """
 
 MIB = 2**20
+DISTURBED = " †"
 
 _whole = "{:.0f}".format
 
@@ -49,11 +50,17 @@ class Column:
     """Width of its column in MLflow's run table, in pixels."""
     bench: tuple[str, str] | None = None
     """Of kind bench: the mode of `ilsvrc bench`, and the metric of its rows."""
+    disturbed: str = ""
+    """The metric that says whether the machine did other things while this was measured."""
 
     def cell(self, row: Row) -> str:
         """The row's value for a table; empty where it has none."""
         value = row.get(self.key)
-        return "" if value is None else self.text(value / self.unit)
+        return "" if value is None else self.text(value / self.unit) + self.mark(row)
+
+    def mark(self, row: Row) -> str:
+        """What follows a value that was disturbed every time it was measured."""
+        return DISTURBED if self.disturbed and row.get(self.disturbed) else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +92,7 @@ class CostAxis(Column):
         if value is None:
             return "?"
         text = (si if self.prefixed else significant)(value / self.unit)
-        return f"{text} {self.suffix}".rstrip()
+        return f"{text} {self.suffix}".rstrip() + self.mark(row)
 
     def better(self, one: float, other: float) -> bool:
         return one < other if self.less_is_better else one > other
@@ -134,8 +141,12 @@ COLUMNS: list[Column] = [
         key="latency_ms_p50", kind="measured", heading="p50\nms", dropped=4, view=155,
         axis=3, slug="latency", title="Latency", label="Latency of one image, median (ms)",
         note="Latency: network alone, batch 1, image in memory, logits on the host", suffix="ms",
+        disturbed="latency_disturbed",
     ),
-    Column(key="latency_ms_p95", kind="measured", heading="p95\nms", dropped=8),
+    Column(
+        key="latency_ms_p95", kind="measured", heading="p95\nms", dropped=8,
+        disturbed="latency_disturbed",
+    ),
     Column(
         key="train_images_per_second", kind="measured", heading="train\nimages/s",
         less_is_better=False, dropped=5, view=234,
@@ -146,6 +157,7 @@ COLUMNS: list[Column] = [
         axis=5, slug="images_per_second", title="Images per second",
         label="Images per second at inference", suffix="images/s", prefixed=True,
         note="Rate: network alone, evaluation batches in memory, median batch",
+        disturbed="infer_disturbed",
     ),
     CostAxis(
         key="peak_memory_bytes", kind="measured", heading="memory\nMiB", text=_whole, unit=MIB,

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import models
@@ -31,8 +32,7 @@ from experiments.runs.sweep import Cell
 from experiments.search.candidates import refit_config
 from experiments.search.folds import search_folds, thinned
 from experiments.search.space import candidate
-from experiments.tracking.journal import of_sweep
-from tuning.nested import median_epochs
+from experiments.tracking.journal import Journal, of_sweep
 from tuning.search import Trial
 
 
@@ -135,8 +135,8 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     """The best candidates, best first by their search score, which is what chooses the best member.
 
     Each is trained anew on the whole learning set (all but the test images) with a seed of its own,
-    and tested once. There are no validation images left then: one with early stopping trains for
-    the median of its folds' best epochs, as the refit of a search's winner does.
+    and tested once. There are no validation images left then: one with early stopping trains as
+    the refit of a search's winner does.
     """
     from experiments.search.report import top
     from experiments.tracking.search_journal import find, what_matters
@@ -165,7 +165,8 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     if folds.test is None:
         raise _no_part(where, "test")
     split = pipelines.splits.Split(thinned(config, source, folds.learning), None, folds.test)
-    plans = [_refit(config, trial, source, split) for trial in trials]
+    given = _epochs_given(directory)
+    plans = [_refit(config, row, given.get(row["number"]), source, split) for row in trials]
     settings = {"kind": "top", "size": wanted.size}
     digest = _digest({**settings, "trials": [trial["number"] for trial in trials]}, plans)
     # apart from ordinary runs of these settings, which train on less
@@ -186,13 +187,20 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     return Team(settings, members, digest, "refit")
 
 
-def _refit(config: Config, row: dict[str, Any], source: Any, split: Any) -> Plan:
+def _epochs_given(directory: Path) -> dict[int, int | None]:
+    """The epochs that the strategy gave each trial of a search; None: as configured."""
+    proposed = (e for e in Journal(directory).events() if e["event"] == "proposed")
+    return {trial["trial"]: trial["epochs"] for event in proposed for trial in event["trials"]}
+
+
+def _refit(
+    config: Config, row: dict[str, Any], epochs: int | None, source: Any, split: Any
+) -> Plan:
     lengths = dict(enumerate(row["epochs"]))
     trial = Trial(
         row["number"], row["hyperparameters"], None, len(lengths), "finished", lengths=lengths
     )
-    # without early stopping all lengths are what the candidate was given
-    refit = candidate(config, trial.settings, median_epochs(trial), where="search")
+    refit = candidate(config, trial.settings, epochs, where="search")
     seed = seed_for(config.seed, "ensemble", "trial", trial.number)
     refit = refit_config(refit.model_copy(update={"seed": seed}), trial)
     return prepare(_alone(refit), source, split)

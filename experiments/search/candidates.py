@@ -74,9 +74,7 @@ class Candidates:
     def job(self, task: Task, winner: Trial | None = None) -> Job:
         """The fit of a task; of a refit, `winner` is the trial that it repeats.
 
-        A refit trains on the whole learning set and has no validation images. With early stopping
-        it trains for the median of the best epochs of the winner's folds, which is all that
-        stopping can teach it.
+        A refit trains on the whole learning set and has no validation images: see `refit_config`.
         """
         if task.fit is not None:
             settings = task.fit.settings
@@ -120,6 +118,10 @@ class Candidates:
 def refit_config(config: Config, winner: Trial) -> Config:
     """A winner's config for training without validation images.
 
+    With early stopping it trains for the median of the best epochs of the winner's folds, which is
+    all that stopping can teach it, at the learning rates that these epochs had in the folds: its
+    schedule is as long as theirs, and is left where they were best.
+
     Raises:
         BadInput: its schedule needs them.
     """
@@ -130,7 +132,8 @@ def refit_config(config: Config, winner: Trial) -> Config:
         )
     if config.train.early_stopping is None:
         return config
-    train = config.train.model_copy(
-        update={"early_stopping": None, "epochs": median_epochs(winner)}
-    )
-    return config.model_copy(update={"train": train})
+    train, schedule = config.train, config.train.schedule
+    if schedule.name != "constant":
+        schedule = schedule.model_copy(update={"epochs": schedule.epochs or train.epochs})
+    changes = {"early_stopping": None, "epochs": median_epochs(winner), "schedule": schedule}
+    return config.model_copy(update={"train": train.model_copy(update=changes)})

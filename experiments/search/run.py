@@ -26,7 +26,8 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     Nested, there is in each outer fold a search over inner folds of its learning set, the winner
     retrained on the whole learning set, and one test. `validation.test_fraction` plays no part
     then: every image is tested once, by one outer fold. With early stopping a refit, which has no
-    validation images, trains for the median of the best epochs of the winner's inner folds.
+    validation images, ends after the median of the best epochs of the winner's inner folds, on
+    the learning-rate schedule that they had.
 
     Args:
         kind: search or nested.

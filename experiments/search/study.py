@@ -14,7 +14,7 @@ from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
 from tuning.nested import Nested
-from tuning.search import Racing, Search
+from tuning.search import FEWEST_FOLDS, Racing, Search
 
 Kind = Literal["search", "nested"]
 
@@ -112,6 +112,8 @@ def announcement(study: Study, work: Nested, planned: int | None) -> str:
         text += " + 1 refit"
     if planned is not None:
         text += f" = {planned} fits"
+    if section.racing and work.searches[0].racing is None:
+        text += f"; racing needs {FEWEST_FOLDS + 1} folds or more to save any"
     train, validation = folds[0].pairs[0]
     images = f"{round(len(train) * config.data.train_fraction)} + {len(validation)} images a fold"
     held_out = "" if folds[0].test is None else f", {len(folds[0].test)} kept for the test"

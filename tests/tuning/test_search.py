@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from fractions import Fraction
 
 import pytest
 
@@ -278,7 +279,7 @@ def test_racing_compares_with_the_winner_of_earlier_rounds():
     search = Search(oracle, 5, parallel=1, racing=Racing(2, ratio=0.25))
     order = run(search, noisy)
     assert search.trials[1].gave_up.leader == 0
-    assert oracle.told[1][1] == pytest.approx(0.5 + 0.01 * (3 + 0) / 2)  # mean of its two folds
+    assert oracle.told[1][1] == pytest.approx(0.5 + 0.01 * (3 + 0 + 2) / 3)  # of its three folds
     assert search.best.number == 0
     assert search.saved == 20 - len(order) > 0
 
@@ -298,6 +299,65 @@ def test_a_margin_keeps_what_is_hardly_worse():
 def test_the_race_is_corrected_for_overlapping_training_parts():
     differences = [0.02, 0.01, 0.03]
     assert Racing(ratio=0.5).p(differences) > Racing(ratio=1e-9).p(differences)
-    assert Racing().p([0.1, 0.1]) == 0.0
     assert Racing().p([0.0, 0.0]) == 1.0
     assert Racing().p([-0.1, -0.1]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        [0.1, 0.1],
+        [0.1, 0.11],  # one degree of freedom
+        [0.3],
+        [0.1, 0.1, 0.1],
+        [50 / 58 - 49 / 58, 44 / 58 - 43 / 58, 40 / 58 - 39 / 58],  # equal but for rounding
+        [1e6 + 0.1, 1e6 + 0.1 + 2e-10, 1e6 + 0.1],
+    ],
+)
+def test_a_race_tests_nothing_where_nothing_can_be_tested(differences):
+    assert Racing().p(differences) == 1.0
+    assert Racing().loses(differences) is None
+
+
+@pytest.mark.parametrize("minimise", [False, True])
+def test_races_of_any_size_end_and_nobody_gives_up_for_what_cannot_be_tested(minimise):
+    """Searches as users have them: 2 to 10 folds, 20 to 5,000 images a fold, 2 to 30 candidates.
+    Differences are held against their exact fractions."""
+    gave_up = equal = 0
+    for seed in range(250):
+        draw = random.Random(seed)
+        folds, images = draw.randint(2, 10), round(20 * 250 ** draw.random())
+        candidates = draw.randint(2, 30)
+        sizes = [images - draw.choice([0, 0, seed % 2]) for _ in range(folds)]  # odd: unequal ones
+        spread = draw.choice([0, 1, 2, max(2, images // 20)])
+        levels = [draw.choice([0.5, 0.9, draw.uniform(0.3, 1)]) for _ in range(candidates)]
+        hits = {}
+
+        def score(fit, draw=draw, sizes=sizes, levels=levels, spread=spread, hits=hits):
+            size = sizes[fit.fold]
+            right = round(size * levels[fit.trial]) + draw.randint(-spread, spread)
+            hits[fit.trial, fit.fold] = Fraction(min(max(right, 0), size), size)
+            fraction = float(hits[fit.trial, fit.fold])
+            return 1 - fraction if minimise else fraction
+
+        racing = Racing(draw.choice([1, 2, 3]), ratio=1 / max(1, folds - 1))
+        search = Search(listed(candidates), folds, racing=racing, minimise=minimise)
+        run(search, score)
+        assert search.done
+        assert search.best is not None
+        for trial in search.trials:
+            if trial.gave_up:
+                at = trial.gave_up
+                exact = {
+                    hits[at.leader, fold] - hits[trial.number, fold] for fold in range(at.folds)
+                }
+                assert at.folds >= 3
+                assert len(exact) > 1
+                assert 0 < at.p < racing.alpha
+                gave_up += 1
+            elif folds > 3:
+                exact = {
+                    hits[search.best.number, fold] - hits[trial.number, fold] for fold in range(3)
+                }
+                equal += len(exact) == 1
+    assert min(gave_up, equal) > 50  # both kinds were there

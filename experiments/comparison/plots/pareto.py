@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.comparison.caption import figure_origin, part, repeated, short_notes, title
+from experiments.comparison.caption import figure_origin, marked, part, repeated, short_notes, title
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import optimal, placeable
 from experiments.comparison.plots.pareto_key import diameter, draw_key
@@ -204,7 +204,7 @@ def _labels(
         text = axes.text(
             0,
             0,
-            wrapped(name),
+            wrapped(name + axis.mark(row)),
             fontsize=7.8 if len(rows) <= 10 else LABEL,
             color=INK,
             weight="bold" if any(row is one for one in on_front) else "normal",
@@ -237,6 +237,7 @@ def _caption(comparison: Comparison, axis: CostAxis) -> list[str]:
     bars = any(row["top1_std"] for row in comparison.rows)
     spread = f"Bars: ± 1 sample standard deviation over {repeated(comparison)}." if bars else ""
     lines = [figure_origin(comparison), f"{spread} {axis.note}".strip()]
+    lines += marked(comparison, [axis])
     rows = placeable(comparison.rows, axis)
     missing = len(comparison.rows) - len(rows)
     if missing:

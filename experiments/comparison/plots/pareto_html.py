@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from experiments.comparison.caption import figure_origin, notes, part, repeated, title
+from experiments.comparison.caption import figure_origin, marked, notes, part, repeated, title
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import optimal, placeable
 from experiments.comparison.plots.pareto import (
@@ -57,6 +57,7 @@ def notes_of(comparison: Comparison, axis: CostAxis) -> list[str]:
         f"Area of a bubble: number of parameters. Line: Pareto front. Bars: ± 1 sample standard "
         f"deviation over {repeated(comparison)}. {axis.note}".rstrip(". ")
         + ".",
+        *marked(comparison, [axis]),
         *notes(comparison),
     ]
     placed = {id(row) for row in placeable(comparison.rows, axis)}
@@ -91,7 +92,7 @@ def _drawing(comparison: Comparison, rows: Sequence[Row], axis: CostAxis) -> lis
         colour = colours[row["experiment"]]
         drawn += _point(row, bubble, scale, colour, _in(row, on_front))
     bars = [bar for row in rows if (bar := _bar(row, scale)) is not None]
-    return drawn + _labels(named, bubbles, lines + bars, on_front)
+    return drawn + _labels(named, bubbles, lines + bars, on_front, axis)
 
 
 class _Scale:
@@ -208,8 +209,9 @@ def _labels(
     bubbles: Sequence[Bubble],
     lines: Sequence[Segment],
     on_front: Sequence[Row],
+    axis: CostAxis,
 ) -> list[str]:
-    names = [cut(name, 40) for name in labels(rows)]
+    names = [cut(name, 40) + axis.mark(row) for row, name in zip(rows, labels(rows), strict=True)]
     font = 12.0 if len(rows) <= MANY else 10.0
     letters = [BOLD if _in(row, on_front) else LETTER for row in rows]
     sizes = [

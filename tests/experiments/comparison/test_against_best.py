@@ -164,6 +164,15 @@ def test_two_seeds_are_tested_together_image_by_image():
             "other data",
         ),
         ([scored("a", [0.9] * 3), scored("b", [0.8] * 3)], "auto", {}, "all 3 differences equal"),
+        (
+            [
+                scored("a", [x / 58 for x in (50, 44, 40)]),
+                scored("b", [x / 58 for x in (49, 43, 39)]),
+            ],
+            "auto",
+            {},
+            "all 3 differences equal",
+        ),
     ],
 )
 def test_what_cannot_be_tested_is_said_and_not_tested(rows, test, answers, why):
@@ -172,6 +181,22 @@ def test_what_cannot_be_tested_is_said_and_not_tested(rows, test, answers, why):
     assert found.rows[1]["p_value"] is None
     assert found.significance["pairs"] == 0
     assert any(why in note for note in found.significance["notes"])
+
+
+def test_folds_whose_seeds_differ_alike_on_average_are_not_tested():
+    differences = ((0.1, 0.3), (0.2, 0.2), (0.3, 0.1))
+
+    def over(name, scores):
+        values = [
+            {"run_id": f"{name}{fold}", "seed": seed, "fold": f"fold/{fold}", "score": score}
+            for fold, pair in enumerate(scores)
+            for seed, score in enumerate(pair)
+        ]
+        return scored(name, [v["score"] for v in values]) | {"values": values}
+
+    worse = over("b", [[0.9 - d for d in pair] for pair in differences])
+    found = compared([over("a", [[0.9, 0.9]] * 3), worse])
+    assert found.rows[1]["vs_best"] == "not tested: all 3 differences equal"
 
 
 def test_no_test_on_request_and_no_unknown_one():

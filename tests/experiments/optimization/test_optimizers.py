@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
 
+import models
 from experiments.config.train import Optimizer
 from experiments.optimization import optimizers
 from experiments.optimization.optimizers import Averages
@@ -47,6 +50,83 @@ def test_sgd_with_l2_in_the_gradient(momentum, nesterov):
     expected = sgd(START, GRADIENTS, momentum, nesterov and momentum > 0)
     assert kernel == pytest.approx(expected, rel=1e-5)
     assert bias.tolist() == [1.0, 1.0]
+
+
+def decaying(name, **options):
+    """Layer and name of the weights of a network that decay with its kernels."""
+    model = models.outline(name, **options)
+    leaves = list(model._flatten_layers(include_self=False, recursive=True))
+    names = {
+        id(v): f"{layer.name}/{v.name}" for layer in leaves for v in layer._trainable_variables
+    }
+    chosen = [names[id(v)] for v in optimizers.decaying(model, "kernels")]
+    kinds = {layer.name: type(layer).__name__ for layer in leaves}
+    return chosen, kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "layers"),
+    [
+        ("direction", {}, "conv output"),
+        ("mlp", {"activation": "prelu", "normalization": "batch"}, "fc1 output"),
+        (
+            "autoencoder_undercomplete",
+            {"activation": "prelu"},
+            "encode1_conv encode2_conv decode1_conv decode2_conv",
+        ),
+        ("lenet5_1998", {}, "c1 c3 c5 f6"),  # neither subsampling nor the fixed codes
+        ("lenet5", {"activation": "prelu"}, "c1 c3 c5 f6 output"),
+        ("alexnet", {"activation": "prelu"}, "conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8"),
+    ],
+)
+def test_the_weights_of_small_networks_that_decay_by_name(name, options, layers):
+    assert decaying(name, **options)[0] == [f"{layer}/kernel" for layer in layers.split()]
+
+
+OF_FAMILIES = {
+    "stack_of_3x3": (12, 1), "fully_connected": (0, 3), "zfnet": (5, 3), "nin_cifar": (9, 0),
+    "vgg16": (13, 3), "googlenet": (57, 1), "bn_inception": (69, 1), "inception_v3": (94, 1),
+    "inception_v4": (149, 1), "inception_resnet_v1": (127, 1), "plain20_cifar": (19, 1),
+    "resnet20_cifar": (19, 1), "resnet50": (53, 1), "resnet50_v1_5": (53, 1),
+    "resnet50_v2": (53, 1),
+}  # fmt: skip
+"""Convolutions and dense layers of a network of each family."""
+
+
+@pytest.mark.parametrize("name", OF_FAMILIES)
+def test_kernels_decay_in_every_family_and_nothing_beside_them(name):
+    for options in ({"activation": "prelu"}, {"activation": "dice", "normalization": "batch"}):
+        chosen, kinds = decaying(name, **options)
+        assert {weight.rpartition("/")[2] for weight in chosen} == {"kernel"}
+        of = Counter(kinds[weight.rpartition("/")[0]] for weight in chosen)
+        assert (of.pop("Conv2D", 0), of.pop("Dense", 0)) == OF_FAMILIES[name]
+        assert not of
+
+
+def test_kernels_of_separable_convolutions_decay():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.SeparableConv2D(4, 3),
+         keras.layers.PReLU(shared_axes=(1, 2)), keras.layers.DepthwiseConv2D(3),
+         keras.layers.Conv2DTranspose(2, 3)]
+    )  # fmt: skip
+    assert [v.name for v in optimizers.decaying(model, "kernels")] == [
+        "depthwise_kernel", "pointwise_kernel", "kernel", "kernel"
+    ]  # fmt: skip
+    assert optimizers.decaying(model, "all") == model.trainable_variables
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adamw"])
+@pytest.mark.parametrize(("decay", "moves"), [("kernels", False), ("all", True)])
+def test_slopes_of_maps_decay_only_where_all_do(rule, decay, moves):
+    slopes = keras.layers.PReLU("ones", shared_axes=(1, 2))
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 3), slopes])
+    settings = Optimizer(name=rule, learning_rate=LR, momentum=0, weight_decay=WD, decay=decay)
+    kernel = np.asarray(model.layers[0].kernel)
+    optimizers.build(settings, model).apply(
+        [keras.ops.zeros(v.shape) for v in model.trainable_variables]
+    )
+    assert np.asarray(slopes.alpha) == pytest.approx(1 - LR * WD if moves else 1.0, abs=1e-9)
+    assert np.asarray(model.layers[0].kernel) == pytest.approx(kernel * (1 - LR * WD), rel=1e-5)
 
 
 def test_decay_all_reaches_biases():

@@ -6,10 +6,12 @@ import math
 
 import pytest
 
+from experiments.config import settings
 from experiments.config.data import Data
 from experiments.config.schema import Config
 from experiments.config.train import Optimizer, Schedule, Train
-from experiments.optimization.schedules import Plateau, base_rate, learning_rate
+from experiments.errors import BadInput
+from experiments.optimization.schedules import LearningRate, Plateau, base_rate, learning_rate
 
 
 def rates(schedule, steps_per_epoch=10, epochs=4, base=0.1):
@@ -38,6 +40,29 @@ def test_cosine_falls_from_base_to_the_floor_after_the_warmup():
     assert got[25] == pytest.approx(0.055)
     last = 0.01 + 0.09 * 0.5 * (1 + math.cos(math.pi * 29 / 30))
     assert got[-1] == pytest.approx(last)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(name="cosine", warmup_epochs=1.5, final_fraction=0.01),
+        Schedule(name="step", milestones=(0.3, 0.8)),
+        Schedule(warmup_epochs=3.0),
+        Schedule(name="plateau", warmup_epochs=1.0),
+    ],
+)
+def test_a_run_that_ends_before_its_schedule_has_the_first_of_its_rates(schedule):
+    whole = LearningRate(Config(train=Train(epochs=10, schedule=schedule)), 7)
+    short = schedule.model_copy(update={"epochs": 10})
+    part = LearningRate(Config(train=Train(epochs=4, schedule=short)), 7)
+    assert [part.of_epoch(e) for e in range(4)] == [whole.of_epoch(e) for e in range(4)]
+
+
+def test_a_schedule_lasts_as_long_as_its_run():
+    words = ["train.epochs=5", "train.schedule={name: cosine, epochs: 4}"]
+    with pytest.raises(BadInput, match=r"schedule\.epochs: .*5 epochs\. Received: 4"):
+        settings.parse(settings.override({}, words))
+    assert settings.parse(settings.override({}, [*words, "train.epochs=4"])).train.epochs == 4
 
 
 def test_plateau_divides_after_patience_epochs_without_a_better_loss():

@@ -25,7 +25,7 @@ from experiments.runs.ensemble import ensemble, judge, render
 from experiments.runs.members import plan_team
 from experiments.search import run as search
 from experiments.search.folds import search_folds
-from experiments.tracking.search_journal import find, what_matters
+from experiments.tracking.search_journal import State, find, what_matters
 from experiments.tracking.tracked_run import find_run
 from tuning.significance import difference_interval, mcnemar
 
@@ -325,6 +325,7 @@ def test_candidates_with_early_stopping_train_for_the_median_of_their_best_epoch
         "validation.folds=3",
         "train.epochs=9",
         "train.early_stopping={patience: 2}",
+        "train.schedule.name=cosine",
     ]
     config = config_of(*words)
     source = open_source(config.data)
@@ -345,8 +346,34 @@ def test_candidates_with_early_stopping_train_for_the_median_of_their_best_epoch
     configs = [cell.plan.config for cell in team.cells]
     assert [own.train.optimizer.learning_rate for own in configs] == [0.1, 0.01]
     assert [own.train.epochs for own in configs] == [3, 4]
+    assert [own.train.schedule.epochs for own in configs] == [9, 9]  # that of the folds
     assert all(own.train.early_stopping is None for own in configs)
     assert all(own.evaluate.ensemble is None for own in configs)
+
+
+def test_candidates_of_hyperband_keep_the_schedule_that_it_gave_them():
+    words = [
+        "evaluate.ensemble={kind: top, size: 2}",
+        "search={strategy: hyperband, space: {train.optimizer.learning_rate: [0.01, 0.1]}}",
+        "train.epochs=9",
+        "train.early_stopping={patience: 2}",
+        "train.schedule.name=step",
+    ]
+    config = config_of(*words)
+    matters = what_matters(config, "search", open_source(config.data).fingerprint)
+    state = State(find("tiny", "search", matters, fresh=False))
+    rows = [
+        {"number": n, "status": "finished", "hyperparameters": {RATE: 0.1}, "score": score,
+         "val_top1": score, "epochs": [2]}
+        for n, score in ((0, 0.6), (1, 0.5))
+    ]  # fmt: skip
+    state.propose(
+        [{"outer": 0, "trial": n, "settings": {RATE: 0.1}, "epochs": given}
+         for n, given in ((0, 3), (1, 9))]
+    )  # fmt: skip
+    (state.directory / "result.json").write_text(json.dumps({"trials": rows, "minimise": False}))
+    trained = [cell.plan.config.train for cell in plan_team(config, "tiny.yaml").cells]
+    assert [(own.epochs, own.schedule.epochs) for own in trained] == [(2, 3), (2, 9)]
 
 
 def test_one_member_is_no_ensemble():

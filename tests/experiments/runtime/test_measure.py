@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from experiments.runtime import measure
+from experiments.runtime.disturbance import Reading, Watch
 from experiments.runtime.machine import PeakMemory
+
+QUIET = Watch(lambda: Reading(0.0, 0, 0.0, 0.0, 0.0), lambda: 1.0)
 
 
 def slow(images):
@@ -18,7 +21,9 @@ def slow(images):
 
 
 def test_inference_units():
-    cost = measure.inference(slow, (2, 2, 1), 10, latency_calls=5, throughput_batches=3)
+    cost = measure.inference(
+        slow, (2, 2, 1), 10, latency_calls=5, throughput_batches=3, watch=QUIET
+    )
     # A sleep never ends early: one image takes 2 ms or more, so 500 images/s or fewer.
     assert cost["latency_ms_p50"] >= 2
     assert cost["latency_ms_p95"] >= cost["latency_ms_p50"]
@@ -32,7 +37,7 @@ def test_inference_calls_are_warmed_up_and_counted():
         sizes.append(len(images))
         return images
 
-    measure.inference(infer, (2, 2, 1), 8, latency_calls=5, throughput_batches=3)
+    measure.inference(infer, (2, 2, 1), 8, latency_calls=5, throughput_batches=3, watch=QUIET)
     assert sizes == [8] * (2 + 3) + [1] * (2 + 5)
 
 

@@ -25,6 +25,7 @@ from experiments.search.report import top
 from experiments.search.run import run
 from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock
+from experiments.tracking.journal import Journal
 from experiments.tracking.status import status
 
 BASE = {
@@ -577,3 +578,31 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
     assert ruined["outer"][0]["hyperparameters"] == outer[0]["hyperparameters"]
     assert ruined["outer"][0]["train_top1"] == outer[0]["train_top1"]
     assert ruined["outer"][0]["test_top1"] < outer[0]["test_top1"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "word"),
+    [
+        ("{name: cosine, warmup_epochs: 1.5}", "train.accumulate=1"),
+        ("{name: step, milestones: [0.1, 0.6], factor: 0.5}", "train.accumulate=2"),
+        ("{name: cosine, final_fraction: 0.1}", "train.steps_per_execution=2"),
+    ],
+)
+def test_a_refit_after_early_stopping_has_the_rates_of_the_folds_first_epochs(
+    schedule, word, monkeypatch
+):
+    if "steps_per_execution" in word:  # that is for images which are not held in memory
+        monkeypatch.setattr("experiments.training.batches.Batches._resident", lambda *a, **k: None)
+    made = config(
+        "early", word, f"train.schedule={schedule}",
+        "search.space={train.optimizer.learning_rate: [0.4]}", "validation.folds=3",
+        "train.epochs=12", "train.early_stopping={patience: 2}",
+        "data.batch_size=110",  # two updates an epoch, of 144 images in folds and 216 in the refit
+    )  # fmt: skip
+    result = go(made)
+    ended = [e for e in Journal(Path(result["state"])).events() if e["event"] == "ended"]
+    *folds, refit = ([x["learning_rate"] for x in e["outcome"]["history"]] for e in ended)
+    assert len(refit) == int(np.median(result["best"]["epochs"]) + 0.5) < 12
+    longest = max(folds, key=len)
+    assert refit == longest[: len(refit)]
+    assert len(set(longest)) > 1  # it is no constant

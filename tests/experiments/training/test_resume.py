@@ -52,7 +52,7 @@ CASES = {
         "train.steps_per_execution=2",
         "train.accumulate=3",
         "train.epochs=6",
-        "train.schedule={name: cosine, warmup_epochs: 0.5}",
+        "train.schedule={name: cosine, warmup_epochs: 0.5, epochs: 9}",
     ],
     "early stopping": [
         BATCH,
