@@ -49,16 +49,17 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json has stdout
     import logging
 
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
+
+    from experiments.tracking.client import StoreClient
 
     for chatty, level in QUIET.items():  # after the import, which sets levels of its own
         logging.getLogger(chatty).setLevel(level)
     if path := database.path_of(uri):
         database.prepare(path)
     try:
-        client = MlflowClient(tracking_uri=uri)
+        client = StoreClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise does_not_work(uri, error) from None
