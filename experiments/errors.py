@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
 
+SECRET = r"pwd|\w*passw(?:or)?d|\w*secret\w*|[\w-]*api[_-]?key"
+IN_QUERY = r"\w*token|\w*_key|key|sig|signature"
+VALUE = r"(?:\{[^}]*\}|[^&;\s'\"}]+)"
+SECRETS = tuple(
+    (re.compile(pattern, re.IGNORECASE), instead)
+    for pattern, instead in (
+        # greedy: a password may hold / and @, and a few spaces; a path has lost one of the slashes
+        (r"(https?://?|://)[^\s:/@'\"]*:\S*(?: \S+){1,3}@", r"\1"),
+        (r"(https?://?|://)\S*@", r"\1"),
+        (r"(odbc_connect=)[^&\s'\"]+", r"\1..."),
+        (r"\b(bearer|basic) +[\w.~+/=-]+", r"\1 ..."),
+        (rf"((?<![\w-])(?:{SECRET})['\"]?(?:=|: ?|%3d)['\"]?){VALUE}", r"\1..."),
+        (rf"([?&;](?:{IN_QUERY})=){VALUE}", r"\1..."),
+    )
+)
+"""What is not repeated, and what stands in its place."""
+
+
 def shown(text: str) -> str:
-    """A URI, or a text with URIs in it, without their passwords: for people and logs."""
-    # greedy: a password may hold / and @; a path has lost one of the slashes
-    text = re.sub(r"(https?://?|://)\S*@", r"\1", text)
-    return re.sub(r"(?i)([?&;](?:\w*password|\w*token|secret)=)[^&;\s'\"]+", r"\1...", text)
+    """A URI, or a text with URIs and headers in it, without passwords, keys and tokens."""
+    for pattern, instead in SECRETS:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def first_line(error: BaseException) -> str:
@@ -23,6 +42,20 @@ def kind_and_first_line(error: BaseException) -> str:
     """The same of an error that nobody expected, behind the name of its class."""
     kind, line = type(error).__name__, first_line(error)
     return kind if line == kind else f"{kind}: {line}"
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+LIBRARIES_OF_STORES = {"mlflow", "sqlalchemy"}
+
+
+def of_surroundings(error: Exception) -> str | None:
+    """One line of a disk without room or a store that fails; None of an error of the suite."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.filename or 'a file'}: cannot be written ({error.strerror})"
+    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if libraries & LIBRARIES_OF_STORES:
+        return f"tracking: the store does not work: {first_line(error)}"
+    return None
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.4) -> str:

@@ -20,7 +20,7 @@ from experiments.cli.search import nested, search
 from experiments.cli.tracking import status, ui, upload
 from experiments.cli.train import ensemble, sweep, train
 from experiments.cli.zoo import describe, models
-from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop
+from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop, of_surroundings
 from experiments.presentation.console import complain
 
 app = typer.Typer(
@@ -59,6 +59,11 @@ def main() -> None:
     except (BadInput, FailedWork) as error:
         complain(error)
         sys.exit(2 if isinstance(error, BadInput) else 1)
+    except Exception as error:
+        if not (line := of_surroundings(error)):
+            raise
+        complain(line)
+        sys.exit(2)
     except Stopped as stopped:
         complain(str(stopped) or "stopped; run the same command to continue")
         sys.exit(130)

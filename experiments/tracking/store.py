@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.errors import BadInput, first_line, shown
-from experiments.tracking.lock import alone
+from experiments.tracking import database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+QUIET = {
+    "mlflow": "WARNING",
+    "mlflow.store": "CRITICAL",  # each statement that a database refuses, with all of its values
+    "alembic": "WARNING",
+    "urllib3": "ERROR",  # a line for each retry
+}
+"""Loggers of others, and from which level on they are heard."""
 
 
 def store_uri(uri: str | None) -> str:
@@ -30,13 +33,8 @@ def connect(uri: str) -> MlflowClient:
     Raises:
         BadInput: nobody answers at the address, or the database file cannot be opened.
     """
-    turn: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if uri.startswith(("http://", "https://")):
         _knock(uri)
-    elif uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        _check_database(path)
-        turn = alone(path.parent)  # MLflow makes its tables one by one, and fails on half of them
     elif uri.startswith("file:") or "://" not in uri:
         raise BadInput(
             f"tracking.uri: MLflow no longer writes to folders. Received: {shown(uri)}; "
@@ -51,17 +49,19 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json has stdout
     import logging
 
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    for chatty in ("mlflow", "alembic"):  # after the import, which sets levels of its own
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line for each retry
+    from experiments.tracking.client import StoreClient
+
+    for chatty, level in QUIET.items():  # after the import, which sets levels of its own
+        logging.getLogger(chatty).setLevel(level)
+    if path := database.path_of(uri):
+        database.prepare(path)
     try:
-        with turn:
-            client = MlflowClient(tracking_uri=uri)
-            client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
+        client = StoreClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         raise does_not_work(uri, error) from None
     return client
 
@@ -84,9 +84,8 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = None
-        if uri.startswith("sqlite:///"):
-            database = Path(uri.removeprefix("sqlite:///")).resolve()
-            location = (database.parent / "mlruns" / name).as_uri()
+        if path := database.path_of(uri):
+            location = (path.resolve().parent / "mlruns" / name).as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:
@@ -104,33 +103,35 @@ def store_key(uri: str) -> str:
 
 
 def _knock(uri: str, timeout: float = 5) -> None:
-    parts = urllib.parse.urlsplit(uri)  # urllib takes user:password@ for a part of the host's name
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """Ask as MLflow does: by its certificates and credentials, through its proxies."""
+    import requests
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+
     try:
-        # http or https only: whoever calls has looked at the scheme
-        with urllib.request.urlopen(  # nosec B310
-            bare.rstrip("/") + "/health", timeout=timeout
-        ):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code < 500:
+        creds = get_default_host_creds(uri)
+        response = requests.get(
+            f"{uri.rstrip('/')}/health",
+            timeout=timeout,
+            verify=creds.verify,
+            cert=creds.client_cert_path,
+        )
+        if response.status_code < 500:
             return  # somebody answers; the client will say what it makes of it
-        reason: Any = f"it answers {error.code}"
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
+        reason = f"it answers {response.status_code}"
+    except (OSError, ValueError, MlflowException) as error:
+        reason = first_line(_root(error))
     raise BadInput(
-        f"tracking.uri: {shown(uri)} does not answer ({shown(str(reason))}); "
+        f"tracking.uri: {shown(uri)} does not answer ({reason}); "
         "start the server, or set tracking.uri=sqlite:///mlflow.db"
     )
 
 
-def _check_database(path: Path) -> None:
-    folder = path.parent
-    if not folder.is_dir():
-        raise BadInput(f"tracking.uri: {folder}: no such folder for the database {path.name}")
-    writable = os.access(path if path.exists() else folder, os.W_OK)
-    if not writable:
-        raise BadInput(f"tracking.uri: {path}: cannot be written")
+def _root(error: BaseException) -> BaseException:
+    """What an error began with: the socket's own word, under those of two libraries."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _try_database(uri: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.errors import first_line, kind_and_first_line
+from experiments.errors import first_line, kind_and_first_line, shown
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,25 @@ def test_passwords_in_addresses_stay_out_of_it() -> None:
             assert "secret" not in line
             assert "c@ret" not in line
             assert "host" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("mysql://host/db?user=me&passwd=hidden", "mysql://host/db?user=me&passwd=..."),
+        ("x?odbc_connect=SERVER%3Dhost%3BPWD%3Dhidden&y=1", "x?odbc_connect=...&y=1"),
+        ("SERVER=host;UID=me;PWD=hidden;x=1", "SERVER=host;UID=me;PWD=...;x=1"),
+        ("PWD={hid;den}; host", "PWD=...; host"),
+        ("https://host/?api_key=hidden&x=1", "https://host/?api_key=...&x=1"),
+        ("https://host/blob?sv=2&sig=hid%2Bden&se=1", "https://host/blob?sv=2&sig=...&se=1"),
+        ("https://host?key=hidden", "https://host?key=..."),
+        ("Authorization: Bearer hid.den-1 refused", "Authorization: Bearer ... refused"),
+        ("{'Authorization': 'Basic aGlk=='}", "{'Authorization': 'Basic ...'}"),
+        ("X-Api-Key: hidden refused", "X-Api-Key: ... refused"),
+        ("postgresql://me:my hidden pass@host/db refused", "postgresql://host/db refused"),
+        ("train.augment: unknown key: flip; valid: crop", None),
+        ("sqlite:///a.db is away; ask me@host.org", None),
+    ],
+)
+def test_secrets_stay_out_of_it_and_the_rest_in(text: str, without: str | None) -> None:
+    assert shown(text) == (text if without is None else without)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from experiments.errors import BadInput, shown
@@ -76,24 +73,3 @@ def test_metrics_that_a_server_did_not_take_are_sent_later():
     run.flush()
     run.flush()
     assert client.got == [("a", 1), ("a", 2)]
-
-
-def test_a_database_is_made_by_one_at_a_time(tmp_path, monkeypatch):
-    """Two commands that start at once in a new folder."""
-    inside, most = [], []
-
-    class Client:
-        def __init__(self, tracking_uri):
-            pass
-
-        def search_experiments(self, max_results):
-            inside.append(1)
-            time.sleep(0.02)
-            most.append(len(inside))
-            inside.pop()
-
-    monkeypatch.setattr("mlflow.MlflowClient", Client)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(connect, [f"sqlite:///{tmp_path}/mlflow.db"] * 4))
-    assert most == [1] * 4
-    assert not list(tmp_path.iterdir())

@@ -1,0 +1,115 @@
+"""A store in a file is made whole or not at all, and what is no store is refused in one line."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import first_start
+import pytest
+from blank_store import blank_store
+from mlflow import MlflowClient
+
+from experiments.errors import BadInput
+from experiments.tracking.store import connect, experiment_id
+
+MAKE = "from experiments.tracking.store import connect; connect('sqlite:///mlflow.db')"
+
+
+def half_made(path: Path) -> None:
+    """As a kill leaves a store that MLflow makes in place: tables, and no experiment."""
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE experiments (experiment_id INTEGER, name VARCHAR)")
+    database.execute("CREATE TABLE runs (run_uuid VARCHAR)")
+    database.commit()
+    database.close()
+
+
+def test_a_store_that_was_left_half_made_is_moved_aside_with_a_word(tmp_path):
+    half_made(tmp_path / "mlflow.db")
+    (tmp_path / "mlflow.db.1.making").write_text("of a start that was killed")
+    with pytest.warns(UserWarning, match=r"mlflow\.db: an earlier start .* mlflow\.db\.half-made-1"):
+        client = connect(f"sqlite:///{tmp_path}/mlflow.db")
+    assert [e.name for e in client.search_experiments()] == ["Default"]
+    assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.half-made-1"}
+
+
+def test_two_that_start_at_once_both_get_the_one_store(tmp_path):
+    both = [subprocess.Popen([sys.executable, "-c", MAKE], cwd=tmp_path) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert [e.name for e in client.search_experiments()] == ["Default"]
+
+
+def damaged(path: Path, how: str) -> None:
+    blank_store(path.parent, path.name)
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "overwritten":
+        path.write_bytes(b"x" * len(content))
+    else:
+        database = sqlite3.connect(path)
+        if how == "newer":
+            database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+        else:
+            database.executescript("DROP TABLE experiments; DROP TABLE alembic_version;")
+        database.commit()
+        database.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("truncated", r"is no whole SQLite database \(database disk image is malformed\)"),
+        ("overwritten", r"is no whole SQLite database \(file is not a database\)"),
+        ("newer", r"was written by a newer MLflow than the 3\.\S+ here \(schema ffffffffffff\)"),
+        ("foreign", r"belongs to another program \(tables "),
+    ],
+)
+def test_what_is_no_store_is_refused_within_seconds_and_left_as_it_is(tmp_path, how, words):
+    path = tmp_path / "x.db"
+    damaged(path, how)
+    before, began = path.read_bytes(), time.monotonic()
+    with pytest.raises(BadInput, match=rf"^tracking\.uri: \S+x\.db {words}") as refused:
+        connect(f"sqlite:///{path}")
+    assert time.monotonic() - began < 5
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.db"]
+
+
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_file_that_another_process_holds_is_named(tmp_path, monkeypatch, lock):
+    monkeypatch.setattr("experiments.tracking.database.PATIENCE", 0.2)
+    uri = blank_store(tmp_path)
+    other = sqlite3.connect(tmp_path / "mlflow.db")
+    other.execute(f"BEGIN {lock}")
+    with pytest.raises(BadInput, match=r"mlflow\.db is locked by another process; wait"):
+        connect(uri)
+    other.rollback()
+    other.close()
+    connect(uri)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///", "sqlite:///folder"])
+def test_a_folder_is_no_store(tmp_path, uri):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadInput, match=r"is no name of a file; give one, as in sqlite:///mlflow"):
+        connect(uri)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_first_start_that_is_killed_is_continued_by_the_same_command(tmp_path, number):
+    drawn = list(first_start.moments(4, 14, (8.0, 8.0)))
+    left, wrong = first_start.continued(tmp_path, *drawn[number])
+    assert not wrong, f"{drawn[number]}: {left}: {wrong}"
+
+
+@pytest.mark.full
+def test_twenty_first_starts_are_continued(capfd):
+    assert first_start.main(20, 14) == 0, capfd.readouterr().out
