@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.comparison.caption import notes, origin, part, title
 from experiments.comparison.grouping import Comparison
+from experiments.errors import visible
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
 from experiments.presentation.formatting import in_words, percent, significant
@@ -160,9 +161,9 @@ def _line(cells: list[str]) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for character in ("\\", "|", "<", "*", "_", "`"):
+    for character in ("\\", "|", "<", "*", "_", "`", "["):
         text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
+    return visible(text.replace("\n", " "))
 
 
 def _setting(key: str, row: Row) -> str:
