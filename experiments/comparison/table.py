@@ -33,10 +33,11 @@ class TableColumn(NamedTuple):
 
 def render(comparison: Comparison, width: int | None = None) -> Table:
     """A table for a terminal of `width` columns (None: this one); what does not fit is left out."""
-    from rich.console import Console
     from rich.measure import Measurement
 
-    console = Console(width=width) if width else wide_console()
+    from experiments.presentation.terminal import Terminal
+
+    console = Terminal(width=width) if width else wide_console()
     columns = columns_of(comparison)
     while True:
         table = _table(comparison, columns)
@@ -110,11 +111,12 @@ def _cell(column: Column) -> Callable[[Row], str]:
 def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(
-        title=Text(title(comparison), style="bold"),
-        caption=Text("\n".join(legend(comparison, [column.heading for column in columns]))),
+        title=title(comparison),
+        title_style="bold",
+        caption="\n".join(legend(comparison, [column.heading for column in columns])),
+        caption_style="none",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -122,7 +124,7 @@ def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
     )
     for heading, _, _ in columns:
         table.add_column(
-            Text(heading),
+            heading,
             justify="left" if heading in LEFT or heading.endswith("%") else "right",
             vertical="top",
             overflow="fold",
@@ -130,7 +132,7 @@ def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
         )
     for row in comparison.rows:
         style = "bold" if row["pareto"] else None
-        table.add_row(*(Text(column.cell(row)) for column in columns), style=style)
+        table.add_row(*(column.cell(row) for column in columns), style=style)
     return table
 
 

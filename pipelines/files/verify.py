@@ -140,7 +140,8 @@ def verify(files: Files, *, place: str, max_pixels: int) -> Index:
         done += 1
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
-            print(f"{place}: {done} of {len(todo)} new images checked", file=sys.stderr)
+            where = place if place.isprintable() else ascii(place)
+            print(f"{where}: {done} of {len(todo)} new images checked", file=sys.stderr)
         if done - saved >= SAVE_EVERY:
             saved = done
             save_index(path, index.rows(np.flatnonzero(lasting)))
