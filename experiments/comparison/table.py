@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from experiments.comparison.caption import notes, origin, part, title
 from experiments.comparison.grouping import Comparison
 from experiments.errors import visible
+from experiments.presentation import csv_text
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
 from experiments.presentation.formatting import in_words, percent, significant
@@ -53,11 +53,8 @@ def render(comparison: Comparison, width: int | None = None) -> Table:
 def write_csv(comparison: Comparison, path: Path) -> None:
     """Raw numbers at full precision, one row a group; lists are joined by spaces."""
     fields = [field for field in comparison.rows[0] if field != "values"]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(fields)
-        for row in comparison.rows:
-            writer.writerow([_plain(row[field]) for field in fields])
+    rows = ([_plain(row[field]) for field in fields] for row in comparison.rows)
+    csv_text.write(path, fields, rows)
 
 
 def write_markdown(comparison: Comparison, path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.presentation import csv_text
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture, title_above
 from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
@@ -69,18 +69,8 @@ def worst_pairs(counts: np.ndarray, names: Sequence[str], most: int = 10) -> lis
 def write_matrix(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
     """CSV: a row a true class, a column an answer."""
     columns = [*names, OUTSIDE][: counts.shape[1]]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["true class", *columns])
-        writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """CSV of dictionaries with the same keys."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    csv_text.write(path, ["true class", *columns], rows)
 
 
 DPI = 160
