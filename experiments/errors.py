@@ -68,6 +68,7 @@ def nearest(word: str, known: Iterable[str], count: int = 3, cutoff: float = 0.4
 
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+COMMANDING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST = 4000  # characters of a text for people
 
 
@@ -85,6 +86,11 @@ class BadInput(ValueError):
 
 class FailedWork(RuntimeError):
     """Work that was asked for rightly and went wrong, such as a loss that became NaN."""
+
+
+def visible(text: str) -> str:
+    """Lines of text in which what a terminal takes for a command is an escape: \\x1b for ESC."""
+    return COMMANDING.sub(_escaped, text)
 
 
 def _escaped(character: re.Match[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.bench.course import missing_lines
 from experiments.config.schema import Config
+from experiments.presentation import csv_text
 from experiments.presentation.formatting import si, slug
 
 if TYPE_CHECKING:
@@ -70,11 +70,9 @@ def write_csv(rows: Sequence[dict[str, Any]], folder: Path, *, partial: bool = F
         parts = [slug(word.lower(), "-", keep=".").strip("-") for word in words]
         path = folder / ("-".join(parts) + ".csv")
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(group[0]))
-            writer.writeheader()
-            for row in group:
-                writer.writerow(row | {"input_shape": "x".join(map(str, row["input_shape"]))})
+        shapes = ({"input_shape": "x".join(map(str, row["input_shape"]))} for row in group)
+        written = [row | shape for row, shape in zip(group, shapes, strict=True)]
+        csv_text.write(path, list(group[0]), written)
         files.append(path)
     return files
 

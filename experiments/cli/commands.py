@@ -21,7 +21,7 @@ from experiments.cli.tracking import status, ui, upload
 from experiments.cli.train import ensemble, sweep, train
 from experiments.cli.zoo import describe, models
 from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop, of_surroundings
-from experiments.presentation.console import complain
+from experiments.presentation.console import complain, standard_streams
 
 app = typer.Typer(
     name="ilsvrc",
@@ -54,19 +54,20 @@ def main() -> None:
     _one_line_warnings()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    try:
-        app()
-    except (BadInput, FailedWork) as error:
-        complain(error)
-        sys.exit(2 if isinstance(error, BadInput) else 1)
-    except Exception as error:
-        if not (line := of_surroundings(error)):
-            raise
-        complain(line)
-        sys.exit(2)
-    except Stopped as stopped:
-        complain(str(stopped) or "stopped; run the same command to continue")
-        sys.exit(130)
+    with standard_streams() as stdout:
+        try:
+            app()
+        except (BadInput, FailedWork) as error:
+            complain(error)
+            sys.exit(2 if isinstance(error, BadInput) else 1)
+        except Exception as error:
+            if (stdout and stdout.refused) or not (line := of_surroundings(error)):
+                raise
+            complain(line)
+            sys.exit(2)
+        except Stopped as stopped:
+            complain(str(stopped) or "stopped; run the same command to continue")
+            sys.exit(130)
 
 
 def _one_line_warnings() -> None:

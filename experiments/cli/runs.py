@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli.arguments import AsJson, Overrides, fail_unless, tracking_uri
-from experiments.presentation.console import print_json
+from experiments.presentation.console import print_json, tell
 
 StoreOfRun = Annotated[
     list[str] | None, typer.Argument(metavar="[tracking.uri=URI]", help="Store of the run.")
@@ -35,7 +35,7 @@ def export(
 
     store = store_uri(tracking_uri(changes or []))
     done = command.export(network, kind, out, store)
-    print_json(done) if as_json else print(command.text(done))
+    print_json(done) if as_json else tell(command.text(done))
 
 
 def reproduce(
@@ -53,7 +53,7 @@ def reproduce(
     from experiments.runs import reproduce as command
 
     document = command.reproduce(run_id, changes or (), anyway=anyway, quiet=as_json)
-    print_json(document) if as_json else print(command.text(document))
+    print_json(document) if as_json else tell(command.text(document))
     fail_unless(document["status"] == "finished")
 
 
@@ -72,4 +72,4 @@ def register(
     from experiments.tracking.store import store_uri
 
     document = command.register(run_id, name, store_uri(tracking_uri(changes or [])))
-    print_json(document) if as_json else print(command.text(document))
+    print_json(document) if as_json else tell(command.text(document))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from experiments.cli.arguments import AsJson, ConfigFile, DryRun, Overrides, fail_unless
-from experiments.presentation.console import complain, print_json
+from experiments.presentation.console import complain, print_json, tell
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start apart from an earlier search of this name.")
@@ -51,10 +51,10 @@ def _search(
     checked = settings.load(path, changes or ())
     if dry_run:
         document = run.dry_run(kind, checked, str(path))
-        print_json(document) if as_json else print(text.of_dry_run(document))
+        print_json(document) if as_json else tell(text.of_dry_run(document))
         return
     result = run.run(kind, checked, str(path), fresh=fresh)
-    print_json(result) if as_json else print(text.of_result(result))
+    print_json(result) if as_json else tell(text.of_result(result))
     if "error" in result:
         complain(result["error"])
     fail_unless(result["status"] == "finished")

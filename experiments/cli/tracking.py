@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli.arguments import AsJson, Overrides, tracking_uri
-from experiments.presentation.console import print_json, say
+from experiments.presentation.console import print_json, say, tell
 
 
 def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
@@ -23,12 +23,12 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
     for row in rows:
         left = row["seconds_left"]
         eta = f", about {left / 60:.1f} min to go" if left else ""
-        print(
+        tell(
             f"{row['name']}: {row['runs']} runs, {row['done']} done, {row['failed']} failed, "
             f"{row['running']} running, {row['left']} left{eta}"
         )
     if not rows:
-        print("nothing has run in this folder yet")
+        tell("nothing has run in this folder yet")
 
 
 def upload(
@@ -42,7 +42,7 @@ def upload(
     from experiments.tracking import upload as command
 
     document = command.upload(name, tracking_uri(changes or []), say)
-    print_json(document) if as_json else print(command.text(document))
+    print_json(document) if as_json else tell(command.text(document))
 
 
 def ui(
@@ -63,6 +63,6 @@ def ui(
     if pictures is not None:
         from experiments.reporting.ui.pictures import draw
 
-        print(*draw(store, pictures, experiment), sep="\n")
+        tell("\n".join(map(str, draw(store, pictures, experiment))))
         return
     sys.exit(command.serve(store, port=port, open_browser=open_browser, experiment=experiment))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from experiments.cli.arguments import AsJson, ConfigFile, DryRun, Overrides, fail_unless
-from experiments.presentation.console import print_json, show
+from experiments.presentation.console import print_json, say, show, tell
 
 
 def train(
@@ -27,7 +26,7 @@ def train(
     else:
         # only the first of several hosts keeps a run
         name = f"run {result['run_id']}" if result["run_id"] else "this host"
-        print(f"{name} {result['status']}")
+        tell(f"{name} {result['status']}")
     fail_unless(result["status"] == "finished")
 
 
@@ -50,7 +49,7 @@ def sweep(
         print_json(result)
     failed = [run for run in result["runs"] if run["status"] != "finished"]
     for run in failed:
-        print(f"failed: run {run['run_id']}: {run.get('error')}", file=sys.stderr)
+        say(f"failed: run {run['run_id']}: {run.get('error')}")
     fail_unless(not failed)
 
 
@@ -75,7 +74,7 @@ def ensemble(
     elif not failed:
         show(command.render(result))
     for member in failed:
-        print(f"failed: {member['name']}: {member.get('error')}", file=sys.stderr)
+        say(f"failed: {member['name']}: {member.get('error')}")
     fail_unless(not failed)
 
 
@@ -90,14 +89,14 @@ def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:
         print_json(document)
         return
     cost, update = document["cost"], document["update"]
-    print(to_yaml(plan.config))
-    print(headline(plan))
-    print(
+    tell(to_yaml(plan.config))
+    tell(headline(plan))
+    tell(
         f"{cost['params']:,} params, {cost['macs']:,} MACs, "
         f"{cost['activation_bytes']:,} activation bytes an image"
     )
-    print(
+    tell(
         f"{update['images']} images an update, parts: {update['parts']}; learning rate before its "
         f"schedule: {update['learning_rate']:g} (scaling: {update['scaling']})"
     )
-    print(f"{fits} fit{'s' if fits > 1 else ''}; nothing was trained (--dry-run)")
+    tell(f"{fits} fit{'s' if fits > 1 else ''}; nothing was trained (--dry-run)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.comparison.caption import marked, notes, origin, part, title
 from experiments.comparison.grouping import Comparison
+from experiments.errors import visible
+from experiments.presentation import csv_text
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
 from experiments.presentation.formatting import in_words, percent, significant
@@ -32,10 +33,11 @@ class TableColumn(NamedTuple):
 
 def render(comparison: Comparison, width: int | None = None) -> Table:
     """A table for a terminal of `width` columns (None: this one); what does not fit is left out."""
-    from rich.console import Console
     from rich.measure import Measurement
 
-    console = Console(width=width) if width else wide_console()
+    from experiments.presentation.terminal import Terminal
+
+    console = Terminal(width=width) if width else wide_console()
     columns = columns_of(comparison)
     while True:
         table = _table(comparison, columns)
@@ -51,11 +53,8 @@ def render(comparison: Comparison, width: int | None = None) -> Table:
 def write_csv(comparison: Comparison, path: Path) -> None:
     """Raw numbers at full precision, one row a group; lists are joined by spaces."""
     fields = [field for field in comparison.rows[0] if field != "values"]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(fields)
-        for row in comparison.rows:
-            writer.writerow([_plain(row[field]) for field in fields])
+    rows = ([_plain(row[field]) for field in fields] for row in comparison.rows)
+    csv_text.write(path, fields, rows)
 
 
 def write_markdown(comparison: Comparison, path: Path) -> None:
@@ -109,11 +108,12 @@ def _cell(column: Column) -> Callable[[Row], str]:
 def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(
-        title=Text(title(comparison), style="bold"),
-        caption=Text("\n".join(legend(comparison, [column.heading for column in columns]))),
+        title=title(comparison),
+        title_style="bold",
+        caption="\n".join(legend(comparison, [column.heading for column in columns])),
+        caption_style="none",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -121,7 +121,7 @@ def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
     )
     for heading, _, _ in columns:
         table.add_column(
-            Text(heading),
+            heading,
             justify="left" if heading in LEFT or heading.endswith("%") else "right",
             vertical="top",
             overflow="fold",
@@ -129,7 +129,7 @@ def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
         )
     for row in comparison.rows:
         style = "bold" if row["pareto"] else None
-        table.add_row(*(Text(column.cell(row)) for column in columns), style=style)
+        table.add_row(*(column.cell(row) for column in columns), style=style)
     return table
 
 
@@ -161,9 +161,9 @@ def _line(cells: list[str]) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for character in ("\\", "|", "<", "*", "_", "`"):
+    for character in ("\\", "|", "<", "*", "_", "`", "["):
         text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
+    return visible(text.replace("\n", " "))
 
 
 def _setting(key: str, row: Row) -> str:

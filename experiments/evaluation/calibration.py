@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.presentation.figure_style import GRID, INK, LINE, OKABE_ITO
+from experiments.presentation.figure_style import (
+    GRID,
+    INK,
+    LINE,
+    OKABE_ITO,
+    new_figure,
+    save_picture,
+    title_above,
+)
 
 BINS = 15
 
@@ -75,11 +83,7 @@ DPI = 160
 
 def draw(calibration: Calibration, title: str, path: Path) -> None:
     """Save a PNG: accuracy by confidence over the diagonal of the perfectly calibrated."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 5.6), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6, 5.6, DPI, "constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = 1 / len(calibration.bins)
     filled = [each for each in calibration.bins if each.images]
@@ -115,5 +119,5 @@ def draw(calibration: Calibration, title: str, path: Path) -> None:
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(LINE)
-    figure.suptitle(title, fontsize=8.5, color=INK, wrap=True)
-    figure.savefig(path, format="png")
+    title_above(figure, title)
+    save_picture(figure, path)

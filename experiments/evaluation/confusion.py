@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.presentation.figure_style import INK, LINE
+from experiments.presentation import csv_text
+from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture, title_above
 from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
 
@@ -69,18 +69,8 @@ def worst_pairs(counts: np.ndarray, names: Sequence[str], most: int = 10) -> lis
 def write_matrix(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
     """CSV: a row a true class, a column an answer."""
     columns = [*names, OUTSIDE][: counts.shape[1]]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["true class", *columns])
-        writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """CSV of dictionaries with the same keys."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    csv_text.write(path, ["true class", *columns], rows)
 
 
 DPI = 160
@@ -97,14 +87,11 @@ def draw(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> No
         title: what was scored on what.
         path: of the PNG.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
 
     rows, columns = counts.shape
     side = min(max(0.24 * rows, 3.4), 9.0)
-    figure = Figure(figsize=(side + 2.6, side + 2.4), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(side + 2.6, side + 2.4, DPI, "constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root of the share: mistakes are what is looked for, and they are small beside the hits.
@@ -138,9 +125,9 @@ def draw(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> No
     axes.tick_params(color=LINE, length=2)
     for spine in axes.spines.values():
         spine.set_color(LINE)
-    figure.suptitle(title, fontsize=8.5, color=INK, wrap=True)
+    title_above(figure, title)
     figure.supxlabel(_worst(counts, names), fontsize=7, color="#444444")
-    figure.savefig(path, format="png")
+    save_picture(figure, path)
 
 
 def _worst(counts: np.ndarray, names: Sequence[str]) -> str:

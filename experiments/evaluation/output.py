@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from experiments.evaluation import calibration, confusion
 from experiments.evaluation.answers import Answers
 from experiments.evaluation.image_set import PARTS, Subject
 from experiments.jobs.predictions import Evaluation, write_predictions
+from experiments.presentation import csv_text
 from experiments.presentation.formatting import si, slug
 
 COLUMNS = (
@@ -63,8 +63,9 @@ def _one(folder: Path, answers: Answers, subject: Subject, title: str) -> list[P
     calibrated = calibration.measure(answers.probabilities, answers.right)
     confusion.write_matrix(folder / "confusion.csv", counts, names)
     confusion.draw(counts, names, title, folder / "confusion.png")
-    confusion.write_rows(folder / "per_class.csv", classes)
-    confusion.write_rows(folder / "calibration.csv", [asdict(each) for each in calibrated.bins])
+    csv_text.write(folder / "per_class.csv", list(classes[0]), classes)
+    bins = [asdict(each) for each in calibrated.bins]
+    csv_text.write(folder / "calibration.csv", list(bins[0]), bins)
     calibration.draw(calibrated, title, folder / "calibration.png")
     columns = {
         "label": answers.labels,
@@ -81,17 +82,16 @@ def _one(folder: Path, answers: Answers, subject: Subject, title: str) -> list[P
 
 def _table(path: Path, document: dict[str, Any]) -> None:
     rows = [*document["rows"], *([document["ensemble"]] if document["ensemble"] else [])]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        for row in rows:
-            ends = {
-                f"{key}_{end}": interval[at]
-                for key in ("top1", "top5")
-                if (interval := row[f"{key}_interval"])
-                for at, end in enumerate(("low", "high"))
-            }
-            writer.writerow(row | ends)
+    ends = [
+        {
+            f"{key}_{end}": interval[at]
+            for key in ("top1", "top5")
+            if (interval := row[f"{key}_interval"])
+            for at, end in enumerate(("low", "high"))
+        }
+        for row in rows
+    ]
+    csv_text.write(path, COLUMNS, [row | each for row, each in zip(rows, ends, strict=True)])
 
 
 WORST = 3  # pairs that are named

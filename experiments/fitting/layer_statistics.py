@@ -7,7 +7,6 @@ al. 2015). Measuring moves nothing: a run gives the same numbers with and withou
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from experiments.errors import BadInput
 from experiments.jobs.job import seed_for
+from experiments.presentation import csv_text
 from experiments.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ class LayerStatistics:
         from experiments.fitting.pictures import draw_layers
 
         table, picture = directory / "layers.csv", directory / "layers.png"
-        with table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        csv_text.write(table, FIELDS, self.rows)
         draw_layers(self.rows, self.trainer.model.name, picture)
         return [str(table), str(picture)]
 

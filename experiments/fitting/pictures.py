@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.presentation.figure_style import GRID, INK, LINE, OKABE_ITO
+from experiments.presentation.figure_style import (
+    GRID,
+    INK,
+    LINE,
+    OKABE_ITO,
+    new_figure,
+    save_picture,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,11 +32,7 @@ def draw_layers(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
 
     At each depth stand the activations that the next kernel gets, before any pooling and dropout.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.5, 6.0), dpi=160, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.5, 6.0, DPI, "tight")
     upper, lower = figure.subplots(2, 1, sharex=True)
     last = rows[-1]["epoch"]
     epochs = [(0, "before training")] + ([(last, f"after epoch {last}")] if last else [])
@@ -45,8 +48,7 @@ def draw_layers(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
     upper.set_title(name, loc="left", fontsize=11, weight="bold", color=INK)
     lower.set_xlabel("Depth: number of convolutions and dense layers so far", fontsize=9, color=INK)
     figure.align_ylabels()
-    figure.tight_layout()
-    figure.savefig(path, format="png")
+    save_picture(figure, path)
 
 
 def by_depth(rows: Sequence[dict[str, Any]], epoch: int, key: str) -> list[tuple[int, float]]:
@@ -67,6 +69,7 @@ def _finish(axes: Axes, label: str, values: list[float]) -> None:
         axes.set_yscale("log")
     elif positive:  # exact zeros have a place below the smallest of the others
         axes.set_yscale("symlog", linthresh=min(positive), linscale=0.5)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if positive and max(positive) < 30 * min(positive):  # powers of ten alone would be too few
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
@@ -92,11 +95,7 @@ def draw_reconstructions(originals: np.ndarray, made: np.ndarray, part: str, pat
         part: what the originals are of, such as test.
         path: of the PNG.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(INCHES * len(originals) + 1.2, 2 * INCHES + 0.5), dpi=DPI)
-    FigureCanvasAgg(figure)
+    figure = new_figure(INCHES * len(originals) + 1.2, 2 * INCHES + 0.5, DPI)
     grid = figure.subplots(2, len(originals), squeeze=False)
     errors = np.mean((originals - made) ** 2, axis=(1, 2, 3))
     for row, images in zip(grid, (originals, made), strict=True):
@@ -110,4 +109,4 @@ def draw_reconstructions(originals: np.ndarray, made: np.ndarray, part: str, pat
     grid[0][0].set_ylabel(f"{part} image", fontsize=8)
     grid[1][0].set_ylabel("reconstruction\nand its MSE", fontsize=8)
     figure.tight_layout(pad=0.4)
-    figure.savefig(path, format="png")
+    save_picture(figure, path)

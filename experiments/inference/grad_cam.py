@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.errors import BadInput
 from experiments.inference import layerwise
+from experiments.presentation.figure_style import new_figure, save_picture
 from experiments.presentation.formatting import shortened
 
 PASSED_OVER = ("Pooling", "Subsampling", "Dropout", "ZeroPadding", "Normalise")
@@ -93,14 +94,11 @@ def draw(image: np.ndarray, heat: np.ndarray, name: str, title: str, path: Path)
         name, title: above the left and the right picture.
     """
     import tensorflow as tf
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
 
     height, width = image.shape[:2]
-    figure = Figure(figsize=(6.4, 3.2 * height / width + 0.5), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.4, 3.2 * height / width + 0.5, DPI, "constrained")
     shown = np.clip(image, 0, 255).astype(np.uint8)
     grey = shown if shown.shape[-1] == 3 else np.repeat(shown, 3, axis=-1)
     smooth = np.asarray(tf.image.resize(heat[..., None], (height, width), "bicubic"))[..., 0]
@@ -117,4 +115,4 @@ def draw(image: np.ndarray, heat: np.ndarray, name: str, title: str, path: Path)
     for axes, text in ((left, name), (right, title)):
         axes.set_title(shortened(text, 44, "…"), fontsize=8)
         axes.set_axis_off()
-    figure.savefig(path, format="png")
+    save_picture(figure, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from experiments.config.data import Data
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source
+from experiments.presentation import csv_text
 from experiments.presentation.console import progress
 from experiments.runtime.startup import load_tensorflow
 
@@ -50,10 +50,7 @@ def check(spec: str, *, tiny: int | None = None, quiet: bool = False) -> dict[st
 def write_csv(path: Path, findings: Sequence[dict[str, Any]]) -> None:
     """One row a finding, columns as COLUMNS."""
     try:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(findings)
+        csv_text.write(path, COLUMNS, findings)
     except OSError as error:
         raise BadInput(f"--csv: {path} cannot be written ({error.strerror})") from None
 

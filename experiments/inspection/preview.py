@@ -14,6 +14,7 @@ from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, steps_of, view
 from experiments.jobs.plan import Plan
 from experiments.jobs.plan import prepare as settle
+from experiments.presentation.figure_style import new_figure, save_picture
 
 STATISTICS_IMAGES = 1000  # enough for colours that are only looked at
 PHOTOGRAPHS = ("resnet50", "resnet")  # network and recipe where only a source is named
@@ -131,10 +132,8 @@ def _draw(
     captions: Sequence[Sequence[str]],
     title: str,
 ) -> None:
-    from matplotlib.figure import Figure
-
     rows, columns = samples.shape[0], samples.shape[1] + 1
-    figure = Figure(figsize=(1.7 * columns, 1.8 * rows + 0.7), layout="constrained")
+    figure = new_figure(1.7 * columns, 1.8 * rows + 0.7, 110, "constrained")
     figure.suptitle(title, fontsize=8)
     axes = figure.subplots(rows, columns, squeeze=False)
     for row in range(rows):
@@ -151,4 +150,4 @@ def _draw(
         axes[row, 0].set_ylabel(names[row], fontsize=8)
         axes[row, 0].set_xlabel(f"{height} x {width}", fontsize=6)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110)
+    save_picture(figure, out)

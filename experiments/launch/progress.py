@@ -6,26 +6,26 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.jobs.job import Job, Outcome
 from experiments.presentation.columns import progress_line
+from experiments.presentation.terminal import Terminal
 
 
 class Display:
     """Bars where the terminal can draw them; plain lines elsewhere."""
 
     def __init__(self, total: int, *, every_epoch: bool = False):
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Terminal(stderr=True)
         self.total, self.ended = total, 0
         self.every_epoch = every_epoch
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=16),
             TextColumn("ETA"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -44,7 +44,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """One line, above the bars."""
-        self._bars.console.print(text, markup=False, soft_wrap=True)
+        self._bars.console.print(text, soft_wrap=True)
 
     def event(self, job: Job, event: dict[str, Any]) -> None:
         kind = event["kind"]

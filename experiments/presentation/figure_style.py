@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from experiments.errors import visible
+from experiments.presentation.fonts import cover
 from experiments.presentation.label_placement import Box
 
 if TYPE_CHECKING:
@@ -21,12 +25,18 @@ CAPTION_LINE = 0.16  # inches
 LABEL = 7.0  # points
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure, in inches, on a canvas that can measure its texts."""
+def new_figure(width: float, height: float, dpi: float = DPI, layout: str | None = None) -> Figure:
+    """An empty white figure, in inches, on a canvas that can measure its texts.
+
+    From here on this process draws a `$` as a `$`: names are never mathematics. (Ticks get their
+    texts when a figure is drawn, so the figure alone cannot be told.)
+    """
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    matplotlib.rcParams["text.parse_math"] = False
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -61,6 +71,12 @@ def heading(figure: Figure, text: str, left: float = 0.085) -> None:
     )
 
 
+def title_above(figure: Figure, text: str) -> None:
+    """In lines as wide as the figure. (Matplotlib's own wrapping takes a `$` for mathematics.)"""
+    letters = int(14 * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(text, letters), fontsize=8.5, color=INK)
+
+
 def cut(name: str, width: int) -> str:
     """A name in one line of so many letters at most."""
     return name if len(name) <= width else f"{name[: width - 3].rstrip()}..."
@@ -74,6 +90,7 @@ def wrapped(name: str, width: int = 26, lines: int = 3) -> str:
 
 def size_of(figure: Figure, text: Text) -> tuple[float, float]:
     """Width and height of a text in pixels."""
+    cover([text])
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # Agg has one
     extent = text.get_window_extent(renderer)
     return float(extent.width), float(extent.height)
@@ -115,15 +132,40 @@ def line_between(
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """STEM.png at 200 dots an inch and STEM.svg; the same figure gives the same bytes."""
-    import matplotlib
-
+    """STEM.png and STEM.svg; the same figure gives the same bytes."""
     png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
-    figure.savefig(png, dpi=DPI, format="png")
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "ilsvrc"}):
-        figure.savefig(svg, format="svg", metadata=dict.fromkeys(SVG_METADATA))
+    save_picture(figure, png)
+    svg.write_text(svg_text(figure, "ilsvrc"), encoding="utf-8")
     return [png, svg]
 
 
-SVG_METADATA = ("Creator", "Date", "Format", "Type")
-"""What matplotlib would write into an SVG beside the picture: dates and addresses."""
+def save_picture(figure: Figure, path: Path) -> None:
+    """In the format that the file's name ends in."""
+    _write(figure, path)
+
+
+def svg_text(figure: Figure, salt: str) -> str:
+    """The figure as an SVG file, without the date and addresses that matplotlib would add.
+
+    Args:
+        salt: of the ids in it, which two drawings in one page must not share.
+    """
+    import matplotlib
+
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": salt}):
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        _write(figure, file, format="svg", metadata=metadata)
+    return visible(file.getvalue())  # XML has no control characters, not in comments either
+
+
+def _write(figure: Figure, file: Path | io.StringIO, **how: Any) -> None:
+    from matplotlib.text import Text
+
+    for axes in figure.axes:  # ticks get their texts by this
+        axes.get_xticklabels()
+        axes.get_yticklabels()
+    cover(figure.findobj(Text))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ")  # said by `cover`, once
+        figure.savefig(file, **how)

@@ -5,14 +5,14 @@ A matplotlib figure becomes inline SVG whose marks show their numbers on hover.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from experiments.presentation.figure_style import SVG_METADATA
+from experiments.errors import visible
+from experiments.presentation.figure_style import svg_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, sho
 
 def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
     """A whole page; `body`, `style` and `script` are markup, the title is text."""
-    return f"""<!doctype html>
+    return visible(f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -67,7 +67,7 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
 <script>{SCRIPT}{script}</script>
 </body>
 </html>
-"""
+""")
 
 
 def paragraphs(lines: Iterable[str]) -> str:
@@ -91,12 +91,7 @@ class Drawn:
 
 def inline_svg(drawn: Drawn) -> str:
     """The figure as an <svg> element; marks with a text are `g.hover` with a <title>."""
-    import matplotlib
-
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": drawn.slug}):
-        drawn.figure.savefig(file, format="svg", metadata=dict.fromkeys(SVG_METADATA))
-    text = file.getvalue()
+    text = svg_text(drawn.figure, drawn.slug)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     # the picture's size comes from the page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from experiments.comparison.plots import learning_curves, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import render, write_csv, write_markdown
 from experiments.errors import BadInput, first_line
-from experiments.presentation.console import wide_console
+from experiments.presentation.console import print_json, say, wide_console
 from experiments.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -47,14 +46,14 @@ def run(
     if out is not None:
         files = write(comparison, out, learning_curves.fetch(client, comparison))
     if as_json:
-        print(json.dumps(to_json(comparison), indent=1))
+        print_json(to_json(comparison))
     else:
         console = wide_console()
         console.print(render(comparison, console.width))
     if files:
         first = [file for file in files if file.name in FIRST]
         more = len(files) - len(first)
-        print(f"Wrote {', '.join(map(str, first))} and {more} more beside them", file=sys.stderr)
+        say(f"Wrote {', '.join(map(str, first))} and {more} more beside them")
         _log_if_possible(client, comparison, files)
 
 
@@ -122,4 +121,4 @@ def _log_if_possible(client: MlflowClient, comparison: Comparison, files: list[P
     try:
         log(client, comparison, files)
     except (MlflowException, OSError) as error:
-        print(f"Not logged as artifacts of the sweep: {first_line(error)}", file=sys.stderr)
+        say(f"Not logged as artifacts of the sweep: {first_line(error)}")

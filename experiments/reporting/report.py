@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.comparison.compare import compare
 from experiments.comparison.plots import learning_curves
 from experiments.errors import BadInput
+from experiments.presentation.console import say
 from experiments.reporting.facts import gather
 from experiments.reporting.page import report_page
 from experiments.tracking.store import connect
@@ -42,5 +42,5 @@ def run(
         raise BadInput(
             f"--out: cannot write {target}: {error.strerror or error}; name a file to write"
         ) from None
-    print(f"Wrote {target}", file=sys.stderr)
+    say(f"Wrote {target}")
     return target

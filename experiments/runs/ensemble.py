@@ -7,7 +7,6 @@ ensemble costs is what all its members cost.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -25,6 +24,7 @@ from experiments.jobs.predictions import (
     read,
     write_predictions,
 )
+from experiments.presentation.console import say
 from experiments.runs.members import Team, plan_team
 from experiments.runs.sweep import parent_run, run_cells
 from experiments.runtime import devices
@@ -74,10 +74,10 @@ def ensemble(config: Config, where: str) -> dict[str, Any]:
         fits = [done[cell.job.path][0] for cell in team.cells]
         document["ensemble"]["train_seconds"] = sum(fit.cost["train_seconds"] for fit in fits)
         file = _write(book.directory / FILE, parts)
-        with forgiving(_say):
+        with forgiving(say):
             _track(parent, document, team, file)
     finally:
-        with forgiving(_say):
+        with forgiving(say):
             parent.end(status)
     return document
 
@@ -254,7 +254,3 @@ def _pair(interval: Interval) -> list[float]:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
@@ -21,6 +20,7 @@ from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
 from experiments.launch.progress import Display
+from experiments.presentation.console import say
 from experiments.runs.execute import execute
 from experiments.runs.train import result
 from experiments.runtime import devices
@@ -188,7 +188,7 @@ def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: st
     """Journal how a command ended, and close its run unless the store is away."""
     book.append("ended", status=status)
     if not experiment.away:
-        with forgiving(lambda line: print(line, file=sys.stderr)):
+        with forgiving(say):
             parent.end(status)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.jobs.job import Outcome
+from experiments.presentation.csv_text import csv_text
 from experiments.search.space import space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import summary
@@ -143,11 +142,7 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(list(rows[0]) if rows else [], rows)
 
 
 def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:

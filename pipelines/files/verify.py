@@ -144,7 +144,8 @@ def verify(files: Files, *, root: str, max_pixels: int) -> Index:
         done += 1
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
-            print(f"{root}: {done} of {len(todo)} new images checked", file=sys.stderr)
+            where = root if root.isprintable() else ascii(root)
+            print(f"{where}: {done} of {len(todo)} new images checked", file=sys.stderr)
         if done - saved >= SAVE_EVERY:
             saved = done
             save_index(path, index.rows(np.flatnonzero(lasting)))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.comparison.compare import find_experiment
 from experiments.errors import BadInput, FailedWork, Stopped, shown
+from experiments.presentation.console import say, tell
 from experiments.reporting.ui import views
 from experiments.tracking.store import connect
 
@@ -59,7 +60,7 @@ def serve(
         try:
             server = start(uri, port)
             _announce(links(client, server.base_url, experiment), open_browser)
-            print("Ctrl-C stops the server.", file=sys.stderr)
+            say("Ctrl-C stops the server.")
             code = server.process.wait()
             raise FailedWork(f"The MLflow server ended with {code}: {_tail(server.log)}")
         except (KeyboardInterrupt, Stopped):
@@ -93,7 +94,7 @@ def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Se
     }
     if origin is not None:
         environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = origin
-    print(f"Starting MLflow on {shown(uri)} (about 10 s)...", file=sys.stderr)
+    say(f"Starting MLflow on {shown(uri)} (about 10 s)...")
     with os.fdopen(handle, "wb") as log:
         # a group of its own, because the server forks workers that must go with it
         process = subprocess.Popen(  # nosec B603  # MLflow of this Python, no shell
@@ -168,11 +169,11 @@ def newest_name(client: MlflowClient) -> str:
 def _announce(addresses: Sequence[str], open_browser: bool) -> None:
     """The run table's address on a line of its own, then that of the charts."""
     for url in addresses:
-        print(url, flush=True)
+        tell(url)
     if "/experiments/" not in addresses[0]:
-        print("No runs yet: run a sweep first, ilsvrc sweep CONFIG.", file=sys.stderr)
+        say("No runs yet: run a sweep first, ilsvrc sweep CONFIG.")
     if open_browser and not webbrowser.open(addresses[0]):
-        print("No browser could be opened here; open the address above.", file=sys.stderr)
+        say("No browser could be opened here; open the address above.")
 
 
 def free_port(port: int | None = None) -> int:

@@ -9,7 +9,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.presentation.figure_style import DPI, GRID, INK, LINE, OKABE_ITO
+from experiments.presentation.figure_style import (
+    GRID,
+    INK,
+    LINE,
+    OKABE_ITO,
+    new_figure,
+    save_picture,
+)
 from experiments.search.plots.view import (
     NOWHERE,
     SHADES,
@@ -70,7 +77,7 @@ def parallel_coordinates(view: View, path: str | Path) -> None:
     _colour_bar(panel, view, len(axes_drawn) - 1)
     frame(figure, view, _parallel_caption(view), left)
     _key(figure, view, left)
-    figure.savefig(path, dpi=DPI, format="png")
+    save_picture(figure, Path(path))
 
 
 def effects(view: View, path: str | Path) -> None:
@@ -98,7 +105,7 @@ def effects(view: View, path: str | Path) -> None:
         else:
             panel.tick_params(labelleft=False)
     frame(figure, view, _effects_caption(view), 0.085)
-    figure.savefig(path, dpi=DPI, format="png")
+    save_picture(figure, Path(path))
 
 
 def folds(view: View, path: str | Path, top: int = TOP) -> None:
@@ -133,7 +140,7 @@ def folds(view: View, path: str | Path, top: int = TOP) -> None:
     boxes = " Box: quartiles; whiskers: extremes." if any(_boxed(trial) for trial in best) else ""
     caption = f"Dots: folds. Bar: their mean, by which trials are ranked, best first.{boxes}"
     frame(figure, view, caption, 0.015)
-    figure.savefig(path, dpi=DPI, format="png")
+    save_picture(figure, Path(path))
 
 
 def _boxed(trial: Mapping[str, Any]) -> bool:
@@ -283,16 +290,6 @@ def _effects_caption(view: View) -> str:
 
 def _in_two_lines(text: str, letters: int) -> str:
     return "\n".join(textwrap.wrap(text, letters, max_lines=2, placeholder=" …"))
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty one, in inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def plain(panel: Axes) -> None:

@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 from experiments.config.strategies import STRATEGIES
+from experiments.errors import visible
 from experiments.search.plots import figures, winners
 from experiments.search.plots.svg import effects, folds, parallel
 from experiments.search.plots.view import View, name, view, whole, why
@@ -145,7 +146,7 @@ def page_of(view: View, winners: Table | None = None) -> str:
     body = "\n".join(f"<h2>{escape(title)}</h2>\n{part}" for title, part in parts)
     lines = [*(winners.notes if winners else []), *view.notes]
     notes = "\n".join(f'<p class="note">{escape(line)}</p>' for line in lines)
-    return PAGE.substitute(title=escape(view.title), body=body, notes=notes)
+    return visible(PAGE.substitute(title=escape(view.title), body=body, notes=notes))
 
 
 def _table(view: View) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from experiments.presentation.figure_style import DPI, INK, LINE
+from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture
 from experiments.search.plots.view import name, short
 from tuning.space import identity
 
@@ -70,9 +70,6 @@ def table(result: Mapping[str, Any]) -> Table:
 
 def draw(result: Mapping[str, Any], path: str | Path) -> None:
     """Save the table as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = table(result)
     lines = [shown.header, *shown.rows, shown.mean]
     widths = [max(len(row[at]) for row in lines) * LETTER + 0.25 for at in range(len(shown.header))]
@@ -80,8 +77,7 @@ def draw(result: Mapping[str, Any], path: str | Path) -> None:
     notes = "\n".join(textwrap.fill(note, int(width * 17)) for note in shown.notes)
     below = 0.16 * (notes.count("\n") + 1) + 0.2
     height = 0.62 + 0.27 * len(lines) + below
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
     figure.text(
         0.2 / width, 1 - 0.14 / height, shown.title, fontsize=11, weight="bold", color=INK, va="top"
     )
@@ -108,7 +104,7 @@ def draw(result: Mapping[str, Any], path: str | Path) -> None:
         0.2 / width, 0.12 / height, notes, fontsize=7.5, color="#444444", va="bottom",
         linespacing=1.4,
     )  # fmt: skip
-    figure.savefig(path, dpi=DPI, format="png")
+    save_picture(figure, Path(path))
 
 
 def _rule(figure: Any, left: float, right: float, y: float) -> None:
