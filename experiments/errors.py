@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+import pipelines.errors
+
 
 def shown(text: str) -> str:
     """A URI, or a text with URIs in it, without their passwords: for people and logs."""
@@ -16,7 +18,7 @@ def shown(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line without passwords."""
-    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
+    return shown(pipelines.errors.first_line(error))
 
 
 def kind_and_first_line(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from experiments.runtime.machine import PeakMemory, device
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
 from pipelines.augment import recipes
+from pipelines.errors import SourceError
 
 if TYPE_CHECKING:
     from experiments.jobs.job import Emit
@@ -39,12 +40,24 @@ def attempt(job: Job, emit: Callable[[Event], None]) -> Outcome:
         return run(job, emit)
     except (BadInput, FailedWork) as error:
         return Outcome(job.path, "failed", error=str(error), bad_input=isinstance(error, BadInput))
+    except SourceError as error:  # the images have changed meanwhile
+        return Outcome(job.path, "failed", error=f"data.source: {error}")
     except Exception as error:
         import traceback
 
-        outcome = Outcome(job.path, "failed", error=kind_and_first_line(error))
+        outcome = Outcome(job.path, "failed", error=_reason(error))
         outcome.artifacts["traceback.json"] = traceback.format_exc().splitlines()
         return outcome
+
+
+def _reason(error: Exception) -> str:
+    """In one line: by the file that has gone or changed under the fit, where there is one."""
+    line = kind_and_first_line(error)
+    try:
+        WORKER.check_unchanged()
+    except SourceError as changed:
+        return f"data.source: {changed} ({line})"
+    return line
 
 
 def run(job: Job, emit: Any) -> Outcome:
@@ -99,6 +112,7 @@ def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
         trainer, chain.last, batches, observations.after_epoch if observes else None
     )
     last = score_fit(job, trainer, batches, history)
+    source.check_unchanged()
     tags = {
         "device": device(share.threads(config.train.threads)),
         "augment": recipes.render(steps_of(config)),

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pipelines.statistics
 from experiments.config.schema import Config
-from experiments.jobs.dataset import open_source, source_key, view
+from experiments.jobs.dataset import check_same_images, open_source, source_key, view
 from experiments.jobs.job import Job
 from experiments.training.batches import Batches
 from experiments.training.cache import Cache, digest
+from pipelines.errors import SourceError
 
 if TYPE_CHECKING:
     from experiments.training.trainer import Trainer
@@ -28,12 +29,20 @@ class WorkerState:
         """By their place among the job's fits: its stages, then its own."""
 
     def batches(self, job: Job) -> Batches:
-        """The source of a job, opened, with the statistics of its training part."""
-        key = source_key(job.config.data)
-        if self._source_key != key:
-            # let go of the old one before another is read
-            self._source_key, self._source, self._cache = None, None, Cache()
-            self._source, self._source_key = open_source(job.config.data), key
+        """The source of a job, opened, with the statistics of its training part.
+
+        Raises:
+            BadInput: it cannot be opened, or has other contents than the job was planned for.
+            SourceError: a file of the source that is kept open has changed.
+        """
+        key = source_key(job.config.data), job.fingerprint
+        if self._source_key == key:
+            self.check_unchanged()
+        else:
+            self._forget()  # before another is read
+            source = open_source(job.config.data)
+            check_same_images(source, job.fingerprint, "when the command began")
+            self._source, self._source_key = source, key
         source, (size, crop_fraction) = self._source, view(job.config)
         statistics = self._cache.get(
             "statistics",
@@ -43,6 +52,18 @@ class WorkerState:
             ),
         )
         return Batches(job.config, source, job.train, statistics, self._cache)
+
+    def check_unchanged(self) -> None:
+        """Raises SourceError if a file of the open source has changed, which is then let go."""
+        try:
+            if self._source is not None:
+                self._source.check_unchanged()
+        except SourceError:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        self._source_key, self._source, self._cache = None, None, Cache()
 
     def trainer(self, job: Job, position: int, config: Config) -> Trainer:
         """The Trainer of one of the job's fits, once its source is open."""

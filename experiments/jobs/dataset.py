@@ -35,6 +35,27 @@ def open_source(data: Data) -> Any:
         raise BadInput(f"data.source: {error}") from None
 
 
+def check_same_images(source: Any, fingerprint: str, since: str) -> None:
+    """Refuse a source that no longer holds what it held.
+
+    Args:
+        fingerprint: then; empty where it is not known.
+        since: when that was, for the message.
+
+    Raises:
+        BadInput: naming a file, where the change was seen at this opening.
+    """
+    if fingerprint in ("", source.fingerprint):
+        return
+    first, count = next(iter(source.changed), ""), len(source.changed)
+    names = f": {first}" + (f" and {count - 1} more files" if count > 1 else "") if first else ""
+    raise BadInput(
+        f"data.source: {source.spec} has other contents than {since}{names} (fingerprint "
+        f"{fingerprint[:12]} then, {source.fingerprint[:12]} now); put the images back, or give "
+        "the experiment another name to begin anew"
+    )
+
+
 def source_key(data: Data) -> str:
     """Equal for data sections that open the same source."""
     keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
