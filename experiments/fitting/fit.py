@@ -17,7 +17,7 @@ from experiments.fitting.scoring import PER_CLASS, TAGS, per_class, score_fit
 from experiments.fitting.stages import Chain, train_stages
 from experiments.fitting.worker_state import WORKER
 from experiments.jobs import pretrained
-from experiments.jobs.dataset import steps_of
+from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import Event, Job, Outcome, seed_for
 from experiments.jobs.predictions import write_predictions
 from experiments.optimization.schedules import base_rate
@@ -26,7 +26,6 @@ from experiments.runtime.machine import PeakMemory, device
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
 from pipelines.augment import recipes
-from pipelines.errors import SourceError
 
 if TYPE_CHECKING:
     from experiments.jobs.job import Emit
@@ -40,24 +39,12 @@ def attempt(job: Job, emit: Callable[[Event], None]) -> Outcome:
         return run(job, emit)
     except (BadInput, FailedWork) as error:
         return Outcome(job.path, "failed", error=str(error), bad_input=isinstance(error, BadInput))
-    except SourceError as error:  # the images have changed meanwhile
-        return Outcome(job.path, "failed", error=f"data.source: {error}")
     except Exception as error:
         import traceback
 
-        outcome = Outcome(job.path, "failed", error=_reason(error))
+        outcome = Outcome(job.path, "failed", error=kind_and_first_line(error))
         outcome.artifacts["traceback.json"] = traceback.format_exc().splitlines()
         return outcome
-
-
-def _reason(error: Exception) -> str:
-    """In one line: by the file that has gone or changed under the fit, where there is one."""
-    line = kind_and_first_line(error)
-    try:
-        WORKER.check_unchanged()
-    except SourceError as changed:
-        return f"data.source: {changed} ({line})"
-    return line
 
 
 def run(job: Job, emit: Any) -> Outcome:
@@ -84,13 +71,20 @@ def run(job: Job, emit: Any) -> Outcome:
 
 
 def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
-    from experiments.training import resume
-
-    config, memory = job.config, PeakMemory()
+    memory = PeakMemory()
     if job.measured:
         memory.start()
     batches = WORKER.batches(job)
-    source = batches.source
+    with files_unchanged(batches.source):
+        return _fitted(job, batches, emit, chosen, memory)
+
+
+def _fitted(
+    job: Job, batches: Batches, emit: Emit, chosen: devices.Devices, memory: PeakMemory
+) -> Outcome:
+    from experiments.training import resume
+
+    config, source = job.config, batches.source
     artifacts: dict[str, Any] = {
         "statistics.json": batches.statistics.to_dict(),
         "class_names.json": list(source.class_names),
@@ -112,7 +106,6 @@ def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
         trainer, chain.last, batches, observations.after_epoch if observes else None
     )
     last = score_fit(job, trainer, batches, history)
-    source.check_unchanged()
     tags = {
         "device": device(share.threads(config.train.threads)),
         "augment": recipes.render(steps_of(config)),

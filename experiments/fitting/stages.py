@@ -57,7 +57,7 @@ class Chain:
 
         Raises:
             Stopped, BadInput, FailedWork: as `Trainer.fit`.
-            SourceError: a file has changed under the fit.
+            SourceError: a file has changed under it.
         """
         from experiments.training.loop import Hooks
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pipelines.statistics
 from experiments.config.schema import Config
-from experiments.jobs.dataset import check_same_images, open_source, source_key, view
+from experiments.jobs.dataset import (
+    check_same_images,
+    files_unchanged,
+    open_source,
+    source_key,
+    view,
+)
 from experiments.jobs.job import Job
 from experiments.training.batches import Batches
 from experiments.training.cache import Cache, digest
@@ -33,37 +39,34 @@ class WorkerState:
 
         Raises:
             BadInput: it cannot be opened, or has other contents than the job was planned for.
-            SourceError: a file of the source that is kept open has changed.
+            FailedWork: a file has changed since.
         """
-        key = source_key(job.config.data), job.fingerprint
-        if self._source_key == key:
-            self.check_unchanged()
-        else:
-            self._forget()  # before another is read
+        key, change = (source_key(job.config.data), job.fingerprint), self._change()
+        if self._source_key != key or change:
+            # let go of the old one before another is read
+            self._source_key, self._source, self._cache = None, None, Cache()
             source = open_source(job.config.data)
-            check_same_images(source, job.fingerprint, "when the command began")
+            check_same_images(source, job.fingerprint, "when the command began", change)
             self._source, self._source_key = source, key
         source, (size, crop_fraction) = self._source, view(job.config)
-        statistics = self._cache.get(
-            "statistics",
-            (digest(job.train), size, crop_fraction),
-            lambda: pipelines.statistics.fit(
-                source, job.train, size=size, crop_fraction=crop_fraction
-            ),
-        )
+        with files_unchanged(source):
+            statistics = self._cache.get(
+                "statistics",
+                (digest(job.train), size, crop_fraction),
+                lambda: pipelines.statistics.fit(
+                    source, job.train, size=size, crop_fraction=crop_fraction
+                ),
+            )
         return Batches(job.config, source, job.train, statistics, self._cache)
 
-    def check_unchanged(self) -> None:
-        """Raises SourceError if a file of the open source has changed, which is then let go."""
+    def _change(self) -> str:
+        """How a file of the open source is no longer what it was; empty where none is."""
         try:
             if self._source is not None:
                 self._source.check_unchanged()
-        except SourceError:
-            self._forget()
-            raise
-
-    def _forget(self) -> None:
-        self._source_key, self._source, self._cache = None, None, Cache()
+        except SourceError as error:
+            return str(error)
+        return ""
 
     def trainer(self, job: Job, position: int, config: Config) -> Trainer:
         """The Trainer of one of the job's fits, once its source is open."""

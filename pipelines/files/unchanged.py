@@ -30,10 +30,8 @@ def check_unchanged(
     def look(part: Sequence[int]) -> tuple[str, str] | None:
         for i in part:
             if why := _difference(files, i, same_contents):
-                archive = files.offsets[i] >= 0
-                return printable(
-                    os.path.basename(files.paths[i]) if archive else files.names[i]
-                ), why
+                name = files.names[i] if files.offsets[i] < 0 else os.path.basename(files.paths[i])
+                return printable(name), why
         return None
 
     parts = [rows[at : at + AT_A_TIME] for at in range(0, len(rows), AT_A_TIME)]

@@ -166,7 +166,7 @@ def _changed(before: Index, now: Index, looked_at: np.ndarray) -> tuple[str, ...
 
 
 def _known(files: Files, path: Path) -> tuple[Index, np.ndarray, Index | None]:
-    """The rows that are still true filled in, the positions of the others, and the earlier index."""
+    """The rows that are still true filled in, positions of the others, and the index of before."""
     n = len(files)
     index = Index(
         files.names,
