@@ -7,7 +7,6 @@ import errno
 import re
 from collections.abc import Iterable
 
-
 SECRET = r"pwd|\w*passw(?:or)?d|\w*secret\w*|[\w-]*api[_-]?key"
 IN_QUERY = r"\w*token|\w*_key|key|sig|signature"
 VALUE = r"(?:\{[^}]*\}|[^&;\s'\"}]+)"
@@ -35,7 +34,9 @@ def shown(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line without passwords."""
-    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
+    from pipelines import errors  # loads NumPy, which `--help` does without
+
+    return shown(errors.first_line(error))
 
 
 def kind_and_first_line(error: BaseException) -> str:

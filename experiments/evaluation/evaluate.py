@@ -15,6 +15,7 @@ from experiments.evaluation.image_set import Subject, base, check_named, choose,
 from experiments.evaluation.published_check import beside
 from experiments.inference.class_match import known_names, match
 from experiments.inference.loading import Network, check_kinds, crop_fraction, load
+from experiments.jobs.dataset import files_unchanged
 from experiments.presentation.console import progress
 from experiments.presentation.formatting import si
 from experiments.runtime import measure
@@ -145,7 +146,10 @@ def score(
     for network, matched, predictor in zip(networks, matches, predictors, strict=True):
         cost = _cost(network, predictor.passes, config)
         say(announcement(network.name, predictor, cost, images))
-        with progress(f"scoring {network.name}", images, quiet) as advance:
+        with (
+            files_unchanged(subject.source),
+            progress(f"scoring {network.name}", images, quiet) as advance,
+        ):
             scores = predictor.scores(subject.source, subject.indices, advance)
         answers.append(Answers.of(network.name, scores, subject.labels, matched.names))
         costs.append(cost)

@@ -157,9 +157,9 @@ def open_pictures(
     Raises:
         BadInput: nothing there, or a file that is no picture and `on_corrupt` is error.
     """
-    from pipelines.errors import SourceError
+    from pipelines.errors import SourceError, printable
     from pipelines.files.verify import Files, examine
-    from pipelines.sources.file_source import FileSource, printable
+    from pipelines.sources.file_source import FileSource
 
     try:
         files = _listed(names)

@@ -17,7 +17,7 @@ from experiments.fitting.scoring import PER_CLASS, TAGS, per_class, score_fit
 from experiments.fitting.stages import Chain, train_stages
 from experiments.fitting.worker_state import WORKER
 from experiments.jobs import pretrained
-from experiments.jobs.dataset import steps_of
+from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import Event, Job, Outcome, seed_for
 from experiments.jobs.predictions import write_predictions
 from experiments.optimization.schedules import base_rate
@@ -71,15 +71,22 @@ def run(job: Job, emit: Any) -> Outcome:
 
 
 def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
+    memory = PeakMemory()
+    if job.measured:
+        memory.start()
+    batches = WORKER.batches(job)
+    with files_unchanged(batches.source):
+        return _fitted(job, batches, emit, chosen, memory)
+
+
+def _fitted(
+    job: Job, batches: Batches, emit: Emit, chosen: devices.Devices, memory: PeakMemory
+) -> Outcome:
     import keras
 
     from experiments.training import resume
 
-    config, memory = job.config, PeakMemory()
-    if job.measured:
-        memory.start()
-    batches = WORKER.batches(job)
-    source = batches.source
+    config, source = job.config, batches.source
     artifacts: dict[str, Any] = {
         "statistics.json": batches.statistics.to_dict(),
         "class_names.json": list(source.class_names),

@@ -57,13 +57,23 @@ class Chain:
 
         Raises:
             Stopped, BadInput, FailedWork: as `Trainer.fit`.
+            SourceError: a file has changed under it.
         """
         from experiments.training.loop import Hooks
 
         path = () if position == self.last else ("stage", position)
         data = batches.training(seed_for(self.job.config.seed, *path, "data"))
         emit, validate = self._told(position), self._validation(trainer)
-        return trainer.fit(batches.config, data, Hooks(emit, validate, after_epoch, self.keeper))
+        source = batches.source
+        in_memory = source.read_from is not None  # and looked at when the fit has ended
+        hooks = Hooks(
+            emit,
+            validate,
+            after_epoch,
+            self.keeper,
+            None if in_memory else source.check_unchanged,
+        )
+        return trainer.fit(batches.config, data, hooks)
 
     def _validation(self, trainer: Trainer) -> Callable[[], dict[str, float]] | None:
         if self.job.validation is None:

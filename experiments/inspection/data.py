@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.config.data import Data
 from experiments.errors import BadInput
-from experiments.jobs.dataset import open_source
+from experiments.jobs.dataset import files_unchanged, open_source
 from experiments.presentation import csv_text
 from experiments.presentation.console import progress
 from experiments.runtime.startup import load_tensorflow
@@ -90,7 +90,7 @@ def stats(spec: str, *, limit: int | None = None) -> dict[str, Any]:
     source = open_source(Data(source=spec))
     splits = source.official_splits
     indices = range(len(source)) if splits is None else splits["train"]
-    with _input_errors():
+    with _input_errors(), files_unchanged(source):
         fitted = statistics.fit(source, indices, limit=limit)
     part = "the official training part" if splits else "all images (no official splits)"
     of = part if fitted.images == len(indices) else f"{fitted.images} images, evenly over {part}"
@@ -130,7 +130,11 @@ def prepare(
     from pipelines.sources import prepare as work
 
     source = open_source(Data.model_validate({"source": spec, "channels": channels}))
-    with _input_errors(), progress("preparing", len(source), quiet) as advance:
+    with (
+        _input_errors(),
+        files_unchanged(source),
+        progress("preparing", len(source), quiet) as advance,
+    ):
         manifest = work.prepare(
             source,
             out,

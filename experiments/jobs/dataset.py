@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 import pipelines
 from experiments.config.data import Data
 from experiments.config.schema import Config
-from experiments.errors import BadInput, FailedWork
+from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
 
 PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
@@ -33,6 +35,53 @@ def open_source(data: Data) -> Any:
         )
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
+
+
+@contextlib.contextmanager
+def files_unchanged(source: Any) -> Iterator[None]:
+    """Hold the files of a source against what they were when it was opened, once they were read.
+
+    Raises:
+        FailedWork: one has changed or gone, whatever became of the work; it is named.
+    """
+    try:
+        yield
+        source.check_unchanged()
+    except pipelines.SourceError as error:
+        raise FailedWork(f"data.source: {error}") from None
+    except (BadInput, FailedWork):
+        raise
+    except Exception as error:
+        try:
+            source.check_unchanged()
+        except pipelines.SourceError as change:
+            raise FailedWork(f"data.source: {change} ({first_line(error)})") from error
+        raise
+
+
+def check_same_images(source: Any, fingerprint: str, since: str, change: str = "") -> None:
+    """Refuse a source that no longer holds what it held.
+
+    Args:
+        fingerprint: then; empty where it is not known.
+        since: when that was, for the message.
+        change: what is known to have changed; else the files are named that this opening met.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    if fingerprint in ("", source.fingerprint):
+        return
+    if source.changed and not change:
+        change = source.changed[0]
+        if len(source.changed) > 1:
+            change += f" and {len(source.changed) - 1} more files"
+    raise BadInput(
+        f"data.source: {source.spec} has other contents than {since}"
+        f"{f': {change}' if change else ''} (fingerprint "
+        f"{fingerprint[:12]} then, {source.fingerprint[:12]} now); put the images back, or give "
+        "the experiment another name to begin anew"
+    )
 
 
 def source_key(data: Data) -> str:

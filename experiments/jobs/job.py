@@ -42,6 +42,8 @@ class Job:
     """Measure its cost and keep its model; False for the inner folds of a search."""
     prediction_epochs: tuple[int, ...] = ()
     """Epochs whose predictions are kept beside those of the last one."""
+    fingerprint: str = ""
+    """Of the source, as the command opened it; empty where that is not known."""
 
     @property
     def label(self) -> str:

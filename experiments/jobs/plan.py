@@ -57,6 +57,7 @@ class Plan:
             graph_key=graph_key(self.config, self.input_shape, self.classes),
             directory=str(directory),
             axes=axes or {},
+            fingerprint=self.source.fingerprint,
         )
 
 

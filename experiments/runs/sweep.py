@@ -15,7 +15,7 @@ from experiments.config.identity import IRRELEVANT, config_hash
 from experiments.config.schema import Config
 from experiments.config.settings import to_yaml
 from experiments.errors import BadInput
-from experiments.jobs.dataset import open_source, source_key
+from experiments.jobs.dataset import check_same_images, open_source, source_key
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
@@ -165,8 +165,17 @@ def parent_run(
     params: Mapping[str, Any],
     cells: Sequence[Cell],
 ) -> RunLog:
-    """The command's own run: the one of an earlier start of the same command, or a new one."""
-    opening = Opening.of_event(book.last("started"))
+    """The command's own run: the one of an earlier start of the same command, or a new one.
+
+    Raises:
+        BadInput: the images are no longer those of the earlier start.
+    """
+    started = book.last("started") or {}
+    prints = {source_key(cell.plan.config.data): cell.plan.source for cell in cells}
+    for key, source in prints.items():
+        then = started.get("fingerprints", {}).get(key, "")
+        check_same_images(source, then, f"when this {level} began")
+    opening = Opening.of_event(started)
     if opening is None:
         tags = experiment.origin | {"level": level, "path": level}
         documents = {"config.yaml": to_yaml(config)}
@@ -180,7 +189,13 @@ def parent_run(
             [given.to_dictionary() for given in data],
         )  # fmt: skip
     run = open_run(experiment.client, experiment.id, opening)
-    book.append("started", **asdict(opening), run_id=run.id, store=experiment.key)
+    book.append(
+        "started",
+        **asdict(opening),
+        run_id=run.id,
+        store=experiment.key,
+        fingerprints={key: source.fingerprint for key, source in prints.items()},
+    )
     return run
 
 

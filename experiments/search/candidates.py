@@ -24,10 +24,11 @@ from tuning.space import identity
 
 @dataclass(frozen=True)
 class Prepared:
-    """A candidate's resolved config and the digest of its traced program."""
+    """A candidate's resolved config, the digest of its traced program, and that of its images."""
 
     config: Config
     graph_key: str
+    fingerprint: str
 
 
 class Candidates:
@@ -98,6 +99,7 @@ class Candidates:
             validation=validation,
             test=test,
             graph_key=prepared.graph_key,
+            fingerprint=prepared.fingerprint,
             directory=str(self.root.joinpath(*parts)),
             axes=dict(settings),
             measured=task.fit is None,
@@ -112,7 +114,8 @@ class Candidates:
         fold = self.study.folds[0]
         split = pipelines.splits.Split(*fold.pairs[0], fold.test)
         plan = prepare(config, source, split)
-        return Prepared(plan.config, graph_key(plan.config, plan.input_shape, plan.classes))
+        graph = graph_key(plan.config, plan.input_shape, plan.classes)
+        return Prepared(plan.config, graph, source.fingerprint)
 
 
 def refit_config(config: Config, winner: Trial) -> Config:

@@ -37,6 +37,9 @@ class Hooks:
     """Called with the number of each epoch that has ended, from 1."""
     keeper: Keeper | None = None
     """Takes snapshots, and may have one of an earlier start to go on from."""
+    check_images: Callable[[], None] | None = None
+    """Raises where the images are no longer those that the fit began with; asked before an epoch
+    counts and before a snapshot."""
 
 
 class Loop(keras.callbacks.Callback):
@@ -130,6 +133,7 @@ class Loop(keras.callbacks.Callback):
         loss = float((logs or {})["loss"])
         seconds = time.perf_counter() - self._started
         self._check(loss)
+        self._check_images()
         values = {"train_loss": loss, "learning_rate": self._rate}
         with self.averages.shown():
             if self.hooks.validate:
@@ -223,9 +227,14 @@ class Loop(keras.callbacks.Callback):
     def _take_snapshot(self, keeper: Keeper) -> None:
         """The time that it takes is not the epoch's."""
         began = time.perf_counter()
+        self._check_images()
         self._catch_up()
         keeper.write(self.network, self._state(), self.history.best_weights)
         self._started += time.perf_counter() - began
+
+    def _check_images(self) -> None:
+        if self.hooks.check_images:
+            self.hooks.check_images()
 
     def _catch_up(self) -> None:
         """On JAX the variables stay behind the updates of an epoch; bring them up to date."""

@@ -57,7 +57,7 @@ def _torch(file: Path) -> dict[str, np.ndarray]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises nearly anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
         raise CheckpointError(
             f"{file} is not a file that torch.load reads with weights_only=True: {reason}"
         ) from error

@@ -33,6 +33,8 @@ class Index:
     orientations EXIF 1..8
     digests      [n, 32], sha256 of the bytes
     reasons      why an image cannot be used; "" = decoded whole
+    changed      names that an earlier index had with other contents, or that are gone since; not
+                 kept on disk
     """
 
     names: list[str]
@@ -43,6 +45,7 @@ class Index:
     orientations: np.ndarray
     digests: np.ndarray
     reasons: list[str]
+    changed: tuple[str, ...] = ()
 
     def rows(self, keep: np.ndarray) -> Index:
         """The rows at these positions."""
@@ -73,6 +76,9 @@ class Index:
         return np.where(same, row, -1)
 
 
+COLUMNS = [field.name for field in fields(Index) if field.name != "changed"]
+
+
 def cache_file(kind: str, *parts: str) -> Path:
     """Where the cache of something lies, named after what it depends on."""
     key = hashlib.sha256("\0".join((kind, str(FORMAT), *parts)).encode("utf-8", "surrogateescape"))
@@ -81,7 +87,7 @@ def cache_file(kind: str, *parts: str) -> Path:
 
 def load_index(path: Path) -> Index | None:
     """An index saved before; None when there is none, or it is damaged."""
-    columns = load_columns(path, [field.name for field in fields(Index)])
+    columns = load_columns(path, COLUMNS)
     if columns is None:
         return None
     index = Index(**columns)  # type: ignore[arg-type]  # of the types that save_index was given
@@ -90,7 +96,7 @@ def load_index(path: Path) -> Index | None:
 
 def save_index(path: Path, index: Index) -> None:
     """Atomic: a reader finds the old file or the new one."""
-    save_columns(path, {field.name: getattr(index, field.name) for field in fields(Index)})
+    save_columns(path, {name: getattr(index, name) for name in COLUMNS})
 
 
 def load_columns(path: Path, names: list[str]) -> dict[str, np.ndarray | list[str]] | None:

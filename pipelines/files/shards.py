@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.errors import SourceError, first_line
+from pipelines.files.unchanged import check_unchanged
+from pipelines.files.verify import Files, files_of
 
 OPTIONS = "group_size:1,uncompressed"  # JPEG does not shrink, and one record is one read
 READ = "readahead_buffer_size:0,index_storage_option:in_memory"  # random access
@@ -177,28 +179,41 @@ class ShardReader:
         self.starts = [0]
         for entry in entries:
             self.starts.append(self.starts[-1] + int(entry["images"]))
+        self.files: Files | None = None
         self._readers: dict[int, Any] = {}
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"directory": self.directory, "entries": self.entries, "starts": self.starts}
+        return {"directory": self.directory, "entries": self.entries, "files": self.files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["directory"], state["entries"])  # type: ignore[misc]  # readers anew
+        self.files = state["files"]
+
+    def check_unchanged(self, spec: str) -> None:
+        """Hold the shards against what they were in `verify`. Raises SourceError by name."""
+        files = self.files
+        if files is not None:
+            check_unchanged(
+                spec,
+                files,
+                range(len(files)),
+                lambda i: file_digest(Path(files.paths[i])) == self.entries[i]["sha256"],
+            )
 
     def verify(self, contents: bool) -> None:
         """Sizes of all shards, and with `contents` their sha256. Raises SourceError by name."""
-        for entry in self.entries:
-            path = self.directory / entry["name"]
+        paths = [self.directory / entry["name"] for entry in self.entries]
+        try:
+            self.files = files_of(paths)
+        except OSError as error:
+            raise _unreadable(error) from None
+        for path, entry, size in zip(paths, self.entries, self.files.sizes.tolist(), strict=True):
+            same = size == entry["bytes"]
             try:
-                size = path.stat().st_size
-                same = size == entry["bytes"]
                 damaged = same and contents and file_digest(path) != entry["sha256"]
             except OSError as error:
-                raise SourceError(
-                    f"prepared: shard {path} cannot be read ({error.strerror}): restore it, or "
-                    "prepare again into an empty folder"
-                ) from None
+                raise _unreadable(error) from None
             if not same:
                 raise SourceError(
                     f"prepared: shard {path}: expected {entry['bytes']} bytes, received {size}: "
@@ -245,3 +260,10 @@ class ShardReader:
                     )
                 self._readers[shard] = reader
             return self._readers[shard]
+
+
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(
+        f"prepared: shard {error.filename} cannot be read ({error.strerror}): restore it, or "
+        "prepare again into an empty folder"
+    )

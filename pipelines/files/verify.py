@@ -11,14 +11,15 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.errors import printable
 from pipelines.files.decode import decode
 from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.index_cache import Index, cache_file, load_index, save_index
@@ -131,7 +132,7 @@ def verify(files: Files, *, root: str, max_pixels: int) -> Index:
     root    names the source, absolute: its cache goes by it
     """
     path = cache_file("images", root)
-    index, todo = _known(files, path)
+    index, todo, before = _known(files, path)
     settled = files.stamps.max(axis=1, initial=0) < time.time_ns() - SETTLED_NS
     lasting = settled & ~np.isin(np.arange(len(files)), todo)
     done, saved, said = 0, 0, time.monotonic()
@@ -144,8 +145,7 @@ def verify(files: Files, *, root: str, max_pixels: int) -> Index:
         done += 1
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
-            where = root if root.isprintable() else ascii(root)
-            print(f"{where}: {done} of {len(todo)} new images checked", file=sys.stderr)
+            print(f"{printable(root)}: {done} of {len(todo)} new images checked", file=sys.stderr)
         if done - saved >= SAVE_EVERY:
             saved = done
             save_index(path, index.rows(np.flatnonzero(lasting)))
@@ -153,6 +153,8 @@ def verify(files: Files, *, root: str, max_pixels: int) -> Index:
         save_index(path, index.rows(np.flatnonzero(lasting)))
     for position, reason in files.problems.items():
         index.reasons[position] = reason
+    if before is not None:
+        index = replace(index, changed=_changed(before, index, todo))
     pixels = index.shapes.astype(np.int64).prod(axis=1)
     for position in np.flatnonzero(pixels > max_pixels).tolist():
         height, width = index.shapes[position].tolist()
@@ -160,8 +162,16 @@ def verify(files: Files, *, root: str, max_pixels: int) -> Index:
     return index
 
 
-def _known(files: Files, path: Path) -> tuple[Index, np.ndarray]:
-    """The rows that are still true filled in, and the positions of the others."""
+def _changed(before: Index, now: Index, looked_at: np.ndarray) -> tuple[str, ...]:
+    """Names that the earlier index had with other contents, and those that are gone."""
+    digests = dict(zip(before.names, before.digests, strict=True))
+    new = {now.names[i]: now.digests[i] for i in looked_at.tolist()}
+    other = [name for name in new if name in digests and (new[name] != digests[name]).any()]
+    return (*other, *sorted(digests.keys() - set(now.names)))
+
+
+def _known(files: Files, path: Path) -> tuple[Index, np.ndarray, Index | None]:
+    """The rows that are still true filled in, positions of the others, and the index of before."""
     n = len(files)
     index = Index(
         files.names,
@@ -184,7 +194,7 @@ def _known(files: Files, path: Path) -> tuple[Index, np.ndarray]:
             index.reasons[position] = before.reasons[row[position]]
     todo = row < 0
     todo[list(files.problems)] = False
-    return index, np.flatnonzero(todo)
+    return index, np.flatnonzero(todo), before
 
 
 def _examined(files: Files, todo: np.ndarray, max_pixels: int) -> Iterator[tuple[int, Examined]]:
@@ -209,6 +219,18 @@ def _examined(files: Files, todo: np.ndarray, max_pixels: int) -> Iterator[tuple
             yield from zip(part, future.result(), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def files_of(paths: Sequence[Path]) -> Files:
+    """Whole files as they are now, by their names. Raises OSError."""
+    statuses = [os.stat(path) for path in paths]
+    return Files(
+        [path.name for path in paths],
+        [str(path) for path in paths],
+        np.full(len(paths), -1, np.int64),
+        np.array([status.st_size for status in statuses], np.int64),
+        np.array([stamps_of(status) for status in statuses], np.int64).reshape(-1, 2),
+    )
 
 
 def stamps_of(status: os.stat_result) -> tuple[int, int]:

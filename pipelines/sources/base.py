@@ -36,6 +36,8 @@ class Source(ABC):
     shapes          int32 [n, 2], height and width; None where an image must be read to know them
     digests         uint8 [n, 16], equal for identical images; None where they were not made
     fingerprint     sha256 of the contents, whatever the place they were read from
+    changed         names of files with other contents than an earlier opening of the source knew
+    read_from       the source of files that the images in memory were read from; None: no files
     """
 
     spec: str
@@ -47,6 +49,8 @@ class Source(ABC):
     corrupt: list[tuple[str, str]]
     shapes: np.ndarray | None = None
     digests: np.ndarray | None = None
+    changed: tuple[str, ...] = ()
+    read_from: Source | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,6 +64,14 @@ class Source(ABC):
     def array(self) -> np.ndarray | None:
         """All images as uint8 [n, h, w, c] when they are held in memory, else None."""
         return None
+
+    def check_unchanged(self) -> None:
+        """Hold the files against what they were when they were checked, in size and times.
+
+        Raises SourceError that names the first one that is gone or has changed.
+        """
+        if self.read_from is not None:
+            self.read_from.check_unchanged()
 
     @abstractmethod
     def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
@@ -103,6 +115,7 @@ class ArraySource(Source):
         official_splits: dict[str, np.ndarray] | None = None,
         corrupt: list[tuple[str, str]] | None = None,
         fingerprint: str | None = None,
+        read_from: Source | None = None,
     ) -> None:
         """`draw` makes the array, on first use: labels alone never pay for pixels."""
         self.spec = spec
@@ -114,12 +127,15 @@ class ArraySource(Source):
         self.official_splits = official_splits
         self.corrupt = corrupt or []
         self._draw = draw
+        self.read_from = read_from
         self._fingerprint = fingerprint
         self._views: dict[tuple[tuple[int, int], float], tf.Tensor] = {}
 
     @cached_property
     def _array(self) -> np.ndarray:
-        return np.ascontiguousarray(self._draw(), np.uint8)
+        array = np.ascontiguousarray(self._draw(), np.uint8)
+        self.check_unchanged()
+        return array
 
     @property
     def array(self) -> np.ndarray:

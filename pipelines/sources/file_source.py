@@ -8,12 +8,15 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, printable
 from pipelines.files.decode import Cut, decode, decode_cut, decode_window
 from pipelines.files.index_cache import Index
+from pipelines.files.shards import digest
+from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, read_range
 from pipelines.lazy import tf
 from pipelines.sources.base import ArraySource, Source, finish_fingerprint, natural_size
@@ -64,6 +67,31 @@ class FileSource(Source):
     def fingerprint(self) -> str:
         return self._fingerprint
 
+    def check_unchanged(self) -> None:
+        check_unchanged(self.spec, self.files, self._one_a_path, self._same_contents)
+
+    @cached_property
+    def _one_a_path(self) -> list[int]:
+        """Of each file, or archive, one image."""
+        if (self.files.offsets < 0).all():
+            return list(range(len(self)))
+        return list({path: i for i, path in enumerate(self.files.paths)}.values())
+
+    def _same_contents(self, of: int) -> bool:
+        """Do all images in the file of one of them have the bytes that were checked?"""
+        if self.digests is None:
+            return False
+        files, path = self.files, self.files.paths[of]
+        inside = [of] if files.offsets[of] < 0 else np.flatnonzero(np.array(files.paths) == path)
+        try:
+            return all(
+                digest(read_range(path, int(files.offsets[i]), int(files.sizes[i])))
+                == self.digests[i].tobytes()
+                for i in inside
+            )
+        except OSError:
+            return False
+
     def contents(self, index: tf.Tensor) -> tf.Tensor:
         """The bytes of the image file at a scalar index; usable inside a tf.data map."""
         if (self.files.offsets >= 0).any():
@@ -99,12 +127,15 @@ class FileSource(Source):
 
     def _read(self, i: np.ndarray) -> bytes:
         path, offset, size = self.files.paths[i], int(self.files.offsets[i]), self.files.sizes[i]
-        if offset < 0 or not hasattr(os, "pread"):
-            return read_range(path, offset, int(size))
-        handle = self._archives.get(path)
-        if handle is None:
-            handle = self._open(path)
-        contents = os.pread(handle, int(size), offset)
+        try:
+            if offset < 0 or not hasattr(os, "pread"):
+                return read_range(path, offset, int(size))
+            handle = self._archives.get(path)
+            if handle is None:
+                handle = self._open(path)
+            contents = os.pread(handle, int(size), offset)
+        except OSError as error:
+            raise OSError(f"{self.files.names[i]}: {path}: {error.strerror}") from None
         if len(contents) < size:
             raise OSError(f"{self.files.names[i]}: {path} is shorter than when it was listed")
         return contents
@@ -186,6 +217,7 @@ def file_source(
         shapes,
     )
     source.digests = index.digests[good, :16]
+    source.changed = tuple(printable(name) for name in index.changed)
     if size is None or len(good) * math.prod(size) * channels > memory_limit_bytes:
         return source
     held = ArraySource(
@@ -197,8 +229,9 @@ def file_source(
         official_splits=splits,
         corrupt=corrupt,
         fingerprint=source.fingerprint,
+        read_from=source,
     )
-    held.digests = source.digests
+    held.digests, held.changed = source.digests, source.changed
     return held
 
 
@@ -221,17 +254,12 @@ def read_all(source: FileSource) -> np.ndarray:
             array[at : at + len(pixels)] = pixels
             at += len(pixels)
     except tf.errors.OpError:
+        source.check_unchanged()
         raise SourceError(
             f"{source.spec}: files have changed since they were checked, near "
             f"{printable(source.files.names[at])}: start again"
         ) from None
     return array
-
-
-def printable(name: str) -> str:
-    """A path as one line of valid text: bytes that are no UTF-8 and control characters escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def _judge(

@@ -74,6 +74,9 @@ class PreparedSource(Source):
         """The record of an image, as stored."""
         return self.reader.read(index)
 
+    def check_unchanged(self) -> None:
+        self.reader.check_unchanged(self.spec)
+
     def verify(self) -> None:
         """Read every shard and compare its sha256. Raises SourceError with the shard's name."""
         self.reader.verify(contents=True)
@@ -94,6 +97,7 @@ class PreparedSource(Source):
             if self._records is None:
                 with tf.init_scope(), tf.device("CPU:0"):
                     self._records = tf.constant(list(self.reader.read_all()), tf.string)
+                self.check_unchanged()
             return tf.gather(self._records, index)
         # Python only fetches the bytes (30 us); decoding stays in TensorFlow's own threads.
         record = tf.numpy_function(lambda i: self.reader.read(int(i)), [index], tf.string)
@@ -149,6 +153,7 @@ def held_in_memory(source: Source, memory_limit_bytes: int) -> Source:
         lambda: pixels_of(source),
         official_splits=source.official_splits,
         fingerprint=source.fingerprint,
+        read_from=source,
     )
     held.digests = source.digests
     return held

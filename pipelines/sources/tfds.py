@@ -20,7 +20,8 @@ from pipelines.files.decode import decode, decode_window
 from pipelines.files.index_cache import FOLDER, cache_file, load_columns, save_columns
 from pipelines.files.layout import SPLIT_NAMES
 from pipelines.files.shards import DIGEST_BYTES, Record, digest
-from pipelines.files.verify import too_large
+from pipelines.files.unchanged import check_unchanged
+from pipelines.files.verify import Files, files_of, too_large
 from pipelines.lazy import tf
 from pipelines.sources.base import (
     MAX_PIXELS,
@@ -55,7 +56,9 @@ class TfdsSource(Source):
         class_names: list[str],
         image_shape: tuple[int | None, int | None, int],
         official_splits: dict[str, np.ndarray] | None,
+        files: Files,
     ) -> None:
+        """`files`: those that hold the records."""
         self.spec = spec
         self.labels = labels
         self.digests = digests
@@ -64,6 +67,7 @@ class TfdsSource(Source):
         self.default_size = natural_size(*image_shape[:2])
         self.official_splits = official_splits
         self.corrupt = []
+        self.record_files = files
         self._readers, self._image = readers, image
         self._starts = np.cumsum([0, *(len(reader) for reader in readers)])
 
@@ -74,6 +78,11 @@ class TfdsSource(Source):
         sha256.update(json.dumps([self.image_shape[2], splits], sort_keys=True).encode())
         finish_fingerprint(sha256, self.labels, self.class_names)
         return sha256.hexdigest()
+
+    def check_unchanged(self) -> None:
+        # no digest of a whole file is known: one that has its size and time of contents is the same
+        rows = range(len(self.record_files))
+        check_unchanged(self.spec, self.record_files, rows, lambda i: True)
 
     def blob(self, index: int) -> bytes:
         """The image file as stored."""
@@ -129,6 +138,7 @@ def open_tfds(
         return open_prepared(
             str(folder), channels=stored, memory_limit_bytes=memory_limit_bytes, spec=spec
         )
+    files = files_of(sorted(Path(builder.data_path).glob("*.array_record*")))
     decoders = {parts.image: tfds.decode.SkipDecoding()}
     readers = [builder.as_data_source(split, decoders=decoders) for split in parts.splits]
     scans = [_scan(spec, builder, parts, i, reader, max_pixels) for i, reader in enumerate(readers)]
@@ -142,6 +152,7 @@ def open_tfds(
         class_names,
         (height, width, stored),
         _official(parts, kept, [len(labels) for labels, _ in scans]),
+        files,
     )
     return held_in_memory(source, memory_limit_bytes)
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SourceError, nearest
+from pipelines.errors import SourceError, first_line, nearest
 
 HOST = ("storage.googleapis.com", 443)  # where TFDS itself looks first
 
@@ -32,11 +32,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
-
-
 def _builder(tfds: Any, rest: str, **options: Any) -> Any:
     if "TFDS_DATA_DIR" in os.environ:  # TFDS itself looks at it only when it is imported
         options["data_dir"] = os.environ["TFDS_DATA_DIR"]
@@ -50,7 +45,7 @@ def _builder(tfds: Any, rest: str, **options: Any) -> Any:
             f"under that name in {_data_dir(tfds)}: check the name, or set TFDS_DATA_DIR"
         ) from None
     except Exception as error:  # TFDS raises many kinds, AssertionError among them
-        raise SourceError(f"tfds: {rest} cannot be opened: {_one_line(error)}") from None
+        raise SourceError(f"tfds: {rest} cannot be opened: {first_line(error)[:300]}") from None
 
 
 def _data_dir(tfds: Any) -> str:
@@ -84,7 +79,7 @@ def _prepare(tfds: Any, rest: str, builder: Any) -> Any:
         builder.download_and_prepare()
     except Exception as error:  # whatever downloading and a set's own code raise
         raise SourceError(
-            f"tfds: {rest} could not be prepared: {type(error).__name__}: {_one_line(error)}"
+            f"tfds: {rest} could not be prepared: {type(error).__name__}: {first_line(error)[:300]}"
         ) from None
     return builder
 

@@ -58,3 +58,40 @@ def test_passwords_in_addresses_stay_out_of_it() -> None:
 )
 def test_secrets_stay_out_of_it_and_the_rest_in(text: str, without: str | None) -> None:
     assert shown(text) == (text if without is None else without)
+
+
+GRAPH = "Graph execution error:\n\nDetected at node {} defined at (most recent call last):\n{}{}"
+TRACELESS = "<stack traces unavailable>\n"
+FRAMES = '  File "a.py", line 1, in <module>\n\n  File "b.py", line 3, in g\n    x = f()\n\n'
+WRAPPED = "{{function_node __wrapped__IteratorGetNext_output_types_2_device_/job:a}} "
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            GRAPH.format("ReadFile", TRACELESS, "a/0.png; No such file or directory\n")
+            + "\t [[{{node ReadFile}}]]\n\t [[IteratorGetNext]] [Op:__inference_multi_step_675]",
+            "a/0.png; No such file or directory",
+        ),
+        (GRAPH.format("MatMul", FRAMES, "Matrix size-incompatible: [2,3]\n\t [[{{node MatMul}}]]"),
+         "Matrix size-incompatible: [2,3]"),
+        (WRAPPED + "{{function_node __other_269}} Invalid PNG data, size 200\n\t [[{{a}}]]",
+         "Invalid PNG data, size 200"),
+        (WRAPPED + "OOM when allocating [Op:Fill] name: ", "OOM when allocating"),
+        (
+            GRAPH.format("PyFunc", TRACELESS, "Error in user-defined function passed to MapDataset "
+            "transformation with iterator: Iterator::Root::Map: OSError: a.tar: cut\nTraceback ("),
+            "OSError: a.tar: cut",
+        ),
+        ('in user code:\n\n    File "a.py", line 3, in g  *\n        f(a)\n\n    ValueError: bad\n',
+         "ValueError: bad"),
+        ("Exception encountered when calling Dense.call().\n\n\x1b[1mInput 0 is bad\x1b[0m\n\n"
+         "Arguments received by Dense.call():\n  x=1", "Input 0 is bad"),
+        ("\n\n plain words\nmore", "plain words"),
+        ("Graph execution error:\n\n", "RuntimeError"),
+        ("", "RuntimeError"),
+    ],
+)  # fmt: skip
+def test_the_line_shown_says_what_went_wrong_and_not_where(text, said):
+    assert first_line(RuntimeError(text)) == said

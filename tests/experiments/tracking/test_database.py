@@ -14,7 +14,7 @@ from blank_store import blank_store
 from mlflow import MlflowClient
 
 from experiments.errors import BadInput
-from experiments.tracking.store import connect, experiment_id
+from experiments.tracking.store import connect
 
 MAKE = "from experiments.tracking.store import connect; connect('sqlite:///mlflow.db')"
 
@@ -31,7 +31,9 @@ def half_made(path: Path) -> None:
 def test_a_store_that_was_left_half_made_is_moved_aside_with_a_word(tmp_path):
     half_made(tmp_path / "mlflow.db")
     (tmp_path / "mlflow.db.1.making").write_text("of a start that was killed")
-    with pytest.warns(UserWarning, match=r"mlflow\.db: an earlier start .* mlflow\.db\.half-made-1"):
+    with pytest.warns(
+        UserWarning, match=r"mlflow\.db: an earlier start .* mlflow\.db\.half-made-1"
+    ):
         client = connect(f"sqlite:///{tmp_path}/mlflow.db")
     assert [e.name for e in client.search_experiments()] == ["Default"]
     assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.half-made-1"}

@@ -256,3 +256,14 @@ def test_max_pixels_is_held_against_headers(prepared, place, file_format, tmp_pa
 def test_a_record_that_is_no_jpeg_or_png_is_named():
     with pytest.raises(SourceError, match="split test: image 4 is a GIF image, not JPEG or PNG"):
         tfds_source._shape("tfds:x: split test: image 4", b"GIF89a")
+
+
+def test_a_record_file_that_changes_after_it_was_opened_is_named(tmp_path, place):
+    place(build(tmp_path, "array_record", parts={"train": 6}))
+    source = open_source("tfds:tiny", memory_limit_bytes=0)
+    [path] = tmp_path.glob("**/*array_record*")
+    path.chmod(0o600)
+    source.check_unchanged()
+    os.utime(path, ns=(0, 1))
+    with pytest.raises(SourceError, match=r"array_record\S* was written again"):
+        source.check_unchanged()
