@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from experiments.errors import FailedWork, stop_if_asked
+from experiments.runtime import parent
 
 
 class KilledBySystem(FailedWork):
@@ -20,7 +20,7 @@ class KilledBySystem(FailedWork):
 
 
 class BenchProcess:
-    """`python -m MODULE JOB`, started at once; killed where its `with` ends.
+    """`python -m MODULE JOB`, started at once; killed where its `with` or this process ends.
 
     Args:
         module: of this suite.
@@ -36,12 +36,10 @@ class BenchProcess:
         folder: Path | None = None,
         backend: str | None = None,
     ):
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": parent.search_path()}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the process
         self._process = subprocess.Popen(  # nosec B603  # a worker of this suite, no shell
-            [sys.executable, "-m", module, json.dumps(job)],
+            parent.command(module, json.dumps(job)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

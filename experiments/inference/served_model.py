@@ -8,7 +8,6 @@ the network itself holds) and the softmax; the same pixels as `ilsvrc predict`. 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -84,12 +83,15 @@ class ServedNetwork:
 
         Args:
             pictures: column `image` of JPEG or PNG files, as bytes or as base64 text.
-            params: top, how many labels are given (5).
+            params: top, how many labels are given (5), all where there are fewer.
 
         Raises:
-            ValueError: a row holds no picture; the text says which.
+            ValueError: a row holds no picture, or a parameter is wrong; the text says which.
         """
-        top = int((params or {}).get("top", TOP))
+        top = _top(params)
+        if not hasattr(pictures, "keys") or IMAGE not in pictures:
+            received = list(pictures) if hasattr(pictures, "keys") else type(pictures).__name__
+            raise ValueError(f"expected a table with a column {IMAGE}. Received: {received}")
         views = [self._pixels(given, row) for row, given in enumerate(pictures[IMAGE])]
         labels = self._settings["labels"]
         answers = []
@@ -106,18 +108,16 @@ class ServedNetwork:
                 )
         return answers
 
-    def _pixels(self, given: bytes | str, row: int) -> np.ndarray:
+    def _pixels(self, given: object, row: int) -> np.ndarray:
         """float32 [h, w, c] on 0..255."""
         import tensorflow as tf
 
         from pipelines.files.image_header import HeaderError, read_header
 
         try:
-            contents = (
-                base64.b64decode(given, validate=True) if isinstance(given, str) else bytes(given)
-            )
+            contents = _contents(given)
             _, height, width, orientation = read_header(contents)
-        except (HeaderError, binascii.Error) as error:
+        except HeaderError as error:
             raise ValueError(f"{IMAGE} {row}: expected a JPEG or PNG file; it {error}") from None
         if height * width > self._settings["max_pixels"]:
             raise ValueError(
@@ -134,6 +134,31 @@ class ServedNetwork:
 
         scores = np.asarray(self._network.predict_on_batch(views), np.float32)
         return scores if self._settings["gives_probabilities"] else softmax(scores)
+
+
+def _top(params: Mapping[str, Any] | None) -> int:
+    """The parameters, of which there is one."""
+    given = dict(params or {})
+    top = given.pop("top", TOP)
+    if given:
+        raise ValueError(f"{', '.join(map(str, given))}: no such parameter; there is top")
+    if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
+        raise ValueError(f"top: expected a whole number from 1. Received: {top!r}")
+    return int(top)
+
+
+def _contents(given: object) -> bytes:
+    """Of a file. Raises HeaderError: a cell that holds none."""
+    from pipelines.files.image_header import HeaderError
+
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given)
+    if not isinstance(given, str):  # bytes(5) would be five zeros
+        raise HeaderError(f"is neither bytes nor base64 text. Received: {given!r:.60}")
+    try:
+        return base64.b64decode(given, validate=True)
+    except ValueError as error:
+        raise HeaderError(f"is text that is not base64: {error}") from None
 
 
 def _load_pyfunc(folder: str) -> ServedNetwork:

@@ -15,6 +15,7 @@ from experiments.fitting import fit
 from experiments.jobs.job import Job
 from experiments.launch.pool import Lost, Message, Pool, Worker
 from experiments.runtime.machine import cores
+from experiments.runtime.parent import end_after
 from experiments.runtime.share import Share, nvidia_devices, visible_gpus
 
 HINTS = {
@@ -132,7 +133,12 @@ class Child(Worker):
 
 
 def serve(connection: Connection, share: Share) -> None:
-    """A worker's life: take a job, send events, send its outcome, until the pipe closes."""
+    """A worker's life: take a job, send events, send its outcome, until the pipe closes.
+
+    It ends with its coordinator, in the middle of a job too.
+    """
+    if (coordinator := mp.parent_process()) is not None:
+        end_after(lambda: wait([coordinator.sentinel]))
     # Ctrl-C reaches the whole process group; the coordinator decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -20,6 +19,7 @@ from experiments.comparison.compare import find_experiment
 from experiments.errors import BadInput, FailedWork, Stopped, shown
 from experiments.presentation.console import say, tell
 from experiments.reporting.ui import views
+from experiments.runtime import parent
 from experiments.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Se
     port = free_port(port)
     base_url = f"http://{HOST}:{port}"
     handle, name = tempfile.mkstemp(prefix="ilsvrc-ui-", suffix=".log")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
-    command += ["--port", str(port), "--workers", "1"]
+    words = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
     environment = os.environ | {
+        "PYTHONPATH": parent.search_path(),
         "MLFLOW_BACKEND_STORE_URI": uri,  # its password is not for the list of processes
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # helper processes for GenAI judges
@@ -98,7 +98,7 @@ def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Se
     with os.fdopen(handle, "wb") as log:
         # a group of its own, because the server forks workers that must go with it
         process = subprocess.Popen(  # nosec B603  # MLflow of this Python, no shell
-            command,
+            parent.command("mlflow", *words),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -116,12 +116,30 @@ def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
     large, small = (Path(file).read_bytes() for file in registered[4])
     for bad, said in (
         (b"GIF89a", "image 1: .* not JPEG or PNG"),
-        ("%%%", "image 1: expected a JPEG"),
+        ("%%%", "image 1: expected a JPEG.*not base64"),
+        ("é", "image 1: expected a JPEG.*not base64"),
+        (b"", "image 1: expected a JPEG"),
+        ("", "image 1: expected a JPEG"),
+        (None, "image 1: expected a JPEG.*neither bytes nor base64 text. Received: None"),
+        (5, "image 1: .*neither bytes nor base64 text. Received: 5"),
+        (float("nan"), "image 1: .*Received: nan"),
+        ([1, 2], r"image 1: .*Received: \[1, 2\]"),
         (small[:400], "image 1: .*truncated"),
         (large, "image 1: 40 x 56 pixels.*at most 2239"),
     ):
         with pytest.raises(ValueError, match=said):
             network.predict(pd.DataFrame({"image": [small, bad]}))
+    one = pd.DataFrame({"image": [bytearray(small)]})
+    for top in (0, -1, True, 2.5, "3", None):
+        with pytest.raises(ValueError, match=f"^top: .*whole number from 1. Received: {top!r}$"):
+            network.predict(one, {"top": top})
+    with pytest.raises(ValueError, match=r"^tpo: no such parameter"):
+        network.predict(one, {"tpo": 3})
+    assert len(network.predict(one, {"top": np.int64(99)})[0]["labels"]) == 10
+    for table, received in (({"picture": [small]}, "picture"), ([small], "list"), (small, "bytes")):
+        with pytest.raises(ValueError, match=f"table with a column image. Received: .*{received}"):
+            network.predict(table)
+    assert network.predict(one.iloc[:0]) == []
 
 
 def test_mlflow_serves_it_over_http_without_tuning_which_it_does_not_carry(registered, tmp_path):
