@@ -7,7 +7,6 @@ import errno
 import re
 from collections.abc import Iterable
 
-
 SECRET = r"pwd|\w*passw(?:or)?d|\w*secret\w*|[\w-]*api[_-]?key"
 IN_QUERY = r"\w*token|\w*_key|key|sig|signature"
 VALUE = r"(?:\{[^}]*\}|[^&;\s'\"}]+)"
@@ -33,9 +32,13 @@ def shown(text: str) -> str:
     return text
 
 
+PREAMBLE = "(raised as a result of "  # SQLAlchemy's remark, before what went wrong
+
+
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line without passwords."""
-    return shown((str(error).strip().splitlines() or [type(error).__name__])[0])
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith(PREAMBLE)]
+    return shown((lines or [type(error).__name__])[0])
 
 
 def kind_and_first_line(error: BaseException) -> str:

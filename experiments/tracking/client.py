@@ -72,7 +72,11 @@ class StoreClient(MlflowClient):
                 raise
             whole = error
         refused, taken = [], 0
-        for kind, items in (("metrics", sent_metrics), ("params", sent_params), ("tags", sent_tags)):
+        for kind, items in (
+            ("metrics", sent_metrics),
+            ("params", sent_params),
+            ("tags", sent_tags),
+        ):
             for item in items:
                 try:
                     log(run_id, **{kind: [item]})
@@ -86,9 +90,7 @@ class StoreClient(MlflowClient):
         if refused:
             _warn(refused, whole)
 
-    def set_tag(
-        self, run_id: str, key: str, value: Any, synchronous: bool | None = None
-    ) -> None:
+    def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
         call = super().set_tag
         _unless_refused(key, lambda: call(run_id, encoded(key), writable(str(value))))
 
@@ -102,9 +104,7 @@ class StoreClient(MlflowClient):
         call = super().log_text
         _unless_refused(artifact_file, lambda: call(run_id, writable(text), artifact_file))
 
-    def log_artifact(
-        self, run_id: str, local_path: str, artifact_path: str | None = None
-    ) -> None:
+    def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
         call = super().log_artifact
         _unless_refused(local_path, lambda: call(run_id, local_path, artifact_path))
 

@@ -47,7 +47,9 @@ def prepare(path: Path) -> None:
     """
     folder = path.parent
     if path.is_dir() or "\0" in path.name:
-        raise BadInput(f"tracking.uri: {path} is no name of a file; give one, as in {PREFIX}mlflow.db")
+        raise BadInput(
+            f"tracking.uri: {path} is no name of a file; give one, as in {PREFIX}mlflow.db"
+        )
     if not folder.is_dir():
         raise BadInput(f"tracking.uri: {folder}: no such folder for the database {path.name}")
     if not os.access(path if path.exists() else folder, os.W_OK):

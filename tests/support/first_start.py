@@ -68,7 +68,9 @@ def main(kills: int = 20, seed: int = 14) -> int:
             began = time.monotonic()
             finished(Path(name), *words)
             seconds.append(time.monotonic() - began)
-    print(f"seed {seed}; train and sweep take {seconds[0]:.1f} s and {seconds[1]:.1f} s", flush=True)
+    print(
+        f"seed {seed}; train and sweep take {seconds[0]:.1f} s and {seconds[1]:.1f} s", flush=True
+    )
     wrong = 0
     for command, number, moment in moments(kills, seed, seconds):
         with tempfile.TemporaryDirectory(prefix="first-") as name:

@@ -12,9 +12,11 @@ import first_start
 import pytest
 from blank_store import blank_store
 from mlflow import MlflowClient
+from scripted import Scripted, execute, job
 
 from experiments.errors import BadInput
-from experiments.tracking.store import connect, experiment_id
+from experiments.tracking import run_log
+from experiments.tracking.store import connect
 
 MAKE = "from experiments.tracking.store import connect; connect('sqlite:///mlflow.db')"
 
@@ -31,7 +33,9 @@ def half_made(path: Path) -> None:
 def test_a_store_that_was_left_half_made_is_moved_aside_with_a_word(tmp_path):
     half_made(tmp_path / "mlflow.db")
     (tmp_path / "mlflow.db.1.making").write_text("of a start that was killed")
-    with pytest.warns(UserWarning, match=r"mlflow\.db: an earlier start .* mlflow\.db\.half-made-1"):
+    with pytest.warns(
+        UserWarning, match=r"mlflow\.db: an earlier start .* mlflow\.db\.half-made-1"
+    ):
         client = connect(f"sqlite:///{tmp_path}/mlflow.db")
     assert [e.name for e in client.search_experiments()] == ["Default"]
     assert {p.name for p in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.half-made-1"}
@@ -94,6 +98,29 @@ def test_a_file_that_another_process_holds_is_named(tmp_path, monkeypatch, lock)
     other.rollback()
     other.close()
     connect(uri)
+
+
+def test_a_file_that_fails_in_mid_run_is_a_line_and_no_statement(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(run_log, "EVERY_SECONDS", 0.0)
+    uri = blank_store(tmp_path)
+    other = sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
+
+    def between(_, epoch):
+        if epoch == 2:
+            other.executescript("ALTER TABLE metrics RENAME TO gone")
+        if epoch == 4:
+            time.sleep(2.0)  # it is noticed in the background
+            other.executescript("ALTER TABLE gone RENAME TO metrics")
+
+    _, [run], said = execute(Scripted(5, between), [job(1)], uri)
+    assert said.count("tracking failed (") == 1
+    assert "no such table: " in said
+    assert "what mlflow.db misses is sent when it can be written again" in said
+    assert "mlflow.db can be written again; sending what it missed" in said
+    assert MlflowClient(uri).get_run(run.id).info.status == "FINISHED"
+    assert "server" not in said
+    out, err = capfd.readouterr()
+    assert "SQL" not in said + out + err
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///", "sqlite:///folder"])
