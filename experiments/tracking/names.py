@@ -1,8 +1,8 @@
 """Names and texts as an MLflow store takes them, and names back as they were.
 
 A store takes letters, digits and `/_-.: `, and no name that is another path when read as one. What
-else a name holds (a class `cat, domestic` in `train.class_weights`) is written as spreadsheets do in
-XML: `_x002C_`, a code point in hexadecimal. All that a store takes stays as it is.
+else a name holds (a class `cat, domestic` in `train.class_weights`) is written as spreadsheets do
+in XML: `_x002C_`, a code point in hexadecimal. All that a store takes stays as it is.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from scripted import Scripted, execute, job
 from experiments.errors import BadInput
 from experiments.tracking import run_log
 from experiments.tracking.store import connect
+from experiments.tracking.tracked_run import find_run
 
 MAKE = "from experiments.tracking.store import connect; connect('sqlite:///mlflow.db')"
 
@@ -128,6 +130,48 @@ def test_a_folder_is_no_store(tmp_path, uri):
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadInput, match=r"is no name of a file; give one, as in sqlite:///mlflow"):
         connect(uri)
+
+
+@pytest.fixture
+def moved(tmp_path, monkeypatch):
+    """A folder with a run of a first experiment, under the name that it has now, and the run."""
+    before, after = tmp_path / "p 1", tmp_path / "p2"
+    blank_store(before)
+    monkeypatch.chdir(before)
+    _, [run], _ = execute(Scripted(1), [job(1)], f"sqlite:///{before}/mlflow.db")
+    before.rename(after)
+    monkeypatch.chdir(after)
+    return before, after, run.id
+
+
+def test_files_of_runs_follow_the_folder_of_their_store(moved):
+    before, after, run_id = moved
+    uri = f"sqlite:///{after}/mlflow.db"
+    run = find_run(connect(uri), run_id)
+    assert run.config.name == "scripted"
+    _, [later], _ = execute(Scripted(1), [job(2)], uri)
+    assert find_run(connect(uri), later.id).config.seed == 2
+    assert not before.exists()
+    assert len(list((after / "mlruns" / "scripted").glob("*/artifacts/config.yaml"))) == 2
+
+
+def test_a_copy_of_a_folder_writes_into_itself(moved):
+    _, after, run_id = moved
+    connect(f"sqlite:///{after}/mlflow.db")
+    copy = after.with_name("copy")
+    shutil.copytree(after, copy)
+    for folder in (copy, after):
+        run = connect(f"sqlite:///{folder}/mlflow.db").get_run(run_id)
+        assert run.info.artifact_uri.startswith(f"{folder.as_uri()}/mlruns/scripted/")
+
+
+def test_a_database_that_was_moved_alone_leaves_its_files_where_they_are(moved, tmp_path):
+    _, after, run_id = moved
+    connect(f"sqlite:///{after}/mlflow.db")
+    (tmp_path / "alone").mkdir()
+    (after / "mlflow.db").rename(tmp_path / "alone" / "mlflow.db")
+    run = find_run(connect(f"sqlite:///{tmp_path}/alone/mlflow.db"), run_id)
+    assert run.config.name == "scripted"
 
 
 @pytest.mark.parametrize("number", range(4))
