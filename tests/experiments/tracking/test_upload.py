@@ -313,7 +313,7 @@ def test_a_dead_holder_stops_nobody(tmp_path):
 
 @pytest.mark.parametrize("line", ["1", "null", "{}", '{"event": "ended"}'])
 def test_a_journal_that_is_none_is_named_and_the_others_are_sent(store, other, line):
-    _, ran, _ = execute(Scripted(2), [job(1), job(2)], store)
+    execute(Scripted(2), [job(1), job(2)], store)
     bad, good = (Path(job(seed).directory) for seed in (1, 2))
     (bad / "lock").write_text("5")
     with (bad / "journal.jsonl").open("a") as file:
