@@ -88,7 +88,9 @@ def holder(folder: Path) -> dict[str, Any] | None:
             taken, name = _is_taken(file, fcntl.LOCK_SH), _name_in(file)
     except OSError:
         return None
-    return name if taken or (taken is None and _lives(name)) else None
+    if taken:
+        return name or {"pid": "?"}
+    return name if taken is None and _lives(name) else None
 
 
 def process(name: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import first_start
 import pytest
 from blank_store import blank_store
+from command import inside
 from mlflow import MlflowClient
 from scripted import Scripted, execute, job
 
@@ -34,7 +36,9 @@ def half_made(path: Path) -> None:
 
 def test_a_store_that_was_left_half_made_is_moved_aside_with_a_word(tmp_path):
     half_made(tmp_path / "mlflow.db")
-    (tmp_path / "mlflow.db.1.making").write_text("of a start that was killed")
+    killed = tmp_path / "mlflow.db.1.making"
+    killed.write_text("of a start that was killed")
+    os.utime(killed, (0, 0))
     with pytest.warns(
         UserWarning, match=r"mlflow\.db: an earlier start .* mlflow\.db\.half-made-1"
     ):
@@ -123,6 +127,23 @@ def test_a_file_that_fails_in_mid_run_is_a_line_and_no_statement(tmp_path, capfd
     assert "server" not in said
     out, err = capfd.readouterr()
     assert "SQL" not in said + out + err
+
+
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_a_store_that_fails_under_a_command_is_one_line(tmp_path, monkeypatch, capfd, command):
+    uri = blank_store(tmp_path)
+    execute(Scripted(1), [job(1)], uri)
+    capfd.readouterr()
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    database.execute("DROP TABLE latest_metrics")
+    database.close()
+    assert inside(monkeypatch, command, "scripted", "--uri", uri) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == (
+        "ilsvrc: tracking: the store does not work: (sqlite3.OperationalError) no such table: "
+        "latest_metrics\n"
+    )
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///", "sqlite:///folder"])
