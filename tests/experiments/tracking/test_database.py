@@ -87,7 +87,7 @@ def test_what_is_no_store_is_refused_within_seconds_and_left_as_it_is(tmp_path, 
     before, began = path.read_bytes(), time.monotonic()
     with pytest.raises(BadInput, match=rf"^tracking\.uri: \S+x\.db {words}") as refused:
         connect(f"sqlite:///{path}")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert "\n" not in str(refused.value)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["x.db"]
