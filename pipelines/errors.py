@@ -25,6 +25,7 @@ PLACE_LINE = re.compile(
     r"Graph execution error:|Detected at node |<stack traces unavailable>|Node: |in user code:"
     r"|Exception encountered when calling |Arguments received by |Traceback \(most recent call last"
     r"|\[\[\{\{|\d+ root error\(s\) found|\(\d+\) \w+: *$"
+    r"|\(raised as a result of "  # SQLAlchemy, before what went wrong
 )
 CODE = re.compile(r'( *)File ".*", line \d+')
 

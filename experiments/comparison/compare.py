@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from experiments.comparison.against_best import HitsOf, checked, with_significan
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput, nearest
 from experiments.metrics import ranks
+from experiments.tracking.status import status
 from experiments.tracking.tracked_run import find_run
 
 if TYPE_CHECKING:
@@ -185,11 +187,25 @@ def _nothing_finished(
             return f"{shown}: no runs of level {level}; there are {there}: --level {min(others)}"
         return f"{shown}: no runs of sweep or train to compare; run: ilsvrc sweep CONFIG"
     if set(left_out) <= {"RUNNING", "SCHEDULED"}:
-        return f"{shown}: no finished runs yet ({what}); wait for them: ilsvrc status {names[0]}"
+        return f"{shown}: no finished runs yet ({what}); {_until_they_finish(names)}"
     return (
         f"{shown}: no finished runs ({what}); the tag `error` of a failed run says why, and "
         "the same ilsvrc sweep CONFIG resumes"
     )
+
+
+def _until_they_finish(names: Sequence[str]) -> str:
+    """What to do about runs that the store takes for running: their journals know."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        with contextlib.suppress(BadInput):  # it runs elsewhere
+            [row] = status(name)
+            counts.update({key: row[key] for key in ("running", "left", "done", "failed")})
+    if counts["running"] or not counts.total():
+        return f"wait for them: ilsvrc status {names[0]}"
+    if counts["done"] or counts["failed"]:
+        return f"they have ended, and this store was not told all: ilsvrc upload {names[0]}"
+    return "nobody is at work on them: run the same command again to continue"
 
 
 def _levels(client: MlflowClient, names: Sequence[str]) -> Counter[str]:

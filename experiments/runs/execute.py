@@ -16,7 +16,7 @@ from experiments.tracking.delivery import Delivery
 from experiments.tracking.experiment import Experiment, open_journal
 from experiments.tracking.lock import held
 from experiments.tracking.outbox import PATIENCE, Outbox
-from experiments.tracking.store import answers
+from experiments.tracking.store import answers, in_words
 from experiments.training import snapshots
 
 
@@ -45,7 +45,7 @@ def execute(
     """
     running: dict[FitPath, tuple[Job, Delivery, contextlib.ExitStack]] = {}
     loads: dict[FitPath, SystemMetrics] = {}
-    outbox = Outbox(lambda: answers(experiment.uri), display.say)
+    outbox = Outbox(lambda: answers(experiment.uri), display.say, *in_words(experiment.uri))
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
         if event["kind"] == "begin":
@@ -87,7 +87,7 @@ def execute(
         if not outbox.close(PATIENCE if ended else 2.0):
             experiment.away = True
             display.say(
-                "tracking: not all was sent; once the server is back: "
+                f"tracking: not all was sent; once {outbox.server} {outbox.returns}: "
                 f"ilsvrc upload {experiment.name}"
             )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import urllib.parse
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from experiments.tracking.lock import alone
 
 PREFIX = "sqlite:///"
 PATIENCE = 5.0  # seconds that another process may hold the file
+KILLED_SECONDS = 600.0  # after which a file that is being made was left by a start that was killed
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 MOVED_COLUMNS = {
     "experiments": ("artifact_location",),
@@ -121,8 +123,9 @@ def _make(path: Path) -> None:
         connection.execute("PRAGMA synchronous = OFF")  # hundreds of steps; synced once, at the end
 
     ending = ".making"
-    for left in path.parent.glob(f"{path.name}.*{ending}*"):  # of starts that were killed
-        left.unlink(missing_ok=True)
+    for left in path.parent.glob(f"{path.name}.*{ending}*"):
+        if time.time() - left.stat().st_mtime > KILLED_SECONDS:  # on NFS nobody waits in `alone`
+            left.unlink(missing_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}{ending}").absolute()
     sqlalchemy.event.listen(sqlalchemy.Engine, "connect", unsynced)
     try:
@@ -130,13 +133,26 @@ def _make(path: Path) -> None:
         store.engine.dispose()
         with new.open("rb") as file:
             os.fsync(file.fileno())
-        new.replace(path)
+        _name(new, path)
     except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error)
         raise BadInput(f"tracking.uri: {path} cannot be made ({reason})") from None
     finally:
         sqlalchemy.event.remove(sqlalchemy.Engine, "connect", unsynced)
         new.unlink(missing_ok=True)
+
+
+def _name(new: Path, path: Path) -> None:
+    """Give a file its name, unless another process has just done so with another."""
+    if path.exists():  # without a table in it
+        new.replace(path)
+        return
+    try:
+        path.hardlink_to(new)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        new.replace(path)
 
 
 def _follow(path: Path) -> None:

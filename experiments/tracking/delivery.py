@@ -136,9 +136,8 @@ class Delivery:
         return self._run.id if self._run else ""
 
     def begin(self) -> None:
-        earlier, ended = self.journal.last("started"), self.journal.last("ended")
-        orphan = Opening.of_event(earlier)
-        if orphan and earlier and (not ended or ended["time"] < earlier["time"]):
+        orphan = Opening.of_event(self.journal.last("started"))
+        if orphan and self.journal.is_under_way:
             self.outbox.put(lambda: self._bury(orphan))
         self.journal.append("started", **asdict(self.opening), **_whereabouts(self.store))
         self.outbox.put(self._open)

@@ -7,17 +7,19 @@ journal for all of its fits (`experiments.tracking.search_journal`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.errors import BadInput
+from experiments.errors import BadInput, kind_and_first_line
 from experiments.jobs.job import ROOT, Outcome
 
 COMMANDS = ("sweep-", "search-", "nested-")
@@ -57,27 +59,55 @@ class Journal:
             os.fsync(file.fileno())
 
     def events(self) -> list[dict[str, Any]]:
-        """All whole events, oldest first."""
+        """All whole events, oldest first; a line that is none is left out, with a warning."""
         if not self.file.exists():
             return []
         events = []
-        for line in self.file.read_bytes().split(b"\n"):
+        for number, line in enumerate(self.file.read_bytes().split(b"\n"), start=1):
             try:
-                events.append(json.loads(line))
+                event = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
+                events.append(event)
+            else:
+                warnings.warn(f"{self.file}: line {number} is no event; left out", stacklevel=2)
         return events
 
-    def last(self, event: str) -> dict[str, Any] | None:
-        """The newest event of one kind."""
-        return next((e for e in reversed(self.events()) if e["event"] == event), None)
+    def last(self, *kinds: str) -> dict[str, Any] | None:
+        """The newest event of one of these kinds, by the order of lines: clocks are set back."""
+        return next((e for e in reversed(self.events()) if e["event"] in kinds), None)
+
+    @property
+    def is_under_way(self) -> bool:
+        """It was started, and has not ended since."""
+        newest = self.last("started", "ended")
+        return newest is not None and newest["event"] == "started"
+
+    @contextlib.contextmanager
+    def understood(self) -> Iterator[None]:
+        """Read events in here.
+
+        Raises:
+            BadInput: the journal cannot be read, or an event lacks what events of its kind have.
+        """
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(
+                f"{self.file}: not as this suite writes it ({kind_and_first_line(error)}); move "
+                f"{self.directory} away, or put a copy back"
+            ) from None
 
     def outcome(self, fingerprint: str) -> Outcome | None:
         """The finished outcome of this fit on data with this fingerprint, if there is one."""
-        ended = self.last("ended")
-        if not ended or ended["fingerprint"] != fingerprint:
-            return None
-        outcome = Outcome.from_record(ended)
+        with self.understood():
+            ended = self.last("ended")
+            if not ended or ended["fingerprint"] != fingerprint:
+                return None
+            outcome = Outcome.from_record(ended)
         return outcome if outcome.status == "finished" else None
 
     def ended(
@@ -104,11 +134,12 @@ class Journal:
     def tracked(self, store: str) -> str:
         """The run of the newest outcome in a store; empty if it was never sent there whole."""
         run_id = ""
-        for event in self.events():
-            if event["event"] == "ended":
-                run_id = ""
-            elif event["event"] == "sent" and event["store"] == store:
-                run_id = event["run_id"]
+        with self.understood():
+            for event in self.events():
+                if event["event"] == "ended":
+                    run_id = ""
+                elif event["event"] == "sent" and event["store"] == store:
+                    run_id = event["run_id"]
         return run_id
 
     def _mend(self, file: Any) -> None:

@@ -29,9 +29,17 @@ class Outbox:
     Args:
         answers: a quick look whether the server is there.
         say: hears a line when the server goes, and one when it is back.
+        server, returns: how lines name it, and its coming back; a file answers nobody.
     """
 
-    def __init__(self, answers: Callable[[], bool], say: Callable[[str], None]):
+    def __init__(
+        self,
+        answers: Callable[[], bool],
+        say: Callable[[str], None],
+        server: str = "the server",
+        returns: str = "answers again",
+    ):
+        self.server, self.returns = server, returns
         self.down = False
         """The last call failed, and none has succeeded since."""
         self.missed = 0
@@ -102,7 +110,7 @@ class Outbox:
             try:
                 call()
                 if self.down:
-                    self._say("tracking: the server answers again; sending what it missed")
+                    self._say(f"tracking: {self.server} {self.returns}; sending what it missed")
                 self.down = False
                 return True
             except (MlflowException, OSError) as error:
@@ -113,8 +121,8 @@ class Outbox:
                     return False
                 if not self.down:
                     self._say(
-                        f"tracking failed ({first_line(error)}); training goes on, and what the "
-                        "server misses is sent when it is back"
+                        f"tracking failed ({first_line(error)}); training goes on, and what "
+                        f"{self.server} misses is sent when it {self.returns}"
                     )
                 self.down = True
             except Exception as error:  # a thread that died would leave the rest unsent

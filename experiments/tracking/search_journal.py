@@ -42,15 +42,19 @@ class State:
         self.ended: dict[FitPath, dict[str, Any]] = {}
         self.proposals: dict[tuple[int, int], dict[str, Any]] = {}
         self.elapsed = 0.0
-        for event in self.journal.events():
-            kind = event["event"]
-            if kind == "started" and self.started is None:
-                self.started = event
-            elif kind == "proposed":
-                self.proposals |= {(t["outer"], t["trial"]): t for t in event["trials"]}
-            elif kind == "ended":
-                self.ended[tuple(event["path"])] = event
-                self.elapsed = event["elapsed"]
+        with self.journal.understood():
+            for event in self.journal.events():
+                self._take(event)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "started" and self.started is None:
+            self.started = event
+        elif kind == "proposed":
+            self.proposals |= {(t["outer"], t["trial"]): t for t in event["trials"]}
+        elif kind == "ended":
+            self.ended[tuple(event["path"])] = event
+            self.elapsed = event["elapsed"]
 
     @property
     def id(self) -> str:
@@ -165,7 +169,8 @@ def _begun(name: str, kind: str) -> dict[Path, dict[str, Any]]:
     for path in sorted((ROOT / name).glob(f"{kind}-*")):
         first = next((e for e in Journal(path).events() if e["event"] == "started"), None)
         if first:
-            begun[path] = first
+            with Journal(path).understood():
+                begun[path] = {key: first[key] for key in ("time", "matters")}
     return begun
 
 

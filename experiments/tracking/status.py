@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-import psutil
 
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT
@@ -28,16 +29,30 @@ def status(name: str | None = None) -> list[dict[str, Any]]:
     return [_row(experiment) for experiment in ([name] if name else known)]
 
 
+@contextlib.contextmanager
+def _or_a_word(journal: Journal) -> Iterator[None]:
+    """A journal that cannot be understood costs a warning; the others are counted."""
+    try:
+        with journal.understood():
+            yield
+    except BadInput as error:
+        warnings.warn(f"status: left out: {error}", stacklevel=3)
+
+
 def _row(name: str) -> dict[str, Any]:
     root = ROOT / name
     fits = {str(path.parent) for path in root.glob("*/journal.jsonl") if _is_fit(path)}
     workers = 1
-    for book in root.glob("sweep-*/journal.jsonl"):
-        planned = Journal(book.parent).last("planned")
-        if planned:
-            fits |= {cell["directory"] for cell in planned["cells"]}
-            workers = planned["workers"]
-    states = [_state(Journal(Path(fit))) for fit in sorted(fits)]
+    for path in sorted(root.glob("sweep-*")):
+        book = Journal(path)
+        with _or_a_word(book):
+            if planned := book.last("planned"):
+                fits |= {cell["directory"] for cell in planned["cells"]}
+                workers = planned["workers"]
+    states = []
+    for fit in map(Journal, map(Path, sorted(fits))):
+        with _or_a_word(fit):
+            states.append(_state(fit))
     counts = dict.fromkeys(("done", "failed", "running", "left"), 0)
     seconds = []
     for state, took in states:
@@ -45,9 +60,10 @@ def _row(name: str) -> dict[str, Any]:
         if took is not None:
             seconds.append(took)
     for path in sorted([*root.glob("search-*"), *root.glob("nested-*")]):
-        of_search, took_each, workers = _search(path, workers)
-        counts = {state: count + of_search[state] for state, count in counts.items()}
-        seconds += took_each
+        with _or_a_word(Journal(path)):
+            of_search, took_each, workers = _search(path, workers)
+            counts = {state: count + of_search[state] for state, count in counts.items()}
+            seconds += took_each
     remaining = counts["left"] + counts["running"]
     estimate = median(seconds) * remaining / workers if seconds and remaining else None
     return {"name": name, "runs": sum(counts.values()), **counts, "seconds_left": estimate}
@@ -78,12 +94,12 @@ def _search(path: Path, workers: int) -> tuple[dict[str, int], list[float], int]
 def _state(journal: Journal) -> tuple[str, float | None]:
     """Where a fit stands, and the seconds that it took if it is done."""
     started, ended = journal.last("started"), journal.last("ended")
-    if started and (not ended or started["time"] > ended["time"]):
-        alive = psutil.pid_exists(started["pid"])
-        return ("running" if alive else "left"), None
+    if journal.is_under_way:
+        return ("running" if holder(journal.directory) else "left"), None
     if not ended:
         return "left", None
     kind = ended["outcome"]["status"]
     if kind == "finished":
-        return "done", (ended["time"] - started["time"]) if started else None
+        # a clock that was set meanwhile tells nothing
+        return "done", max(ended["time"] - started["time"], 0) or None if started else None
     return ("failed" if kind == "failed" else "left"), None

@@ -77,6 +77,13 @@ def answers(uri: str) -> bool:
     return True
 
 
+def in_words(uri: str) -> tuple[str, str]:
+    """How people are told of a store, and of its coming back after it has failed."""
+    if path := database.path_of(uri):
+        return path.name, "can be written again"
+    return "the server", "answers again"
+
+
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     """The experiment of this name, made if need be; a deleted one is restored."""
     from mlflow.exceptions import MlflowException

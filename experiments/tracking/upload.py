@@ -5,17 +5,19 @@ Nothing is there twice afterwards, however often it is run: runs are found by th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Tracking
-from experiments.errors import BadInput, shown
-from experiments.jobs.job import ROOT
+from experiments.errors import BadInput, first_line, shown
+from experiments.jobs.job import ROOT, Outcome
 from experiments.tracking.delivery import Opening, open_run, send, under
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.journal import COMMANDS, Journal
-from experiments.tracking.lock import held, holder
+from experiments.tracking.lock import held, holder, process
+from experiments.tracking.outbox import PERMANENT
 from experiments.tracking.run_log import RunLog
 from experiments.tracking.search_journal import State
 from experiments.tracking.tracked_run import TrackedRun, find_by_journal
@@ -93,20 +95,36 @@ class _Sender:
 
     def fit(self, folder: Path) -> None:
         """Send a fit that has ended, unless the store has it or a process is at it."""
-        started = Journal(folder).last("started") or {}
-        if name := self.busy.get(started.get("parent") or ""):
-            self._leave(folder, f"its sweep is in use by process {name['pid']} on {name['host']}")
-            return
-        try:
+        with self._or_leave(folder):
+            journal = Journal(folder)
+            with journal.understood():
+                parent = (journal.last("started") or {}).get("parent") or ""
+            if name := self.busy.get(parent):
+                self._leave(folder, f"its sweep is in use by {process(name)}")
+                return
             with held(folder):
-                self._fit(folder)
+                self._fit(journal)
+
+    @contextlib.contextmanager
+    def _or_leave(self, folder: Path) -> Iterator[None]:
+        """What is wrong with one folder, or refused by the store, lets the others go on."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
         except BadInput as error:
             self._leave(folder, str(error).removeprefix(f"{folder}: "))
+        except MlflowException as error:
+            if error.error_code not in PERMANENT:
+                raise
+            self._leave(folder, f"the store refuses it ({first_line(error)})")
 
     def search(self, folder: Path) -> None:
         """A search sends its own runs; say so if the store lacks some."""
-        state = State(folder)
-        if state.started is None:
+        state = None
+        with self._or_leave(folder):
+            state = State(folder)
+        if state is None or state.started is None:
             return
         runs = self.client.search_runs(
             [self.experiment.id], f"tags.search_id = '{state.id}'", max_results=1000
@@ -127,31 +145,32 @@ class _Sender:
     def close_parent(self, folder: Path) -> None:
         """Send a command's run, and close it as the command ended."""
         book = Journal(folder)
-        opening, ended = Opening.of_event(book.last("started")), book.last("ended")
-        if opening is None:
-            self._leave(folder, OLD)
-            return
-        run = self._find(opening)
-        if run and run.info.status in ENDED:
-            self.held += opening.id not in self._here
-            return
-        try:
+        with self._or_leave(folder):
+            with book.understood():
+                opening, ended = Opening.of_event(book.last("started")), book.last("ended")
+                closing = (ended["status"], int(ended["time"] * 1000)) if ended else None
+            if opening is None:
+                self._leave(folder, OLD)
+                return
+            run = self._find(opening)
+            if run and run.info.status in ENDED:
+                self.held += opening.id not in self._here
+                return
             with held(folder):
                 run_id = self._parent(opening)
-                if ended:
-                    RunLog(self.client, run_id).end(ended["status"], int(ended["time"] * 1000))
+                if closing:
+                    RunLog(self.client, run_id).end(*closing)
                 else:
                     self._leave(folder, "has not ended: run the sweep again to continue")
-        except BadInput as error:
-            self._leave(folder, str(error).removeprefix(f"{folder}: "))
 
-    def _fit(self, folder: Path) -> None:
-        journal = Journal(folder)
+    def _fit(self, journal: Journal) -> None:
+        folder = journal.directory
         started, ended = journal.last("started"), journal.last("ended")
-        if not started or not ended or started["time"] > ended["time"]:
+        if not started or not ended or journal.is_under_way:
             self._leave(folder, "has not ended: run its command again to continue")
             return
-        opening = Opening.of_event(started)
+        with journal.understood():
+            opening, outcome = Opening.of_event(started), Outcome.from_record(ended)
         if opening is None:
             self._leave(folder, OLD)
             return
@@ -159,7 +178,7 @@ class _Sender:
         if run and run.info.status in ENDED:
             self.held += 1
             return
-        if ended["outcome"]["status"] == "killed" and not run:
+        if outcome.status == "killed" and not run:
             self._leave(folder, "was interrupted: run its command again to continue")
             return
         above = self.parents.get(opening.parent or "")
@@ -187,6 +206,7 @@ class _Sender:
 
 
 def _parents(book: Journal) -> Iterator[tuple[str, Opening]]:
+    """Run ids and openings; `close_parent` says what is wrong with a journal that has none."""
     for event in book.events():
         if event["event"] == "started" and (opening := Opening.of_event(event)):
-            yield event["run_id"], opening
+            yield event.get("run_id", ""), opening

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import functools
-import logging
-import os
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+from experiments.tracking.store import connect
 
 
 @functools.cache
 def _contents() -> bytes:
-    from mlflow import MlflowClient
-
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        MlflowClient(f"sqlite:///{folder}/blank.db").search_experiments()
+        connect(f"sqlite:///{folder}/blank.db")
         return Path(folder, "blank.db").read_bytes()
 
 

@@ -20,9 +20,9 @@ from experiments.tracking.experiment import Experiment
 from experiments.tracking.journal import Journal
 
 
-def job(seed: int, name: str = "scripted") -> Job:
-    """A fit that differs from the others by its seed."""
-    config = settings.parse(TINY | {"name": name, "seed": seed})
+def job(seed: int, name: str = "scripted", **sections: Any) -> Job:
+    """A fit that differs from the others by its seed, or by sections of its config."""
+    config = settings.parse(TINY | {"name": name, "seed": seed} | sections)
     directory = Journal(run_directory(name, config_hash(config))).open().directory
     part = np.arange(4)
     return Job(("cell", seed), config, part, part, part, "graph", str(directory), {"seed": seed})

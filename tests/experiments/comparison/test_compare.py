@@ -20,9 +20,11 @@ from experiments.comparison import compare, grouping, pareto_front, table
 from experiments.comparison.plots import learning_curves
 from experiments.comparison.table import render
 from experiments.errors import BadInput
+from experiments.jobs.job import ROOT
 from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.presentation.formatting import percent, si, significant
 from experiments.reporting.output import log, run, to_json, write
+from experiments.tracking.journal import Journal
 
 
 @pytest.fixture(scope="module")
@@ -468,3 +470,25 @@ def text_of(comparison: grouping.Comparison, width: int) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(render(comparison, width))
     return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("events", "advice"),
+    [
+        ([], "wait for them: ilsvrc status NAME"),
+        (["started"], "nobody is at work on them: run the same command again to continue"),
+        (
+            ["started", "ended"],
+            "they have ended, and this store was not told all: ilsvrc upload NAME",
+        ),
+    ],
+    ids=["elsewhere", "killed", "not sent"],
+)
+def test_of_runs_that_the_store_takes_for_running_the_journals_are_asked(store, events, advice):
+    store.run(store.name, "nin", 1, {}, status="RUNNING")
+    for event in events:
+        book = Journal(ROOT / store.name / "fit").open()
+        book.append(event, outcome={"status": "finished"})
+    with pytest.raises(BadInput, match=r"no finished runs yet \(1 running\)") as refused:
+        compare.compare(store.client, [store.name])
+    assert str(refused.value).endswith(advice.replace("NAME", store.name))

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
+from scripted import Scripted, execute, job
 
+from experiments.comparison.compare import compare
 from experiments.tracking import client as client_file
 from experiments.tracking.names import LONGEST, decoded, encoded, writable
 from experiments.tracking.store import connect, experiment_id
+from experiments.tracking.upload import upload
 
 
 @given(st.text(min_size=1, max_size=40))
@@ -81,3 +84,17 @@ def test_what_the_store_refuses_is_said_and_the_rest_is_there(begun, monkeypatch
     data = client.get_run(run_id).data
     assert data.params.keys() == {"c, d", "x", "y"}
     assert data.metrics["z"] == 1.0
+
+
+def test_a_class_with_a_comma_in_its_name_is_trained_compared_and_uploaded(tmp_path):
+    uri, weights = blank_store(tmp_path), {"class_weights": {"cat, domestic": 2.0, "dog": 1.0}}
+    _, [run], said = execute(Scripted(2), [job(1, train=weights)], uri)
+    assert "tracking" not in said
+    client = connect(uri)
+    stored = client.get_run(run.id)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params["train.class_weights.cat, domestic"] == "2.0"
+    [row] = compare(client, ["scripted"]).rows
+    assert row["run_ids"] == [run.id]
+    done = upload("scripted", blank_store(tmp_path, "other.db"), print)
+    assert (len(done["sent"]), done["left"]) == (1, [])

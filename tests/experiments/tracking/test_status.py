@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,9 @@ def fit(name, started=None, ended=None, took=10.0, pid=None):
     book = journal.Journal(run_directory("exp", name)).open()
     if started:
         book.append("started", run_id="r", store="s", pid=pid or os.getpid())
+        if pid:  # its number may belong to another process now
+            name = {"pid": pid, "host": socket.gethostname(), "started": 1.0}
+            (book.directory / "lock").write_text(json.dumps(name))
     if ended:
         book.ended(Outcome(("cell", 0), ended), "print", "r", "s")
         lines = book.file.read_text().splitlines()
@@ -46,20 +51,23 @@ def test_every_state_is_counted_and_the_rest_estimated():
         fit("d", True, "failed"),
         fit("e", True),
         fit("f", True, pid=dead_pid()),
+        fit("h", True, pid=os.getppid()),
         fit("g", True, "killed"),
         str(ROOT / "exp" / "never"),
     ]
     book = journal.of_sweep("exp", "x").open()
     book.append("planned", cells=[{"directory": c, "label": "l"} for c in cells], workers=2)
-    assert status("exp") == [
+    with held(Path(cells[4])):
+        rows = status("exp")
+    assert rows == [
         {
             "name": "exp",
-            "runs": 8,
+            "runs": 9,
             "done": 3,
             "failed": 1,
             "running": 1,
-            "left": 3,
-            "seconds_left": 20 * (3 + 1) / 2,  # median of three runs, over two workers
+            "left": 4,
+            "seconds_left": 20 * (4 + 1) / 2,  # median of three runs, over two workers
         }
     ]
 
@@ -85,3 +93,36 @@ def test_fits_of_a_search_count_as_they_are_journaled():
         assert status("exp")[0]["left"] == 5
     book.append("finished", status="finished")
     assert status("exp") == [row | {"runs": 3, "left": 0, "seconds_left": None}]
+
+
+@pytest.mark.parametrize("line", ["1", "null", "{}", "[]", '{"event": 5}'])
+def test_a_line_that_is_no_event_is_named_and_the_rest_is_counted(line):
+    folder = fit("a", True, "finished")
+    with (Path(folder) / "journal.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.warns(UserWarning, match=r"exp/\S*journal\.jsonl: line 3 is no event; left out"):
+        [row] = status("exp")
+    assert (row["runs"], row["done"]) == (1, 1)
+
+
+def test_one_journal_that_cannot_be_understood_does_not_stop_the_others():
+    fit("a", True, "finished")
+    book = journal.Journal(run_directory("exp", "b")).open()
+    book.append("ended")
+    journal.Journal(ROOT / "other" / "search-x").open().append("ended", path=None)
+    journal.Journal(ROOT / "third" / "sweep-x").open().append("planned")
+    with pytest.warns(UserWarning, match="status: left out: ") as said:
+        rows = {row["name"]: row["done"] for row in status()}
+    assert rows == {"exp": 1, "other": 0, "third": 0}
+    assert len(said) == 3
+    assert all("not as this suite writes it" in str(one.message) for one in said)
+
+
+def test_a_clock_that_was_set_back_changes_no_state():
+    folder = Path(fit("a", True, "finished", took=-3600.0))
+    book = journal.Journal(folder)
+    assert not book.is_under_way
+    [row] = status("exp")
+    assert (row["done"], row["left"], row["seconds_left"]) == (1, 0, None)
+    book.append("started", run_id="r")
+    assert book.is_under_way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -308,3 +309,30 @@ def test_a_dead_holder_stops_nobody(tmp_path):
     assert not (tmp_path / "never").exists()
     with held(tmp_path), pytest.raises(BadInput, match="in use by process"):
         check_free([tmp_path])
+
+
+@pytest.mark.parametrize("line", ["1", "null", "{}", '{"event": "ended"}'])
+def test_a_journal_that_is_none_is_named_and_the_others_are_sent(store, other, line):
+    execute(Scripted(2), [job(1), job(2)], store)
+    bad, good = (Path(job(seed).directory) for seed in (1, 2))
+    (bad / "lock").write_text("5")
+    with (bad / "journal.jsonl").open("a") as file:
+        file.write(line + "\n")
+    is_event = "event" in line
+    with contextlib.nullcontext() if is_event else pytest.warns(UserWarning, match="is no event"):
+        done = upload.upload("scripted", other, print)
+    sent = {row["directory"] for row in done["sent"]}
+    assert sent == ({str(good)} if is_event else {str(good), str(bad)})
+    if is_event:
+        [left] = done["left"]
+        assert left["directory"] == str(bad)
+        assert "journal.jsonl: not as this suite writes it (KeyError" in left["why"]
+
+
+def test_a_clock_that_was_set_back_leaves_nothing_unsent(store, other):
+    execute(Scripted(2), [job(1)], store)
+    book = journal.Journal(Path(job(1).directory))
+    events = [event | {"time": 2e9 - number} for number, event in enumerate(book.events())]
+    book.file.write_text("".join(json.dumps(event) + "\n" for event in events))
+    done = upload.upload("scripted", other, print)
+    assert (len(done["sent"]), done["left"]) == (1, [])
