@@ -17,6 +17,7 @@ import numpy as np
 
 from experiments.errors import BadInput
 from experiments.jobs.job import seed_for
+from experiments.presentation.console import drawn
 from experiments.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ class LayerStatistics:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
             writer.writerows(self.rows)
-        draw_layers(self.rows, self.trainer.model.name, picture)
-        return [str(table), str(picture)]
+        pictures = drawn(picture, draw_layers, self.rows, self.trainer.model.name)
+        return list(map(str, [table, *pictures]))
 
 
 def _has_kernel(layer: Any) -> bool:

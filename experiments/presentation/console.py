@@ -7,7 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from experiments.errors import kind_and_first_line, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +83,15 @@ def complain(message: object) -> None:
 
     A tracking URI that is quoted in it loses its password.
     """
-    from experiments.errors import shown
-
     print(f"ilsvrc: {shown(str(message)).removeprefix('ilsvrc: ')}", file=sys.stderr)
+
+
+def drawn(path: Path, draw: Callable[..., Any], *args: Any) -> list[Path]:
+    """[path] of a picture that `draw` has made of the arguments and the path; where it could not,
+    nothing and a line on stderr: what a picture shows must not be lost with it."""
+    try:
+        draw(*args, path)
+    except Exception as error:  # of fonts, formulas, full disks
+        complain(f"{path} could not be drawn ({kind_and_first_line(error)})")
+        return []
+    return [path]

@@ -52,7 +52,13 @@ class Report(NamedTuple):
 
 def open_to_check(spec: str) -> Source:
     """The source with everything read from where it is stored, bad files left out and listed."""
-    return open_source(spec, on_corrupt="skip", max_corrupt_fraction=1.0, memory_limit_bytes=0)
+    return open_source(
+        spec,
+        on_corrupt="skip",
+        max_corrupt_fraction=1.0,
+        memory_limit_bytes=0,
+        empty_classes=True,
+    )
 
 
 def check(

@@ -196,3 +196,19 @@ def test_preview_refuses_what_it_cannot_write(monkeypatch, capsys):
     for words in (["preview", "digits", "--out", "x.txt"], ["preview", "nothing"]):
         assert inside(monkeypatch, "data", *words) == 2
         assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [("dog",), ("cat", "dog")])
+def test_check_lists_classes_of_which_no_file_can_be_read(
+    clean, monkeypatch, capsys, tmp_path, classes
+):
+    for name in classes:
+        for path in (clean / "train" / name).iterdir():
+            Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+            path.unlink()
+    out = run(monkeypatch, capsys, "check", f"folder:{clean}", "--json", code=1)
+    document = json.loads(out)
+    listed = [x["image"] for x in document["findings"] if x["problem"] == "undecodable"]
+    assert listed == [f"train/{name}/{k}.webp" for name in classes for k in range(8)]
+    assert document["images"] == 24 - 8 * len(classes)
+    assert document["classes"] == 2
