@@ -6,6 +6,7 @@ size, the other examples and the number of threads.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,7 +19,7 @@ from pipelines.augment.ops import mixer
 from pipelines.augment.recipes import Recipe
 from pipelines.lazy import tf
 from pipelines.loading import Loader, loader
-from pipelines.portions import WHOLE, Portion, part, read
+from pipelines.portions import WHOLE, Portion, edges, part, read
 from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 from pipelines.views import exact
@@ -45,9 +46,10 @@ def training_dataset(
                batches that are mixed are made whole first
 
     With mixup or cutmix among the steps labels are float32 [b, classes], each row of sum one.
-    Each epoch is a fresh permutation of `indices`; its last batch is what is left over, and never
-    holds images of the next epoch. Starting at first_epoch = e gives exactly what a run from 0
-    gives from epoch e on. The mean is subtracted by the network (Normalise), not here.
+    Each epoch is a fresh permutation of `indices`; its last batch is what is left over (where that
+    is a few images, it shares them with the one before: `portions.edges`), and never holds images
+    of the next epoch. Starting at first_epoch = e gives exactly what a run from 0 gives from epoch
+    e on. The mean is subtracted by the network (Normalise), not here.
     Raises ValueError for no images, or numbers outside their range.
     """
     chosen = _checked(source, indices, batch_size)
@@ -60,6 +62,8 @@ def training_dataset(
         labels = tf.constant(source.labels)
     load = loader(source, recipe)
     mixed = _mixed(source, recipe, labels)
+    bounds = edges(n, batch_size)
+    shared = n % batch_size and bounds[-2] % batch_size  # the last two batches share their images
     before, after = portion, WHOLE  # the images are made
     if recipe.mixes:
         before, after = after, before
@@ -75,10 +79,18 @@ def training_dataset(
             )
 
         order = epoch_order(rows, recipe.seed, epoch)
-        if before == WHOLE:
+        if before == WHOLE and not shared:
             return batches(order, batch_size)
-        full, *rest = (batches(*part) for part in read(order, n, batch_size, before))
-        return full.concatenate(rest[0]) if rest else full
+        return functools.reduce(
+            tf.data.Dataset.concatenate,
+            [batches(*part) for part in read(order, n, batch_size, before)],
+        )
+
+    def cut(order: tf.Tensor) -> tf.data.Dataset:
+        if not shared:
+            return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        pairs = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:]))
+        return pairs.map(lambda first, stop: order[first:stop])
 
     every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
     if source.array is None:
@@ -87,9 +99,7 @@ def training_dataset(
         data = every.flat_map(
             lambda epoch: tf.data.Dataset.zip(
                 tf.data.Dataset.from_tensors(epoch).repeat(),
-                tf.data.Dataset.from_tensor_slices(epoch_order(rows, recipe.seed, epoch)).batch(
-                    batch_size
-                ),
+                cut(epoch_order(rows, recipe.seed, epoch)),
             )
         )
         views = None

@@ -24,10 +24,27 @@ class Portion(NamedTuple):
 WHOLE = Portion()
 
 
+FEW = 16  # images of a batch whose mean and variance say little
+
+
+def edges(images: int, batch_size: int) -> np.ndarray:
+    """Where the batches of an epoch begin and the last one ends, int64 [batches + 1].
+
+    The last batch is what is left over. Where that would be fewer than FEW images, and no more
+    than a quarter of a batch, the last two batches share their images equally: normalised by the
+    mean and variance of one or two images, a network unlearns more in that update than it learnt
+    in many, and its moving averages follow.
+    """
+    bounds = np.append(np.arange(0, images, batch_size), images).astype(np.int64)
+    left = images % batch_size
+    if len(bounds) > 2 and 0 < left < FEW and left <= batch_size / 4:
+        bounds[-2] = (bounds[-3] + images + 1) // 2
+    return bounds
+
+
 def sizes(images: int, batch_size: int) -> np.ndarray:
-    """Images in each batch of an epoch, int64 [batches]; the last is what is left over."""
-    starts = np.arange(0, images, batch_size)
-    return np.minimum(batch_size, images - starts).astype(np.int64)
+    """Images in each batch of an epoch, int64 [batches], as `edges` has them."""
+    return np.diff(edges(images, batch_size))
 
 
 def positions(images: int, batch_size: int, portion: Portion) -> list[np.ndarray]:
@@ -45,12 +62,12 @@ def positions(images: int, batch_size: int, portion: Portion) -> list[np.ndarray
 
 def read(order: tf.Tensor, images: int, batch_size: int, portion: Portion) -> list[Any]:
     """What a process reads of the `order` of an epoch: (indices, images in a batch) of the full
-    batches and of the one left over, as far as there are any."""
+    batches and of each of the others, as far as there are any."""
     batches = positions(images, batch_size, portion)
-    full = images // batch_size
+    full = int((sizes(images, batch_size) == batch_size).sum())
     return [
         (tf.gather(order, np.concatenate(equal)), len(equal[0]))
-        for equal in (batches[:full], batches[full:])
+        for equal in (batches[:full], *([last] for last in batches[full:]))
         if equal
     ]
 

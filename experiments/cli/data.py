@@ -21,12 +21,15 @@ def check(
     spec: Spec,
     csv: Annotated[Path | None, typer.Option("--csv", help="All findings, one a row.")] = None,
     tiny: Annotated[int, typer.Option(help="Report short sides below, in pixels.")] = 32,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode those too that have not changed since a check.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Undecodable, mislabelled, tiny and duplicate images; exit 1 when any does not decode."""
     from experiments.inspection import data
 
-    document = data.check(spec, tiny=tiny, quiet=as_json)
+    document = data.check(spec, tiny=tiny, deep=deep, quiet=as_json)
     if csv is not None:
         data.write_csv(csv, document["findings"])
     answer(document, data.check_table(document), as_json)

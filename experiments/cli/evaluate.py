@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,8 +37,13 @@ def evaluate(
     from experiments.evaluation import evaluate as command
     from experiments.evaluation import output
 
-    document = command.evaluate(networks, changes, out, quiet=as_json, say=say)
-    answer(document, output.parts(document), as_json)
+    def show(document: dict[str, Any]) -> None:
+        if not as_json:
+            answer(document, output.parts(document), as_json)
+
+    document = command.evaluate(networks, changes, out, quiet=as_json, say=say, show=show)
+    if as_json:
+        answer(document, [], as_json)
 
 
 def predict(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.evaluation import output
 from experiments.evaluation.answers import Answers, figures, pairs, together
 from experiments.evaluation.image_set import Subject, base, check_named, choose, kept
 from experiments.evaluation.published_check import beside
@@ -33,6 +34,7 @@ def evaluate(
     *,
     quiet: bool = False,
     say: Say = lambda line: None,
+    show: Callable[[dict[str, Any]], None] = lambda document: None,
 ) -> dict[str, Any]:
     """Score the networks that `words` name and return the command's JSON.
 
@@ -42,6 +44,7 @@ def evaluate(
         out: folder for tables, figures and predictions; None writes nothing.
         quiet: no bar.
         say: hears what is going to be done and what it costs, before it is done.
+        show: is given the JSON once its tables are written, before any picture is drawn.
 
     Raises:
         BadInput: networks, images or classes that do not go together.
@@ -100,10 +103,12 @@ def evaluate(
     if mean is not None:
         row = {"name": mean.name} | figures(mean, subject.class_names) | protocol
         document["ensemble"] = row | _summed(rows)
+    everyone = [*answers, *([mean] if mean else [])]
     if out is not None:
-        from experiments.evaluation.output import write
-
-        document["files"] = write(out, document, [*answers, *([mean] if mean else [])], subject)
+        output.write(out, document, everyone, subject)
+    show(document)
+    if out is not None:
+        output.draw(out, document, everyone, subject)
     return document
 
 

@@ -14,6 +14,7 @@ from experiments.evaluation.answers import Answers
 from experiments.evaluation.image_set import PARTS, Subject
 from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.presentation import csv_text
+from experiments.presentation.console import drawn
 from experiments.presentation.formatting import si, slug
 
 COLUMNS = (
@@ -24,49 +25,65 @@ COLUMNS = (
 
 def write(
     out: Path, document: dict[str, Any], answers: Sequence[Answers], subject: Subject
-) -> list[str]:
+) -> None:
     """evaluation.json and evaluation.csv, and of each network (in a folder of its own where there
-    are several) confusion.csv/.png, per_class.csv, calibration.csv/.png, predictions.parquet.
+    are several) confusion.csv, per_class.csv, calibration.csv, predictions.parquet.
 
-    Returns:
-        The files, `out` included.
+    The document is told of the files.
 
     Raises:
         BadInput: the folder cannot be written.
     """
-    title = f"{subject.spec}, {subject.part}, {document['protocol']}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         files = []
         for each in answers:
-            name = slug(each.name).strip("_.") or "network"
-            folder = out / name if len(answers) > 1 else out
+            folder = _folder(out, each, answers)
             folder.mkdir(exist_ok=True)
-            files += _one(folder, each, subject, f"{each.name} on {title}")
+            files += _one(folder, each, subject)
         files += [out / "evaluation.csv", out / "evaluation.json"]
         _table(files[-2], document)
-        files[-1].write_text(
-            json.dumps(document | {"files": [str(file) for file in files]}, indent=1) + "\n",
-            encoding="utf-8",
-        )
+        _finish(document, files)
     except OSError as error:
         raise BadInput(
             f"--out: {error.filename or out} cannot be written ({error.strerror})"
         ) from None
-    return [str(file) for file in files]
 
 
-def _one(folder: Path, answers: Answers, subject: Subject, title: str) -> list[Path]:
+def draw(out: Path, document: dict[str, Any], answers: Sequence[Answers], subject: Subject) -> None:
+    """Behind `write`: confusion.png and calibration.png of each network, and their names in the
+    document. One that cannot be drawn is a line on stderr."""
+    title, names = f"{subject.spec}, {subject.part}, {document['protocol']}", subject.class_names
+    pictures = []
+    for each in answers:
+        folder, of = _folder(out, each, answers), f"{each.name} on {title}"
+        counts = confusion.matrix(each.labels, each.predicted, len(names))
+        calibrated = calibration.measure(each.probabilities, each.right)
+        pictures += drawn(folder / "confusion.png", confusion.draw, counts, names, of)
+        pictures += drawn(folder / "calibration.png", calibration.draw, calibrated, of)
+    _finish(document, [*pictures, *map(Path, document["files"])])
+
+
+def _finish(document: dict[str, Any], files: Sequence[Path]) -> None:
+    """Name the files in the document, and write it into the last one."""
+    document["files"] = [str(file) for file in files]
+    files[-1].write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _folder(out: Path, answers: Answers, everyone: Sequence[Answers]) -> Path:
+    name = slug(answers.name).strip("_.") or "network"
+    return out / name if len(everyone) > 1 else out
+
+
+def _one(folder: Path, answers: Answers, subject: Subject) -> list[Path]:
     names = subject.class_names
     counts = confusion.matrix(answers.labels, answers.predicted, len(names))
     classes = confusion.per_class(counts, names)
     calibrated = calibration.measure(answers.probabilities, answers.right)
     confusion.write_matrix(folder / "confusion.csv", counts, names)
-    confusion.draw(counts, names, title, folder / "confusion.png")
     csv_text.write(folder / "per_class.csv", list(classes[0]), classes)
     bins = [asdict(each) for each in calibrated.bins]
     csv_text.write(folder / "calibration.csv", list(bins[0]), bins)
-    calibration.draw(calibrated, title, folder / "calibration.png")
     columns = {
         "label": answers.labels,
         "predicted": answers.predicted,
@@ -76,8 +93,8 @@ def _one(folder: Path, answers: Answers, subject: Subject, title: str) -> list[P
     write_predictions(
         folder / "predictions.parquet", [(part, subject.indices, Evaluation({}, 0.0, columns))]
     )
-    kinds = ("confusion.csv", "confusion.png", "per_class.csv", "calibration.csv")
-    return [folder / name for name in (*kinds, "calibration.png", "predictions.parquet")]
+    tables = ("confusion.csv", "per_class.csv", "calibration.csv", "predictions.parquet")
+    return [folder / name for name in tables]
 
 
 def _table(path: Path, document: dict[str, Any]) -> None:
@@ -130,7 +147,7 @@ def parts(document: dict[str, Any]) -> list[Any]:
     lines += [_pair(pair) for pair in document["mcnemar"]]
     lines += document["notes"]
     if document["files"]:
-        lines.append(f"{len(document['files'])} files, {document['files'][-1]} the last")
+        lines.append(f"{len(document['files'])} files beside the pictures, {document['files'][-1]}")
     return lines
 
 

@@ -16,7 +16,7 @@ from experiments.errors import BadInput
 from experiments.inference.class_match import class_names
 from experiments.inference.loading import Network, crop_fraction, load
 from experiments.metrics import softmax
-from experiments.presentation.console import progress
+from experiments.presentation.console import drawn, progress
 from experiments.presentation.formatting import slug
 
 TOP = 5
@@ -131,8 +131,8 @@ def _explain(
             pixels = np.asarray(image)[0]
             heat = explained.heat(pixels, int(answers[at]))
             title = f"{best['label']}  {best['probability']:.1%}"
-            grad_cam.draw(pixels, heat, Path(row["file"]).name, title, path)
-            row["explanation"] = str(path)
+            if drawn(path, grad_cam.draw, pixels, heat, Path(row["file"]).name, title):
+                row["explanation"] = str(path)
     except OSError as error:
         raise BadInput(f"--explain: {folder} cannot be written ({error.strerror})") from None
 

@@ -21,6 +21,7 @@ from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import Event, Job, Outcome, seed_for
 from experiments.jobs.predictions import write_predictions
 from experiments.optimization.schedules import base_rate
+from experiments.presentation.console import drawn
 from experiments.runtime import devices, hosts, measure, share
 from experiments.runtime.machine import PeakMemory, device
 from experiments.runtime.startup import prepare_process
@@ -127,7 +128,8 @@ def _fitted(
     directory.mkdir(parents=True, exist_ok=True)
     files = observations.write(directory)
     if trainer.reconstructs and job.measured:
-        files.append(_picture(directory / "reconstructions.png", job, trainer, batches))
+        path = directory / "reconstructions.png"
+        files += map(str, drawn(path, _picture, job, trainer, batches))
     return Outcome(
         path=job.path,
         status="finished",
@@ -196,7 +198,7 @@ def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, f
     )
 
 
-def _picture(path: Path, job: Job, trainer: Trainer, batches: Batches) -> str:
+def _picture(job: Job, trainer: Trainer, batches: Batches, path: Path) -> None:
     from experiments.fitting.pictures import IMAGES, draw_reconstructions
 
     parts = {"test": job.test, "validation": job.validation, "training": job.train}
@@ -205,7 +207,6 @@ def _picture(path: Path, job: Job, trainer: Trainer, batches: Batches) -> str:
     chosen = indices[np.linspace(0, len(indices) - 1, min(IMAGES, len(indices))).astype(int)]
     [(images, _)] = batches.evaluation(chosen, batch_size=len(chosen))
     draw_reconstructions(np.asarray(images) / 255.0, np.asarray(trainer.infer(images)), part, path)
-    return str(path)
 
 
 def _write_model(path: Path, trainer: Trainer, history: History, job: Job) -> str | None:

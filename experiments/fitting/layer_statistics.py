@@ -17,6 +17,7 @@ import numpy as np
 from experiments.errors import BadInput
 from experiments.jobs.job import seed_for
 from experiments.presentation import csv_text
+from experiments.presentation.console import drawn
 from experiments.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class LayerStatistics:
 
         table, picture = directory / "layers.csv", directory / "layers.png"
         csv_text.write(table, FIELDS, self.rows)
-        draw_layers(self.rows, self.trainer.model.name, picture)
-        return [str(table), str(picture)]
+        pictures = drawn(picture, draw_layers, self.rows, self.trainer.model.name)
+        return list(map(str, [table, *pictures]))
 
 
 def _has_kernel(layer: Any) -> bool:

@@ -18,8 +18,11 @@ SHOWN = 40  # rows of a table on the screen; --csv has all
 COLUMNS = ("image", "split", "class", "problem", "detail")
 
 
-def check(spec: str, *, tiny: int | None = None, quiet: bool = False) -> dict[str, Any]:
-    """Bad and duplicate images of a source.
+def check(
+    spec: str, *, tiny: int | None = None, deep: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Bad and duplicate images of a source; with `deep` those are decoded too that an earlier check
+    saw and that have not changed since.
 
     Keys: spec, images (usable), classes, corrupt and duplicates (how many), across_splits (of the
     duplicates), fingerprint, findings (dictionaries of COLUMNS).
@@ -33,7 +36,8 @@ def check(spec: str, *, tiny: int | None = None, quiet: bool = False) -> dict[st
     with _input_errors():
         source = work.open_to_check(spec)
         with progress("checking", len(source), quiet) as advance:
-            report = work.check(source, tiny=work.TINY if tiny is None else tiny, advance=advance)
+            least = work.TINY if tiny is None else tiny
+            report = work.check(source, tiny=least, deep=deep, advance=advance)
     findings = report.findings
     return {
         "spec": source.spec,

@@ -44,19 +44,24 @@ def files_unchanged(source: Any) -> Iterator[None]:
     Raises:
         FailedWork: one has changed or gone, whatever became of the work; it is named.
     """
-    try:
-        yield
-        source.check_unchanged()
-    except pipelines.SourceError as error:
-        raise FailedWork(f"data.source: {error}") from None
-    except (BadInput, FailedWork):
-        raise
-    except Exception as error:
+
+    def check(but: str = "") -> None:
         try:
             source.check_unchanged()
         except pipelines.SourceError as change:
-            raise FailedWork(f"data.source: {change} ({first_line(error)})") from error
+            raise FailedWork(f"data.source: {change}{but}") from None
+
+    try:
+        yield
+    except (BadInput, FailedWork):
         raise
+    except pipelines.SourceError:
+        check()
+        raise
+    except Exception as error:
+        check(f" ({first_line(error)})")
+        raise
+    check()
 
 
 def check_same_images(source: Any, fingerprint: str, since: str, change: str = "") -> None:

@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.errors import shown, visible
+from experiments.errors import kind_and_first_line, shown, visible
 
 if TYPE_CHECKING:
     from experiments.presentation.terminal import Terminal
@@ -98,6 +99,17 @@ def complain(message: object) -> None:
     A tracking URI that is quoted in it loses its password.
     """
     say(f"ilsvrc: {shown(str(message)).removeprefix('ilsvrc: ')}")
+
+
+def drawn(path: Path, draw: Callable[..., Any], *args: Any) -> list[Path]:
+    """[path] of a picture that `draw` has made of the arguments and the path; where it could not,
+    nothing and a line on stderr: what a picture shows must not be lost with it."""
+    try:
+        draw(*args, path)
+    except Exception as error:  # of fonts, formulas, full disks
+        complain(f"{path} could not be drawn ({kind_and_first_line(error)})")
+        return []
+    return [path]
 
 
 @contextmanager

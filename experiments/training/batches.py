@@ -92,7 +92,7 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Updates in an epoch; the last batch is what is left over."""
+        """Updates in an epoch; the last batch is what is left over (`pipelines.portions.edges`)."""
         return -(-len(self.train) // self.config.data.batch_size)
 
     def training(self, seed: int) -> TrainingData:

@@ -27,6 +27,7 @@ from pipelines.augment.colour import Colours
 from pipelines.augment.keys import epoch_order
 from pipelines.augment.recipes import Recipe
 from pipelines.in_memory import Resident
+from pipelines.portions import edges
 
 CALL_SECONDS = 0.5  # a call cannot be interrupted, and says nothing before it ends
 
@@ -77,7 +78,8 @@ class EpochUpdates:
             made: updates that were made before; the metrics must be as they left them.
         """
         table = np.ones(1, np.float32) if given.class_weights is None else given.class_weights
-        constant = (given.indices, given.batch_size, rates, given.seed, epoch, table)
+        bounds = edges(len(given.indices), given.batch_size)
+        constant = (given.indices, bounds, rates, given.seed, epoch, table)
         for first, stop in self.pace.stretches(len(rates), given.batch_size, made):
             yield stop - first, float(self._call(first, stop, *constant, *given.colours))
 
@@ -107,13 +109,13 @@ class Scoring:
 def _updates(
     model: Any, step: Callable[..., Any], recipe: TrainingRows, *, weighs: bool
 ) -> Callable[..., Any]:
-    """(first, stop, rows, batch, rates, seed, epoch, class weights, *colours) -> mean loss."""
+    """(first, stop, rows, edges, rates, seed, epoch, class weights, *colours) -> mean loss."""
     channels = recipe.held.views.shape[-1]
     signature = [
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([None], tf.int64),
-        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([None], tf.int64),
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([], tf.int64),
         tf.TensorSpec([], tf.int64),
@@ -124,8 +126,8 @@ def _updates(
     ]
 
     def run(
-        first: Any, stop: Any, rows: Any, size: Any, rates: Any, seed: Any, epoch: Any, table: Any,
-        *colours: Any,
+        first: Any, stop: Any, rows: Any, bounds: Any, rates: Any, seed: Any, epoch: Any,
+        table: Any, *colours: Any,
     ) -> Any:  # fmt: skip
         make = pipelines.build.batch_maker(
             recipe.held,
@@ -147,7 +149,7 @@ def _updates(
 
         def update(at: Any) -> Any:
             model.optimizer.learning_rate.assign(rates[at])
-            images, labels = make(epoch, order[at * size : (at + 1) * size])
+            images, labels = make(epoch, order[bounds[at] : bounds[at + 1]])
             step(images, *(weighted(labels, table) if weighs else (labels,)))
             return at + 1
 

@@ -14,6 +14,7 @@ from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
 from pipelines.sources.base import Source
+from pipelines.sources.checked import files_behind, recall, remember
 from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
 from pipelines.sources.open import open_source
 from pipelines.threads import workers
@@ -21,13 +22,13 @@ from pipelines.threads import workers
 TINY = 32  # pixels of the short side below which photographs are taken for icons
 EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 CHUNK = 64  # images of a thread between two looks at the progress
-CORRUPT = ("undecodable", "truncated")
+CORRUPT = ("undecodable", "truncated", "altered")
 
 
 class Finding(NamedTuple):
     """One thing about one image.
 
-    problem   undecodable, truncated, mislabelled format, tiny, same bytes, same pixels
+    problem   undecodable, truncated, altered, mislabelled format, tiny, same bytes, same pixels
     detail    what exactly; for duplicates the first image that it equals
     """
 
@@ -52,20 +53,36 @@ class Report(NamedTuple):
 
 def open_to_check(spec: str) -> Source:
     """The source with everything read from where it is stored, bad files left out and listed."""
-    return open_source(spec, on_corrupt="skip", max_corrupt_fraction=1.0, memory_limit_bytes=0)
+    return open_source(
+        spec,
+        on_corrupt="skip",
+        max_corrupt_fraction=1.0,
+        memory_limit_bytes=0,
+        empty_classes=True,
+    )
 
 
 def check(
-    source: Source, *, tiny: int = TINY, advance: Callable[[int], None] | None = None
+    source: Source,
+    *,
+    tiny: int = TINY,
+    deep: bool = False,
+    advance: Callable[[int], None] | None = None,
 ) -> Report:
     """Look at every image of a source from `open_to_check`.
 
     tiny      short sides below this many pixels are reported
+    deep      read and decode all, those too that an earlier check saw and that have since kept
+              their size and times
     advance   is told how many images are done
     Raises SourceError for a prepared folder with a damaged shard, by its name.
     """
+    files = files_behind(source)
+    now, known = (None, np.zeros(len(source), bool)) if files is None else recall(source, files)
+    if deep:
+        known[:] = False
     verify = getattr(source, "verify", None)
-    if verify is not None:
+    if verify is not None and not known.all():
         verify()
     seen = [
         Finding(path, "", "", "truncated" if "truncated" in why else "undecodable", why)
@@ -75,20 +92,35 @@ def check(
     pixels: list[bytes] = []
     good: list[int] = []
     read = stored_bytes(source)
+    recorded = source.digests if deep and files is getattr(source, "files", None) else None
 
-    def look(part: range) -> list[tuple[list[tuple[str, str]], bytes]]:
-        return [_look(source, read, i, catalogue.name(i), tiny) for i in part]
+    def look(part: range) -> list[Seen]:
+        return [
+            Seen(now.digests[i].tobytes(), *now.shapes[i].tolist(), now.reasons[i])
+            if now is not None and known[i]
+            else _look(source, read, i, catalogue.name(i), recorded)
+            for i in part
+        ]
 
     chunks = [range(i, min(i + CHUNK, len(source))) for i in range(0, len(source), CHUNK)]
     with ThreadPoolExecutor(workers()) as pool:
         for part, results in zip(chunks, pool.map(look, chunks), strict=True):
-            for i, (problems, key) in zip(part, results, strict=True):
+            for i, result in zip(part, results, strict=True):
+                problems = result.problems(catalogue.name(i), tiny)
                 seen += [Finding(*catalogue.of(i), *problem) for problem in problems]
-                if key:
+                if result.key:
                     good.append(i)
-                    pixels.append(key)
+                    pixels.append(result.key)
+                    if now is not None:
+                        now.digests[i] = np.frombuffer(result.key, np.uint8)
+                        now.shapes[i] = result.height, result.width
+                        now.reasons[i] = result.kind
             if advance:
                 advance(part.stop)
+    if now is not None and not known.all():
+        decodes = np.zeros(len(source), bool)
+        decodes[good] = True
+        remember(source, now, decodes)
     by_bytes = content_digests(source)
     seen += _duplicates(catalogue, by_bytes, np.array(good, np.int64), as_rows(pixels))
     return Report(len(good), len(source.class_names), seen, source.fingerprint)
@@ -121,29 +153,63 @@ class Catalogue:
         return self.name(index), self.split(index), self.class_name(index)
 
 
+class Seen(NamedTuple):
+    """Of one image.
+
+    key     digest of its pixels; empty where there are none
+    kind    of its file; "" where its name promises none
+    bad     what is wrong with it, as (problem, detail)
+    """
+
+    key: bytes
+    height: int = 0
+    width: int = 0
+    kind: str = ""
+    bad: tuple[str, str] | None = None
+
+    def problems(self, name: str, tiny: int) -> list[tuple[str, str]]:
+        """As (problem, detail) of an image of this name."""
+        if self.bad:
+            return [self.bad]
+        found = []
+        if self.kind and self.kind != _promised(name):
+            found.append(("mislabelled format", f"is a {self.kind} file"))
+        if min(self.height, self.width) < tiny:
+            found.append(("tiny", f"{self.height} x {self.width} pixels"))
+        return found
+
+
+def _promised(name: str) -> str | None:
+    return EXTENSIONS.get(os.path.splitext(name)[1].lower())
+
+
 def _look(
-    source: Source, read: Callable[[int], bytes] | None, index: int, name: str, tiny: int
-) -> tuple[list[tuple[str, str]], bytes]:
-    """(problems, digest of the pixels); no digest where there are no pixels."""
-    problems = []
-    kind = EXTENSIONS.get(os.path.splitext(name)[1].lower())
+    source: Source,
+    read: Callable[[int], bytes] | None,
+    index: int,
+    name: str,
+    recorded: np.ndarray | None,
+) -> Seen:
+    """`recorded`: digests that the files' bytes must have, [n, 16]; None: not asked."""
+    kind = ""
     try:
-        if kind is not None and read is not None:
-            try:
-                is_kind = read_header(read(index)).kind
-            except HeaderError as error:
-                return [("undecodable", str(error))], b""
-            if is_kind != kind:
-                problems.append(("mislabelled format", f"is a {is_kind} file"))
+        if read is not None and (recorded is not None or _promised(name)):
+            contents = read(index)
+            if recorded is not None and digest(contents) != recorded[index].tobytes():
+                return Seen(
+                    b"", bad=("altered", "other contents with the size and times of before")
+                )
+            if _promised(name):
+                kind = read_header(contents).kind
         with tf.device("CPU:0"):
             image = source.images(tf.constant(index, tf.int64)).numpy()
+    except HeaderError as error:
+        return Seen(b"", bad=("undecodable", str(error)))
     except (tf.errors.OpError, SourceError) as error:
-        return [("undecodable", first_line(error)[:200])], b""
+        return Seen(b"", bad=("undecodable", first_line(error)[:200]))
     height, width = image.shape[:2]
-    if min(height, width) < tiny:
-        problems.append(("tiny", f"{height} x {width} pixels"))
     shape = np.asarray(image.shape, "<i4").tobytes()
-    return problems, digest(shape + np.ascontiguousarray(image).tobytes())
+    return Seen(digest(shape + np.ascontiguousarray(image).tobytes()), height, width, kind)
 
 
 def _duplicates(

@@ -169,19 +169,22 @@ def file_source(
     max_corrupt_fraction: float,
     channels: int,
     memory_limit_bytes: int,
+    empty_classes: bool = False,
 ) -> Source:
     """What was listed and verified, as a source: bad files judged, small sets held in memory.
 
     part      [n], position in `parts` (official splits); all 0 where `parts` is empty
     upright   turn photographs as their EXIF orientation says
-    Raises SourceError for bad files, as the two settings say, and for a class that has no other.
+    Raises SourceError for bad files, as the two settings say, and for a class that has no other,
+    unless there may be `empty_classes`.
     """
     scheme = spec.partition(":")[0]
     corrupt = [(printable(files.names[i]), why) for i, why in enumerate(index.reasons) if why]
     if corrupt:
         _judge(scheme, corrupt, len(files), on_corrupt, max_corrupt_fraction)
     good = np.flatnonzero(np.array([not why for why in index.reasons], bool))
-    _check_classes(labels, good, class_names, part, parts)
+    if not empty_classes:
+        _check_classes(labels, good, class_names, part, parts)
     labels, part = labels[good], part[good]
     orientations = index.orientations[good] if upright else None
     if orientations is not None and (orientations == 1).all():
@@ -191,7 +194,7 @@ def file_source(
         lying = (orientations >= 5)[:, None]
         shapes = np.where(lying, shapes[:, ::-1], shapes)
     size: tuple[int, int] | None = None
-    if (shapes == shapes[0]).all():
+    if len(shapes) and (shapes == shapes[0]).all():
         size = int(shapes[0, 0]), int(shapes[0, 1])
     digest = hashlib.sha256(np.ascontiguousarray(index.digests[good]).tobytes())
     digest.update(repr((channels, orientations is not None, part.tolist())).encode())

@@ -20,6 +20,7 @@ def open_folder(
     channels: int,
     memory_limit_bytes: int,
     max_pixels: int,
+    empty_classes: bool = False,
 ) -> Source:
     """Every file is decoded once: at the first opening, and again when it has changed.
 
@@ -46,4 +47,5 @@ def open_folder(
         max_corrupt_fraction=max_corrupt_fraction,
         channels=channels,
         memory_limit_bytes=memory_limit_bytes,
+        empty_classes=empty_classes,
     )

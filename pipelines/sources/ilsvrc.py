@@ -36,6 +36,7 @@ def open_ilsvrc(
     channels: int,
     memory_limit_bytes: int,
     max_pixels: int,
+    empty_classes: bool = False,
 ) -> Source:
     """Official splits: train, and the validation set as "validation"; test labels are not public.
 
@@ -75,6 +76,7 @@ def open_ilsvrc(
         max_corrupt_fraction=max_corrupt_fraction,
         channels=channels,
         memory_limit_bytes=memory_limit_bytes,
+        empty_classes=empty_classes,
     )
 
 

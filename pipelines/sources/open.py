@@ -27,6 +27,7 @@ def open_source(
     channels: int | None = None,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     max_pixels: int = MAX_PIXELS,
+    empty_classes: bool = False,
 ) -> Source:
     """Open a source by its spec, one of the forms in SCHEMES; settings may be left out.
 
@@ -36,6 +37,7 @@ def open_source(
     memory_limit_bytes    folders of equal-sized images up to this are held in memory
     max_pixels            height x width above which an image file counts as corrupt, undecoded;
                           TFDS sets with such an image are refused
+    empty_classes         keep a class of which no file decodes, for those who only look
     Raises SourceError on anything that cannot be used.
     """
     if on_corrupt not in ("error", "skip"):
@@ -71,6 +73,7 @@ def open_source(
             channels=channels or 3,
             memory_limit_bytes=memory_limit_bytes,
             max_pixels=max_pixels,
+            empty_classes=empty_classes,
         )
     if scheme == "prepared":
         from pipelines.sources.prepared import open_prepared

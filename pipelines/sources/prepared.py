@@ -21,6 +21,7 @@ import numpy as np
 from pipelines.errors import SourceError
 from pipelines.files.decode import decode, decode_window
 from pipelines.files.shards import DIGEST_BYTES, ShardReader
+from pipelines.files.verify import Files
 from pipelines.lazy import tf
 from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Source, natural_size
 from pipelines.sources.base import finish_fingerprint as finish
@@ -73,6 +74,11 @@ class PreparedSource(Source):
     def blob(self, index: int) -> bytes:
         """The record of an image, as stored."""
         return self.reader.read(index)
+
+    @property
+    def record_files(self) -> Files | None:
+        """The shards as they were when the source was opened."""
+        return self.reader.files
 
     def check_unchanged(self) -> None:
         self.reader.check_unchanged(self.spec)

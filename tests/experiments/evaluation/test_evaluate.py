@@ -269,3 +269,22 @@ def test_how_a_run_is_scored_later_is_no_part_of_what_it_is():
     assert config_hash(of("evaluate.dropout_samples=2")) != config_hash(of())
     assert "evaluate.protocol" not in params_of(later)
     assert "evaluate.dropout_samples" in params_of(later)
+
+
+def test_pictures_that_cannot_be_drawn_do_not_cost_the_scores(ids, monkeypatch, capsys):
+    def fail(*words):
+        assert json.loads(Path("failing/evaluation.json").read_text())["rows"][0]["top1"] > 0
+        assert as_json or "top-1 %" in capsys.readouterr().out  # printed before
+        raise ValueError("no\nfont")
+
+    as_json = True
+    monkeypatch.setattr("experiments.evaluation.confusion.draw", fail)
+    document, said = printed(monkeypatch, capsys, "evaluate", ids[0], "--out", "failing")
+    assert said.count("could not be drawn") == 1
+    assert "failing/confusion.png could not be drawn (ValueError: no)" in said
+    names = {Path(file).name for file in document["files"]}
+    assert "calibration.png" in names
+    assert "confusion.png" not in names
+    assert json.loads(Path("failing/evaluation.json").read_text()) == document
+    as_json = False
+    assert inside(monkeypatch, "evaluate", ids[0], "--out", "failing") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 
 from experiments.inspection import preview as preview_command
 from pipelines import statistics
+from pipelines.sources import check as check_work
+from pipelines.sources import duplicates
 from pipelines.sources.open import open_source
 
 
@@ -196,3 +199,60 @@ def test_preview_refuses_what_it_cannot_write(monkeypatch, capsys):
     for words in (["preview", "digits", "--out", "x.txt"], ["preview", "nothing"]):
         assert inside(monkeypatch, "data", *words) == 2
         assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [("dog",), ("cat", "dog")])
+def test_check_lists_classes_of_which_no_file_can_be_read(
+    clean, monkeypatch, capsys, tmp_path, classes
+):
+    for name in classes:
+        for path in (clean / "train" / name).iterdir():
+            Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+            path.unlink()
+    out = run(monkeypatch, capsys, "check", f"folder:{clean}", "--json", code=1)
+    document = json.loads(out)
+    listed = [x["image"] for x in document["findings"] if x["problem"] == "undecodable"]
+    assert listed == [f"train/{name}/{k}.webp" for name in classes for k in range(8)]
+    assert document["images"] == 24 - 8 * len(classes)
+    assert document["classes"] == 2
+
+
+@pytest.mark.parametrize("kind", ["folder", "prepared"])
+def test_a_second_check_decodes_what_has_changed_only(clean, monkeypatch, capsys, kind):
+    spec = f"folder:{clean}"
+    if kind == "prepared":
+        run(monkeypatch, capsys, "prepare", spec, "--out", "ready", "--size", "0")
+        spec = "prepared:ready"
+    (clean / "train" / "cat" / "0.jpg").write_bytes((clean / "train/cat/1.png").read_bytes())
+    time.sleep(0.2)  # what was written just now is not believed the next time
+    looked, real = [], check_work._look
+    monkeypatch.setattr(check_work, "_look", lambda *a: (looked.append(a[2]), real(*a))[1])
+
+    def checked(*words):
+        looked.clear()
+        return run(monkeypatch, capsys, "check", spec, "--json", *words), len(looked)
+
+    first, count = checked("--tiny", "41")
+    assert count == (25 if kind == "folder" else 24)
+    assert '"tiny"' in first
+    assert ('"mislabelled format"' in first) == (kind == "folder")
+    assert checked("--tiny", "41") == (first, 0)
+    assert checked("--tiny", "41", "--deep") == (first, count)
+    if kind == "folder":
+        (clean / "train" / "cat" / "0.png").touch()
+        assert checked("--tiny", "41") == (first, 1)
+
+
+def test_a_deep_check_finds_contents_that_changed_behind_their_times(clean, monkeypatch, capsys):
+    time.sleep(0.2)
+    first = json.loads(run(monkeypatch, capsys, "check", f"folder:{clean}", "--json"))
+    assert first["corrupt"] == 0
+    real, other = duplicates.read_range, (clean / "train" / "cat" / "5.png").read_bytes()
+    monkeypatch.setattr(
+        duplicates, "read_range",
+        lambda path, *a: other if path.endswith("train/dog/5.png") else real(path, *a),
+    )  # fmt: skip
+    assert json.loads(run(monkeypatch, capsys, "check", f"folder:{clean}", "--json")) == first
+    deep = run(monkeypatch, capsys, "check", f"folder:{clean}", "--json", "--deep", code=1)
+    [finding] = json.loads(deep)["findings"]
+    assert (finding["image"], finding["problem"]) == ("train/dog/5.png", "altered")

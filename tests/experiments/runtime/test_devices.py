@@ -169,8 +169,9 @@ def test_processes_read_every_image_once_or_a_whole_batch_each(images, batch, pr
         pipelines.portions.positions(images, batch, Portion(process, processes, total))
         for process in range(processes)
     ]
+    bounds = pipelines.portions.edges(images, batch)
     for at, size in enumerate(pipelines.portions.sizes(images, batch)):
-        whole = np.arange(at * batch, at * batch + size)
+        whole = np.arange(bounds[at], bounds[at + 1])
         read = [parts[at] for parts in own]
         if size % total:
             assert all(np.array_equal(part, whole) for part in read)
