@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
-from experiments.presentation.columns import DISTURBED, Column
+from experiments.presentation.columns import DISTURBED_NOTE, Column
 
 
 def title(comparison: Comparison) -> str:
@@ -51,12 +51,8 @@ def seeds(comparison: Comparison) -> str:
 
 def marked(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
     """What the mark at values of these columns means, where there is one."""
-    if not any(column.mark(row) for column in columns for row in comparison.rows):
-        return []
-    return [
-        f"{DISTURBED.strip()} Measured while the machine did other things, every time: too slow by "
-        "an unknown amount; ilsvrc bench infer measures side by side"
-    ]
+    there = any(column.mark(row) for column in columns for row in comparison.rows)
+    return [DISTURBED_NOTE] if there else []
 
 
 def notes(comparison: Comparison) -> list[str]:

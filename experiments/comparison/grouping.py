@@ -194,9 +194,9 @@ def _row(
             numbers = [value["score"] for value in values]
         if column.disturbed:
             measured = [timed[run.info.run_id].get(column.disturbed) for run in runs]
-            numbers = [
-                one.values[column.key] for one in measured if one and column.key in one.values
-            ]
+            numbers = [x.values[column.key] for x in measured if x and column.key in x.values]
+            if len(set(numbers)) == 1:  # or their mean would be off by a rounding
+                numbers = numbers[:1]
         mean = fmean(numbers) if numbers else None
         if column.kind in ("size", "work") and mean is not None and mean.is_integer():
             mean = int(mean)

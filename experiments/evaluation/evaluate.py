@@ -17,6 +17,7 @@ from experiments.evaluation.published_check import beside
 from experiments.inference.class_match import known_names, match
 from experiments.inference.loading import Network, check_kinds, crop_fraction, load
 from experiments.jobs.dataset import files_unchanged
+from experiments.presentation.columns import LATENCY_DISTURBED
 from experiments.presentation.console import progress
 from experiments.presentation.formatting import si
 from experiments.runtime import measure
@@ -203,6 +204,7 @@ def _cost(network: Network, passes: float, config: Config) -> dict[str, Any]:
         "macs_per_image": None if macs is None else round(macs * passes),
         "latency_ms_p50": latency,
         "latency_ms_per_image": latency * passes,
+        LATENCY_DISTURBED: bool(measured[LATENCY_DISTURBED]),
     }
 
 
@@ -217,6 +219,9 @@ def _kept_cost(network: Network) -> dict[str, Any]:
         "macs_per_image": None if macs is None else int(macs),
         "latency_ms_p50": latency,
         "latency_ms_per_image": latency,
+        LATENCY_DISTURBED: bool(metrics[LATENCY_DISTURBED])
+        if LATENCY_DISTURBED in metrics
+        else None,
     }
 
 
@@ -226,7 +231,7 @@ def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for key in ("params", "macs_per_image", "latency_ms_per_image"):
         values = [row[key] for row in rows]
         sums[key] = None if None in values else sum(values)
-    return sums
+    return sums | {LATENCY_DISTURBED: any(row[LATENCY_DISTURBED] for row in rows)}
 
 
 def _check_reuse(config: Config) -> None:

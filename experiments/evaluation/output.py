@@ -14,12 +14,14 @@ from experiments.evaluation.answers import Answers
 from experiments.evaluation.image_set import PARTS, Subject
 from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.presentation import csv_text
+from experiments.presentation.columns import DISTURBED, DISTURBED_NOTE, LATENCY_DISTURBED
 from experiments.presentation.console import drawn
 from experiments.presentation.formatting import si, slug
 
 COLUMNS = (
     "name", "images", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high", "ece",
     "protocol", "passes", "params", "macs_per_image", "latency_ms_per_image",
+    LATENCY_DISTURBED,
 )  # fmt: skip
 
 
@@ -134,7 +136,9 @@ def parts(document: dict[str, Any]) -> list[Any]:
         cells += [
             f"{row['ece']:.3f}",
             "" if macs is None else si(macs),
-            "" if latency is None else f"{latency:.3g}",
+            ""
+            if latency is None
+            else f"{latency:.3g}{DISTURBED if row[LATENCY_DISTURBED] else ''}",
         ]
         table.add_row(row["name"], *cells)
     head = (
@@ -142,6 +146,8 @@ def parts(document: dict[str, Any]) -> list[Any]:
         f"{document['part']}; {document['protocol']}"
     )
     lines = [head, table]
+    if any(row[LATENCY_DISTURBED] for row in rows):
+        lines.append(DISTURBED_NOTE)
     lines += [line for row in document["rows"] for line in _published(row)]
     lines += [line for row in document["rows"] if (line := _worst(row))]
     lines += [_pair(pair) for pair in document["mcnemar"]]

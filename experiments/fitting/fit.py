@@ -23,6 +23,7 @@ from experiments.jobs.predictions import write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
 from experiments.runtime import devices, hosts, measure, share
+from experiments.runtime.disturbance import MACHINE, ONCE
 from experiments.runtime.machine import PeakMemory, device
 from experiments.runtime.startup import prepare_process
 from experiments.training.batches import Batches
@@ -195,6 +196,7 @@ def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, f
         job.config.data.eval_batch_size,
         latency_calls=bench.latency_calls,
         throughput_batches=bench.throughput_batches,
+        watch=ONCE if trainer.devices.processes > 1 else MACHINE,
     )
 
 

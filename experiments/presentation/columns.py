@@ -24,6 +24,10 @@ A row holds the means of all but losses; those of accuracies and errors with the
 
 MIB = 2**20
 DISTURBED = " †"
+DISTURBED_NOTE = (
+    "† Measured while the machine did other things, every time: too slow by an unknown amount; "
+    "ilsvrc bench infer measures side by side"
+)
 
 _whole = "{:.0f}".format
 
@@ -98,6 +102,8 @@ class CostAxis(Column):
         return one < other if self.less_is_better else one > other
 
 
+LATENCY_DISTURBED = "latency_disturbed"
+
 MACS = CostAxis(
     key="macs", kind="work", heading="MACs", text=si, view=110,
     axis=1, slug="macs", title="MACs", label="Multiply-accumulates for one image", prefixed=True,
@@ -141,11 +147,11 @@ COLUMNS: list[Column] = [
         key="latency_ms_p50", kind="measured", heading="p50\nms", dropped=4, view=155,
         axis=3, slug="latency", title="Latency", label="Latency of one image, median (ms)",
         note="Latency: network alone, batch 1, image in memory, logits on the host", suffix="ms",
-        disturbed="latency_disturbed",
+        disturbed=LATENCY_DISTURBED,
     ),
     Column(
         key="latency_ms_p95", kind="measured", heading="p95\nms", dropped=8,
-        disturbed="latency_disturbed",
+        disturbed=LATENCY_DISTURBED,
     ),
     Column(
         key="train_images_per_second", kind="measured", heading="train\nimages/s",

@@ -53,7 +53,8 @@ def caveats(comparison: Comparison, facts: Facts) -> list[str]:
     if any(row["latency_ms_p50"] is not None for row in rows):
         doubts.append(
             "Times, rates and memory were measured at the end of each run on a machine that may "
-            "have done other things; `ilsvrc bench infer` measures them side by side"
+            "have done other things (so it did where a † stands); `ilsvrc bench infer` measures "
+            "them side by side"
         )
     return list(dict.fromkeys(doubts))
 

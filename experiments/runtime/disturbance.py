@@ -65,13 +65,16 @@ def probe() -> float:
 
 @dataclass(frozen=True)
 class Watch:
-    """What looks at the machine."""
+    """What looks at the machine, and how often it may look again."""
 
     read: Callable[[], Reading] = reading
     probe: Callable[[], float] = probe
+    attempts: int = ATTEMPTS
 
 
 MACHINE = Watch()
+ONCE = Watch(attempts=1)
+"""For calls that processes make together, as each would repeat them another number of times."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Disturbance:
 def least_disturbed(
     calls: Callable[[], np.ndarray], watch: Watch = MACHINE
 ) -> tuple[np.ndarray, Disturbance]:
-    """Time calls, again while they are disturbed, up to ATTEMPTS times or for SECONDS.
+    """Time calls, again while they are disturbed, as often as `watch` says or for SECONDS.
 
     Args:
         calls: makes them and gives the seconds of each.
@@ -113,7 +116,8 @@ def least_disturbed(
     while True:
         attempts.append(_watched(calls, watch))
         spent = watch.read().seconds - began
-        if not attempts[-1][1].disturbed or len(attempts) == ATTEMPTS or spent >= SECONDS:
+        enough = len(attempts) >= watch.attempts or spent >= SECONDS
+        if enough or not attempts[-1][1].disturbed:
             return min(attempts, key=lambda x: (x[1].disturbed, float(np.median(x[0]))))
 
 

@@ -118,10 +118,13 @@ def test_a_run_holds_its_config_metrics_tags_and_files(swept):
     assert params["data.image_size"] == "[16, 16]"
     wanted = """train_loss val_loss train_top1 train_top5 val_top1 val_top5 test_top1 test_top5
         params macs activation_bytes train_images_per_second infer_images_per_second
-        latency_ms_p50 latency_ms_p95 peak_memory_bytes train_seconds"""
+        latency_ms_p50 latency_ms_p95 peak_memory_bytes train_seconds
+        latency_disturbed infer_disturbed latency_probe latency_switches latency_load"""
     assert set(wanted.split()) <= set(metrics)
     assert 0 < metrics["latency_ms_p50"] <= metrics["latency_ms_p95"]
     assert metrics["peak_memory_bytes"] > 50e6
+    assert {metrics["latency_disturbed"], metrics["infer_disturbed"]} <= {0.0, 1.0}
+    assert tags["backend"] == "tensorflow"
     for tag in ("config_hash", "group_hash", "source_fingerprint", "device", "git_dirty"):
         assert tags[tag]
     assert tags["mlflow.parentRunId"] == parent.info.run_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 from command import inside, write_config
 from matplotlib.image import imread
 from mlflow import MlflowClient
+from rich.console import Console
 from safetensors.numpy import save_file
 
 import models
+from experiments.evaluation.output import parts
 from models.weights import torch_names
 
 SYNTHETIC = "synthetic:classes=3,size=32,examples=60,channels=3"
@@ -143,6 +146,12 @@ def test_other_parts_and_protocols(trained, ids, monkeypatch, capsys):
     assert row["macs_per_image"] == 10 * trained[1][0]["macs"]
     assert row["latency_ms_per_image"] == pytest.approx(10 * row["latency_ms_p50"])
     assert "ten_crop, 10 views an image, 10 x the cost" in said
+
+    for flag, marks in ((True, 2), (False, 0), (None, 0)):
+        console = Console(file=io.StringIO(), width=200)
+        for part in parts({**document, "rows": [{**row, "latency_disturbed": flag}]}):
+            console.print(part)
+        assert console.file.getvalue().count("†") == marks  # the figure, and what the mark means
 
 
 def test_a_runs_own_images_by_name_are_its_test_images(trained, ids, monkeypatch, capsys):

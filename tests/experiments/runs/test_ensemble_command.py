@@ -12,6 +12,7 @@ import pytest
 from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
+from rich.console import Console
 
 import experiments.configs
 from experiments.config import settings
@@ -148,6 +149,24 @@ def test_it_costs_what_its_members_cost(there):
     assert there["ensemble"]["macs"] == 3 * there["members"][0]["macs"]
 
 
+def test_a_disturbed_latency_of_a_member_marks_the_sum(there):
+    def shown(flags):
+        members = [
+            {**member, "latency_disturbed": flag}
+            for member, flag in zip(there["members"], flags, strict=True)
+        ]
+        team = there["ensemble"] | {"latency_disturbed": max(flags)}
+        console = Console(file=io.StringIO(), width=200)
+        console.print(render({**there, "members": members, "ensemble": team}), markup=False)
+        return console.file.getvalue()
+
+    quiet, busy = shown([0.0, 0.0, 0.0]), shown([0.0, 1.0, 0.0])
+    assert "†" not in quiet
+    assert busy.count("†") == 3  # the member, the ensemble, and the note
+    measured = [member["latency_disturbed"] for member in there["members"]]
+    assert there["ensemble"]["latency_disturbed"] == max(measured)
+
+
 def test_it_is_tracked_as_a_parent_with_predictions_of_its_own(there):
     client = MlflowClient("sqlite:///mlflow.db")
     parent = client.get_run(there["run_id"])
@@ -177,8 +196,6 @@ def test_a_second_start_trains_nothing_and_finds_the_same(there, monkeypatch):
 
 
 def test_the_table_names_the_best_member_and_the_verdict(there):
-    from rich.console import Console
-
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(render(there), markup=False)
     text = console.export_text()

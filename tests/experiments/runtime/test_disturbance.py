@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from experiments.runtime import disturbance, measure
-from experiments.runtime.disturbance import Disturbance, Reading, Watch, least_disturbed
+from experiments.runtime.disturbance import ONCE, Disturbance, Reading, Watch, least_disturbed
 
 CORES = 4
 
@@ -86,6 +87,12 @@ def test_slow_calls_are_not_repeated_for_ever():
     machine, _, seen = timed({**BUSY, "each": 0.3})
     assert machine.attempt == 1  # 12 s and more
     assert seen.disturbed
+
+
+def test_calls_that_several_hosts_make_together_are_made_once_whatever_each_sees():
+    machine = Machine(BUSY)
+    _, seen = least_disturbed(machine.calls, replace(ONCE, read=machine.read, probe=machine.probe))
+    assert (machine.attempt, seen.disturbed) == (1, True)
 
 
 @pytest.mark.parametrize(
