@@ -23,9 +23,10 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, LINE, FRONT, GRID, PALE = "#222222", "#666666", "#999999", "#E4E4E4", "#C8C8C8"
 CAPTION_LINE = 0.16  # inches
 LABEL = 7.0  # points
+Layout = Literal["constrained", "compressed", "tight"] | None
 
 
-def new_figure(width: float, height: float, dpi: float = DPI, layout: str | None = None) -> Figure:
+def new_figure(width: float, height: float, dpi: float = DPI, layout: Layout = None) -> Figure:
     """An empty white figure, in inches, on a canvas that can measure its texts.
 
     From here on this process draws a `$` as a `$`: names are never mathematics. (Ticks get their

@@ -96,7 +96,7 @@ def check(
 
     def look(part: range) -> list[Seen]:
         return [
-            Seen(now.digests[i].tobytes(), *now.shapes[i].tolist(), now.reasons[i])
+            _recalled(now, i)
             if now is not None and known[i]
             else _look(source, read, i, catalogue.name(i), recorded)
             for i in part
@@ -177,6 +177,11 @@ class Seen(NamedTuple):
         if min(self.height, self.width) < tiny:
             found.append(("tiny", f"{self.height} x {self.width} pixels"))
         return found
+
+
+def _recalled(index: Index, i: int) -> Seen:
+    height, width = index.shapes[i].tolist()
+    return Seen(index.digests[i].tobytes(), height, width, index.reasons[i])
 
 
 def _promised(name: str) -> str | None:
