@@ -3,7 +3,8 @@ be continued by the same command.
 
     python tests/support/first_start.py [kills] [seed] [1]
 
-With the last word the moments are counted from the first sight of a store that is being made. Prints the moments and what was there; exits 1 if one was not continued.
+With the last word the moments are counted from the first sight of a store that is being made.
+Prints the moments and what was there; exits 1 if one was not continued.
 """
 
 from __future__ import annotations
