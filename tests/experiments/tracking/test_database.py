@@ -196,12 +196,13 @@ def test_a_database_that_was_moved_alone_leaves_its_files_where_they_are(moved, 
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_first_start_that_is_killed_is_continued_by_the_same_command(tmp_path, number):
-    drawn = list(first_start.moments(4, 14, (8.0, 8.0)))
-    left, wrong = first_start.continued(tmp_path, *drawn[number])
+def test_a_first_start_that_is_killed_while_the_store_is_made_is_continued(tmp_path, number):
+    drawn = list(first_start.moments(4, 14, [first_start.MAKING_SECONDS] * 2))
+    left, wrong = first_start.continued(tmp_path, *drawn[number], making=True)
     assert not wrong, f"{drawn[number]}: {left}: {wrong}"
 
 
 @pytest.mark.full
-def test_twenty_first_starts_are_continued(capfd):
-    assert first_start.main(20, 14) == 0, capfd.readouterr().out
+@pytest.mark.parametrize("making", [False, True])
+def test_twenty_first_starts_are_continued(capfd, making):
+    assert first_start.main(20, 14, making) == 0, capfd.readouterr().out
