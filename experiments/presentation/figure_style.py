@@ -25,7 +25,12 @@ CAPTION_LINE = 0.16  # inches
 LABEL = 7.0  # points
 
 
-def new_figure(width: float, height: float, dpi: float = DPI, layout: str | None = None) -> Figure:
+def new_figure(
+    width: float,
+    height: float,
+    dpi: float = DPI,
+    layout: Literal["constrained", "tight"] | None = None,
+) -> Figure:
     """An empty white figure, in inches, on a canvas that can measure its texts.
 
     From here on this process draws a `$` as a `$`: names are never mathematics. (Ticks get their
