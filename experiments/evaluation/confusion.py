@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.presentation import csv_text
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture, title_above
+from experiments.presentation.fonts import legible
 from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
 
@@ -144,4 +145,4 @@ def _worst(counts: np.ndarray, names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return shortened(name, 18, "…")
+    return shortened(legible(name), 18, "…")

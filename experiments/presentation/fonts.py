@@ -25,12 +25,19 @@ def cover(texts: Iterable[Text]) -> None:
 
     usual = get_font(findfont(FontProperties()))
     for text in texts:
-        # composed: a font may have the letter and not its parts, which macOS keeps in file names
-        text.set_text(visible(unicodedata.normalize("NFC", text.get_text())))
+        text.set_text(legible(text.get_text()))
         lacking = {x for x in text.get_text() if x != "\n" and not usual.get_char_index(ord(x))}
         if lacking:
             families = [*text.get_fontfamily(), *_families(frozenset(lacking))]
             text.set_fontfamily(list(dict.fromkeys(families)))
+
+
+def legible(text: str) -> str:
+    """With escapes for control characters, and letters composed.
+
+    A font may have a letter and not its parts, which macOS keeps in names of files.
+    """
+    return visible(unicodedata.normalize("NFC", text))
 
 
 @cache

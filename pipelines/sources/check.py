@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.errors import SourceError, first_line
 from pipelines.files.image_header import HeaderError, read_header
+from pipelines.files.index_cache import Index
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
 from pipelines.sources.base import Source

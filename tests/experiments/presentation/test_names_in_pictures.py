@@ -75,6 +75,7 @@ def test_a_name_is_drawn_as_it_is_written(draw, name, drawn, tmp_path):
     shown = name.replace("\x1b", r"\x1b")
     assert any(shown in text.get_text() for text in drawn)
     assert not any(text.get_parse_math() for text in drawn)
+    assert not any("\x1b" in text.get_text() for text in drawn)
     assert not any("$" in text.get_text().replace(shown, "") for text in drawn)  # on ticks neither
 
 
