@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,6 @@ def test_it_starts_no_training_and_serves_no_pictures(lambda_network, tmp_path):
 def test_a_network_that_names_other_code_is_refused(
     lambda_network, tmp_path, class_name, module, config
 ):
-    import zipfile
-
     from experiments.training.keras_file import load_network
 
     with zipfile.ZipFile(lambda_network[0]) as archive:
@@ -385,3 +384,29 @@ def test_a_store_that_holds_a_hostile_config_is_refused(monkeypatch, tmp_path):
     with pytest.raises(BadInput, match=r"run 7: config\.yaml: only plain values"):
         settings.sections(text, "run 7: config.yaml")
     assert not marked(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5", "assets/x"])
+def test_a_small_network_file_does_not_fill_the_memory(tmp_path, monkeypatch, name):
+    """A megabyte of zeros that were a gigabyte is refused before Keras unpacks it."""
+    import keras
+
+    from experiments.training.keras_file import load_network
+
+    given = keras.layers.Input((2,))
+    network = keras.Model(given, keras.layers.Dense(1)(given))
+    network.save(tmp_path / "honest.keras")
+    load_network(tmp_path / "honest.keras", "honest")
+    bomb = tmp_path / "bomb.keras"
+    with (
+        zipfile.ZipFile(tmp_path / "honest.keras") as honest,
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for entry in honest.namelist():
+            if entry != name:
+                archive.writestr(entry, honest.read(entry))
+        archive.writestr(name, b" " * (100 * 1024**2))
+    assert bomb.stat().st_size < 1024**2
+    monkeypatch.setattr(keras.saving, "load_model", None)
+    with pytest.raises(BadInput, match=rf"{name} in it would be 104,857,600 bytes"):
+        load_network(bomb, "bomb")

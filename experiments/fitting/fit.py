@@ -73,7 +73,7 @@ def run(job: Job, emit: Any) -> Outcome:
 
 
 def _run(job: Job, emit: Emit, chosen: devices.Devices) -> Outcome:
-    memory = PeakMemory()
+    memory = PeakMemory(alone=WORKER.alone(job))
     if job.measured:
         memory.start()
     batches = WORKER.batches(job)
@@ -188,8 +188,9 @@ def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, f
         "params": profile.params,
         "macs": profile.macs,
         "activation_bytes": profile.activation_bytes,
-        "peak_memory_bytes": memory.bytes(),
     }
+    if (peak := memory.bytes()) is not None:
+        cost["peak_memory_bytes"] = peak
     return cost | measure.inference(
         trainer.infer,
         trainer.model.input_shape[1:],

@@ -30,8 +30,14 @@ class WorkerState:
         self._source: Any = None
         self._cache = Cache()
         self._graph: str | None = None
+        self._footprints: set[str] = set()
         self.trainers: dict[int, Trainer] = {}
         """By their place among the job's fits: its stages, then its own."""
+
+    def alone(self, job: Job) -> bool:
+        """Hear of a job that begins: has this process only had jobs of its footprint?"""
+        self._footprints.add(job.footprint)
+        return len(self._footprints) == 1
 
     def batches(self, job: Job) -> Batches:
         """The source of a job, opened, with the statistics of its training part.

@@ -46,6 +46,12 @@ class Job:
     """Of the source, as the command opened it; empty where that is not known."""
 
     @property
+    def footprint(self) -> str:
+        """Equal for fits whose peak of memory is the same: network, images, sizes of batches."""
+        data = self.config.data
+        return json.dumps([self.graph_key, data.source, data.batch_size, data.eval_batch_size])
+
+    @property
     def label(self) -> str:
         return run_title(self.config.model.name, self.config.seed, self.axes)
 

@@ -33,28 +33,29 @@ class Worker(ABC):
     def __init__(self) -> None:
         self.job: Job | None = None
         self.graph: str | None = None
-        self.graphs: set[str] = set()
-        """Held by the process so far."""
+        self.footprints: set[str] = set()
+        """Of the jobs that the process has had."""
         self.jobs = 0
         """Given to the process so far."""
 
     def forget(self) -> None:
         """A new process has seen nothing yet."""
-        self.graph, self.graphs, self.jobs = None, set(), 0
+        self.graph, self.footprints, self.jobs = None, set(), 0
 
     def spent(self, job: Job, limit: int | None) -> bool:
         """Must the process be replaced before it takes this job?
 
-        A job whose cost is measured never runs where another network was held, so that memory
-        figures belong to one; `limit` is the number of jobs of a process.
+        A job whose cost is measured never runs where one of another footprint has run: a process
+        gives no memory back, and its peak would be theirs. `limit` is the number of jobs of a
+        process.
         """
-        others = self.graphs - {job.graph_key}
+        others = self.footprints - {job.footprint}
         return bool(job.measured and others) or (limit is not None and self.jobs >= limit)
 
     def give(self, job: Job) -> None:
         """Hand over a job; its messages come by `hear`."""
         self.job, self.graph = job, job.graph_key
-        self.graphs.add(job.graph_key)
+        self.footprints.add(job.footprint)
         self.jobs += 1
         self.send(job)
 

@@ -169,7 +169,8 @@ COLUMNS: list[Column] = [
         key="peak_memory_bytes", kind="measured", heading="memory\nMiB", text=_whole, unit=MIB,
         dropped=10,
         axis=4, slug="memory", title="Memory", label="Peak memory of the run (MiB)", suffix="MiB",
-        note="Memory: peak of the process, or of the device where there is one, training included",
+        note="Memory: peak of a process that ran nothing of another size before, libraries and "
+        "training included, or of the device where there is one",
     ),
     Column(key="train_seconds", kind="measured", heading="train\ns", dropped=11),
     CostAxis(

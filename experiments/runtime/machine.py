@@ -16,7 +16,14 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 class PeakMemory:
-    """Peak resident memory of this process since `start`, in bytes; device memory on a GPU."""
+    """Peak resident memory of this process since `start`, in bytes; device memory on a GPU.
+
+    `alone`: nothing of another size has run in the process. It gives little back of what it once
+    took, and so the peak of what comes later is not known, but on a GPU.
+    """
+
+    def __init__(self, *, alone: bool = True) -> None:
+        self._alone = alone
 
     def start(self) -> PeakMemory:
         """Forget the old peak, so that each run reports its own; macOS cannot."""
@@ -24,8 +31,11 @@ class PeakMemory:
         forget_gpu_peak()
         return self
 
-    def bytes(self) -> float:
+    def bytes(self) -> float | None:
+        """None where it is not known."""
         peak = gpu_peak()
+        if peak is None and not self._alone:
+            return None
         if peak is None:
             unit = 1 if sys.platform == "darwin" else 1024
             peak = host_peak() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

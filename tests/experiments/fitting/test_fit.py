@@ -86,3 +86,21 @@ def test_a_worker_decodes_and_counts_once(job, measured, tmp_path, monkeypatch):
     planned = prepare(other)
     fit.run(replace(planned.job(("run",)), measured=False, directory=str(tmp_path)), counted.append)
     assert len([x for x in counted if x == 1]) == 2
+
+
+def test_the_peak_of_memory_is_told_only_where_nothing_of_another_size_ran_before(
+    job, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fit, "WORKER", worker_state.WorkerState())
+    data = job.config.data
+    larger = replace(
+        job,
+        directory=str(tmp_path),
+        config=job.config.model_copy(
+            update={"data": data.model_copy(update={"batch_size": 2 * data.batch_size})}
+        ),
+    )
+    same = replace(job, directory=str(tmp_path))
+    outcomes = [fit.run(each, lambda event: None) for each in (same, same, larger, same)]
+    assert ["peak_memory_bytes" in x.cost for x in outcomes] == [True, True, False, False]
+    assert outcomes[0].cost["peak_memory_bytes"] > 5e7
