@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -59,6 +60,11 @@ def main() -> None:
     except (BadInput, FailedWork) as error:
         complain(error)
         sys.exit(2 if isinstance(error, BadInput) else 1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(BadInput(f"{error.filename}: longer than names of files may be"))
+        sys.exit(2)
     except Stopped as stopped:
         complain(str(stopped) or "stopped; run the same command to continue")
         sys.exit(130)

@@ -17,6 +17,7 @@ from experiments.config.schema import Config
 from experiments.config.search import TYPES
 from experiments.config.train import Stage, StageModel
 from experiments.errors import BadInput, nearest
+from pipelines.files.text import read_text
 
 
 def to_yaml(config: Config) -> str:
@@ -117,9 +118,14 @@ def _read(path: Path) -> dict[str, Any]:
         hint = f"; did you mean {path.parent / close}?" if close else ""
         raise BadInput(f"{path}: no such config file{hint}")
     try:
-        return sections(path.read_text(encoding="utf-8"), str(path))
+        # four bytes a character at most, and one character too many
+        return sections(read_text(path, 4 * yaml_text.MOST_CHARACTERS + 4), str(path))
     except UnicodeDecodeError:
         raise BadInput(f"{path}: not YAML: not text in UTF-8") from None
+    except BadInput:
+        raise
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}; that is no config") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
 
