@@ -42,9 +42,7 @@ class Bench(Section):
     precisions: Annotated[
         tuple[Literal["float32", "bfloat16", "float16"], ...], Field(min_length=1)
     ] = Field(("float32", "bfloat16"), description="train, infer")
-    seconds: Seconds = Field(
-        0.5, description="train, infer: of each row in each round, at least"
-    )
+    seconds: Seconds = Field(0.5, description="train, infer: of each row in each round, at least")
     backends: tuple[Literal["tensorflow", "jax", "torch"], ...] = Field(
         (),
         description="train, infer: Keras's, side by side; empty: the one KERAS_BACKEND names",

@@ -16,6 +16,7 @@ from experiments.errors import BadInput
 from experiments.inference.loading import Network
 from experiments.jobs.dataset import open_source
 from experiments.tracking.tracked_run import TrackedRun
+from pipelines.files.text import read_lines
 
 
 def class_names(network: Network, config: Config, say: Callable[[str], None]) -> list[str]:
