@@ -53,6 +53,8 @@ def of_surroundings(error: Exception) -> str | None:
     """One line of a disk without room or a store that fails; None of an error of the suite."""
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return f"{error.filename or 'a file'}: cannot be written ({error.strerror})"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: longer than names of files may be"
     libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if libraries & LIBRARIES_OF_STORES:
         return f"tracking: the store does not work: {first_line(error)}"

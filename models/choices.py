@@ -18,6 +18,7 @@ NORMALIZATIONS = (
 )  # fmt: skip
 INITIALIZERS = ("glorot", "he", "lecun", "fan_in", "zeros")
 POOLINGS = ("max", "average", "l2")
+MOST_WIDTH = 100
 REGULARIZERS = {
     "l1": {"l1": 1e-5},
     "l2": {"l2": 1e-4},
@@ -43,7 +44,7 @@ class Choices:
         kernel_regularizer: a key of REGULARIZERS, or strengths {"l1": ..., "l2": ...} of
             l1 * sum |w| + l2 * sum w^2, added to the loss.
         max_norm: largest length of the weights into one unit, projected back after each update.
-        width: factor on the number of channels and units of every hidden layer.
+        width: factor on the number of channels and units of every hidden layer, up to MOST_WIDTH.
         pooling: of every pooling window (not of global pooling), one of POOLINGS.
 
     Raises:
@@ -74,7 +75,7 @@ class Choices:
         options.flag("monte_carlo", self.monte_carlo)
         if self.max_norm is not None:
             options.positive("max_norm", self.max_norm)
-        options.positive("width", self.width)
+        options.positive("width", self.width, MOST_WIDTH)
         self.strengths()
 
     def strengths(self) -> dict[str, float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import operator
+import sys
 from collections.abc import Sequence
 
 from models.errors import InvalidOption
+
+MOST_UNITS = 10**6  # of a layer
 
 
 def choice(option: str, value: object, choices: Sequence[str]) -> str:
@@ -30,11 +32,12 @@ def flag(option: str, value: object) -> bool:
     raise InvalidOption(f"{option} must be true or false. Received: {value!r}")
 
 
-def positive(option: str, value: object) -> float:
-    """A finite number above 0, checked; raises InvalidOption."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+def positive(option: str, value: object, most: float = sys.float_info.max) -> float:
+    """A number above 0 and up to `most`, checked; raises InvalidOption."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most:
         return float(value)
-    raise InvalidOption(f"{option} must be a number above 0. Received: {value!r}")
+    bound = f"at most {most:g}" if isinstance(value, (int, float)) and value > most else "above 0"
+    raise InvalidOption(f"{option} must be a number {bound}. Received: {value!r}")
 
 
 def widths(option: str, value: object) -> tuple[int, ...]:
@@ -44,8 +47,9 @@ def widths(option: str, value: object) -> tuple[int, ...]:
             units = tuple(operator.index(v) for v in value if not isinstance(v, bool))
         except TypeError:
             units = ()
-        if len(units) == len(value) and all(u > 0 for u in units):
+        if len(units) == len(value) and all(0 < u <= MOST_UNITS for u in units):
             return units
     raise InvalidOption(
-        f"{option} must be a list of positive integers, such as [100]. Received: {value!r}"
+        f"{option} must be a list of positive integers up to {MOST_UNITS}, such as [100]. "
+        f"Received: {value!r}"
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field
 
-from experiments.config.section import Section
+from experiments.config.section import Count, Pixels, Seconds, Section
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -14,19 +14,19 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixe
 class Bench(Section):
     """How cost is measured: at the end of a run, and by `ilsvrc bench`."""
 
-    latency_calls: PositiveInt = 50
-    throughput_batches: PositiveInt = 5
+    latency_calls: Count = 50
+    throughput_batches: Count = 5
     images: str | None = Field(
         None,
         description="pipeline: a folder of JPEG files, for all rows, or another source, for ours; "
         "null: drawn ones, which say little about photographs",
     )
-    count: PositiveInt = Field(640, description="pipeline: images at most")
-    rounds: PositiveInt = Field(5, description="of every row, interleaved")
-    passes: PositiveInt = Field(1, description="pipeline: over the images, in each round")
-    cores: tuple[PositiveInt, ...] = Field((1, 2), description="pipeline: numbers of cores")
-    size: PositiveInt = 224
-    batch_size: PositiveInt = 64
+    count: Count = Field(640, description="pipeline: images at most")
+    rounds: Count = Field(5, description="of every row, interleaved")
+    passes: Count = Field(1, description="pipeline: over the images, in each round")
+    cores: tuple[Count, ...] = Field((1, 2), description="pipeline: numbers of cores")
+    size: Pixels = 224
+    batch_size: Count = 64
     only: tuple[str, ...] = Field((), description="names of rows; empty: all that can run")
     limit: str | None = Field(
         None, description="pipeline: C source of the decoder's limits, compiled where possible"
@@ -35,16 +35,14 @@ class Bench(Section):
     names: tuple[str, ...] = Field(
         (), description="train, infer: architectures; empty: model.name. All take model.options"
     )
-    batch_sizes: Annotated[tuple[PositiveInt | Literal["auto"], ...], Field(min_length=1)] = Field(
+    batch_sizes: Annotated[tuple[Count | Literal["auto"], ...], Field(min_length=1)] = Field(
         (1, 8, 32, "auto"),
         description="train, infer: auto doubles from 1 until the memory ends, or the gain",
     )
     precisions: Annotated[
         tuple[Literal["float32", "bfloat16", "float16"], ...], Field(min_length=1)
     ] = Field(("float32", "bfloat16"), description="train, infer")
-    seconds: NonNegativeFloat = Field(
-        0.5, description="train, infer: of each row in each round, at least"
-    )
+    seconds: Seconds = Field(0.5, description="train, infer: of each row in each round, at least")
     backends: tuple[Literal["tensorflow", "jax", "torch"], ...] = Field(
         (),
         description="train, infer: Keras's, side by side; empty: the one KERAS_BACKEND names",

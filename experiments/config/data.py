@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
-from experiments.config.section import Fraction, HeldOut, Section
+from experiments.config.section import Count, Fraction, HeldOut, Pixels, Section, Threads
 
-Size = PositiveInt | tuple[PositiveInt, PositiveInt]
+Size = Pixels | tuple[Pixels, Pixels]
 
 
 class Data(Section):
@@ -22,8 +22,8 @@ class Data(Section):
         None, description="pixels, side or [height, width]; null: the source's, else the network's"
     )
     channels: Literal[1, 3] | None = None
-    batch_size: PositiveInt = 64
-    eval_batch_size: PositiveInt = 256
+    batch_size: Count = 64
+    eval_batch_size: Count = 256
     train_fraction: Fraction = Field(1.0, description="stratified part of the training data")
     crop_fraction: Fraction | None = Field(
         None, description="centre crop over short side in evaluation; null: 0.875 for photographs"
@@ -35,7 +35,7 @@ class Data(Section):
     )
     on_corrupt: Literal["error", "skip"] = "error"
     max_corrupt_fraction: HeldOut = 0.01
-    max_pixels: PositiveInt = Field(
+    max_pixels: Annotated[int, Field(gt=0, lt=2**31)] = Field(
         178_956_970, description="height x width above which an image file counts as corrupt"
     )
     transfer: Literal["float32", "uint8"] = Field(
@@ -46,7 +46,7 @@ class Data(Section):
     antialias: bool = Field(
         True, description="of training windows that shrink to less than half; false: faster"
     )
-    threads: NonNegativeInt = Field(
+    threads: Threads = Field(
         0, description="of the input pipeline alone; 0: TensorFlow's, shared with the network"
     )
     group_duplicates: bool = Field(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from experiments.config.section import Section
+from experiments.config.section import AtLeastTwo, Count, Pixels, Section
 
 
 class Ensemble(Section):
@@ -17,14 +17,14 @@ class Ensemble(Section):
         description="seeds: same settings, other initial weights and order of images; top: the "
         "best candidates of the config's finished search; checkpoints: late epochs of one run",
     )
-    size: Annotated[int, Field(ge=2)] = Field(5, description="number of members")
-    every: PositiveInt = Field(1, description="checkpoints: epochs from one to the next")
+    size: AtLeastTwo = Field(5, description="number of members")
+    every: Count = Field(1, description="checkpoints: epochs from one to the next")
 
 
 class Evaluate(Section):
     """How the trained network is scored."""
 
-    dropout_samples: PositiveInt = Field(
+    dropout_samples: Count = Field(
         1,
         description="stochastic passes whose probabilities the final validation and test scores "
         "average; above 1 it needs model.options.monte_carlo",
@@ -33,7 +33,7 @@ class Evaluate(Section):
     protocol: Literal["centre", "ten_crop", "alexnet", "144_crop", "multi_scale", "dense"] = Field(
         "centre", description="crops of an image whose probabilities are averaged"
     )
-    sides: tuple[PositiveInt, ...] = Field(
+    sides: tuple[Pixels, ...] = Field(
         (), description="short sides to resize to, for a network of 224; empty: as the paper's"
     )
     part: Literal["train", "validation", "test", "all"] | None = Field(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from experiments.config.augment import Augment
 from experiments.config.bench import Bench
@@ -15,7 +15,7 @@ from experiments.config.data import Data
 from experiments.config.evaluate import Evaluate
 from experiments.config.launch import Launch
 from experiments.config.search import Search
-from experiments.config.section import HeldOut, Section
+from experiments.config.section import AtLeastTwo, Count, HeldOut, Section
 from experiments.config.train import SOFT_LOSSES, Train
 
 
@@ -38,12 +38,12 @@ class Validation(Section):
     test_fraction: HeldOut = 0.2
     seed: int = Field(1, description="of the split, apart from the run's seed")
     # What follows is read by `ilsvrc search` and `nested` alone: see PROTOCOL.
-    folds: Annotated[int, Field(ge=2)] | None = Field(
+    folds: AtLeastTwo | None = Field(
         None, description="search: of the images that are not for the test; null: one hold-out"
     )
-    repeats: PositiveInt = Field(1, description="of folds or hold-out, reshuffled each time")
-    outer: Annotated[int, Field(ge=2)] = Field(5, description="nested: folds that test")
-    inner: Annotated[int, Field(ge=2)] = Field(3, description="nested: folds that choose")
+    repeats: Count = Field(1, description="of folds or hold-out, reshuffled each time")
+    outer: AtLeastTwo = Field(5, description="nested: folds that test")
+    inner: AtLeastTwo = Field(3, description="nested: folds that choose")
 
 
 PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})
@@ -56,10 +56,14 @@ class Tracking(Section):
     system_metrics: bool = Field(True, description="load of this machine, every ten seconds")
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+LONGEST_NAME = 200  # file systems take 255 bytes, and endings come behind it
+
+
 class Config(Section):
     """Everything that a run depends on."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "experiment"
+    name: Annotated[str, Field(max_length=LONGEST_NAME, pattern=NAME)] = "experiment"
     seed: NonNegativeInt = 1
     data: Data = Field(default_factory=Data)
     model: Model = Field(default_factory=Model)

@@ -13,7 +13,6 @@ from pydantic import (
     NonNegativeInt,
     PlainValidator,
     PositiveFloat,
-    PositiveInt,
     Tag,
     WithJsonSchema,
     create_model,
@@ -22,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from experiments.config.section import Section
+from experiments.config.section import AtLeastTwo, Count, Limit, Section
 from experiments.config.strategies import STRATEGIES, Strategy
 from tuning import space
 from tuning.space import Parameter, Space
@@ -118,13 +117,15 @@ class Budget(Section):
     """No new fit starts once one of these is spent; trials has a key of its own."""
 
     seconds: PositiveFloat | None = None
-    images: PositiveInt | None = Field(None, description="training images seen, epochs included")
+    images: Annotated[int, Field(gt=0, le=10**15)] | None = Field(
+        None, description="training images seen, epochs included"
+    )
 
 
 class Racing(Section):
     """A candidate that cannot catch the leader gives up its remaining folds."""
 
-    after_folds: Annotated[int, Field(ge=2)] = Field(2, description="folds that all of them get")
+    after_folds: AtLeastTwo = Field(2, description="folds that all of them get")
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.05,
         description="one-sided paired t-test on the folds that both have: gives up if p < alpha",
@@ -164,11 +165,11 @@ class Common(Section):
         description=f"{_names(lambda one: one.listed)}: the candidates, each a mapping of config "
         "keys to values",
     )
-    trials: PositiveInt | None = Field(
+    trials: Count | None = Field(
         None, description=f"{_names(lambda one: one.ends is None)}: candidates at most"
     )
     seed: NonNegativeInt = Field(1, description="of the proposals, apart from the run's seed")
-    parallel: PositiveInt = Field(
+    parallel: Count = Field(
         1,
         description="candidates proposed at once; what "
         f"{_names(lambda one: one.learns, ' and ')} find depends on it",
@@ -176,7 +177,7 @@ class Common(Section):
     objective: Literal["val_top1", "val_loss", "val_mse"] | None = Field(
         None, description="of the last epoch; null: val_top1, val_mse for a reconstruction"
     )
-    max_failures: PositiveInt = Field(3, description="failed trials in a row that end the search")
+    max_failures: Limit = Field(3, description="failed trials in a row that end the search")
     budget: Budget = Field(default_factory=Budget)
     racing: Racing | None = None
 

@@ -10,6 +10,16 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 HeldOut = Annotated[float, Field(ge=0, lt=1)]
 
+# Above these no machine of today gets to the end, and libraries say so in words of their own.
+MILLION = 10**6
+Count = Annotated[int, Field(gt=0, le=MILLION)]  # of what is made, held or repeated
+CountOrZero = Annotated[int, Field(ge=0, le=MILLION)]
+AtLeastTwo = Annotated[int, Field(ge=2, le=MILLION)]
+Limit = Annotated[int, Field(gt=0, le=10**9)]  # that something else is compared with
+Pixels = Annotated[int, Field(gt=0, le=2**14)]  # along a side
+Threads = Annotated[int, Field(ge=0, le=2**12)]
+Seconds = Annotated[float, Field(ge=0, le=MILLION)]
+
 
 class Section(BaseModel):
     """Unknown keys are refused, and numbers are not read from strings."""

@@ -17,6 +17,7 @@ from experiments.config.schema import Config
 from experiments.config.search import TYPES
 from experiments.config.train import Stage, StageModel
 from experiments.errors import BadInput, nearest
+from pipelines.files.text import read_text
 
 
 def to_yaml(config: Config) -> str:
@@ -117,11 +118,14 @@ def _read(path: Path) -> dict[str, Any]:
         hint = f"; did you mean {path.parent / close}?" if close else ""
         raise BadInput(f"{path}: no such config file{hint}")
     try:
-        return sections(path.read_text(encoding="utf-8"), str(path))
+        text = read_text(path, 4 * yaml_text.MOST_CHARACTERS)  # UTF-8 takes four bytes at most
     except UnicodeDecodeError:
         raise BadInput(f"{path}: not YAML: not text in UTF-8") from None
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}; that is no config") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    return sections(text, str(path))
 
 
 def sections(text: str, where: str) -> dict[str, Any]:

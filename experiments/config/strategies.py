@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from experiments.config.section import Section
+from experiments.config.section import AtLeastTwo, Count, Section
 from tuning import keras_oracles, oracles
 from tuning.oracles import Oracle
 from tuning.space import Space
@@ -57,17 +57,17 @@ class Strategy:
 class Hyperband(Section):
     """Many candidates for few epochs, the best of them for more."""
 
-    max_epochs: PositiveInt | None = Field(None, description="null: train.epochs")
-    factor: Annotated[int, Field(ge=2)] = Field(
+    max_epochs: Count | None = Field(None, description="null: train.epochs")
+    factor: AtLeastTwo = Field(
         3, description="epochs grow and candidates shrink by it from round to round"
     )
-    iterations: PositiveInt = 1
+    iterations: Count = 1
 
 
 class Bayesian(Section):
     """Gaussian process over the outcomes so far."""
 
-    initial_points: PositiveInt | None = Field(
+    initial_points: Count | None = Field(
         None, description="random trials before the first guided one; null: three a parameter"
     )
 

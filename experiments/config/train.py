@@ -7,15 +7,22 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
-from experiments.config.section import HeldOut, Probability, Section
+from experiments.config.section import (
+    MILLION,
+    Count,
+    CountOrZero,
+    HeldOut,
+    Limit,
+    Probability,
+    Section,
+    Threads,
+)
 
 
 class Clip(Section):
@@ -69,7 +76,7 @@ class Optimizer(Section):
         description="the rate used is learning_rate times data.batch_size / learning_rate_for_batch"
         " (linear: Goyal et al. 2017), or its root (sqrt: Krizhevsky 2014); none: as written",
     )
-    learning_rate_for_batch: PositiveInt | None = Field(
+    learning_rate_for_batch: Count | None = Field(
         None, description="batch that learning_rate was found for; with learning_rate_scaling"
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd and rmsprop")
@@ -101,14 +108,14 @@ class Schedule(Section):
     """Learning rate over the run; every kind may start with a linear warm-up."""
 
     name: Literal["constant", "step", "cosine", "plateau"] = "constant"
-    warmup_epochs: NonNegativeFloat = 0.0
+    warmup_epochs: Annotated[float, Field(ge=0, le=MILLION)] = 0.0
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
     )
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
-    patience: PositiveInt = Field(5, description="plateau: epochs without a better val_loss")
+    patience: Limit = Field(5, description="plateau: epochs without a better val_loss")
     final_fraction: Probability = Field(0.0, description="cosine: last rate over first")
-    epochs: PositiveInt | None = Field(
+    epochs: Count | None = Field(
         None,
         description="length that it is made for, of a run that ends before; null: train.epochs",
     )
@@ -144,7 +151,7 @@ class EarlyStopping(Section):
     monitor: Literal["val_top1", "val_loss"] = Field(
         "val_top1", description="a reconstruction has val_loss only"
     )
-    patience: PositiveInt = 10
+    patience: Limit = 10
     min_delta: NonNegativeFloat = 0.0
 
 
@@ -159,7 +166,7 @@ class Stage(Section):
     """A network trained before the run itself; what has its layers' names and shapes goes on."""
 
     model: StageModel
-    epochs: PositiveInt
+    epochs: Count
     freeze: tuple[str, ...] = Field((), description="layer-name patterns, within this stage")
 
 
@@ -172,24 +179,29 @@ class Checkpoint(Section):
     every_seconds: NonNegativeFloat = Field(
         60.0, description="from one to the next, at least; 0: none"
     )
-    keep: PositiveInt = Field(2, description="the newest; each holds the best weights so far too")
+    keep: Limit = Field(2, description="the newest; each holds the best weights so far too")
 
 
 class Train(Section):
     """How the weights are found."""
 
-    epochs: NonNegativeInt = 10
+    epochs: CountOrZero = 10
     optimizer: Optimizer = Field(default_factory=Optimizer)
     schedule: Schedule = Field(default_factory=Schedule)
     loss: Loss = Field(default_factory=Loss)
-    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
+    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = Field(
+        None,
+        description="weight of each class in the loss, 1 where none is named; rescaled to mean 1 "
+        "over the training images, so that the learning rate keeps its meaning: of {a: 2} only the "
+        "ratio to the other classes counts. balanced: images / (classes x images of the class)",
+    )
     early_stopping: EarlyStopping | None = None
-    accumulate: PositiveInt = Field(
+    accumulate: Count = Field(
         1,
         description="parts that a batch is shown in, to need less memory; their gradients make one "
         "update, that of the whole batch but for batch norm, whose statistics are of a part",
     )
-    steps_per_execution: PositiveInt = Field(
+    steps_per_execution: Count = Field(
         1,
         description="updates a call, where images come from files; changes no result (images held "
         "in memory have many updates a call as it is)",
@@ -202,7 +214,7 @@ class Train(Section):
         "machine, else its processors; hosts: those in ILSVRC_HOSTS, see "
         "experiments/runtime/devices.py",
     )
-    threads: NonNegativeInt = Field(0, description="0: one a core")
+    threads: Threads = Field(0, description="0: one a core")
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
     allow_overlap: bool = Field(

@@ -20,7 +20,7 @@ MOST_CHARACTERS = 250_000
 MOST_VALUES = 100_000
 """Of one document, with everything that its aliases repeat: a kilobyte of them can mean 10^9."""
 DEEPEST = 50
-LONGEST_NUMBER = 400  # characters; the largest float has 309 digits
+LONGEST_NUMBER = 250  # characters; more digits, of whatever base, are beyond any float
 TAG = "tag:yaml.org,2002:"
 NULL, BOOL, INT, FLOAT, STR = (TAG + kind for kind in ("null", "bool", "int", "float", "str"))
 MERGE = TAG + "merge"

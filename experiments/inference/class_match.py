@@ -16,6 +16,7 @@ from experiments.errors import BadInput
 from experiments.inference.loading import Network
 from experiments.jobs.dataset import open_source
 from experiments.tracking.tracked_run import TrackedRun
+from pipelines.files.text import read_lines
 
 
 def class_names(network: Network, config: Config, say: Callable[[str], None]) -> list[str]:
@@ -141,8 +142,8 @@ def _of_run(run: TrackedRun, source_names: Sequence[str], fingerprint: str) -> l
 def read_names(file: str, network: Network) -> list[str]:
     """One class a line, as many as the network has. Raises BadInput."""
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_lines(file)
+    except (OSError, ValueError):
         raise BadInput(f"evaluate.class_names: {file}: no such text file") from None
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != network.classes or len(set(names)) < len(names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import models
 import pipelines
 from experiments.config.augment import Augment
+from experiments.config.data import Data
 from experiments.config.identity import config_hash, graph_key
 from experiments.config.schema import Config
 from experiments.config.train import Loss, Train
@@ -23,6 +25,7 @@ from experiments.jobs.dataset import (
     split_of,
 )
 from experiments.jobs.job import FitPath, Job, run_directory
+from experiments.runtime.machine import check_holds
 from experiments.runtime.startup import keras_backend
 
 RESERVED = {
@@ -102,6 +105,8 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
     )
     split = split or split_of(config, source)
     _check_validation(config.train, split)
+    if config.launch.executor != "ray":  # whose nodes may be larger
+        _check_batches(config.data, len(split.train), (*size, source.image_shape[2]))
     check_class_weights(config, source)
     _check_stages(config, size, card)
     pretrained.check(resolved)
@@ -165,6 +170,14 @@ def _of_reconstruction(train: Train, name: str) -> Train:
             "leave the section out"
         )
     return train.model_copy(update={"loss": Loss(name="mean_squared_error")})
+
+
+def _check_batches(data: Data, images: int, shape: tuple[int, int, int]) -> None:
+    each = math.prod(shape) * 4  # bytes in float32
+    batches = {"batch_size": min(data.batch_size, images), "eval_batch_size": data.eval_batch_size}
+    for key, count in batches.items():
+        what = f"data.{key}: a batch of {count:,} images of {shape[0]}x{shape[1]}x{shape[2]}"
+        check_holds(count * each, what)
 
 
 def _check_validation(train: Train, split: Any) -> None:

@@ -16,6 +16,7 @@ from experiments.launch.progress import Display
 from experiments.optimization.schedules import base_rate
 from experiments.runs.execute import execute
 from experiments.runtime import devices
+from experiments.runtime.machine import check_weights
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
@@ -112,6 +113,8 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(f"model: {error}") from None
     profile = models.profile(deployable(network))
+    if config.launch.executor != "ray":  # whose nodes may be larger
+        check_weights(profile.params)
     split = plan.split
     return {
         "config": _without_password(config.model_dump(mode="json")),

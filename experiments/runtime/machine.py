@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from experiments.errors import BadInput
+
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -68,6 +70,29 @@ def host_available() -> float:
         cached = int(statistics.get("inactive_file", 0))  # given back when it is needed
         free = min(free, float(limit - used + cached))
     return free
+
+
+def check_holds(needed: float, what: str) -> None:
+    """Refuse what no memory of this machine, or of its container, could hold.
+
+    Raises:
+        BadInput: there is less than the `needed` bytes.
+    """
+    total = float(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError, ValueError):
+        total = min(total, float(int((CGROUP / "memory.max").read_text())))
+    if needed > total:
+        gibibytes = f"{needed / 2**30:,.1f} GiB, and this machine has {total / 2**30:,.1f}"
+        raise BadInput(f"{what} needs {gibibytes}")
+
+
+def check_weights(parameters: int) -> None:
+    """Refuse a network whose weights and their gradients, in float32, no memory here could hold.
+
+    Raises:
+        BadInput: it has too many parameters.
+    """
+    check_holds(2 * 4 * parameters, f"model: a network of {parameters:,} parameters")
 
 
 def forget_gpu_peak() -> None:

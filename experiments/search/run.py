@@ -92,11 +92,6 @@ def check(kind: Kind, config: Config, where: str) -> None:
             f"{where}: train.schedule.name: plateau waits for val_loss, and the refit of a winner "
             "has no validation images; set constant, step or cosine"
         )
-    if kind == "search" and refits and not config.validation.test_fraction:
-        raise BadInput(
-            f"{where}: search.refit: tests the winner, and validation.test_fraction is 0; set it "
-            "to 0.2, or search.refit=false"
-        )
 
 
 def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
+from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
@@ -53,11 +54,17 @@ def open_study(kind: Kind, config: Config) -> Study:
     """Open the images and draw the folds.
 
     Raises:
-        BadInput: the images cannot be read, or a class has too few.
+        BadInput: the images cannot be read, a class has too few, or a refit has no test images.
     """
     source = open_source(config.data)
     folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
-    return Study(kind, config, source, folds)
+    study = Study(kind, config, source, folds)
+    if kind == "search" and study.section.refit and folds[0].test is None:
+        raise BadInput(
+            "search.refit: tests the winner, and there are no test images; set "
+            "validation.test_fraction=0.2, or search.refit=false"
+        )
+    return study
 
 
 def new_work(study: Study) -> Nested:

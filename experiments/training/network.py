@@ -18,6 +18,7 @@ from experiments.errors import BadInput
 from experiments.optimization import losses, optimizers
 from experiments.optimization.objective import Objective, PixelError, head_weights
 from experiments.runtime import devices
+from experiments.runtime.machine import check_weights
 from experiments.training import fused_batch_norm
 from experiments.training.weights import (
     Donors,
@@ -32,6 +33,8 @@ from experiments.training.weights import (
 from models.layers.activations import MonteCarloDropout
 from models.layers.normalizations import Normalise
 from models.registry import deployable
+
+LARGER = {"hidden", "width"}  # options that can make a network of any size
 
 
 class CompiledNetwork:
@@ -70,15 +73,14 @@ class CompiledNetwork:
 
     def _build(self) -> None:
         config = self.config
+        shape: dict[str, Any] = {"input_shape": self.input_shape, "classes": self.classes}
         keras.config.set_dtype_policy(config.train.precision)
         try:
+            if LARGER & config.model.options.keys():
+                outline = models.outline(config.model.name, **shape, **config.model.options)
+                check_weights(models.profile(outline).params)
             with self.devices.scope():
-                self.built = models.build(
-                    config.model.name,
-                    input_shape=self.input_shape,
-                    classes=self.classes,
-                    **config.model.options,
-                )
+                self.built = models.build(config.model.name, **shape, **config.model.options)
                 pixels = keras.Input(self.input_shape, name="pixels")
                 self.normalise = Normalise(name="normalise")
                 normalised = self.normalise(pixels)

@@ -29,7 +29,7 @@ ATTEMPTS = 10  # draws of a random resized crop before it falls back to the cent
 def pad_and_crop(
     size: tuple[int, int],
     mean: Sequence[float] | np.ndarray | tf.Tensor,
-    padding: Annotated[int, Setting(ge=0, config_gt=0)] = 4,
+    padding: Annotated[int, Setting(ge=0, le=2**14, config_gt=0)] = 4,
 ) -> Op:
     """A random `size` window of the image padded by `padding` pixels of the training mean [c].
 
@@ -107,12 +107,13 @@ def _reference_fits(short_side: Sequence[int], reference: int | None) -> None:
 @augmentation(on="window", crop=True, check=_reference_fits)
 def scale_and_crop(
     size: tuple[int, int],
-    short_side: Annotated[tuple[int, int], Setting(gt=0)] = (256, 480),
+    short_side: Annotated[tuple[int, int], Setting(gt=0, le=2**14)] = (256, 480),
     reference: Annotated[
         int | None,
         Setting(
             "network size that short_side is meant for; null: pixels as they are",
             gt=0,
+            le=2**14,
             expected=UP_TO,
         ),
     ] = None,

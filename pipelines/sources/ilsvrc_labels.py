@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.errors import SourceError
+from pipelines.files.text import read_lines
 
 WNID = re.compile(r"n\d{8}")
 TEXT_FILE = "val_wnids.txt"
@@ -62,7 +63,13 @@ def _read(path: Path) -> bytes:
 
 def _named(path: Path) -> dict[str, str]:
     labels: dict[str, str] = {}
-    for number, line in enumerate(_read(path).decode("utf-8", "replace").splitlines(), 1):
+    try:
+        lines = read_lines(path)
+    except OSError as error:
+        raise SourceError(f"ilsvrc: {path} cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise SourceError(f"ilsvrc: {path} is no text in UTF-8: save it as such") from None
+    for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:
             continue
@@ -127,7 +134,7 @@ def _wnids_of_ids(meta: bytes) -> dict[int, str]:
 def _numbered(truth: bytes, wnids: Mapping[int, str], names: list[str]) -> dict[str, str]:
     ending = names[0].rpartition(".")[2] if names else "JPEG"
     labels = {}
-    for number, line in enumerate(truth.decode("ascii", "replace").split(), 1):
+    for number, line in enumerate(truth.decode("utf-8-sig", "replace").split(), 1):
         wnid = wnids.get(int(line)) if line.isdecimal() else None
         if wnid is None or not WNID.fullmatch(wnid):
             raise SourceError(

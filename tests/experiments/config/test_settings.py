@@ -138,3 +138,13 @@ def test_ready_configs_are_valid():
     assert found
     for file in found:
         settings.load(str(file))
+
+
+def test_the_first_key_of_a_config_is_kept(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_bytes("\ufeffseed: 7\r\ntrain:\r\n  epochs: 3\r\n".encode())
+    config = settings.load(file)
+    assert (config.seed, config.train.epochs) == (7, 3)
+    file.write_bytes(b"#" * 1_000_001)
+    with pytest.raises(BadInput, match=r"c\.yaml: has more than 1,000,000 bytes"):
+        settings.load(file)

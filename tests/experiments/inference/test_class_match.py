@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from experiments.errors import BadInput
-from experiments.inference.class_match import keras_index, known_names, match
+from experiments.inference.class_match import keras_index, known_names, match, read_names
 from experiments.inference.loading import Network
 
 
@@ -90,3 +91,9 @@ def test_names_can_be_given_in_a_file_of_as_many_lines(tmp_path):
     (tmp_path / "names.txt").write_text("dog\ndog\n")
     with pytest.raises(BadInput, match=r"has 1 different names; net has 2 classes"):
         known_names(network, str(tmp_path / "names.txt"), [])
+
+
+def test_the_first_class_of_a_names_file_is_kept(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_bytes("\ufeffcat\r\ndog\r\n".encode())
+    assert read_names(str(file), SimpleNamespace(name="net", classes=2)) == ["cat", "dog"]

@@ -10,6 +10,7 @@ import pytest
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.search import folds as module
+from experiments.search import study
 from experiments.search.folds import nested_folds, search_folds, thinned
 
 LABELS = np.random.default_rng(0).choice(3, size=300, p=[0.6, 0.3, 0.1])
@@ -171,6 +172,21 @@ def test_parts_that_the_source_brings_need_no_fraction():
     assert list(train) == list(parts["train"])
     assert list(held) == list(parts["validation"])
     assert list(made.test) == list(parts["test"])
+
+
+def test_a_refit_needs_test_images_wherever_they_come_from(monkeypatch):
+    refit = ("search={space: {seed: [1, 2]}, strategy: grid, refit: true}",
+             "validation.test_fraction=0")  # fmt: skip
+    parts = {"train": range(200), "test": range(200, 300)}
+    for images in (source(**parts), source()):
+        monkeypatch.setattr(study, "open_source", lambda data, images=images: images)
+        if images.official_splits:
+            assert list(study.open_study("search", config(*refit)).folds[0].test) == [
+                *parts["test"]
+            ]
+        else:
+            with pytest.raises(BadInput, match=r"search\.refit: .* there are no test images"):
+                study.open_study("search", config(*refit))
 
 
 def test_training_parts_are_thinned_alone():
