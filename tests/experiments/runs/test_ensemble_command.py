@@ -21,7 +21,6 @@ from experiments.fitting import fit
 from experiments.jobs import predictions
 from experiments.jobs.dataset import open_source
 from experiments.jobs.job import ROOT, Outcome, seed_for
-from experiments.launch import executors
 from experiments.runs.ensemble import ensemble, judge, render
 from experiments.runs.members import plan_team
 from experiments.search import run as search
@@ -191,7 +190,7 @@ def test_it_is_tracked_as_a_parent_with_predictions_of_its_own(there):
 
 
 def test_a_second_start_trains_nothing_and_finds_the_same(there, monkeypatch):
-    monkeypatch.setattr(executors, "attempt", lambda job, emit: pytest.fail("trained again"))
+    monkeypatch.setattr(fit, "attempt", lambda job, emit: pytest.fail("trained again"))
     assert ensemble(config_of(), "tiny.yaml") == there
 
 
@@ -206,7 +205,7 @@ def test_the_table_names_the_best_member_and_the_verdict(there):
 
 
 def test_a_failed_member_leaves_no_ensemble_and_is_tried_again(there, monkeypatch, capsys):
-    attempt, tried = executors.attempt, []
+    attempt, tried = fit.attempt, []
 
     def fail_once(job, emit):
         tried.append(job.config.seed)
@@ -215,7 +214,7 @@ def test_a_failed_member_leaves_no_ensemble_and_is_tried_again(there, monkeypatc
     # a fourth member: the other three are done
     path = Path("tiny.yaml")
     path.write_text(json.dumps(CONFIG | {"evaluate": {"ensemble": {"kind": "seeds", "size": 4}}}))
-    monkeypatch.setattr(executors, "attempt", fail_once)
+    monkeypatch.setattr(fit, "attempt", fail_once)
     assert inside(monkeypatch, "ensemble", path, "--json") == 1
     out, err = capsys.readouterr()
     document = json.loads(out)
@@ -225,7 +224,7 @@ def test_a_failed_member_leaves_no_ensemble_and_is_tried_again(there, monkeypatc
     assert [m["status"] for m in document["members"]] == ["finished"] * 3 + ["failed"]
     assert f"failed: seed {tried[0]}: no luck" in err
 
-    monkeypatch.setattr(executors, "attempt", attempt)
+    monkeypatch.setattr(fit, "attempt", attempt)
     assert inside(monkeypatch, "ensemble", path, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert [m["run_id"] for m in document["members"][:3]] == [m["run_id"] for m in there["members"]]

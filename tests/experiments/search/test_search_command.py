@@ -17,8 +17,7 @@ from mlflow import MlflowClient
 import pipelines
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
-from experiments.fitting import worker_state
-from experiments.launch import executors
+from experiments.fitting import fit, worker_state
 from experiments.search import study, text
 from experiments.search.plots import pictures
 from experiments.search.report import top
@@ -186,7 +185,7 @@ def test_again_trains_nothing_and_doubles_nothing(here, monkeypatch):
     def never(job, emit):
         raise AssertionError(job.path)
 
-    monkeypatch.setattr(executors, "attempt", never)
+    monkeypatch.setattr(fit, "attempt", never)
     client = MlflowClient(uri())
     [experiment] = [e for e in client.search_experiments() if e.name == "s"]
     before = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
@@ -208,13 +207,13 @@ def test_a_cut_journal_continues_to_the_same_result(here, copy, tmp_path, monkey
         lines.append(line)
     copy.write_text("\n".join(lines) + '\n{"event": "ended", "pa')
     trained = []
-    real = executors.attempt
+    real = fit.attempt
 
     def spy(job, emit):
         trained.append(job.path)
         return real(job, emit)
 
-    monkeypatch.setattr(executors, "attempt", spy)
+    monkeypatch.setattr(fit, "attempt", spy)
     again = go(config())
     assert len(trained) == 6 - kept
     assert without_times(again) == without_times(here)
@@ -337,7 +336,7 @@ ONE = ("search.space={train.optimizer.learning_rate: [0.05, 0.1]}", "search.refi
 
 
 def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
-    real, began = executors.attempt, []
+    real, began = fit.attempt, []
 
     def stopped(job, emit):
         began.append(job.path)
@@ -345,7 +344,7 @@ def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
             raise Stopped
         return real(job, emit)
 
-    monkeypatch.setattr(executors, "attempt", stopped)
+    monkeypatch.setattr(fit, "attempt", stopped)
     with pytest.raises(Stopped):
         go(config("c", *ONE))
     client = MlflowClient(uri())
@@ -510,7 +509,7 @@ def spoilt_digits(where):
 def run_nested(monkeypatch, name, spoilt=None):
     """Its JSON and every job that was run."""
     jobs = []
-    real = executors.attempt
+    real = fit.attempt
 
     def spy(job, emit):
         jobs.append(job)
@@ -518,7 +517,7 @@ def run_nested(monkeypatch, name, spoilt=None):
 
     words = ["data.group_duplicates=false"]
     with monkeypatch.context() as patch:
-        patch.setattr(executors, "attempt", spy)
+        patch.setattr(fit, "attempt", spy)
         if spoilt is not None:
             words.append("data.max_pixels=1000000")  # another source, for what is kept of them
             patch.setattr(study, "open_source", spoilt_digits(spoilt))
