@@ -183,7 +183,7 @@ def _prepared(
 
 def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, float]:
     profile, bench = models.profile(trainer.network), job.config.bench
-    cost = {
+    cost: dict[str, float] = {
         "params": profile.params,
         "macs": profile.macs,
         "activation_bytes": profile.activation_bytes,

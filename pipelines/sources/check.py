@@ -96,7 +96,7 @@ def check(
 
     def look(part: range) -> list[Seen]:
         return [
-            Seen(now.digests[i].tobytes(), *now.shapes[i].tolist(), now.reasons[i])
+            Seen(now.digests[i].tobytes(), *map(int, now.shapes[i, :2]), kind=now.reasons[i])
             if now is not None and known[i]
             else _look(source, read, i, places.name(i), recorded)
             for i in part
