@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.errors import SourceError, first_line
 from pipelines.files.image_header import HeaderError, read_header
+from pipelines.files.index_cache import Index
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
 from pipelines.sources.base import Source
@@ -96,7 +97,7 @@ def check(
 
     def look(part: range) -> list[Seen]:
         return [
-            Seen(now.digests[i].tobytes(), *map(int, now.shapes[i, :2]), kind=now.reasons[i])
+            _recalled(now, i)
             if now is not None and known[i]
             else _look(source, read, i, places.name(i), recorded)
             for i in part
@@ -177,6 +178,11 @@ class Seen(NamedTuple):
         if min(self.height, self.width) < tiny:
             found.append(("tiny", f"{self.height} x {self.width} pixels"))
         return found
+
+
+def _recalled(index: Index, i: int) -> Seen:
+    height, width = index.shapes[i].tolist()
+    return Seen(index.digests[i].tobytes(), height, width, index.reasons[i])
 
 
 def _promised(name: str) -> str | None:
