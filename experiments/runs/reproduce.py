@@ -23,6 +23,7 @@ from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import FILE
 from experiments.launch import executors
 from experiments.launch.progress import Display
+from experiments.presentation.columns import COLUMNS
 from experiments.runs.execute import execute
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
@@ -98,7 +99,7 @@ def compare(original: TrackedRun, outcome: Outcome) -> dict[str, Any]:
     """Metric by metric, the last value and every epoch's, what is identical and what is not."""
     now = {**(outcome.history[-1] if outcome.history else {}), **outcome.scores, **outcome.cost}
     was = {k: v for k, v in original.metrics.items() if not k.startswith("system/")}
-    measured = set(outcome.cost) - COUNTS
+    measured = set(outcome.cost) - COUNTS | {c.key for c in COLUMNS if c.kind == "measured"}
     identical, differences, epochs, costs = [], {}, {}, {}
     for name in sorted(set(was) | set(now)):
         then, here = was.get(name), now.get(name)

@@ -9,6 +9,9 @@ from pathlib import Path
 import console
 from command import inside
 
+from experiments.fitting import fit
+from experiments.fitting.worker_state import WorkerState
+
 KEPT = Path(__file__).parents[2] / "data" / "before_rooms"
 
 
@@ -24,6 +27,7 @@ def test_keys_of_every_answer(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GIT_DIR", os.devnull)  # what is not committed would be warned of
 
     def answer(*words):
+        monkeypatch.setattr(fit, "WORKER", WorkerState())  # as in a process of its own
         capsys.readouterr()
         assert inside(monkeypatch, *words, "--json") == 0
         return json.loads(capsys.readouterr().out)
