@@ -97,7 +97,7 @@ def compare(original: TrackedRun, outcome: Outcome) -> dict[str, Any]:
     """Metric by metric, the last value and every epoch's, what is identical and what is not."""
     now = {**(outcome.history[-1] if outcome.history else {}), **outcome.scores, **outcome.cost}
     was = {k: v for k, v in original.metrics.items() if not k.startswith("system/")}
-    measured = set(outcome.cost) - COUNTS
+    measured = {"peak_memory_bytes", *outcome.cost} - COUNTS  # no memory where others ran before
     identical, differences, epochs, costs = [], {}, {}, {}
     for name in sorted(set(was) | set(now)):
         then, here = was.get(name), now.get(name)
