@@ -13,7 +13,7 @@ from experiments.comparison.grouping import Comparison
 from experiments.comparison.plots import learning_curves, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import render, write_csv, write_markdown
-from experiments.errors import BadInput, first_line
+from experiments.errors import BadInput, first_line, kind_and_first_line
 from experiments.presentation.console import print_json, say, wide_console
 from experiments.tracking.store import connect
 
@@ -83,7 +83,7 @@ def write(
         }
         for name, writer in tables.items():
             writer(comparison, out / name)
-        drawn = pictures.write(comparison, out, curves or {})
+        drawn = _pictures(comparison, out, curves or {})
     except OSError as error:
         raise BadInput(
             f"--out: cannot write {error.filename or out}: {error.strerror or error}; "
@@ -91,6 +91,16 @@ def write(
         ) from None
     written = [*(out / name for name in tables), *drawn]
     return sorted(written, key=lambda file: file.name not in FIRST)
+
+
+def _pictures(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> list[Path]:
+    try:
+        return pictures.write(comparison, out, curves)
+    except OSError:
+        raise
+    except Exception as error:  # the tables are written: pictures must not cost them
+        say(f"the pictures could not be drawn: {kind_and_first_line(error)}")
+        return []
 
 
 def _write_json(comparison: Comparison, path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from experiments.errors import kind_and_first_line
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
 from experiments.search.space import space_of
@@ -113,7 +114,7 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
         try:
             files += pictures.write(document, directory / "plots", space, about)
         except Exception as error:
-            drive.display.say(f"the pictures could not be drawn: {type(error).__name__}: {error}")
+            drive.display.say(f"the pictures could not be drawn: {kind_and_first_line(error)}")
     return files
 
 

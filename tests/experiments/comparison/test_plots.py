@@ -15,6 +15,7 @@ from experiments.comparison import grouping, pareto_front
 from experiments.comparison.plots import pareto, pareto_html
 from experiments.comparison.plots.pareto_key import LARGEST_POINTS, size_key
 from experiments.presentation.label_placement import Box, Bubble, leader, place, staircase
+from experiments.reporting import output
 
 NETWORKS = [  # name, MACs, parameters, top-1, standard deviation
     ("lenet5", 4.2e5, 61_706, 0.942, 0.006),
@@ -167,3 +168,14 @@ def _is_filled(marks) -> bool:
         and len(marks.get_sizes())
         and (len(marks.get_facecolor()) and marks.get_sizes()[0] != 7)
     )
+
+
+def test_pictures_that_cannot_be_drawn_leave_the_tables(tmp_path, monkeypatch, capsys):
+    def fails(*_):
+        raise RuntimeError("no glyph")
+
+    monkeypatch.setattr(pareto, "pareto", fails)
+    files = output.write(comparison(NETWORKS[:2]), tmp_path)
+    assert [file.name for file in files] == ["table.csv", "table.md", "table.json"]
+    assert all(file.stat().st_size for file in files)
+    assert capsys.readouterr().err == "the pictures could not be drawn: RuntimeError: no glyph\n"
