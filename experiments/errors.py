@@ -7,7 +7,7 @@ import errno
 import re
 from collections.abc import Iterable
 
-SECRET = r"pwd|\w*passw(?:or)?d|\w*secret\w*|[\w-]*api[_-]?key"
+CREDENTIAL = r"pwd|\w*passw(?:or)?d|\w*secret\w*|[\w-]*api[_-]?key"
 IN_QUERY = r"\w*token|\w*_key|key|sig|signature"
 VALUE = r"(?:\{[^}]*\}|[^&;\s'\"}]+)"
 SECRETS = tuple(
@@ -18,7 +18,7 @@ SECRETS = tuple(
         (r"(https?://?|://)\S*@", r"\1"),
         (r"(odbc_connect=)[^&\s'\"]+", r"\1..."),
         (r"\b(bearer|basic) +[\w.~+/=-]+", r"\1 ..."),
-        (rf"((?<![\w-])(?:{SECRET})['\"]?(?:=|: ?|%3d)['\"]?){VALUE}", r"\1..."),
+        (rf"((?<![\w-])(?:{CREDENTIAL})['\"]?(?:=|: ?|%3d)['\"]?){VALUE}", r"\1..."),
         (rf"([?&;](?:{IN_QUERY})=){VALUE}", r"\1..."),
     )
 )
