@@ -217,7 +217,7 @@ def test_render() -> None:
         ([{"op": "horizontal_flop"}], "did you mean 'horizontal_flip'"),
         ([{}], "expected one of pad_and_crop"),
         ([{"op": "pad_and_crop", "pad": 4}], "unknown setting 'pad' .did you mean 'padding'"),
-        ([{"op": "pad_and_crop", "padding": -1}], "a whole number from 0, received -1"),
+        ([{"op": "pad_and_crop", "padding": -1}], r"a whole number within 0\.\.16384, received -1"),
         ([{"op": "horizontal_flip", "probability": 1.5}], "within 0..1"),
         ([{"op": "pca_jitter", "sigma": -1}], "sigma"),
         ([{"op": "random_resized_crop", "scale": [0.5, 2]}], "scale"),

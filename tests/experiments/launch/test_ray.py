@@ -127,7 +127,7 @@ def rows(result):
     costs = ("run_id", "step_seconds", "peak_memory_bytes", "train_seconds")
     return [
         {k: v for k, v in row.items() if k not in costs and "per_second" not in k
-         and not k.startswith("latency")}
+         and not k.startswith(("latency", "infer"))}
         for row in result["runs"]
     ]  # fmt: skip
 
