@@ -5,6 +5,7 @@ Each section is in the file of its name; `experiments.config` has all of their n
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
@@ -58,6 +59,7 @@ class Tracking(Section):
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 LONGEST_NAME = 200  # file systems take 255 bytes, and endings come behind it
+MOST_RUNS = 100_000  # of a sweep
 
 
 class Config(Section):
@@ -85,6 +87,12 @@ class Config(Section):
                 raise ValueError(f"axis {key} has no values")
             if len({repr(v) for v in values}) < len(values):
                 raise ValueError(f"axis {key} names a value twice: {values}")
+        runs = prod(map(len, axes.values()))
+        if runs > MOST_RUNS:
+            raise ValueError(
+                f"the axes come to {runs:,} runs, and {MOST_RUNS:,} are the most; name fewer "
+                "values, or draw from them with `ilsvrc search`"
+            )
         return axes
 
     @model_validator(mode="after")

@@ -87,6 +87,15 @@ def test_a_dry_run_refuses_it_in_one_line(tmp_path, monkeypatch, capsys, words, 
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_sweep_of_more_runs_than_anybody_waits_for_is_refused():
+    axes = {f"train.optimizer.{key}": [n / 100 for n in range(1, 51)] for key in
+            ("learning_rate", "momentum", "weight_decay")}  # fmt: skip
+    with pytest.raises(BadInput, match=r"sweep: the axes come to 125,000 runs, and 100,000 are"):
+        settings.parse({"sweep": axes})
+    axes["train.optimizer.momentum"] = [n / 100 for n in range(1, 41)]
+    assert len(settings.parse({"sweep": axes}).sweep) == 3
+
+
 def test_the_longest_name_is_a_folder(tmp_path):
     config = settings.parse({"name": "n" * LONGEST_NAME})
     (tmp_path / config.name).mkdir()
