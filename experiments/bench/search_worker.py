@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,7 @@ def stock(job: dict[str, Any], turns: Turns) -> None:
                     batches = Batches(planned.config, source, planned.train, fitted)
                     shown[fold] = batches, batches.evaluation(planned.validation)
                 batches, held_out = shown[fold]
+                batches = replace(batches, config=planned.config)  # of the trial's batch size
                 model = self.hypermodel.build(chosen)
                 for leaf in weights.leaves(model):
                     weights.draw(leaf, seed_for(planned.config.seed, "weights"))

@@ -30,7 +30,6 @@ def test_an_unknown_part_is_refused():
         search.run(2, ["overhaed"], print)
 
 
-@pytest.mark.full
 def test_both_sides_give_the_same_scores():
     found = search.against_keras_tuner(Course(), "two_epochs", search.Workload(2, 2))
     assert found["scores"] == found["equal_scores"] == 2 * search.FOLDS
