@@ -27,6 +27,7 @@ from experiments.jobs.dataset import (
 from experiments.jobs.job import FitPath, Job, run_directory
 from experiments.runtime.machine import check_holds
 from experiments.runtime.startup import keras_backend
+from pipelines.augment.ops import OPS
 
 RESERVED = {
     "weights": "model.weights",
@@ -224,7 +225,7 @@ def _steps(config: Config, source: Any) -> tuple[Any, ...]:
     else:
         preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
         steps = Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
-    if config.data.transfer == "uint8" and any(step.op == "pca_jitter" for step in steps[:-1]):
+    if config.data.transfer == "uint8" and any(OPS[step.op].on_device for step in steps[:-1]):
         raise BadInput(
             "data.transfer: uint8 leaves pca_jitter to the device, which comes after all else; "
             "make it the last step of augment, or set data.transfer=float32"

@@ -82,8 +82,8 @@ def details(trial: Mapping[str, Any], view: View) -> str:
     if len(scores) > 1:
         facts[0] += f"; folds {', '.join(scores)}"
     facts.append(", ".join(f"{k} {name(v)}" for k, v in trial["hyperparameters"].items()))
-    if trial.get("error"):
-        facts.append(str(trial["error"]).strip().splitlines()[-1][:200])
+    if error := str(trial.get("error") or "").strip():
+        facts.append(error.splitlines()[-1][:200])
     return "\n".join(facts)
 
 
