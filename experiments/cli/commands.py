@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from experiments.cli.arguments import Command
 from experiments.cli.bench import bench_app
 from experiments.cli.compare import compare, report
 from experiments.cli.data import data_app
@@ -42,7 +43,7 @@ COMMANDS = (
 """In the order of `ilsvrc --help`."""
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")

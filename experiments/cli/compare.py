@@ -29,11 +29,14 @@ Bench = Annotated[
     ),
 ]
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
-Experiments = Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")]
+Experiments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="EXPERIMENT...", help="Names; without one the store's are listed."),
+]
 
 
 def compare(
-    names: Experiments,
+    names: Experiments = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for table.csv, table.md, pareto.png, pareto.html and others."),
@@ -57,7 +60,7 @@ def compare(
 
 
 def report(
-    names: Experiments,
+    names: Experiments = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     level: Level = "run",
     where: Where = None,
@@ -76,11 +79,16 @@ def report(
     )  # fmt: skip
 
 
-def _experiments_and_store(words: list[str], uri: str | None) -> tuple[list[str], str]:
+def _experiments_and_store(words: list[str] | None, uri: str | None) -> tuple[list[str], str]:
     """Experiment names, and the store that --uri or tracking.uri=... names."""
     from experiments.tracking.store import store_uri
 
+    words = words or []
     names = [word for word in words if "=" not in word]
+    store = store_uri(uri or tracking_uri([word for word in words if "=" in word]))
     if not names:
-        raise BadInput("name an experiment; the store's are listed by: ilsvrc ui")
-    return names, store_uri(uri or tracking_uri([word for word in words if "=" in word]))
+        from experiments.tracking.store import experiment_names
+
+        known = ", ".join(experiment_names(store)) or "none yet; ilsvrc sweep quickstart makes one"
+        raise BadInput(f"name an experiment; the store has: {known}")
+    return names, store

@@ -49,19 +49,24 @@ def evaluate(
 def predict(
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="As for evaluate.")],
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="IMAGE... [KEY.PATH=VALUE]...", help="JPEG or PNG files, or folders of them."
         ),
-    ],
+    ] = None,
     explain: Annotated[
         Path | None, typer.Option(help="Folder for Grad-CAM pictures: where the network looked.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The five most probable classes of pictures."""
-    images, changes = sorted_words(words)
+    images, changes = sorted_words(words or [])
     if not images:
+        if Path(network).exists() and not network.endswith(".keras"):
+            raise BadInput(
+                f"predict: name a network before the pictures: ilsvrc predict RUN_ID {network}; "
+                "run ids are listed by: ilsvrc status NAME"
+            )
         raise BadInput("predict: name a picture or a folder of pictures")
     from experiments.evaluation.predict import lines
     from experiments.evaluation.predict import predict as classify

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from experiments.config import yaml_text
+from experiments.config import meant, yaml_text
 from experiments.config.augment import STEPS
 from experiments.config.schema import Config
 from experiments.config.search import TYPES
@@ -35,8 +35,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
         BadInput: the file is missing or not YAML, or a key or value is wrong.
     """
-    path = Path(path)
-    return parse(override(_read(path), overrides), where=str(path))
+    raw = _read(meant.config_file(Path(path)))
+    return parse(override(raw, overrides), where=str(path))
 
 
 def parse(raw: Mapping[str, Any], where: str = "config") -> Config:
@@ -60,7 +60,12 @@ def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise BadInput(f"expected key.path=value. Received: {word}")
-        set_key(changed, key, yaml_text.read(text, key))
+        try:
+            value = yaml_text.read(text, key)
+        except BadInput as error:
+            hint = "; quote it for the shell" if meant.cut_by_the_shell(text) else ""
+            raise BadInput(f"{error}{hint}") from None
+        set_key(changed, key, value)
     return changed
 
 
@@ -116,6 +121,8 @@ def _read(path: Path) -> dict[str, Any]:
         near = sorted(p.name for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         close = nearest(path.name, near, 1, 0.6)
         hint = f"; did you mean {path.parent / close}?" if close else ""
+        if not close and (other := meant.instead_of_config(path)):
+            hint = f"; {other}"
         raise BadInput(f"{path}: no such config file{hint}")
     try:
         text = read_text(path, 4 * yaml_text.MOST_CHARACTERS)  # UTF-8 takes four bytes at most
@@ -163,6 +170,8 @@ def _explain(item: Mapping[str, Any]) -> str:
         message = message.removeprefix(prefix)
     if item["type"] in ("model_type", "dict_type"):
         message = "expected a section with keys below it"
+        if suggestion := meant.key_of_section(key, item["input"]):
+            return f"{key}: {message}; did you mean {suggestion}?"
     if item["type"] == "string_pattern_mismatch":
         message = "letters, digits, dot, dash and underscore only, starting with a letter or digit"
     if item["type"].startswith("value_error"):
@@ -201,14 +210,16 @@ def _nearest(location: Sequence[Any]) -> str:
         return _among(StageModel if parents[-1] == "model" else Stage, parents, last)
     if parents[:2] == ["search", "space"]:
         return _among(TYPES[location[3]], parents, last)
+    if last.lower() in meant.ABBREVIATIONS:
+        return f"did you mean {meant.ABBREVIATIONS[last.lower()]}?"
     siblings = list(_keys_below(parents))
-    elsewhere = [key for key in _fields(Config) if key.split(".")[-1] == last]
+    elsewhere = [key for key in keys_of(Config) if key.split(".")[-1] == last]
     close = nearest(last, siblings, 1, 0.6)
     if elsewhere:
         return f"did you mean {elsewhere[0]}?"
     if close:
         return f"did you mean {'.'.join([*parents, close])}?"
-    names = {key.split(".")[-1]: key for key in reversed(list(_fields(Config)))}
+    names = {key.split(".")[-1]: key for key in reversed(list(keys_of(Config)))}
     close = nearest(last, names, 1, 0.8)
     return f"did you mean {names[close]}?" if close else f"valid: {', '.join(siblings)}"
 
@@ -220,11 +231,12 @@ def _among(section: type[BaseModel], parents: list[str], last: str) -> str:
     return f"did you mean {'.'.join([*parents, close])}?" if close else f"valid: {valid}"
 
 
-def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a section of the config, sections themselves too."""
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}"
         for section in _sections(field.annotation):
-            yield from _fields(section, f"{prefix}{name}.")
+            yield from keys_of(section, f"{prefix}{name}.")
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -237,7 +249,7 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _keys_below(parents: list[str]) -> Iterator[str]:
     depth = len(parents)
-    for key in _fields(Config):
+    for key in keys_of(Config):
         parts = key.split(".")
         if parts[:depth] == parents and len(parts) == depth + 1:
             yield parts[-1]

@@ -16,7 +16,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput, shown
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.runtime.startup import load_tensorflow
-from experiments.tracking.store import connect, store_uri
+from experiments.tracking.store import connect, experiment_names, store_uri
 from experiments.tracking.tracked_run import NETWORK, TrackedRun, find_run
 from models.errors import nearest
 
@@ -31,7 +31,8 @@ def crop_fraction(network: Network, given: Config, source: Any) -> float:
     return given.data.crop_fraction or network.crop_fraction or fallback
 
 
-RUN_ID = re.compile(r"[0-9a-f]{32}")
+SHOWN = 10  # runs of an experiment that are named
+RUN_ID = re.compile(r"[0-9a-f]{8,32}")
 CLASS_NAMES = "class_names.json"
 
 
@@ -99,6 +100,8 @@ def check_kinds(words: Sequence[str], config: Config) -> None:
         BadInput: as said.
     """
     for word in words:
+        if word in _experiments(word, config):
+            raise BadInput(f"{word} is an experiment; name one of its runs: {_runs(word, config)}")
         if _kind(word) == "published":
             name, _, weights = word.partition(":")
             if not (weights or config.model.weights):
@@ -196,6 +199,28 @@ def _kind(word: str) -> str:
     raise BadInput(
         f"{word}: neither a run id (32 hex digits), nor a .keras file, nor an architecture{hint}"
     )
+
+
+def _experiments(word: str, config: Config) -> list[str]:
+    """Names of the store's experiments, where the word can be nothing else."""
+    known = word.endswith(".keras") or RUN_ID.fullmatch(word)
+    if known or word.partition(":")[0] in models.list_models():
+        return []
+    return experiment_names(store_uri(config.tracking.uri))
+
+
+def _runs(name: str, config: Config) -> str:
+    """The newest runs of an experiment that have a network, with what they came to."""
+    client = connect(store_uri(config.tracking.uri))
+    experiment = client.get_experiment_by_name(name)
+    runs = client.search_runs(
+        [experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=1000
+    )
+    scored = [run for run in runs if "params" in run.data.metrics and run.data.tags.get("level")]
+    scored.sort(key=lambda run: run.data.metrics.get("val_top1", 0.0), reverse=True)
+    words = [f"{run.info.run_id[:8]} ({run.info.run_name})" for run in scored[:SHOWN]]
+    more = f" and {len(scored) - SHOWN} more" if len(scored) > SHOWN else ""
+    return ", ".join(words) + more or "none has finished"
 
 
 def _renamed(network: Network, word: str, twice: set[str]) -> Network:

@@ -20,7 +20,7 @@ from typing import Any
 from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.inference.class_match import class_names
-from experiments.inference.loading import Network, load
+from experiments.inference.loading import RUN_ID, Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.tracking.tracked_run import NETWORK
 
@@ -51,13 +51,14 @@ def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
 
     if not NAMES.fullmatch(name):
         raise BadInput(f"NAME: expected none of / : . % and quotes in it. Received: {name!r}")
-    if not re.fullmatch(r"[0-9a-f]{32}", run_id):
-        raise BadInput(f"RUN_ID: expected 32 hex digits. Received: {run_id}")
+    if not RUN_ID.fullmatch(run_id):
+        raise BadInput(f"RUN_ID: expected 32 hex digits, or the first eight. Received: {run_id}")
     [network] = load([run_id], settings.parse({"tracking": {"uri": uri}}))
+    assert network.run
     try:
         with _store(uri):
             return {
-                "run_id": run_id,
+                "run_id": network.run.id,
                 "store": shown(uri),
                 "keras": _log_keras(network, name),
                 "served": _log_served(network, name + SERVED),

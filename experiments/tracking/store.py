@@ -104,6 +104,15 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     return str(experiment.experiment_id)
 
 
+def experiment_names(uri: str) -> list[str]:
+    """Of the experiments of a store, newest first; none where the store does not exist yet."""
+    path = database.path_of(uri)
+    if path is not None and not path.exists():
+        return []
+    found = connect(uri).search_experiments(order_by=["creation_time DESC"])
+    return [experiment.name for experiment in found if experiment.name != "Default"]
+
+
 def store_key(uri: str) -> str:
     """A short name of a store, safe to keep in the journal (no password in it)."""
     return hashlib.sha256(uri.encode()).hexdigest()[:12]

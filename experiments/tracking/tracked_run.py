@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ PARENTS = ("sweep", "search", "nested", "ensemble")
 
 NETWORK = "model.keras"
 
+PREFIX = re.compile(r"[0-9a-f]{8,31}")
 NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of an id that no run has, and of a word that is no id."""
 
@@ -148,19 +150,32 @@ class TrackedRun:
 
 
 def find_run(client: MlflowClient, run_id: str) -> TrackedRun | None:
-    """A run by its id; None if the store has none, which the caller knows what to say of.
+    """A run by its id, or by eight digits or more that it begins with; None if the store has none,
+    which the caller knows what to say of.
 
     Raises:
-        BadInput: the store does not answer.
+        BadInput: the store does not answer, or has several that begin so.
     """
     from mlflow.exceptions import MlflowException
 
     try:
+        if PREFIX.fullmatch(run_id):
+            return _beginning_with(client, run_id)
         return TrackedRun.of(client, client.get_run(run_id))
     except MlflowException as error:
         if error.error_code in NO_SUCH_RUN:
             return None
         raise does_not_work(client.tracking_uri, error) from None
+
+
+def _beginning_with(client: MlflowClient, prefix: str) -> TrackedRun | None:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    query = f"attributes.run_id LIKE '{prefix}%'"
+    runs = client.search_runs(experiments, query, max_results=2)
+    if len(runs) > 1:
+        ids = " and ".join(run.info.run_id for run in runs)
+        raise BadInput(f"{prefix}: several runs begin so, such as {ids}; write more digits")
+    return TrackedRun.of(client, runs[0]) if runs else None
 
 
 def find_by_journal(client: MlflowClient, experiment: str, journal_id: str) -> TrackedRun | None:

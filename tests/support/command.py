@@ -65,3 +65,14 @@ def finished(folder: Path, *words: object, code: int = 0) -> tuple[str, str]:
 def answer(folder: Path, *words: object, code: int = 0) -> Any:
     """What the installed command prints with --json."""
     return json.loads(finished(folder, *words, "--json", code=code)[0])
+
+
+def refused(monkeypatch, capsys, *words):
+    """The one line that the command prints; it must exit with 2."""
+    code = inside(monkeypatch, *words)
+    out, err = capsys.readouterr()
+    assert code == 2, err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert err.startswith("ilsvrc: ")
+    return err

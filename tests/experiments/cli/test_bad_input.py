@@ -6,7 +6,7 @@ import socket
 
 import numpy as np
 import pytest
-from command import inside, write_config
+from command import inside, refused, write_config
 from PIL import Image
 
 
@@ -18,17 +18,6 @@ def photos(folder, classes, each=6, size=(20, 20)):
             pixels = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
     return folder
-
-
-def refused(monkeypatch, capsys, *words):
-    """The one line that the command prints; it must exit with 2."""
-    code = inside(monkeypatch, *words)
-    out, err = capsys.readouterr()
-    assert code == 2, err
-    assert out == ""
-    assert len(err.strip().splitlines()) == 1, err
-    assert err.startswith("ilsvrc: ")
-    return err
 
 
 @pytest.mark.parametrize(

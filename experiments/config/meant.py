@@ -1,0 +1,115 @@
+"""What was probably meant: well-known abbreviations, a section written as one value, a word that
+the shell has cut, a name where a config belongs."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import nearest
+
+ABBREVIATIONS = {
+    "lr": "train.optimizer.learning_rate",
+    "wd": "train.optimizer.weight_decay",
+    "opt": "train.optimizer.name",
+    "optim": "train.optimizer.name",
+    "scheduler": "train.schedule.name",
+    "lr_scheduler": "train.schedule.name",
+    "warmup": "train.schedule.warmup_epochs",
+    "num_epochs": "train.epochs",
+    "bs": "data.batch_size",
+    "batch": "data.batch_size",
+    "dataset": "data.source",
+    "data_dir": "data.source",
+    "img_size": "data.image_size",
+    "size": "data.image_size",
+    "resolution": "data.image_size",
+    "arch": "model.name",
+    "architecture": "model.name",
+    "network": "model.name",
+    "pretrained": "model.weights",
+    "dropout": "model.options.dropout",
+    "aug": "augment.preset",
+    "augmentation": "augment.preset",
+    "label_smoothing": "train.loss.label_smoothing",
+    "smoothing": "train.loss.label_smoothing",
+    "clip_norm": "train.optimizer.clip.global_norm",
+    "amp": "train.precision",
+    "fp16": "train.precision",
+    "gpu": "train.devices",
+    "gpus": "train.devices",
+    "num_workers": "launch.workers",
+    "jobs": "launch.workers",
+    "k": "validation.folds",
+    "kfold": "validation.folds",
+    "val_split": "validation.validation_fraction",
+    "test_split": "validation.test_fraction",
+}
+"""Last words of keys in other tools, and the key here."""
+
+NAMED_BY = {
+    "data": "data.source",
+    "model": "model.name",
+    "augment": "augment.preset",
+    "train.optimizer": "train.optimizer.name",
+    "train.schedule": "train.schedule.name",
+    "train.loss": "train.loss.name",
+    "search": "search.strategy",
+    "tracking": "tracking.uri",
+    "launch": "launch.executor",
+}
+"""Sections that people name by one of their keys."""
+
+CONFIGS = "experiments.configs"
+
+
+def key_of_section(section: str, received: Any) -> str:
+    """KEY=VALUE for a section that was given a word; empty for others."""
+    if section not in NAMED_BY or not isinstance(received, str):
+        return ""
+    return f"{NAMED_BY[section]}={received}"
+
+
+def setting_of_option(option: str) -> str:
+    """What to write instead of an option that there is not, such as --epochs."""
+    from experiments.config.schema import Config
+    from experiments.config.settings import keys_of
+
+    word = option.lstrip("-").replace("-", "_").lower()
+    keys = [key for key in keys_of(Config) if key.split(".")[-1] == word]
+    key = ABBREVIATIONS.get(word) or (keys[0] if keys else "")
+    if not key:
+        return f"no such option: {option}; settings are written key.path=value, without dashes"
+    return f"no such option: {option}; settings are written key.path=value: {key}=..."
+
+
+def cut_by_the_shell(word: str) -> bool:
+    """Is this the first part of a value with spaces, such as `{preset: cifar}`, unquoted?"""
+    return any(word.count(left) > word.count(right) for left, right in ("{}", "[]"))
+
+
+def shipped() -> dict[str, Path]:
+    """The configs that come with the package, by name, such as quickstart and ablations/depth."""
+    root = Path(str(resources.files(CONFIGS)))
+    files = sorted(root.rglob("*.yaml"))
+    return {file.relative_to(root).with_suffix("").as_posix(): file for file in files}
+
+
+def config_file(path: Path) -> Path:
+    """The file itself, or where there is none the shipped config of this name."""
+    if path.exists():
+        return path
+    name = path.as_posix().removesuffix(".yaml").removesuffix(".yml")
+    return shipped().get(name, path)
+
+
+def instead_of_config(path: Path) -> str:
+    """What a name that is no config may be, as a hint; empty for what is like nothing known."""
+    import models
+
+    name = path.as_posix()
+    if name in models.list_models():
+        return f"{name} is an architecture: name a config, such as quickstart model.name={name}"
+    close = nearest(name, shipped(), 3, 0.6)
+    return f"shipped configs of such a name: {close}" if close else ""
