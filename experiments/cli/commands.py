@@ -14,6 +14,7 @@ import typer
 from experiments.cli.arguments import Command
 from experiments.cli.bench import bench_app
 from experiments.cli.compare import compare, report
+from experiments.cli.configs import configs, schema
 from experiments.cli.data import data_app
 from experiments.cli.evaluate import evaluate, predict
 from experiments.cli.runs import export, register, reproduce
@@ -28,7 +29,6 @@ app = typer.Typer(
     name="ilsvrc",
     help="Sweeps of the historical ILSVRC architectures on your images: accuracy against cost.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -37,8 +37,8 @@ HOME = Path(__file__).parents[2]
 ROOMS = tuple(HOME / name for name in ("models", "pipelines", "tuning", "experiments"))
 
 COMMANDS = (
-    models, describe, train, sweep, ensemble, search, nested, status, upload, compare, report, ui,
-    export, reproduce, register, evaluate, predict,
+    models, describe, configs, schema, train, sweep, ensemble, search, nested, status, upload,
+    compare, report, ui, export, reproduce, register, evaluate, predict,
 )  # fmt: skip
 """In the order of `ilsvrc --help`."""
 

@@ -3,10 +3,18 @@ the shell has cut, a name where a config belongs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
+from experiments.config.augment import STEPS
+from experiments.config.schema import Config
+from experiments.config.search import TYPES
+from experiments.config.train import Stage, StageModel
 from experiments.errors import nearest
 
 ABBREVIATIONS = {
@@ -73,9 +81,6 @@ def key_of_section(section: str, received: Any) -> str:
 
 def setting_of_option(option: str) -> str:
     """What to write instead of an option that there is not, such as --epochs."""
-    from experiments.config.schema import Config
-    from experiments.config.settings import keys_of
-
     word = option.lstrip("-").replace("-", "_").lower()
     keys = [key for key in keys_of(Config) if key.split(".")[-1] == word]
     key = ABBREVIATIONS.get(word) or (keys[0] if keys else "")
@@ -113,3 +118,75 @@ def instead_of_config(path: Path) -> str:
         return f"{name} is an architecture: name a config, such as quickstart model.name={name}"
     close = nearest(name, shipped(), 3, 0.6)
     return f"shipped configs of such a name: {close}" if close else ""
+
+
+def key_of(location: Sequence[Any]) -> list[str]:
+    """The config key of a pydantic location, without the names of union members."""
+    parts = []
+    for at, part in enumerate(location):
+        is_tag = (
+            isinstance(part, str)
+            and (
+                part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
+                or part in ("int", "float", "str", "list")
+                or (at == 3 and location[:2] == ("augment", "steps"))  # the op of a step
+                or (at == 3 and location[:2] == ("search", "space"))  # the type of a parameter
+            )
+        )
+        if not is_tag:
+            parts.append(str(part))
+    return parts
+
+
+def nearest_key(location: Sequence[Any]) -> str:
+    """What to say of a key that there is not, at a pydantic location."""
+    *parents, last = key_of(location)
+    if parents[:2] == ["augment", "steps"]:
+        return _among(STEPS[location[3]], parents, last)
+    if parents[:2] == ["train", "stages"]:
+        return _among(StageModel if parents[-1] == "model" else Stage, parents, last)
+    if parents[:2] == ["search", "space"]:
+        return _among(TYPES[location[3]], parents, last)
+    if last.lower() in ABBREVIATIONS:
+        return f"did you mean {ABBREVIATIONS[last.lower()]}?"
+    siblings = list(_keys_below(parents))
+    elsewhere = [key for key in keys_of(Config) if key.split(".")[-1] == last]
+    close = nearest(last, siblings, 1, 0.6)
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    if close:
+        return f"did you mean {'.'.join([*parents, close])}?"
+    names = {key.split(".")[-1]: key for key in reversed(list(keys_of(Config)))}
+    close = nearest(last, names, 1, 0.8)
+    return f"did you mean {names[close]}?" if close else f"valid: {', '.join(siblings)}"
+
+
+def _among(section: type[BaseModel], parents: list[str], last: str) -> str:
+    siblings = list(section.model_fields)
+    close = nearest(last, siblings, 1, 0.6)
+    valid = ", ".join(siblings)
+    return f"did you mean {'.'.join([*parents, close])}?" if close else f"valid: {valid}"
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a section of the config, sections themselves too."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for section in _sections(field.annotation):
+            yield from keys_of(section, f"{prefix}{name}.")
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _sections(member)
+
+
+def _keys_below(parents: list[str]) -> Iterator[str]:
+    depth = len(parents)
+    for key in keys_of(Config):
+        parts = key.split(".")
+        if parts[:depth] == parents and len(parts) == depth + 1:
+            yield parts[-1]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from experiments.config import meant, yaml_text
-from experiments.config.augment import STEPS
 from experiments.config.schema import Config
 from experiments.config.search import TYPES
-from experiments.config.train import Stage, StageModel
 from experiments.errors import BadInput, nearest
 from pipelines.files.text import read_text
 
@@ -156,9 +153,9 @@ def _position(node: list[Any], part: str, key: str) -> int:
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    key = ".".join(_key(item["loc"])) or "config"
+    key = ".".join(meant.key_of(item["loc"])) or "config"
     if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {_nearest(item['loc'])}"
+        return f"{key}: unknown key; {meant.nearest_key(item['loc'])}"
     if item["type"] == "union_tag_invalid":
         received, valid = item["ctx"]["tag"], item["ctx"]["expected_tags"]
         if item["loc"][:2] == ("search", "space"):
@@ -182,74 +179,3 @@ def _explain(item: Mapping[str, Any]) -> str:
     constant = received is None or isinstance(received, bool)
     written = json.dumps(received) if constant else repr(received)
     return f"{key}: {message[:1].lower()}{message[1:]}. Received: {written}"
-
-
-def _key(location: Sequence[Any]) -> list[str]:
-    """The config key of a pydantic location, without the names of union members."""
-    parts = []
-    for at, part in enumerate(location):
-        is_tag = (
-            isinstance(part, str)
-            and (
-                part.startswith(("constrained-", "tuple[", "literal[", "dict[", "function-"))
-                or part in ("int", "float", "str", "list")
-                or (at == 3 and location[:2] == ("augment", "steps"))  # the op of a step
-                or (at == 3 and location[:2] == ("search", "space"))  # the type of a parameter
-            )
-        )
-        if not is_tag:
-            parts.append(str(part))
-    return parts
-
-
-def _nearest(location: Sequence[Any]) -> str:
-    *parents, last = _key(location)
-    if parents[:2] == ["augment", "steps"]:
-        return _among(STEPS[location[3]], parents, last)
-    if parents[:2] == ["train", "stages"]:
-        return _among(StageModel if parents[-1] == "model" else Stage, parents, last)
-    if parents[:2] == ["search", "space"]:
-        return _among(TYPES[location[3]], parents, last)
-    if last.lower() in meant.ABBREVIATIONS:
-        return f"did you mean {meant.ABBREVIATIONS[last.lower()]}?"
-    siblings = list(_keys_below(parents))
-    elsewhere = [key for key in keys_of(Config) if key.split(".")[-1] == last]
-    close = nearest(last, siblings, 1, 0.6)
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}?"
-    if close:
-        return f"did you mean {'.'.join([*parents, close])}?"
-    names = {key.split(".")[-1]: key for key in reversed(list(keys_of(Config)))}
-    close = nearest(last, names, 1, 0.8)
-    return f"did you mean {names[close]}?" if close else f"valid: {', '.join(siblings)}"
-
-
-def _among(section: type[BaseModel], parents: list[str], last: str) -> str:
-    siblings = list(section.model_fields)
-    close = nearest(last, siblings, 1, 0.6)
-    valid = ", ".join(siblings)
-    return f"did you mean {'.'.join([*parents, close])}?" if close else f"valid: {valid}"
-
-
-def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a section of the config, sections themselves too."""
-    for name, field in model.model_fields.items():
-        yield f"{prefix}{name}"
-        for section in _sections(field.annotation):
-            yield from keys_of(section, f"{prefix}{name}.")
-
-
-def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Union, UnionType):
-        for member in get_args(annotation):
-            yield from _sections(member)
-
-
-def _keys_below(parents: list[str]) -> Iterator[str]:
-    depth = len(parents)
-    for key in keys_of(Config):
-        parts = key.split(".")
-        if parts[:depth] == parents and len(parts) == depth + 1:
-            yield parts[-1]

@@ -114,6 +114,7 @@ def answers(folder: Path, run: Callable[..., Any]) -> dict[str, Any]:
         return said[name]
 
     tell("models")
+    tell("configs")
     tell("describe", "mlp", "classes=10", "input_shape=[8, 8, 1]", "hidden=[6]")
     tell("data check", source)
     tell("data check (findings)", source, "--tiny", "42")
