@@ -8,17 +8,21 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.errors import SourceError, printable
+from pipelines.files.damage import damaged
 from pipelines.files.decode import Cut, decode, decode_cut, decode_window
+from pipelines.files.ends import quick_digest_of
 from pipelines.files.index_cache import Index
-from pipelines.files.shards import digest
+from pipelines.files.shards import DIGEST_BYTES, digest
 from pipelines.files.unchanged import check_unchanged
-from pipelines.files.verify import Files, read_range
+from pipelines.files.verify import Files, read_range, verify
 from pipelines.lazy import tf
 from pipelines.sources.base import (
     ArraySource,
@@ -32,6 +36,14 @@ from pipelines.sources.base import (
 from pipelines.threads import fixed, workers
 
 BATCH = 256  # images of a small set that are decoded in one step
+
+
+class Known(NamedTuple):
+    """What was found in the files of a source, a row an image, under which name and settings."""
+
+    index: Index
+    root: str
+    opening: Opening
 
 
 class FileSource(Source):
@@ -65,6 +77,7 @@ class FileSource(Source):
         self.official_splits = official_splits
         self.corrupt = corrupt
         self.shapes = shapes
+        self.known: Known | None = None
         self._fingerprint = fingerprint
         self._orientations = orientations
         self._path_tensor: tf.Tensor | None = None
@@ -86,16 +99,33 @@ class FileSource(Source):
             return list(range(len(self)))
         return list({path: i for i, path in enumerate(self.files.paths)}.values())
 
+    def check_decodes(self, error: Exception) -> None:
+        if self.known is None:
+            return
+        index, root, opening = self.known
+        bad = damaged(error, self.files, index, root, opening.max_pixels)
+        if bad.names:
+            named = [
+                (printable(name), why) for name, why in zip(bad.names, bad.reasons, strict=True)
+            ]
+            _judge(self.spec.partition(":")[0], named, len(self), opening, late=True)
+
     def _same_contents(self, of: int) -> bool:
-        """Do all images in the file of one of them have the bytes that were checked?"""
-        if self.digests is None:
+        """Do all images in the file of one of them have the bytes that were checked?
+
+        Those that were not read whole have the size, first and last bytes.
+        """
+        wanted, digest_of = self.digests, digest
+        if wanted is None:
+            wanted, digest_of = self.quick_digests, quick_digest_of
+        if wanted is None:
             return False
         files, path = self.files, self.files.paths[of]
         inside = [of] if files.offsets[of] < 0 else np.flatnonzero(np.array(files.paths) == path)
         try:
             return all(
-                digest(read_range(path, int(files.offsets[i]), int(files.sizes[i])))
-                == self.digests[i].tobytes()
+                digest_of(read_range(path, int(files.offsets[i]), int(files.sizes[i])))
+                == wanted[i].tobytes()
                 for i in inside
             )
         except OSError:
@@ -187,6 +217,10 @@ def file_source(
     Raises SourceError for bad files, as `opening` says, and for a class that has no other, unless
     there may be `empty_classes`.
     """
+    if opening.decodes and not index.decoded.all():
+        changed = index.changed
+        index = verify(files, root=index.root, max_pixels=opening.max_pixels, decode_all=True)
+        index = replace(index, changed=changed)
     channels = opening.channels or 3
     scheme = spec.partition(":")[0]
     corrupt = [(printable(files.names[i]), why) for i, why in enumerate(index.reasons) if why]
@@ -195,27 +229,28 @@ def file_source(
     good = np.flatnonzero(np.array([not why for why in index.reasons], bool))
     if not opening.empty_classes:
         _check_classes(labels, good, class_names, part, parts)
+    changed, root = tuple(printable(name) for name in index.changed), index.root
+    index = index.rows(good)
     labels, part = labels[good], part[good]
-    orientations = index.orientations[good] if upright else None
+    orientations = index.orientations if upright else None
     if orientations is not None and (orientations == 1).all():
         orientations = None
-    shapes = index.shapes[good]
+    shapes = index.shapes
     if orientations is not None:
         lying = (orientations >= 5)[:, None]
         shapes = np.where(lying, shapes[:, ::-1], shapes)
     size: tuple[int, int] | None = None
     if len(shapes) and (shapes == shapes[0]).all():
         size = int(shapes[0, 0]), int(shapes[0, 1])
-    digest = hashlib.sha256(np.ascontiguousarray(index.digests[good]).tobytes())
-    digest.update(repr((channels, orientations is not None, part.tolist())).encode())
-    finish_fingerprint(digest, labels, class_names)
-    chosen = Files(
-        [files.names[i] for i in good],
-        [files.paths[i] for i in good],
-        files.offsets[good],
-        files.sizes[good],
-        files.stamps[good],
-    )
+
+    def fingerprint(digests: np.ndarray) -> str:
+        sha256 = hashlib.sha256(np.ascontiguousarray(digests))
+        sha256.update(repr((channels, orientations is not None, part.tolist())).encode())
+        finish_fingerprint(sha256, labels, class_names)
+        return sha256.hexdigest()
+
+    paths = files.paths if len(good) == len(files) else [files.paths[i] for i in good.tolist()]
+    chosen = Files(index.names, paths, index.offsets, index.sizes, index.stamps)
     splits = {name: np.flatnonzero(part == i) for i, name in enumerate(parts)} or None
     source = FileSource(
         spec,
@@ -224,13 +259,17 @@ def file_source(
         labels,
         class_names,
         (*(size or (None, None)), channels),
-        digest.hexdigest(),
+        fingerprint(index.quick),
         splits,
         corrupt,
         shapes,
     )
-    source.digests = index.digests[good, :16]
-    source.changed = tuple(printable(name) for name in index.changed)
+    source.known = Known(index, root, opening)
+    source.quick_digests = index.quick
+    if index.digests.any(axis=1).all():  # every file was read whole
+        source.digests = index.digests[:, :DIGEST_BYTES]
+        source.former_fingerprint = fingerprint(index.digests)
+    source.changed = changed
     source.unused, source.titles, source.notes = tuple(unused), titles, tuple(notes)
     if size is None or len(good) * math.prod(size) * channels > opening.memory_limit_bytes:
         return source
@@ -267,8 +306,9 @@ def read_all(source: FileSource) -> np.ndarray:
         for pixels in fixed(batches.prefetch(2)).as_numpy_iterator():
             array[at : at + len(pixels)] = pixels
             at += len(pixels)
-    except tf.errors.OpError:
+    except tf.errors.OpError as error:
         source.check_unchanged()
+        source.check_decodes(error)
         raise SourceError(
             f"{source.spec}: files have changed since they were checked, near "
             f"{printable(source.files.names[at])}: start again"
@@ -276,9 +316,22 @@ def read_all(source: FileSource) -> np.ndarray:
     return array
 
 
-def _judge(scheme: str, corrupt: list[tuple[str, str]], files: int, opening: Opening) -> None:
+def _judge(
+    scheme: str,
+    corrupt: list[tuple[str, str]],
+    files: int,
+    opening: Opening,
+    *,
+    late: bool = False,
+) -> None:
+    """`late`: they were to be left out, but were met only when they were read."""
     path, why = corrupt[0]
     more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
+    if late and opening.on_corrupt == "skip":
+        raise SourceError(
+            f"{scheme}: {path} {why}{more}, which data.verify: header does not see: it is left out "
+            "from the next start on; data.verify: decode finds all such files before"
+        )
     if opening.on_corrupt == "error":
         raise SourceError(
             f"{scheme}: {path} {why}{more}: replace or delete the file, or set "
