@@ -32,6 +32,7 @@ def open_source(data: Data) -> Any:
             max_corrupt_fraction=data.max_corrupt_fraction,
             channels=data.channels,
             max_pixels=data.max_pixels,
+            verify=data.verify,
         )
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
@@ -42,7 +43,8 @@ def files_unchanged(source: Any) -> Iterator[None]:
     """Hold the files of a source against what they were when it was opened, once they were read.
 
     Raises:
-        FailedWork: one has changed or gone, whatever became of the work; it is named.
+        FailedWork: one has changed or gone, whatever became of the work, or the work failed by one
+            that does not decode; it is named.
     """
 
     def check(but: str = "") -> None:
@@ -60,12 +62,19 @@ def files_unchanged(source: Any) -> Iterator[None]:
         raise
     except Exception as error:
         check(f" ({first_line(error)})")
+        try:
+            source.check_decodes(error)
+        except pipelines.SourceError as damage:
+            raise FailedWork(f"data.source: {damage}") from None
         raise
     check()
 
 
 def check_same_images(source: Any, fingerprint: str, since: str, change: str = "") -> None:
     """Refuse a source that no longer holds what it held.
+
+    One whose files were read whole is also known by the fingerprint of former versions; it keeps
+    that one then, as the runs do that are compared with those of before.
 
     Args:
         fingerprint: then; empty where it is not known.
@@ -75,7 +84,10 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
     Raises:
         BadInput: it holds something else.
     """
-    if fingerprint in ("", source.fingerprint):
+    if not fingerprint:
+        return
+    if source.is_known_as(fingerprint):
+        source.go_on_as(fingerprint)
         return
     if source.changed and not change:
         change = source.changed[0]
@@ -85,12 +97,22 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
         f"data.source: {source.spec} has other contents than {since}"
         f"{f': {change}' if change else ''} (fingerprint "
         f"{fingerprint[:12]} then, {source.fingerprint[:12]} now); put the images back, or give "
-        "the experiment another name to begin anew"
+        f"the experiment another name to begin anew{former_remark(source)}"
     )
 
 
+def former_remark(source: Any) -> str:
+    """What else another fingerprint may come from, where the files were not read whole."""
+    if source.quick_digests is None or source.former_fingerprint is not None:
+        return ""
+    return "; if a former version began it, data.verify=decode tells whether they are the same"
+
+
 def source_key(data: Data) -> str:
-    """Equal for data sections that open the same source."""
+    """Equal for data sections that open the same source; what opens it (`verify`) is no part of it.
+
+    Journals have it, and what they recorded must be met again.
+    """
     keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
     return data.model_dump_json(include=keys)
 

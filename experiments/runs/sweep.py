@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,8 @@ def parent_run(
     for key, source in prints.items():
         then = started.get("fingerprints", {}).get(key, "")
         check_same_images(source, then, f"when this {level} began")
+    for cell in cells:  # the images may go on under the name they had
+        cell.job = replace(cell.job, fingerprint=cell.plan.source.fingerprint)
     opening = Opening.of_event(started)
     if opening is None:
         tags = experiment.origin | {"level": level, "path": level}

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.jobs.dataset import former_remark
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
@@ -17,7 +18,7 @@ from experiments.search.study import Kind, announcement, new_work, open_study, p
 from experiments.search.tracking import SearchRuns
 from experiments.tracking.lock import held
 from experiments.tracking.provenance import surroundings
-from experiments.tracking.search_journal import State, find, what_matters
+from experiments.tracking.search_journal import State, find, matters_of
 
 
 def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[str, Any]:
@@ -42,8 +43,10 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     check(kind, config, where)
     with executors.executor(config.launch) as executor:
         study = open_study(kind, config)
-        matters = what_matters(config, kind, study.source.fingerprint)
-        directory = find(config.name, kind, matters, fresh=fresh)
+        matters = matters_of(config, kind, study.source)
+        directory = find(
+            config.name, kind, matters, fresh=fresh, remark=former_remark(study.source)
+        )
         with held(directory):
             state = State(directory)
             versions = surroundings()[1]

@@ -118,7 +118,22 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     return settings.flatten(document)
 
 
-def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:
+def matters_of(config: Config, kind: str, source: Any) -> dict[str, Any]:
+    """`what_matters` of a search on a source, which goes on as what it was called when it began."""
+    former = source.former_fingerprint
+    if former is not None:
+        matters = what_matters(config, kind, former)
+        if any(
+            path.name.startswith(f"{kind}-{digest(matters)}") for path in _begun(config.name, kind)
+        ):
+            source.go_on_as(former)
+            return matters
+    return what_matters(config, kind, source.fingerprint)
+
+
+def find(
+    name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool, remark: str = ""
+) -> Path:
     """The folder of this search, whether it is there or not.
 
     Args:
@@ -126,6 +141,7 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
         kind: search or nested.
         matters: from `what_matters`.
         fresh: a folder of its own, whatever is there.
+        remark: what else settings that differ may come from, for the error.
 
     Raises:
         BadInput: the name has a search with other settings, and not this one.
@@ -144,7 +160,7 @@ def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Pa
         raise BadInput(
             f"{name}: a {kind} with other settings is under way in {newest}: "
             f"{changes(begun[newest]['matters'], matters)}; set back what changed, take another "
-            "name, or start apart with --fresh"
+            f"name, or start apart with --fresh{remark}"
         )
     return root / folder
 

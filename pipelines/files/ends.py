@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pipelines.files.image_header import Header, HeaderError, read_header
 
 HEAD, TAIL = 16 * 1024, 256  # bytes that are read; headers of photographs end before HEAD
+START = 1024  # bytes in which most headers end, and which are quicker to look through
 QUICK_BYTES = 16  # of the sha256 of size, first and last bytes
 
 # Markers of JPEG: the first scan; frames of one scan, or of one a component (baseline, extended).
@@ -93,12 +94,14 @@ def _header(head: bytes, tail: bytes, complete: bool) -> Header | None:
     """None: the rest of the file has to be seen. Raises HeaderError."""
     if complete:
         return read_header(head)
-    try:
-        header = read_header(head)
-    except HeaderError:
-        return None
-    enough = {"JPEG": _one_scan, "PNG": _no_texts}.get(header.kind)
-    return header if enough is None or enough(head, tail) else None
+    for most in (START, HEAD):
+        try:
+            header = read_header(head[:most])
+        except HeaderError:
+            continue
+        enough = {"JPEG": _one_scan, "PNG": _no_texts}.get(header.kind)
+        return header if enough is None or enough(head, tail) else None
+    return None
 
 
 def _one_scan(head: bytes, tail: bytes) -> bool:

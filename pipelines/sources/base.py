@@ -137,9 +137,14 @@ class Source(ABC):
         """All images as uint8 [n, h, w, c] when they are held in memory, else None."""
         return None
 
-    def is_known_as(self, fingerprint: str) -> bool:
+    def is_known_as(self, fingerprint: str | None) -> bool:
         """Is it the fingerprint of these images, now or of former versions?"""
-        return fingerprint in (self.fingerprint, self.former_fingerprint)
+        return bool(fingerprint) and fingerprint in (self.fingerprint, self.former_fingerprint)
+
+    def go_on_as(self, fingerprint: str) -> None:
+        """Be called by one of the two from now on."""
+        if fingerprint != self.fingerprint:
+            self._fingerprint, self.former_fingerprint = fingerprint, self.fingerprint
 
     def check_unchanged(self) -> None:
         """Hold the files against what they were when they were checked, in size and times.
