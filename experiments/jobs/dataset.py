@@ -13,6 +13,7 @@ from experiments.config.data import Data
 from experiments.config.schema import Config
 from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
+from pipelines.errors import DamageError
 
 PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
 
@@ -57,14 +58,16 @@ def files_unchanged(source: Any) -> Iterator[None]:
         yield
     except (BadInput, FailedWork):
         raise
-    except pipelines.SourceError:
+    except pipelines.SourceError as error:
         check()
+        if isinstance(error, DamageError):
+            raise FailedWork(f"data.source: {error}") from None
         raise
     except Exception as error:
         check(f" ({first_line(error)})")
         try:
             source.check_decodes(error)
-        except pipelines.SourceError as damage:
+        except DamageError as damage:
             raise FailedWork(f"data.source: {damage}") from None
         raise
     check()

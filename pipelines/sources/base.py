@@ -157,7 +157,7 @@ class Source(ABC):
     def check_decodes(self, error: Exception) -> None:
         """Is it a damaged file that work on these images failed by, with this error?
 
-        Raises SourceError that names it, and how it is left out from now on.
+        Raises DamageError that names it, and how it is left out from now on.
         """
         if self.read_from is not None:
             self.read_from.check_decodes(error)

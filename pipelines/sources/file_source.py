@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError, printable
+from pipelines.errors import DamageError, SourceError, printable
 from pipelines.files.damage import damaged
 from pipelines.files.decode import Cut, decode, decode_cut, decode_window
 from pipelines.files.ends import quick_digest_of
@@ -36,6 +36,11 @@ from pipelines.sources.base import (
 from pipelines.threads import fixed, workers
 
 BATCH = 256  # images of a small set that are decoded in one step
+FIX = ": replace or delete the file, or set data.on_corrupt: skip"
+FIX_OF_SKIP = (
+    ", which data.verify: header does not see: it is left out from the next start on; "
+    "data.verify: decode finds all such files before"
+)
 
 
 class Known(NamedTuple):
@@ -105,10 +110,9 @@ class FileSource(Source):
         index, root, opening = self.known
         bad = damaged(error, self.files, index, root, opening.max_pixels)
         if bad.names:
-            named = [
-                (printable(name), why) for name, why in zip(bad.names, bad.reasons, strict=True)
-            ]
-            _judge(self.spec.partition(":")[0], named, len(self), opening, late=True)
+            corrupt = list(zip(map(printable, bad.names), bad.reasons, strict=True))
+            fix = FIX if opening.on_corrupt == "error" else FIX_OF_SKIP
+            raise DamageError(f"{_named(self.spec.partition(':')[0], corrupt)}{fix}")
 
     def _same_contents(self, of: int) -> bool:
         """Do all images in the file of one of them have the bytes that were checked?
@@ -316,33 +320,22 @@ def read_all(source: FileSource) -> np.ndarray:
     return array
 
 
-def _judge(
-    scheme: str,
-    corrupt: list[tuple[str, str]],
-    files: int,
-    opening: Opening,
-    *,
-    late: bool = False,
-) -> None:
-    """`late`: they were to be left out, but were met only when they were read."""
-    path, why = corrupt[0]
-    more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
-    if late and opening.on_corrupt == "skip":
-        raise SourceError(
-            f"{scheme}: {path} {why}{more}, which data.verify: header does not see: it is left out "
-            "from the next start on; data.verify: decode finds all such files before"
-        )
+def _judge(scheme: str, corrupt: list[tuple[str, str]], files: int, opening: Opening) -> None:
     if opening.on_corrupt == "error":
-        raise SourceError(
-            f"{scheme}: {path} {why}{more}: replace or delete the file, or set "
-            "data.on_corrupt: skip"
-        )
+        raise SourceError(f"{_named(scheme, corrupt)}{FIX}")
     if len(corrupt) / files > opening.max_corrupt_fraction:
+        path, why = corrupt[0]
         raise SourceError(
             f"{scheme}: {len(corrupt)} of {files} files do not decode, {len(corrupt) / files:.4f} "
             f"of them where data.max_corrupt_fraction allows {opening.max_corrupt_fraction:g}; "
             f"the first: {path} {why}: replace them or raise the limit"
         )
+
+
+def _named(scheme: str, corrupt: list[tuple[str, str]]) -> str:
+    path, why = corrupt[0]
+    more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
+    return f"{scheme}: {path} {why}{more}"
 
 
 def _check_classes(

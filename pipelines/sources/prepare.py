@@ -24,7 +24,7 @@ from pipelines.files.shards import (
 )
 from pipelines.lazy import tf
 from pipelines.sources.base import Source
-from pipelines.sources.duplicates import content_digests
+from pipelines.sources.duplicates import content_digests, stored_bytes
 from pipelines.sources.prepared import (
     MANIFEST,
     VERSION,
@@ -68,7 +68,9 @@ def prepare(
     ):
         if not low <= value <= high:
             raise SourceError(f"prepare: {name}: expected from {low} to {high}, received {value!r}")
-    known = content_digests(source)
+    # Of files that were not read whole they are made of what is read anyway.
+    read = stored_bytes(source) if source.digests is None else None
+    known = None if read is not None else content_digests(source)
     header = describe(source) | {
         "encoding": encoding,
         "size": size,
@@ -79,7 +81,10 @@ def prepare(
 
     def records(start: int) -> Iterator[Record]:
         for i, (data, shape) in enumerate(_encoded(source, start, size, encoding, quality), start):
-            stored = digest(data) if known is None else known[i].tobytes()[:DIGEST_BYTES]
+            if known is None:
+                stored = digest(data if read is None else read(i))
+            else:
+                stored = known[i].tobytes()[:DIGEST_BYTES]
             yield Record(data, stored, shape)
 
     return write(Path(out), header, source.labels, records, images_per_shard, advance)
