@@ -177,7 +177,7 @@ def parent_run(
     started = book.last("started") or {}
     prints = {source_key(cell.plan.config.data): cell.plan.source for cell in cells}
     for key, source in prints.items():
-        then = started.get("fingerprints", {}).get(key, "")
+        then = started.get("fingerprints", {}).get(key, "") or _former(source, cells)
         check_same_images(source, then, f"when this {level} began")
     for cell in cells:  # the images may go on under the name they had
         cell.job = replace(cell.job, fingerprint=cell.plan.source.fingerprint)
@@ -203,6 +203,16 @@ def parent_run(
         fingerprints={key: source.fingerprint for key, source in prints.items()},
     )
     return run
+
+
+def _former(source: Any, cells: Sequence[Cell]) -> str:
+    """What a source was called when one of these cells ended under a former version; else empty."""
+    if source.former_fingerprint is not None:
+        for cell in cells:
+            ended = Journal(Path(cell.job.directory)).last("ended") or {}
+            if ended.get("fingerprint") == source.former_fingerprint:
+                return str(source.former_fingerprint)
+    return ""
 
 
 def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: str) -> None:

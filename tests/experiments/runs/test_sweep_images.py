@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from experiments.config import settings
 from experiments.errors import BadInput
+from experiments.jobs.dataset import open_source
 from experiments.runs.sweep import sweep
 
 
@@ -42,3 +44,35 @@ def test_a_sweep_does_not_go_on_with_other_images(tmp_path):
     picture.write_bytes(before)
     again = sweep(config, "one.yaml")
     assert [run["run_id"] for run in again["runs"]] == [run["run_id"] for run in first["runs"]]
+
+
+def test_a_sweep_of_a_former_version_goes_on_where_files_are_read_whole(tmp_path):
+    for c, name in enumerate(("cat", "dog")):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(6):
+            # longer files than what an opening reads of their beginning, of several sizes
+            noise = np.random.default_rng(100 * c + i).integers(0, 256, (80 + i, 80, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / "set" / name / f"{i}.png")
+    raw = {
+        "name": "former",
+        "data": {"source": "folder:set", "batch_size": 4, "image_size": 8},
+        "model": {"name": "mlp", "options": {"hidden": [2]}},
+        "train": {"epochs": 1},
+        "bench": {"latency_calls": 1, "throughput_batches": 1},
+        "sweep": {"seed": [1, 2]},
+        "launch": {"executor": "inline"},
+    }
+    decode = settings.parse(raw | {"data": raw["data"] | {"verify": "decode"}})
+    first = sweep(settings.parse(raw), "one.yaml")
+    source = open_source(decode.data)
+    now, former = source.fingerprint, source.former_fingerprint
+    for journal in (tmp_path / ".ilsvrc" / "former").rglob("*.jsonl"):
+        journal.write_text(journal.read_text().replace(now, former))
+    shutil.rmtree(tmp_path / ".ilsvrc" / ".cache")
+    with pytest.raises(BadInput, match=r"other contents than when this sweep.*verify=decode tells"):
+        sweep(settings.parse(raw), "one.yaml")
+    runs = [run["run_id"] for run in first["runs"]]
+    assert [run["run_id"] for run in sweep(decode, "one.yaml")["runs"]] == runs
+    more = settings.parse(raw | {"sweep": {"seed": [1, 2, 3]}, "data": decode.data.model_dump()})
+    third = sweep(more, "one.yaml")["runs"]
+    assert [run["run_id"] for run in third[:2]] == runs
