@@ -83,12 +83,7 @@ class Index:
         """The rows at these positions."""
         if len(keep) == len(self.names) and (keep == np.arange(len(keep))).all():
             return self
-        return Index(
-            *(
-                [column[i] for i in keep.tolist()] if isinstance(column, list) else column[keep]
-                for column in (getattr(self, name) for name in COLUMNS)
-            )
-        )
+        return Index(**{name: _rows(getattr(self, name), keep) for name in COLUMNS})
 
     def find(
         self, names: list[str], offsets: np.ndarray, sizes: np.ndarray, stamps: np.ndarray
@@ -133,14 +128,17 @@ def load_index(path: Path) -> Index | None:
         return None
     if len(stored) == 1:
         return Index(**stored[0])
-    return Index(
-        *(
-            [text for columns in stored for text in columns[name]]
-            if isinstance(stored[0][name], list)
-            else np.concatenate([columns[name] for columns in stored])
-            for name in COLUMNS
-        )
-    )
+    return Index(**{name: _joined([columns[name] for columns in stored]) for name in COLUMNS})
+
+
+def _rows(column: Any, keep: np.ndarray) -> Any:
+    return [column[i] for i in keep.tolist()] if isinstance(column, list) else column[keep]
+
+
+def _joined(columns: list[Any]) -> Any:
+    if isinstance(columns[0], list):
+        return [text for column in columns for text in column]
+    return np.concatenate(columns)
 
 
 def _even(columns: Mapping[str, Any]) -> bool:

@@ -37,7 +37,7 @@ def list_tar(path: Path, *, nested: bool = False) -> Members:
         cached = cache_file("tar", str(nested), *key)
         columns = load_columns(cached, ["names", "offsets", "sizes"])
         if columns is not None:
-            return Members(**columns)  # type: ignore[arg-type]  # of the types saved below
+            return Members(**columns)
         with open(path, "rb") as file:
             members = _members(file, path.name, 0, status.st_size)
             if nested:

@@ -123,6 +123,7 @@ class Source(ABC):
     unused: tuple[Unused, ...] = ()
     titles: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    _fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

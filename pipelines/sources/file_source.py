@@ -8,10 +8,9 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 
@@ -43,7 +42,8 @@ FIX_OF_SKIP = (
 )
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True)
+class Known:
     """What was found in the files of a source, a row an image, under which name and settings."""
 
     index: Index
@@ -92,7 +92,7 @@ class FileSource(Source):
 
     @property
     def fingerprint(self) -> str:
-        return self._fingerprint
+        return str(self._fingerprint)
 
     def check_unchanged(self) -> None:
         check_unchanged(self.spec, self.files, self._one_a_path, self._same_contents)
@@ -107,8 +107,8 @@ class FileSource(Source):
     def check_decodes(self, error: Exception) -> None:
         if self.known is None:
             return
-        index, root, opening = self.known
-        bad = damaged(error, self.files, index, root, opening.max_pixels)
+        opening = self.known.opening
+        bad = damaged(error, self.files, self.known.index, self.known.root, opening.max_pixels)
         if bad.names:
             corrupt = list(zip(map(printable, bad.names), bad.reasons, strict=True))
             fix = FIX if opening.on_corrupt == "error" else FIX_OF_SKIP
@@ -119,11 +119,11 @@ class FileSource(Source):
 
         Those that were not read whole have the size, first and last bytes.
         """
-        wanted, digest_of = self.digests, digest
-        if wanted is None:
-            wanted, digest_of = self.quick_digests, quick_digest_of
+        whole = self.digests is not None
+        wanted = self.digests if whole else self.quick_digests
         if wanted is None:
             return False
+        digest_of = digest if whole else quick_digest_of
         files, path = self.files, self.files.paths[of]
         inside = [of] if files.offsets[of] < 0 else np.flatnonzero(np.array(files.paths) == path)
         try:
@@ -248,7 +248,7 @@ def file_source(
         size = int(shapes[0, 0]), int(shapes[0, 1])
 
     def fingerprint(digests: np.ndarray) -> str:
-        sha256 = hashlib.sha256(np.ascontiguousarray(digests))
+        sha256 = hashlib.sha256(np.ascontiguousarray(digests).data)
         sha256.update(repr((channels, orientations is not None, part.tolist())).encode())
         finish_fingerprint(sha256, labels, class_names)
         return sha256.hexdigest()
