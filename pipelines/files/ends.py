@@ -70,7 +70,7 @@ def read_ends(read: Read, size: int) -> Ends:
             header = read_header(read(0, size))
     except HeaderError as error:
         return Ends(None, False, quick, digest, str(error))
-    return Ends(header, _ends_well(header.kind, tail), quick, digest)
+    return Ends(header, _ends_well(header.kind, head, tail, size), quick, digest)
 
 
 def reader(path: str, offset: int) -> tuple[Read, Callable[[], None]]:
@@ -91,7 +91,7 @@ def reader(path: str, offset: int) -> tuple[Read, Callable[[], None]]:
 
 
 def _header(head: bytes, tail: bytes, complete: bool) -> Header | None:
-    """None: the rest of the file has to be seen. Raises HeaderError."""
+    """None: the rest of the file has to be seen, always of the rarer kinds. Raises HeaderError."""
     if complete:
         return read_header(head)
     for most in (START, HEAD):
@@ -100,7 +100,7 @@ def _header(head: bytes, tail: bytes, complete: bool) -> Header | None:
         except HeaderError:
             continue
         enough = {"JPEG": _one_scan, "PNG": _no_texts}.get(header.kind)
-        return header if enough is None or enough(head, tail) else None
+        return header if enough and enough(head, tail) else None
     return None
 
 
@@ -130,7 +130,12 @@ def _no_texts(head: bytes, tail: bytes) -> bool:
     return b"IDAT" in head and not any(b"TXt" in part for part in (head, tail))
 
 
-def _ends_well(kind: str, tail: bytes) -> bool:
-    """Compressed pixels never hold the mark that ends a JPEG; bytes behind it are common."""
-    mark = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(kind)
-    return mark is not None and mark in tail
+def _ends_well(kind: str, head: bytes, tail: bytes, size: int) -> bool:
+    """Does the file end where its picture does? False in doubt, and for kinds that do not tell."""
+    if kind == "JPEG":  # compressed pixels never hold this mark; bytes behind it are common
+        return b"\xff\xd9" in tail
+    if kind == "PNG":
+        return b"IEND" in tail
+    if kind == "GIF":
+        return tail.endswith(b";")
+    return kind == "WebP" and int.from_bytes(head[4:8], "little") + 8 <= size

@@ -311,6 +311,19 @@ def test_a_killed_opening_goes_on_from_what_it_saved(
     assert read == []
 
 
+def test_the_measuring_command_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_many
+
+    monkeypatch.chdir(tmp_path)
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    photographs = open_many.draw(drawn, 2)
+    assert all(80_000 < path.stat().st_size < 140_000 for path in photographs)
+    open_many.link(tmp_path / "set", photographs, 2_000)
+    figures = open_many.measure(str(tmp_path / "set"), None)
+    assert set(figures) == {"listing", "listing processor", "opening", "opening processor"}
+
+
 def test_progress_tells_what_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
