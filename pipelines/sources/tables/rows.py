@@ -1,0 +1,257 @@
+"""The rows of the tables that a spec names: each image's path, label and part."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from pipelines.errors import SourceError
+from pipelines.files.naming import split_of
+from pipelines.sources.tables.classes import whole_numbers
+from pipelines.sources.tables.columns import (
+    ONE_HOT,
+    TRUE,
+    Columns,
+    choose_columns,
+    parts_of,
+)
+from pipelines.sources.tables.images import path_of, where_they_are
+from pipelines.sources.tables.kits import KITS, Kit, kit_at
+from pipelines.sources.tables.reading import Table, read_table
+from pipelines.sources.tables.spec import TableSpec
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
+
+
+def _below(text: str) -> str:
+    return text.lstrip("/")
+
+
+def _slashes(text: str) -> str:
+    return text.replace("\\", "/")
+
+
+# Names as they are, or from the root of the images (Places365), or written on Windows.
+CLEANINGS: tuple[Callable[[str], str], ...] = (str, _below, _slashes)
+
+
+@dataclass
+class Listed:
+    """What tables say, a row an image.
+
+    source   the first table, for messages
+    root     the folder that names are relative to
+    around   the folder in which no image should be left over; None: where the images are
+    paths, labels, parts   of each row; a part is "" where the table has none
+    order    class names in their order, where the set has one of its own
+    notes    as in Source
+    """
+
+    source: Path
+    root: str
+    around: str | None
+    paths: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    order: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    tables: list[tuple[Table, Sequence[int], Columns]] = field(default_factory=list)
+
+    def at(self, i: int) -> str:
+        """Where a row stands, for messages."""
+        if not self.tables:
+            return self.source.name
+        k = bisect_right(self.starts, i) - 1
+        table, numbers, _ = self.tables[k]
+        return table.at(numbers[i - self.starts[k]])
+
+    def fix(self, i: int, spec: TableSpec) -> str:
+        """Settings by which the image of a row would be there, "" where none are known."""
+        if not self.tables:
+            return ""
+        k = bisect_right(self.starts, i) - 1
+        table, _, columns = self.tables[k]
+        rows = table.first[columns.skip :]
+        rows = [rows[0], rows[len(rows) // 2], rows[-1]]
+        order = sorted(range(len(columns.header)), key=lambda column: column != columns.image)
+        fields = [
+            (columns.header[j], [row[j] if j < len(row) else "" for row in rows]) for j in order
+        ]
+        return where_they_are(table.path, fields, spec.folder, spec.suffix)
+
+
+def list_rows(spec: TableSpec) -> Listed:
+    """Raises SourceError for tables that cannot be read or understood."""
+    word, written = spec.tables[0]
+    path = Path(written).expanduser()
+    if not word and (path.is_dir() or not spec.settings) and (kit := kit_at(path)):
+        return _kit_rows(*kit, spec)
+    tables = [(word, Path(file).expanduser()) for word, file in spec.tables]
+    if not word and path.is_dir():
+        tables = _metadata(path)
+    folder = os.path.abspath(tables[0][1].parent)
+    listed = Listed(tables[0][1], folder, folder)
+    for word, table in tables:
+        _add(listed, table, word, spec)
+    return listed
+
+
+def _kit_rows(kit: Kit, root: Path, spec: TableSpec) -> Listed:
+    if spec.settings:
+        raise SourceError(
+            f"csv: {root} is {kit.title}, known by {kit.files[0]}: its lists tell all; remove "
+            f"{', '.join(f'{key}=' for key in spec.settings)}"
+        )
+    rows, order = kit.rows(root)
+    folder = os.path.abspath(root)
+    return Listed(
+        root / kit.files[0],
+        folder,
+        None,
+        [os.path.normpath(os.path.join(folder, row.path)) for row in rows],
+        [row.name for row in rows],
+        [row.part for row in rows],
+        order,
+        [f"{kit.title}: images, labels and parts from {', '.join(kit.files)}"],
+    )
+
+
+def _metadata(folder: Path) -> list[tuple[str, Path]]:
+    """The tables of a folder without a name: metadata.csv in it, or in each of its parts."""
+    for name in METADATA:
+        if (folder / name).is_file():
+            return [("", folder / name)]
+    below = sorted(path for path in folder.iterdir() if split_of(path.name) and path.is_dir())
+    tables = [
+        (path.name, path / name) for path in below for name in METADATA if (path / name).is_file()
+    ]
+    if tables:
+        return tables
+    names = sorted(
+        path.name for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file()
+    )
+    inside = f"; its tables: {', '.join(names[:10])}" if names else ""
+    sets = ", ".join(dict.fromkeys(kit.title for kit in KITS))
+    raise SourceError(
+        f"csv: {folder} is a folder and not one of {sets}: name a table in it, "
+        f"csv:{folder / (names[0] if names else 'labels.csv')}{inside}"
+    )
+
+
+def _add(listed: Listed, path: Path, word: str, spec: TableSpec) -> None:
+    """The rows of one table; `word` is its part, "" where a column may have it."""
+    parent = os.path.abspath(path.parent)
+
+    @cache
+    def reader(part: str, clean: Callable[[str], str]) -> Callable[[str], str]:
+        folder = os.path.join(parent, spec.folder.replace("{split}", part))
+        to_path = path_of(folder, spec.suffix)
+        return to_path if clean is str else lambda text: to_path(clean(text))
+
+    def is_image(text: str) -> bool:
+        return any(_is_file(reader(word, clean)(text)) for clean in CLEANINGS)
+
+    table = read_table(path, is_image)
+    columns = choose_columns(table, spec, is_image)
+    wanted = [columns.image, *columns.labels, *([] if columns.part is None else [columns.part])]
+    numbers, kept = table.columns(wanted, columns.skip)
+    fields = kept[0]
+    if "" in fields:
+        raise SourceError(f"csv: {table.at(numbers[fields.index('')])}: names no image")
+    words = [word] * len(fields)
+    parts: list[str] = [split_of(word) or ""] * len(fields)
+    notes = [columns.said(table)]
+    if columns.part is not None and not word:
+        meaning, note = _meaning(table, columns, kept[-1], bool(spec.split))
+        if meaning:
+            words, parts = kept[-1], [meaning[text] for text in kept[-1]]
+        notes += [note] if note else []
+    few = list(zip(words[:10], fields[:10], strict=True))
+    clean = next((c for c in CLEANINGS if any(_is_file(reader(w, c)(t)) for w, t in few)), str)
+    listed.starts.append(len(listed.paths))
+    listed.tables.append((table, numbers, columns))
+    listed.paths += [reader(w, clean)(text) for w, text in zip(words, fields, strict=True)]
+    listed.labels += _labels(table, numbers, columns, fields, kept[1 : 1 + len(columns.labels)])
+    listed.parts += parts
+    listed.notes += notes
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)
+    except ValueError:  # a name with a NUL
+        return False
+
+
+def _meaning(
+    table: Table, columns: Columns, fields: list[str], asked: bool
+) -> tuple[Mapping[str, str], str]:
+    """What the fields of the column of parts mean, and a note; nothing where it is not used."""
+    assert columns.part is not None
+    name = columns.header[columns.part]
+    unique = set(fields)
+    parts = parts_of(name, unique) or {}
+    if parts and ("train" in parts.values() or asked):
+        return parts, f"{table.path.name}: official parts from column {name}"
+    shown = ", ".join(repr(text) for text in sorted(unique)[:5])
+    if asked:
+        raise SourceError(
+            f"csv: split={name}: {table.path.name} has {shown}{', ...' if len(unique) > 5 else ''} "
+            "there: expected train, val and test, or a column such as is_valid with yes and no"
+        )
+    return {}, f"{table.path.name}: column {name} ({shown}) is not used: no parts are told by it"
+
+
+def _labels(
+    table: Table,
+    numbers: Sequence[int],
+    columns: Columns,
+    images: list[str],
+    fields: list[list[str]],
+) -> list[str]:
+    if not columns.labels:
+        labels = [os.path.basename(os.path.dirname(image.replace("\\", "/"))) for image in images]
+        if "" in labels:
+            raise SourceError(
+                f"csv: {table.at(numbers[labels.index('')])}: has no label, and its image no folder"
+                " that could be one: write IMAGE and LABEL"
+            )
+        return labels
+    if len(columns.labels) > 1:
+        return _one_hot(table, numbers, [columns.header[i] for i in columns.labels], fields)
+    name = columns.header[columns.labels[0]]
+    labels = whole_numbers(fields[0], f"{table.path.name}, column {name}")
+    distinct = len(set(labels)) == len(labels) > 10
+    if columns.guessed and len(columns.header) > 2 and distinct:
+        raise SourceError(
+            f"csv: {table.path.name}, column {name}: each image has a label of its own: name the "
+            f"column of labels, label=COLUMN, one of {', '.join(columns.header[:40])}"
+        )
+    return labels
+
+
+def _one_hot(
+    table: Table, numbers: Sequence[int], names: list[str], fields: list[list[str]]
+) -> list[str]:
+    """The name of the column that is 1 in each row; "" where none is."""
+    for name, column in zip(names, fields, strict=True):
+        if other := set(column) - ONE_HOT - {""}:
+            raise SourceError(
+                f"csv: {table.path.name}, column {name}: expected 0 and 1, received {min(other)!r}"
+            )
+    labels = []
+    for number, row in zip(numbers, zip(*fields, strict=True), strict=True):
+        ones = [name for name, text in zip(names, row, strict=True) if text in TRUE]
+        if len(ones) > 1:
+            raise SourceError(
+                f"csv: {table.at(number)}: is {' and '.join(ones)}: one class for each image is "
+                "expected"
+            )
+        labels.append(ones[0] if ones else "")
+    return labels
