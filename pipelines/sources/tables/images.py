@@ -82,7 +82,7 @@ def relative(paths: Sequence[str], root: str) -> list[str]:
     return names
 
 
-def unlisted(paths: Iterable[str], around: str | None) -> tuple[str, Counter[str]]:
+def unlisted(paths: Iterable[str], around: str) -> tuple[str, Counter[str]]:
     """The folder that was searched, and how many other images lie in each folder of it.
 
     That is the folder of all images that were named, or `around` where this holds them; of the
@@ -91,7 +91,7 @@ def unlisted(paths: Iterable[str], around: str | None) -> tuple[str, Counter[str
     named = set(paths)
     folders = {os.path.dirname(path) for path in named}
     common = os.path.commonpath(folders)
-    if around is not None and os.path.commonpath([around, common]) == around:
+    if os.path.commonpath([around, common]) == around:
         common = around
     everywhere = common in (os.path.sep, str(Path.home()))
     found: Counter[str] = Counter()

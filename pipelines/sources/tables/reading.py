@@ -51,6 +51,12 @@ def read_table(path: Path, is_image: Callable[[str], bool]) -> Table:
         raise SourceError(f"csv: {path} does not exist: check the path")
     if not path.is_file():  # reading a pipe would wait for ever
         raise SourceError(f"csv: {path} is not a regular file: expected a table")
+    if path.suffix.lower() == ".mat":
+        raise SourceError(
+            f"csv: {path} belongs to no set whose MATLAB files are known: Flowers 102 needs "
+            "imagelabels.mat and setid.mat, Dogs train_list.mat and test_list.mat, Cars devkit/ "
+            "with cars_train_annos.mat and cars_meta.mat; else write a table of image and label"
+        )
     if path.suffix.lower() == ".parquet":
         table = _parquet(path)
     else:

@@ -46,7 +46,6 @@ class Listed:
 
     source   the first table, for messages
     root     the folder that names are relative to
-    around   the folder in which no image should be left over; None: where the images are
     paths, labels, parts   of each row; a part is "" where the table has none
     order    class names in their order, where the set has one of its own
     notes    as in Source
@@ -54,7 +53,6 @@ class Listed:
 
     source: Path
     root: str
-    around: str | None
     paths: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
@@ -96,7 +94,7 @@ def list_rows(spec: TableSpec) -> Listed:
     if not word and path.is_dir():
         tables = _metadata(path)
     folder = os.path.abspath(tables[0][1].parent)
-    listed = Listed(tables[0][1], folder, folder)
+    listed = Listed(tables[0][1], folder)
     for word, table in tables:
         _add(listed, table, word, spec)
     return listed
@@ -113,7 +111,6 @@ def _kit_rows(kit: Kit, root: Path, spec: TableSpec) -> Listed:
     return Listed(
         root / kit.files[0],
         folder,
-        None,
         [os.path.normpath(os.path.join(folder, row.path)) for row in rows],
         [row.name for row in rows],
         [row.part for row in rows],

@@ -126,7 +126,7 @@ def _check_missing(
 
 
 def _left_over(listed: Listed) -> list[Unused]:
-    folder, counts = unlisted(listed.paths, listed.around)
+    folder, counts = unlisted(listed.paths, listed.root)
     shown = os.path.relpath(folder, listed.root)
     return [
         Unused(os.path.normpath(os.path.join(shown, name)), count, "are images that no row names")
