@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,8 @@ def number_classes(
     SourceError for labels that the file does not have, and where it cannot be told.
     """
     unique = set(labels)
+    if odd := [label for label in unique if not label.isprintable()]:
+        raise SourceError(f"csv: {min(odd)!r} is no name of a class: rename it")
     if file is None:
         return _numbered(labels, {name: name for name in unique}, order or class_order(unique))
     lines, of_number = _read(file)
@@ -127,7 +130,7 @@ def _numbered(
 
 def _read(file: Path) -> tuple[list[str], dict[str, str]]:
     """Its lines, and the names by their numbers where every line has one."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise SourceError(
             f"csv: classes={file.name}: {file} does not exist: it is looked for beside the table"
         )

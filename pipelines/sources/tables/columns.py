@@ -61,6 +61,9 @@ def choose_columns(table: Table, spec: TableSpec, is_image: Callable[[str], bool
     Raises SourceError where a setting names no column, or the labels cannot be told.
     """
     header, skip = _header(table, spec, is_image)
+    for name in header:
+        if not name.isprintable():
+            raise SourceError(f"csv: {table.path.name}: {name!r} is no name of a column: rename it")
     headed = bool(skip or table.names)
     rows = table.first[skip:]
     if not rows:
@@ -76,6 +79,7 @@ def choose_columns(table: Table, spec: TableSpec, is_image: Callable[[str], bool
     guessed = not labels and _only(header, LABEL_NAMES, [image]) is None
     if not labels and len(header) > 1:
         labels = [_label(table, header, rows, image, headed)]
+    part: int | None
     if spec.split:
         part = column(table, header, "split", spec.split)
     else:
@@ -145,7 +149,7 @@ def _label(table: Table, header: list[str], rows: list[list[str]], image: int, h
     if len(others) == 1:
         return others[0]
     name = table.path.name
-    marks = [i for i in others if all({*row[i : i + 1]} <= ONE_HOT for row in rows)]
+    marks = [i for i in others if all(row[i] in ONE_HOT for row in rows)]
     if headed and len(marks) > 1:
         names = "+".join(header[i] for i in marks)
         if all(sum(float(row[i]) for i in marks) == 1 for row in rows):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ BESIDE = re.compile(
     r"((train|val|test)[_-]?)?(images?|imgs?|jpe?g(images)?|photos?|pictures?|data)|train|val|test",
     re.IGNORECASE,
 )
+MOST_OTHERS = 300_000  # images beside the named ones that are counted
 MOST_FOLDERS = 200  # that are tried to find images that are not where they should be
 
 
@@ -48,8 +50,8 @@ def look_up(paths: Sequence[str], root: str) -> Files:
                 status = os.stat(paths[i])
             except (FileNotFoundError, NotADirectoryError):
                 problems[i] = MISSING
-            except (OSError, ValueError) as error:  # ValueError: of a name with a NUL
-                problems[i] = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+            except OSError as error:
+                problems[i] = f"cannot be read ({error.strerror})"
             else:
                 if stat.S_ISREG(status.st_mode):
                     sizes[i], stamps[i] = status.st_size, stamps_of(status)
@@ -82,32 +84,44 @@ def relative(paths: Sequence[str], root: str) -> list[str]:
     return names
 
 
-def unlisted(paths: Iterable[str], around: str) -> tuple[str, Counter[str]]:
-    """The folder that was searched, and how many other images lie in each folder of it.
+class LeftOver(NamedTuple):
+    """folder   that was searched
+    counts     of image files that were not named, for each folder in it
+    whole      whether it was searched to the end
+    """
 
-    That is the folder of all images that were named, or `around` where this holds them; of the
-    root and of the user's own folder only those folders which hold such images are listed.
+    folder: str
+    counts: Counter[str]
+    whole: bool
+
+
+def left_over(paths: Sequence[str], around: str) -> LeftOver:
+    """The other images in the folder of those that were named, or in `around` where it holds them.
+
+    Of the root and of the user's own folder only folders that hold such images are listed.
     """
     named = set(paths)
     folders = {os.path.dirname(path) for path in named}
-    common = os.path.commonpath(folders)
-    if os.path.commonpath([around, common]) == around:
-        common = around
-    everywhere = common in (os.path.sep, str(Path.home()))
-    found: Counter[str] = Counter()
-    for root in folders if everywhere else [common]:
-        found.update(os.path.dirname(path) for path in _images(root, not everywhere) - named)
-    tops: Counter[str] = Counter()
-    for folder, count in found.items():
-        tops[os.path.relpath(folder, common).partition(os.path.sep)[0]] += count
-    return common, tops
+    folder = os.path.commonpath(folders)
+    if os.path.commonpath([around, folder]) == around:
+        folder = around
+    real = {path: os.path.realpath(path) for path in folders}
+    if any(path != behind for path, behind in real.items()):  # a link is another way to them
+        named |= {os.path.join(real[os.path.dirname(p)], os.path.basename(p)) for p in paths}
+    deep = folder not in (os.path.sep, str(Path.home()))
+    most = 2 * len(named) + MOST_OTHERS
+    images = _images([folder] if deep else sorted(folders), deep, most)
+    counts: Counter[str] = Counter()
+    for path, count in Counter(os.path.dirname(path) for path in images - named).items():
+        counts[os.path.relpath(path, folder).partition(os.path.sep)[0]] += count
+    return LeftOver(folder, counts, len(images) < most)
 
 
-def _images(root: str, deep: bool) -> set[str]:
-    """Paths of image files below a folder, hidden ones left out; each folder once, links last."""
+def _images(roots: list[str], deep: bool, most: int) -> set[str]:
+    """Paths of image files in folders, hidden ones left out; each folder once, links last."""
     paths: set[str] = set()
-    waiting, seen = [root], set()
-    while waiting:
+    waiting, seen = deque(roots), set()
+    while waiting and len(paths) < most:
         folder = waiting.pop()
         try:
             status = os.stat(folder)
@@ -122,7 +136,7 @@ def _images(root: str, deep: bool) -> set[str]:
                         if entry.is_file():
                             paths.add(entry.path)
                     elif deep and entry.is_dir():
-                        waiting.insert(0 if entry.is_symlink() else len(waiting), entry.path)
+                        (waiting.appendleft if entry.is_symlink() else waiting.append)(entry.path)
         except OSError:  # what cannot be listed was not asked for
             continue
     return paths
@@ -130,15 +144,15 @@ def _images(root: str, deep: bool) -> set[str]:
 
 def where_they_are(
     table: Path, columns: Sequence[tuple[str, list[str]]], folder: str, suffix: str
-) -> str:
-    """Settings by which the images of some rows would be there, "" where none are known.
+) -> dict[str, str]:
+    """Settings by which the images of some rows would be there, none where they are not known.
 
     columns   (name, fields of some rows), the one of the images first
     folder, suffix   the settings now
     """
     now = path_of(os.path.join(table.parent, folder), suffix)
     if any(os.path.isfile(now(field)) for field in columns[0][1]):
-        return ""
+        return {}
     near = _folders_near(table.parent, folder)
     for name, fields in columns:
         for where in near:
@@ -148,8 +162,8 @@ def where_they_are(
                     settings = {"image": name if name != columns[0][0] else ""}
                     settings |= {"folder": where if where != folder else ""}
                     settings |= {"suffix": ending if ending != suffix else ""}
-                    return ",".join(f"{key}={value}" for key, value in settings.items() if value)
-    return ""
+                    return {key: value for key, value in settings.items() if value}
+    return {}
 
 
 def _folders_near(root: Path, folder: str) -> list[str]:

@@ -6,7 +6,7 @@ Stanford Cars            devkit/cars_train_annos.mat, devkit/cars_meta.mat, cars
                          cars_test_annos_withlabels.mat with cars_test/; or cars_annos.mat
 CUB-200-2011             images.txt, image_class_labels.txt, train_test_split.txt, classes.txt
 Oxford-IIIT Pet          annotations/trainval.txt, annotations/test.txt    images/
-Food-101                 meta/train.txt, meta/test.txt        images/<class>/
+Food-101                 meta/{train,test}.{txt,json}          images/<class>/
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def kit_at(path: Path) -> tuple[Kit, Path] | None:
     for kit in KITS:
         for file in kit.files:
             root = path
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 depth = len(Path(file).parts)
                 folder = Path(os.path.abspath(path))
                 if folder.parts[-depth:] != Path(file).parts:
                     continue
                 root = folder.parents[depth - 1]
-            if all((root / other).is_file() for other in kit.files):
+            if all(os.path.isfile(root / other) for other in kit.files):
                 return kit, root
     return None
 
@@ -76,7 +76,7 @@ def _dogs(root: Path) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     names: dict[int, str] = {}
     lists: dict[str, Part] = {"train_list.mat": "train", "test_list.mat": "test"}
-    images = next((n for n in ("Images", "images") if (root / n).is_dir()), "../Images")
+    images = next((n for n in ("Images", "images") if os.path.isdir(root / n)), "../Images")
     for file, part in lists.items():
         held = read_matlab(root / file)
         files = [str(name) for name in column_of(held, "file_list", root / file)]
@@ -100,7 +100,9 @@ def _cars(root: Path) -> tuple[list[Row], list[str]]:
         "devkit/cars_test_annos_withlabels.mat": "test",
     }
     for file, part in lists.items():
-        if (root / file).is_file() and not (part == "test" and rows and rows[-1].part == "test"):
+        if os.path.isfile(root / file) and not (
+            part == "test" and rows and rows[-1].part == "test"
+        ):
             entries = column_of(read_matlab(root / file), "annotations", root / file)
             for entry in entries:
                 label, name = _of(entry, "class", file), str(_of(entry, "fname", file))
@@ -134,7 +136,8 @@ def _birds(root: Path) -> tuple[list[Row], list[str]]:
                 "image_class_labels.txt, classes.txt or train_test_split.txt: download them again"
             ) from None
         rows.append(Row(f"images/{path}", name, "train" if part == "1" else "test"))
-    return rows, list(names.values())
+    used = set(labels.values())  # classes.txt may hold groups of classes too
+    return rows, [name for number, name in names.items() if number in used]
 
 
 def _pets(root: Path) -> tuple[list[Row], list[str]]:
@@ -217,5 +220,7 @@ KITS = (
         _birds,
     ),
     Kit("Oxford-IIIT Pet", ("annotations/trainval.txt", "annotations/test.txt"), _pets),
-    Kit("Food-101", ("meta/train.txt", "meta/test.txt", "meta/classes.txt"), _food),
+    Kit(
+        "Food-101", ("meta/train.txt", "meta/test.txt", "meta/train.json", "meta/test.json"), _food
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -47,9 +48,9 @@ def read_table(path: Path, is_image: Callable[[str], bool]) -> Table:
 
     Raises SourceError for what is no table, with the line.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise SourceError(f"csv: {path} does not exist: check the path")
-    if not path.is_file():  # reading a pipe would wait for ever
+    if not os.path.isfile(path):  # reading a pipe would wait for ever
         raise SourceError(f"csv: {path} is not a regular file: expected a table")
     if path.suffix.lower() == ".mat":
         raise SourceError(
@@ -95,6 +96,7 @@ def _delimited(path: Path, text: str, is_image: Callable[[str], bool]) -> Table:
 
     first = [fields for _, fields in islice(rows(0), SAMPLE)]
     width = len(first[0]) if first else 0
+    first = [(fields + [""] * width)[:width] for fields in first]
 
     def columns(positions: Sequence[int], skip: int) -> tuple[Sequence[int], list[list[str]]]:
         numbers: list[int] = []
@@ -134,11 +136,14 @@ def _way_to_read(text: str, is_image: Callable[[str], bool]) -> Callable[[str], 
     if not rows or not all(len(row.split()) > 1 for row in rows) or is_image(rows[-1].strip()):
         return partial(_spaced, split=lambda line: [line.strip()])
     row = rows[-1]  # the first may be a header
-    ways = {"fields": str.split, "last": _last_apart, "rest": _first_apart}
+    ways = [_all_apart, _last_apart, _first_apart]
     if len({len(row.split()) for row in rows}) > 1:
-        del ways["fields"]
-    fits = [way for way in ways.values() if is_image(way(row)[0])]
-    return partial(_spaced, split=next(iter(fits or ways.values())))
+        ways.remove(_all_apart)
+    return partial(_spaced, split=next((way for way in ways if is_image(way(row)[0])), ways[0]))
+
+
+def _all_apart(line: str) -> list[str]:
+    return line.split()
 
 
 def _last_apart(line: str) -> list[str]:

@@ -49,6 +49,7 @@ class Listed:
     paths, labels, parts   of each row; a part is "" where the table has none
     order    class names in their order, where the set has one of its own
     notes    as in Source
+    starts, tables, words   of each table: its first row, itself with line numbers, its split word
     """
 
     source: Path
@@ -60,6 +61,7 @@ class Listed:
     notes: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     tables: list[tuple[Table, Sequence[int], Columns]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     def at(self, i: int) -> str:
         """Where a row stands, for messages."""
@@ -75,23 +77,26 @@ class Listed:
             return ""
         k = bisect_right(self.starts, i) - 1
         table, _, columns = self.tables[k]
+        word = self.words[k]
         rows = table.first[columns.skip :]
         rows = [rows[0], rows[len(rows) // 2], rows[-1]]
         order = sorted(range(len(columns.header)), key=lambda column: column != columns.image)
-        fields = [
-            (columns.header[j], [row[j] if j < len(row) else "" for row in rows]) for j in order
-        ]
-        return where_they_are(table.path, fields, spec.folder, spec.suffix)
+        fields = [(columns.header[j], [row[j] for row in rows]) for j in order]
+        folder = spec.folder.replace("{split}", word)
+        settings = where_they_are(table.path, fields, folder, spec.suffix)
+        if "folder" in settings and word and os.path.basename(settings["folder"]) == word:
+            settings["folder"] = settings["folder"].removesuffix(word) + "{split}"
+        return ",".join(f"{key}={value}" for key, value in settings.items())
 
 
 def list_rows(spec: TableSpec) -> Listed:
     """Raises SourceError for tables that cannot be read or understood."""
     word, written = spec.tables[0]
-    path = Path(written).expanduser()
-    if not word and (path.is_dir() or not spec.settings) and (kit := kit_at(path)):
+    path = Path(os.path.expanduser(written))
+    if not word and (os.path.isdir(path) or not spec.settings) and (kit := kit_at(path)):
         return _kit_rows(*kit, spec)
-    tables = [(word, Path(file).expanduser()) for word, file in spec.tables]
-    if not word and path.is_dir():
+    tables = [(word, Path(os.path.expanduser(file))) for word, file in spec.tables]
+    if not word and os.path.isdir(path):
         tables = _metadata(path)
     folder = os.path.abspath(tables[0][1].parent)
     listed = Listed(tables[0][1], folder)
@@ -121,23 +126,24 @@ def _kit_rows(kit: Kit, root: Path, spec: TableSpec) -> Listed:
 
 def _metadata(folder: Path) -> list[tuple[str, Path]]:
     """The tables of a folder without a name: metadata.csv in it, or in each of its parts."""
-    for name in METADATA:
-        if (folder / name).is_file():
-            return [("", folder / name)]
-    below = sorted(path for path in folder.iterdir() if split_of(path.name) and path.is_dir())
+    try:
+        inside = sorted(os.listdir(folder))
+    except OSError as error:
+        raise SourceError(f"csv: {folder} cannot be read ({error.strerror})") from None
     tables = [
-        (path.name, path / name) for path in below for name in METADATA if (path / name).is_file()
+        (part, folder / part / name)
+        for part in ("", *filter(split_of, inside))
+        for name in METADATA
+        if os.path.isfile(folder / part / name)
     ]
     if tables:
-        return tables
-    names = sorted(
-        path.name for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file()
-    )
-    inside = f"; its tables: {', '.join(names[:10])}" if names else ""
+        return tables if tables[0][0] else tables[:1]
+    names = [name for name in inside if name.lower().endswith(TABLES)]
+    shown = f"; its tables: {', '.join(names[:10])}" if names else ""
     sets = ", ".join(dict.fromkeys(kit.title for kit in KITS))
     raise SourceError(
         f"csv: {folder} is a folder and not one of {sets}: name a table in it, "
-        f"csv:{folder / (names[0] if names else 'labels.csv')}{inside}"
+        f"csv:{folder / (names[0] if names else 'labels.csv')}{shown}"
     )
 
 
@@ -159,8 +165,9 @@ def _add(listed: Listed, path: Path, word: str, spec: TableSpec) -> None:
     wanted = [columns.image, *columns.labels, *([] if columns.part is None else [columns.part])]
     numbers, kept = table.columns(wanted, columns.skip)
     fields = kept[0]
-    if "" in fields:
-        raise SourceError(f"csv: {table.at(numbers[fields.index('')])}: names no image")
+    for number, text in zip(numbers, fields, strict=True):
+        if not text or "\0" in text:
+            raise SourceError(f"csv: {table.at(number)}: {text!r} names no image")
     words = [word] * len(fields)
     parts: list[str] = [split_of(word) or ""] * len(fields)
     notes = [columns.said(table)]
@@ -172,6 +179,7 @@ def _add(listed: Listed, path: Path, word: str, spec: TableSpec) -> None:
     few = list(zip(words[:10], fields[:10], strict=True))
     clean = next((c for c in CLEANINGS if any(_is_file(reader(w, c)(t)) for w, t in few)), str)
     listed.starts.append(len(listed.paths))
+    listed.words.append(word)
     listed.tables.append((table, numbers, columns))
     listed.paths += [reader(w, clean)(text) for w, text in zip(words, fields, strict=True)]
     listed.labels += _labels(table, numbers, columns, fields, kept[1 : 1 + len(columns.labels)])

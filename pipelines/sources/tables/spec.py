@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.errors import SourceError, nearest
@@ -94,7 +93,7 @@ def _cut(pieces: list[str]) -> tuple[str, list[str]]:
     """(FILE, the settings): FILE is empty where the first piece is a setting."""
     for end in range(len(pieces), 0, -1):
         file = ",".join(pieces[:end]).strip()
-        if file and os.path.lexists(Path(file).expanduser()):
+        if file and os.path.lexists(os.path.expanduser(file)):
             return file, pieces[end:]
     settings = (i for i, piece in enumerate(pieces) if _is_setting(piece))
     unknown = (i for i, piece in enumerate(pieces) if i and "=" in piece)

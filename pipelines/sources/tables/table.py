@@ -12,8 +12,8 @@ from pipelines.files.naming import NUMBER, PARTS
 from pipelines.files.verify import Files, verify
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.file_source import file_source
-from pipelines.sources.tables.classes import number_classes
-from pipelines.sources.tables.images import MISSING, look_up, unlisted
+from pipelines.sources.tables.classes import Classes, number_classes
+from pipelines.sources.tables.images import MISSING, left_over, look_up
 from pipelines.sources.tables.rows import Listed, list_rows
 from pipelines.sources.tables.spec import TableSpec, parse_spec
 
@@ -28,6 +28,8 @@ def open_table(text: str, opening: Opening) -> Source:
     spec = parse_spec(text)
     listed = list_rows(spec)
     rows, unused = _labelled(listed)
+    files = look_up([listed.paths[i] for i in rows], listed.root)
+    _check_missing(files, rows, listed, spec, opening)
     labels = [listed.labels[i] for i in rows]
     classes_file = Path(listed.root) / spec.classes if spec.classes else None
     classes = number_classes(labels, classes_file, listed.order)
@@ -37,8 +39,6 @@ def open_table(text: str, opening: Opening) -> Source:
             "two or more"
         )
     parts, part = _parts(listed, rows)
-    files = look_up([listed.paths[i] for i in rows], listed.root)
-    _check_missing(files, rows, listed, spec, opening)
     return file_source(
         spec.text,
         files,
@@ -51,7 +51,7 @@ def open_table(text: str, opening: Opening) -> Source:
         opening=opening,
         unused=[*unused, *_left_over(listed)],
         titles=classes.titles,
-        notes=[*listed.notes, *classes.notes],
+        notes=[*listed.notes, *classes.notes, *_unseen(classes, part, parts)],
     )
 
 
@@ -92,7 +92,7 @@ def _parts(listed: Listed, rows: list[int]) -> tuple[list[str], np.ndarray]:
     present = {listed.parts[i] for i in rows}
     if present == {""}:
         return [], np.zeros(len(rows), np.int64)
-    parts = [part for part in PARTS if part in present]
+    parts: list[str] = [part for part in PARTS if part in present]
     if "train" not in parts:
         raise SourceError(
             f"csv: {listed.source} has {' and '.join(parts)} and no train part: add it, or leave "
@@ -100,6 +100,17 @@ def _parts(listed: Listed, rows: list[int]) -> tuple[list[str], np.ndarray]:
         )
     place = {part: i for i, part in enumerate(parts)}
     return parts, np.array([place[listed.parts[i]] for i in rows], np.int64)
+
+
+def _unseen(classes: Classes, part: np.ndarray, parts: list[str]) -> list[str]:
+    """Classes that are scored and cannot be learned."""
+    others = set(classes.labels[part > 0].tolist()) - set(classes.labels[part == 0].tolist())
+    if not parts or not others:
+        return []
+    return [
+        f"{len(others)} of {len(classes.names)} classes have no image in the train part, such as "
+        f"{classes.names[min(others)]}: no network can learn them"
+    ]
 
 
 def _check_missing(
@@ -126,9 +137,10 @@ def _check_missing(
 
 
 def _left_over(listed: Listed) -> list[Unused]:
-    folder, counts = unlisted(listed.paths, listed.root)
+    folder, counts, whole = left_over(listed.paths, listed.root)
     shown = os.path.relpath(folder, listed.root)
+    why = "are images that no row names" if whole else "or more are images that no row names"
     return [
-        Unused(os.path.normpath(os.path.join(shown, name)), count, "are images that no row names")
+        Unused(os.path.normpath(os.path.join(shown, name)), count, why)
         for name, count in sorted(counts.items())
     ]

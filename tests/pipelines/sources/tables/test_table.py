@@ -290,7 +290,7 @@ def test_parts_from_columns(tmp_path: Path) -> None:
 
     source = open_source(table("is_valid", "False True FALSE true"))
     assert parts(source) == {"train": ["a.png", "c.png"], "validation": ["b.png", "d.png"]}
-    assert source.notes[-1] == "t.csv: official parts from column is_valid"
+    assert "t.csv: official parts from column is_valid" in source.notes
     source = open_source(table("is_training_image", "1 0 0 1", ",split=is_training_image"))
     assert parts(source) == {"train": ["a.png", "d.png"], "test": ["b.png", "c.png"]}
     source = open_source(table("Set", "test Train VAL train"))
@@ -327,6 +327,10 @@ def test_a_table_for_each_part(tmp_path: Path) -> None:
     write(tmp_path / "meta" / "val.txt", ["3.png 1", "../train/a/1.png 1"])
     assert refusal(spec) == (
         "csv: val.txt, line 2: 1.png has class '1' and in train.txt, line 1 '0': remove one"
+    )
+    write(tmp_path / "meta" / "val.txt", ["3.png 2", "4.png 0"])
+    assert open_source(spec).notes[-1] == (
+        "1 of 3 classes have no image in the train part, such as 2: no network can learn them"
     )
     # Hub folders of images: metadata.csv in each part.
     for part in ("train", "test"):
@@ -414,6 +418,35 @@ def test_the_settings_that_would_find_the_images(tmp_path: Path) -> None:
     )
 
 
+def test_the_settings_for_a_table_of_each_part(tmp_path: Path) -> None:
+    draw(tmp_path / "train", "a.png", "b.png")
+    draw(tmp_path / "val", "c.png", "d.png")
+    write(tmp_path / "meta" / "train.txt", ["a 0", "b 1"])
+    write(tmp_path / "meta" / "val.txt", ["c 0", "d 1"])
+    spec = f"csv:train={tmp_path}/meta/train.txt,val={tmp_path}/meta/val.txt"
+    assert refusal(spec).endswith("write folder=../{split},suffix=.png")
+    assert len(open_source(f"{spec},folder=../{{split}},suffix=.png")) == 4
+
+
+def test_images_behind_a_link_are_those_that_are_named(tmp_path: Path) -> None:
+    draw(tmp_path / "set" / "real", "a.png", "b.png", "c.png")
+    (tmp_path / "set" / "link").symlink_to("real")
+    (tmp_path / "set" / "real" / "loop").symlink_to("..")
+    table = write(tmp_path / "set" / "t.csv", ["link/a.png,x", "link/b.png,y"])
+    source = open_source(f"csv:{table}")
+    assert seen(source) == {"link/a.png": "x", "link/b.png": "y"}
+    assert sum(unused(source).values()) == 1
+
+
+def test_a_search_for_other_images_ends(tmp_path: Path, monkeypatch) -> None:
+    from pipelines.sources.tables import images
+
+    monkeypatch.setattr(images, "MOST_OTHERS", 1)
+    draw(tmp_path, "a/1.png", "b/1.png", *(f"z/{i}.png" for i in range(9)))
+    source = open_source(f"csv:{write(tmp_path / 't.csv', ['a/1.png,x', 'b/1.png,y'])}")
+    assert [why for _, _, why in source.unused] == ["or more are images that no row names"]
+
+
 def test_paths_from_elsewhere(tmp_path: Path) -> None:
     draw(tmp_path / "else", "d/a.png", "d/b.png")
     root = tmp_path / "tables"
@@ -436,9 +469,6 @@ def test_what_is_no_file(pets: Path, tmp_path: Path) -> None:
     assert refusal(f"csv:{pets}").startswith("csv: b.png is not a regular file: ")
     os.mkfifo(tmp_path / "pipe.csv")
     assert "pipe.csv is not a regular file" in refusal(f"csv:{tmp_path / 'pipe.csv'}")
-    (tmp_path / "b.png").unlink()
-    write(pets, ["image,label", "a.png,dog", "b\0.png,cat"])
-    assert "cannot be read" in refusal(f"csv:{pets}")
 
 
 @pytest.mark.parametrize(
@@ -453,7 +483,10 @@ def test_what_is_no_file(pets: Path, tmp_path: Path) -> None:
         (b"image,label\n\xff.png,dog\n", "is no text in UTF-8"),
         (b"image,label\na.png,dog\nc.png,dog\n", "has one class only ('dog')"),
         (b"image,label\na.png,\n", "no row has a label"),
-        (b"image,label\na.png,dog\n,cat\n", "line 3: names no image"),
+        (b"image,label\na.png,dog\n,cat\n", "line 3: '' names no image"),
+        (b"image,label\na.png,dog\nb\0.png,cat\n", "line 3: 'b\\x00.png' names no image"),
+        (b'image,label\na.png,dog\nb.png,"c\nd"\n', "'c\\nd' is no name of a class"),
+        (b'image,"la\nbel"\na.png,dog\n', "'la\\nbel' is no name of a column"),
         (b"image,image\na.png,dog\n", "two columns 'image'"),
     ],
 )

@@ -196,7 +196,7 @@ def test_birds(tmp_path: Path, file: str) -> None:
     write(tmp_path / "images.txt", "".join(f"{i} {n}\n" for i, n in enumerate(images, 1)))
     write(tmp_path / "image_class_labels.txt", "1 2\n2 1\n3 2\n")
     write(tmp_path / "train_test_split.txt", "1 0\n2 1\n3 1\n")
-    write(tmp_path / "classes.txt", "1 001.Albatross\n2 002.Auk\n")
+    write(tmp_path / "classes.txt", "0 Birds\n1 001.Albatross\n2 002.Auk\n")
     source = open_source(f"csv:{tmp_path}{file}")
     assert source.class_names == ["001.Albatross", "002.Auk"]
     assert contents(source) == {
@@ -243,7 +243,8 @@ def test_food(tmp_path: Path) -> None:
     draw(tmp_path / "images", "beignets/1.jpg", "apple_pie/2.jpg", "apple_pie/3.jpg")
     write(tmp_path / "meta" / "train.txt", "beignets/1\napple_pie/2\n")
     write(tmp_path / "meta" / "test.txt", "apple_pie/3\n")
-    write(tmp_path / "meta" / "classes.txt", "apple_pie\nbeignets\n")
+    write(tmp_path / "meta" / "train.json", "{}")
+    write(tmp_path / "meta" / "test.json", "{}")
     source = open_source(f"csv:{tmp_path}")
     assert source.class_names == ["apple_pie", "beignets"]
     assert contents(source) == {
