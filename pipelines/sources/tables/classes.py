@@ -18,7 +18,8 @@ from pipelines.sources.tables.reading import table_text
 
 WHOLE = re.compile(r"(-?[0-9]+)\.0+")  # as pandas writes whole numbers of a column with gaps
 FRACTION = re.compile(r"-?[0-9]*\.[0-9]+(e[-+]?[0-9]+)?", re.IGNORECASE)
-NUMBERED = re.compile(r"([0-9]+)[\s,:]+(\S.*)")
+NUMBERED = re.compile(r"(?P<number>[0-9]+)[\s,:]+(?P<name>\S.*)")
+NUMBER_LAST = re.compile(r"(?P<name>.*\S)[\s,:]+(?P<number>[0-9]+)")
 
 
 class Classes(NamedTuple):
@@ -53,9 +54,9 @@ def number_classes(
 ) -> Classes:
     """Classes in `class_order`, or in this order, or as the lines of a file have them.
 
-    Lines may be names, `NUMBER NAME`, or `LABEL readable name`; a .json holds a list of names or a
-    name for each label. Numbers of lines count from 0, or from 1 where only that fits. Raises
-    SourceError for labels that the file does not have, and where it cannot be told.
+    Lines may be names, `NUMBER NAME`, `NAME NUMBER`, or `LABEL readable name`; a .json holds a list
+    of names or a name for each label. Numbers of lines count from 0, or from 1 where only that
+    fits. Raises SourceError for labels that the file does not have, and where it cannot be told.
     """
     unique = set(labels)
     if odd := [label for label in unique if not label.isprintable()]:
@@ -148,8 +149,9 @@ def _read(file: Path) -> tuple[list[str], dict[str, str]]:
             f"csv: classes={file.name}: expected a list of names, or a name for each label"
         )
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    matches = [NUMBERED.fullmatch(line) for line in lines]
-    of_number = {match[1]: match[2] for match in matches if match}
-    if lines and len(of_number) == len(lines):
-        return lines, {number: of_number[number] for number in class_order(of_number)}
+    for pattern in (NUMBERED, NUMBER_LAST):
+        matches = [pattern.fullmatch(line) for line in lines]
+        of_number = {match["number"]: match["name"] for match in matches if match}
+        if lines and len(of_number) == len(lines):
+            return lines, {number: of_number[number] for number in class_order(of_number)}
     return lines, {}

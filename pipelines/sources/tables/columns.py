@@ -16,7 +16,9 @@ IMAGE_NAMES = (
     "image", "images", "image_id", "image_name", "image_path", "img", "img_path",
     "file", "file_name", "filename", "file_path", "filepath", "path",
 )  # fmt: skip
-LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target")
+LABEL_NAMES = (
+    "label", "labels", "class", "class_id", "classid", "class_name", "category", "target",
+)  # fmt: skip
 PART_NAMES = (
     "split", "set", "subset", "part", "partition", "phase", "usage", "fold",
     "is_valid", "is_val", "is_validation", "is_test", "is_train", "is_training",
@@ -32,7 +34,7 @@ class Columns(NamedTuple):
     skip     rows before the first image: 1 where the first row is the header
     labels   one column; none: the label is the folder of the image; several: one-hot
     part     the column of the parts; None: the table has none
-    guessed  whether the column of labels is just the second
+    guessed  whether neither a setting nor its name tells of the column of labels
     """
 
     header: list[str]
@@ -49,6 +51,8 @@ class Columns(NamedTuple):
             labels = "labels from the folder of each image"
         elif len(names) == 1:
             labels = f"labels from column {names[0]}"
+            if self.guessed and len(self.header) > 2:
+                labels += ", the second (label= names another)"
         else:
             labels = f"labels from the columns {', '.join(names)}, of which one is 1"
         name = table.path.name if self.skip or table.names else f"{table.path.name} (no header)"

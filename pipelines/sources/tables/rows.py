@@ -102,6 +102,11 @@ def list_rows(spec: TableSpec) -> Listed:
     listed = Listed(tables[0][1], folder)
     for word, table in tables:
         _add(listed, table, word, spec)
+    bare = [table.path.name for table, _, columns in listed.tables if not columns.labels]
+    if bare:
+        if len(bare) < len(tables):
+            raise SourceError(f"csv: {bare[0]} has no labels and another table has: add them")
+        listed.labels = _parting(listed.labels)
     return listed
 
 
@@ -221,13 +226,7 @@ def _labels(
     fields: list[list[str]],
 ) -> list[str]:
     if not columns.labels:
-        labels = [os.path.basename(os.path.dirname(image.replace("\\", "/"))) for image in images]
-        if "" in labels:
-            raise SourceError(
-                f"csv: {table.at(numbers[labels.index('')])}: has no label, and its image no folder"
-                " that could be one: write IMAGE and LABEL"
-            )
-        return labels
+        return _folders(table, numbers, images)
     if len(columns.labels) > 1:
         return _one_hot(table, numbers, [columns.header[i] for i in columns.labels], fields)
     name = columns.header[columns.labels[0]]
@@ -239,6 +238,28 @@ def _labels(
             f"column of labels, label=COLUMN, one of {', '.join(columns.header[:40])}"
         )
     return labels
+
+
+def _folders(table: Table, numbers: Sequence[int], images: list[str]) -> list[str]:
+    """The folder of each image, without one for the part that all of the table are in."""
+    folders = [os.path.dirname(os.path.normpath(_slashes(image).lstrip("/"))) for image in images]
+    if "" in folders:
+        raise SourceError(
+            f"csv: {table.at(numbers[folders.index('')])}: has no label, and its image no folder "
+            "that could be one: write IMAGE and LABEL"
+        )
+    top = folders[0].partition("/")[0] + "/"
+    if split_of(top[:-1]) and all(folder.startswith(top) for folder in folders):
+        return [folder[len(top) :] for folder in folders]
+    return folders
+
+
+def _parting(folders: list[str]) -> list[str]:
+    """Folders from where they part: of SUN397 a/abbey and a/arch/outdoor."""
+    common = os.path.commonpath(set(folders))
+    if set(folders) == {common}:
+        common = os.path.dirname(common)
+    return [folder[len(common) :].lstrip("/") or os.path.basename(folder) for folder in folders]
 
 
 def _one_hot(

@@ -179,6 +179,13 @@ def test_well_known_names_before_position(tmp_path: Path) -> None:
         "label=COLUMN, one of lesion, age, dx"
     )
     assert seen(open_source(f"csv:{table},label=dx")) == PETS
+    rows = ["id_code,diagnosis,age", *(f"{n},{v},4" for n, v in PETS.items())]
+    source = open_source(f"csv:{write(table, rows)}")
+    assert seen(source) == PETS
+    assert source.notes == (
+        "t.csv: images from column id_code, labels from column diagnosis, the second (label= names "
+        "another)",
+    )
     rows = ["class,weight,filename", *(f"{v},{i},{n}" for i, (n, v) in enumerate(PETS.items()))]
     assert seen(open_source(f"csv:{write(table, rows)}")) == PETS
 
@@ -218,6 +225,15 @@ def test_the_folder_is_the_label_of_a_list_of_names(tmp_path: Path) -> None:
     assert source.notes == (
         "train1.txt (no header): images from column 1, labels from the folder of each image",
     )
+    names = ["/a/abbey/1.png", "/a/arch/outdoor/2.png", "/b/bar/outdoor/3.png"]  # SUN397
+    draw(tmp_path / "sun", *(name[1:] for name in names))
+    source = open_source(f"csv:{write(tmp_path / 'l.txt', names)},folder=sun")
+    assert list(seen(source).values()) == ["a/abbey", "a/arch/outdoor", "b/bar/outdoor"]
+    draw(tmp_path, "train/x/a/4.png", "train/x/b/5.png", "test/x/a/6.png", "test/x/a/7.png")
+    write(tmp_path / "train.txt", ["./train/x/a/4.png", "./train/x/b/5.png"])
+    write(tmp_path / "test.txt", ["test/x/a/6.png", "test/x/a/7.png"])
+    source = open_source(f"csv:train={tmp_path}/train.txt,test={tmp_path}/test.txt")
+    assert list(seen(source).values()) == ["a", "b", "a", "a"]
     table = write(tmp_path / "images" / "banded" / "l.txt", ["1.png", "3.png"])
     assert "l.txt, line 1: has no label" in refusal(f"csv:{table}")
 
@@ -257,6 +273,8 @@ def test_classes_of_a_file(tmp_path: Path) -> None:
         ["ant", "wolf", "ant"],
     )
     assert "1 of 3 classes have no image" in source.notes
+    source = classes("1 0 1", "_a_wolf 0/_b_ant 1")
+    assert (source.class_names, source.labels.tolist()) == (["_a_wolf", "_b_ant"], [1, 0, 1])
     source = classes("ant wolf ant", "wolf/ant/cow")
     assert (source.class_names, list(seen(source).values())) == (
         ["wolf", "ant", "cow"],
