@@ -17,6 +17,7 @@ from pipelines.files.naming import NUMBER, class_order
 from pipelines.sources.tables.reading import table_text
 
 WHOLE = re.compile(r"(-?[0-9]+)\.0+")  # as pandas writes whole numbers of a column with gaps
+GAPS = {"", "nan", "na", "null", "none"}  # among numbers; among words they may be classes
 FRACTION = re.compile(r"-?[0-9]*\.[0-9]+(e[-+]?[0-9]+)?", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<number>[0-9]+)[\s,:]+(?P<name>\S.*)")
 NUMBER_LAST = re.compile(r"(?P<name>.*\S)[\s,:]+(?P<number>[0-9]+)")
@@ -32,14 +33,19 @@ class Classes(NamedTuple):
 
 
 def whole_numbers(labels: list[str], where: str) -> list[str]:
-    """Without the ".0" of labels that are all whole numbers; `where` names them for messages.
+    """Labels that are all whole numbers without their ".0", gaps and -1 among them as "".
+
+    `where` names them for messages.
 
     Raises SourceError where they are measurements and no classes.
     """
-    unique = set(labels) - {""}
+    unique = {label for label in set(labels) if label.lower() not in GAPS}
     whole = {label: match[1] for label in unique if (match := WHOLE.fullmatch(label))}
-    if whole and all(label in whole or NUMBER.fullmatch(label) for label in unique):
-        return [whole.get(label, label) for label in labels]
+    if all(label in whole or re.fullmatch(r"-?[0-9]+", label) for label in unique):
+        told = {label: whole.get(label, label) for label in unique}
+        told |= {label: "" for label, number in told.items() if number == "-1"}
+        if all(NUMBER.fullmatch(number) for number in told.values() if number):
+            return [told.get(label, "") for label in labels]
     numbers = [label for label in unique if FRACTION.fullmatch(label) and label not in whole]
     if numbers and all(re.fullmatch(r"-?[0-9.]+(e[-+]?[0-9]+)?", label) for label in unique):
         raise SourceError(

@@ -8,6 +8,7 @@ import stat
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,15 +28,25 @@ MOST_OTHERS = 300_000  # images beside the named ones that are counted
 MOST_FOLDERS = 200  # that are tried to find images that are not where they should be
 
 
-def path_of(folder: str, suffix: str) -> Callable[[str], str]:
-    """From a field of a table to the path of its image, which may leave out the suffix."""
+def path_of(
+    folders: Sequence[str], suffix: str, clean: Callable[[str], str] = str
+) -> Callable[[str], str]:
+    """From a field of a table to the path of its image: in the first folder that has it.
+
+    The field may leave out the suffix; `clean` is done to it first.
+    """
     ending = suffix.lower()
 
-    def path(field: str) -> str:
-        name = field if field.lower().endswith(ending) else field + suffix
+    def path_in(folder: str, field: str) -> str:
+        name = clean(field)
+        name = name if name.lower().endswith(ending) else name + suffix
         return os.path.normpath(os.path.join(folder, name))
 
-    return path
+    def path(field: str) -> str:
+        paths = [path_in(folder, field) for folder in folders]
+        return next((path for path in paths if os.path.isfile(path)), paths[0])
+
+    return partial(path_in, folders[0]) if len(folders) == 1 else path
 
 
 def look_up(paths: Sequence[str], root: str) -> Files:
@@ -150,14 +161,14 @@ def where_they_are(
     columns   (name, fields of some rows), the one of the images first
     folder, suffix   the settings now
     """
-    now = path_of(os.path.join(table.parent, folder), suffix)
+    now = path_of([os.path.join(table.parent, folder)], suffix)
     if any(os.path.isfile(now(field)) for field in columns[0][1]):
         return {}
     near = _folders_near(table.parent, folder)
     for name, fields in columns:
         for where in near:
             for ending in dict.fromkeys((suffix, *SUFFIXES)):
-                path = path_of(os.path.join(table.parent, where), ending)
+                path = path_of([os.path.join(table.parent, where)], ending)
                 if all(field and os.path.isfile(path(field)) for field in fields):
                     settings = {"image": name if name != columns[0][0] else ""}
                     settings |= {"folder": where if where != folder else ""}

@@ -241,4 +241,7 @@ def _texts(column: Any) -> list[str]:
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return [_text(value) for value in column.cast(pa.string()).to_pylist()]
+    gap = "nan" if pa.types.is_floating(column.type) else ""
+    return [
+        "" if x is None or x == gap else x.strip() for x in column.cast(pa.string()).to_pylist()
+    ]

@@ -158,9 +158,9 @@ def _add(listed: Listed, path: Path, word: str, spec: TableSpec) -> None:
 
     @cache
     def reader(part: str, clean: Callable[[str], str]) -> Callable[[str], str]:
-        folder = os.path.join(parent, spec.folder.replace("{split}", part))
-        to_path = path_of(folder, spec.suffix)
-        return to_path if clean is str else lambda text: to_path(clean(text))
+        return path_of(
+            _folder_names(parent, spec.folder.replace("{split}", part)), spec.suffix, clean
+        )
 
     def is_image(text: str) -> bool:
         return any(_is_file(reader(word, clean)(text)) for clean in CLEANINGS)
@@ -190,6 +190,13 @@ def _add(listed: Listed, path: Path, word: str, spec: TableSpec) -> None:
     listed.labels += _labels(table, numbers, columns, fields, kept[1 : 1 + len(columns.labels)])
     listed.parts += parts
     listed.notes += notes
+
+
+def _folder_names(parent: str, setting: str) -> list[str]:
+    """folder=A+B names two, unless one is called so."""
+    whole = os.path.join(parent, setting)
+    names = [setting] if os.path.isdir(whole) else setting.split("+")
+    return [os.path.join(parent, name) for name in names]
 
 
 def _is_file(path: str) -> bool:

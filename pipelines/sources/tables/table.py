@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.errors import SourceError, printable
-from pipelines.files.naming import NUMBER, PARTS
+from pipelines.files.naming import PARTS
 from pipelines.files.verify import Files, verify
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.file_source import file_source
@@ -22,8 +22,8 @@ def open_table(text: str, opening: Opening) -> Source:
     """`text`: a table or the folder of a published set, then settings; see `spec.parse_spec`.
 
     Images are in the order of the rows, photographs turned upright as in `folder.open_folder`. Rows
-    without a label (empty, or -1 among whole numbers) and repeated rows are left out, and counted
-    in `Source.unused` as are images beside the named ones. Raises SourceError with the line.
+    without a label (empty; -1 or NaN among whole numbers) and repeated rows are left out. These are
+    counted in `Source.unused`, as are the images beside the named ones. Raises SourceError.
     """
     spec = parse_spec(text)
     listed = list_rows(spec)
@@ -57,14 +57,10 @@ def open_table(text: str, opening: Opening) -> Source:
 
 def _labelled(listed: Listed) -> tuple[list[int], list[Unused]]:
     """The rows that are used, each image once, and how many are not."""
-    unique = set(listed.labels) - {""}
-    none = {""}
-    if "-1" in unique and all(NUMBER.fullmatch(label) for label in unique - {"-1"}):
-        none.add("-1")
     first: dict[str, int] = {}
     unlabelled = repeated = 0
     for i, (path, label) in enumerate(zip(listed.paths, listed.labels, strict=True)):
-        if label in none:
+        if not label:
             unlabelled += 1
             continue
         before = first.setdefault(path, i)

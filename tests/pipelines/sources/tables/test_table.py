@@ -112,13 +112,20 @@ def test_parquet_and_json_lines(tmp_path: Path) -> None:
 
     draw(tmp_path, *PETS)
     names = pa.array(["x", "y", "z"]).dictionary_encode()
-    table = {"n": names, "label": [12, 3, 12], "file_name": list(PETS), "score": [0.5, None, 1.0]}
+    table = {
+        "n": names,
+        "label": [12, 3, 12],
+        "file_name": list(PETS),
+        "score": [1.0, float("nan"), 0.0],
+    }
     pq.write_table(pa.table(table), tmp_path / "t.parquet")
     source = open_source(f"csv:{tmp_path / 't.parquet'}")
     assert source.class_names == ["3", "12"]
     assert seen(source) == {"a.png": "12", "b.png": "3", "c.png": "12"}
     named = open_source(f"csv:{tmp_path / 't.parquet'},label=n")
     assert seen(named) == {"a.png": "x", "b.png": "y", "c.png": "z"}
+    named = open_source(f"csv:{tmp_path / 't.parquet'},label=score")
+    assert seen(named) == {"a.png": "1", "c.png": "0"}
     pq.write_table(pa.table({"image": [{"bytes": b"x"}], "label": [1]}), tmp_path / "h.parquet")
     assert f"write 'hf:{tmp_path}'" in refusal(f"csv:{tmp_path / 'h.parquet'}")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
@@ -392,10 +399,23 @@ def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
         ("train", 1, "are images that no row names"),
         ("test", 2, "are images that no row names"),
     }
-    rows = ["id,breed", "a,1", "b,0", "c,-1"]
-    source = open_source(f"csv:{write(tmp_path / 't.csv', rows)},folder=train,suffix=.png")
-    assert source.class_names == ["0", "1"]
-    assert unused(source)["t.csv"] == 1
+    for rows in (
+        ["id,breed", "a,1", "b,0", "c,-1"],
+        ["id,breed", "a,1.0", "b,0.0", "c,NaN"],
+        ["id,breed", "a,1", "b,0", "c,NA"],
+    ):
+        source = open_source(f"csv:{write(tmp_path / 't.csv', rows)},folder=train,suffix=.png")
+        assert source.class_names == ["0", "1"]
+        assert unused(source)["t.csv"] == 1
+
+
+def test_images_in_several_folders(tmp_path: Path) -> None:
+    draw(tmp_path, "part_1/a.png", "part_2/b.png", "part_2/c.png")
+    table = write(tmp_path / "t.csv", ["id,dx", "a,x", "b,y", "c,x"])
+    source = open_source(f"csv:{table},folder=part_1+part_2,suffix=.png")
+    assert seen(source) == {"part_1/a.png": "x", "part_2/b.png": "y", "part_2/c.png": "x"}
+    (tmp_path / "part_2" / "c.png").unlink()
+    assert "1 of 3 images are missing, the first part_1/c.png" in refusal(source.spec)
 
 
 def test_an_image_named_twice(pets: Path) -> None:
