@@ -114,22 +114,25 @@ def _header(
     settings = {spec.image, spec.split, *_label_names(spec.label, head)} - {""}
     if settings & set(head) - set(numbers):
         return head, 1
-    examples = (
+    if settings and settings <= set(numbers):
+        return numbers, 0
+    return (numbers, 0) if _is_example(head, rows, is_image) else (head, 1)
+
+
+def _is_example(head: list[str], rows: list[list[str]], is_image: Callable[[str], bool]) -> bool:
+    """Whether the first row is one image more and no header; its file may be missing."""
+    shape = _shape(head[0])
+    return (
         any(_names_image(field, is_image) for field in head)
-        or (bool(settings) and settings <= set(numbers))
-        # A header that would be one more example: the first image of a list may be missing.
         or "/" in head[0]
         or any(NUMBER.fullmatch(field) for field in head[1:2])
-        or (len(head) > 1 and any(row[1:2] == head[1:2] for row in rows))
-        or (bool(re.search(r"\d", head[0])) and [_shape(head[0])] == [*map(_shape, rows[0][:1])])
-        if rows
-        else any(_names_image(field, is_image) for field in head)
+        or any(row[1:2] == head[1:2] != [] for row in rows)
+        or any(shape != head[0] and shape == _shape(row[0]) for row in rows[:1])
     )
-    return (numbers, 0) if examples else (head, 1)
 
 
 def _shape(name: str) -> str:
-    return re.sub(r"\d+", "0", name)
+    return re.sub(r"[0-9]+", "#", name)
 
 
 def _names_image(field: str, is_image: Callable[[str], bool]) -> bool:

@@ -214,7 +214,7 @@ def test_lists_without_a_header_lose_no_row(tmp_path: Path) -> None:
     draw(tmp_path, "x_2.png", "x_3.png", "d/4.png", "e/6.png")
     for rows in (
         ["x_1.png cat", "x_2.png dog", "x_3.png ant"],
-        ["x_1 cat", "x_2 dog", "x_3 ant"],  # the first would pass for a header
+        ["x_0 cat", "x_2 dog", "x_3 ant"],  # the first would pass for a header
         ["y cat", "x_2 dog", "x_3 cat"],
         ["y 0", "x_2 1", "x_3 2"],
         ["d/1", "d/4", "e/6"],
