@@ -42,16 +42,17 @@ class Row(NamedTuple):
 
 def kit_at(path: Path) -> tuple[Kit, Path] | None:
     """The kit of a folder, or of one of its files, with its folder; None for other tables."""
+    whole = Path(os.path.abspath(path))
     for kit in KITS:
-        for file in kit.files:
-            root = path
-            if not os.path.isdir(path):
-                depth = len(Path(file).parts)
-                folder = Path(os.path.abspath(path))
-                if folder.parts[-depth:] != Path(file).parts:
-                    continue
-                root = folder.parents[depth - 1]
-            if all(os.path.isfile(root / other) for other in kit.files):
+        if os.path.isdir(path):
+            roots = [path]
+        elif path.suffix.lower() == ".mat":  # of no use but here
+            roots = [*whole.parents][:2]
+        else:
+            named = (Path(file) for file in kit.files)
+            roots = [whole.parents[len(f.parts) - 1] for f in named if whole.match(str(f))]
+        for root in roots:
+            if all(os.path.isfile(root / file) for file in kit.files):
                 return kit, root
     return None
 

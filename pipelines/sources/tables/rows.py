@@ -144,12 +144,11 @@ def _metadata(folder: Path) -> list[tuple[str, Path]]:
     if tables:
         return tables if tables[0][0] else tables[:1]
     names = [name for name in inside if name.lower().endswith(TABLES)]
-    shown = f"; its tables: {', '.join(names[:10])}" if names else ""
     sets = ", ".join(dict.fromkeys(kit.title for kit in KITS))
-    raise SourceError(
-        f"csv: {folder} is a folder and not one of {sets}: name a table in it, "
-        f"csv:{folder / (names[0] if names else 'labels.csv')}{shown}"
-    )
+    advice = f"for images in class folders write 'folder:{folder}'"
+    if names:
+        advice = f"name a table in it, such as 'csv:{folder / names[0]}' of {', '.join(names[:10])}"
+    raise SourceError(f"csv: {folder} is a folder and not one of {sets}: {advice}")
 
 
 def _add(listed: Listed, path: Path, word: str, spec: TableSpec) -> None:

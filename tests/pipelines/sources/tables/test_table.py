@@ -365,7 +365,12 @@ def test_a_table_for_each_part(tmp_path: Path) -> None:
     source = open_source(f"csv:{tmp_path}/hub")
     assert {part: len(names) for part, names in parts(source).items()} == {"train": 2, "test": 2}
     assert list(seen(source).values()) == ["x", "y", "x", "y"]
-    assert "name a table in it" in refusal(f"csv:{tmp_path}/train")
+    write(tmp_path / "meta" / "notes.md", ["x"])
+    assert refusal(f"csv:{tmp_path}/meta").endswith(
+        f"Food-101: name a table in it, such as 'csv:{tmp_path}/meta/train.txt' of train.txt, "
+        "val.txt"
+    )
+    assert refusal(f"csv:{tmp_path}/train").endswith(f"write 'folder:{tmp_path}/train'")
 
 
 def test_one_hot(tmp_path: Path) -> None:

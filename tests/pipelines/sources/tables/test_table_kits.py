@@ -165,7 +165,7 @@ def test_cars(tmp_path: Path) -> None:
         tmp_path / "cars_test_annos_withlabels.mat",
         annotations=annotations({"bbox_x1": 3, "class": np.uint8(2), "fname": "00001.jpg"}),
     )
-    source = open_source(f"csv:{tmp_path}")
+    source = open_source(f"csv:{tmp_path}/cars_test_annos_withlabels.mat")
     assert source.class_names == names
     assert contents(source) == {
         "train": {"cars_train/00001.jpg": names[2], "cars_train/00002.jpg": names[0]},
