@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from named_images import draw, parts, refusal, seen
 from scipy.io import savemat
 
-from pipelines.errors import SourceError
 from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
-
-
-def colour(name: str) -> tuple[int, ...]:
-    return tuple(hashlib.sha256(name.encode()).digest()[:3])
-
-
-def draw(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 6), colour(path.name)).save(path, "PNG")
 
 
 def write(path: Path, text: str) -> None:
@@ -46,22 +32,8 @@ def cells(*values: str) -> np.ndarray:
 
 def contents(source: Source) -> dict[str, dict[str, str]]:
     """Of each part the files, by what the images show, and their classes."""
-    names = source.read_from.files.names  # type: ignore[union-attr]
-    assert source.array is not None
-    assert source.official_splits is not None
-    for pixels, name in zip(source.array, names, strict=True):
-        assert tuple(pixels[0, 0].tolist()) == colour(os.path.basename(name))
-    return {
-        part: {names[i]: source.class_names[source.labels[i]] for i in indices}
-        for part, indices in source.official_splits.items()
-    }
-
-
-def refusal(spec: str) -> str:
-    with pytest.raises(SourceError) as refused:
-        open_source(spec)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
+    classes = seen(source)
+    return {part: {name: classes[name] for name in names} for part, names in parts(source).items()}
 
 
 @pytest.fixture
