@@ -11,7 +11,6 @@ import pytest
 from named_images import draw, refusal, seen, unused, write
 from PIL import Image
 
-from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 PETS = {"a.png": "dog", "b.png": "cat", "c.png": "dog"}
