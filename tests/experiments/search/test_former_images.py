@@ -36,7 +36,8 @@ def test_a_search_goes_on_under_the_name_its_images_had(tmp_path):
     assert find("former", "search", matters, fresh=False) == directory
     assert (source.fingerprint, source.former_fingerprint) == ("old", "new")
     unread = images()
-    with pytest.raises(BadInput, match=r"data\.fingerprint: "old" -> "new".*data\.verify=decode tells"):
+    why = r'data\.fingerprint: "old" -> "new".*data\.verify=decode tells'
+    with pytest.raises(BadInput, match=why):
         find("former", "search", matters_of(CONFIG, "search", unread), fresh=False,
              remark=former_remark(unread))  # fmt: skip
 
