@@ -14,7 +14,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.jobs import predictions
-from experiments.jobs.dataset import duplicate_groups, former_remark, open_source
+from experiments.jobs.dataset import duplicate_groups, open_source
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
 from experiments.tracking.tracked_run import TrackedRun
@@ -205,7 +205,7 @@ def _check_unchanged(run: TrackedRun, source: Any) -> None:
         raise BadInput(
             f"run {run.id} ({run.name}) was trained on {run.config.data.source} with other "
             f"contents than {source.spec} has now; to score it on these images set "
-            f"data.source={source.spec}{former_remark(source)}"
+            f"data.source={source.spec}"
         )
 
 

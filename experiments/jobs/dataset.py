@@ -76,8 +76,8 @@ def files_unchanged(source: Any) -> Iterator[None]:
 def check_same_images(source: Any, fingerprint: str, since: str, change: str = "") -> None:
     """Refuse a source that no longer holds what it held.
 
-    One whose files were read whole is also known by the fingerprint of former versions; it keeps
-    that one then, as the runs do that are compared with those of before.
+    It may be known by the fingerprint of former versions, and keeps that one then: what goes on is
+    compared with what was there before.
 
     Args:
         fingerprint: then; empty where it is not known.
@@ -100,15 +100,8 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
         f"data.source: {source.spec} has other contents than {since}"
         f"{f': {change}' if change else ''} (fingerprint "
         f"{fingerprint[:12]} then, {source.fingerprint[:12]} now); put the images back, or give "
-        f"the experiment another name to begin anew{former_remark(source)}"
+        "the experiment another name to begin anew"
     )
-
-
-def former_remark(source: Any) -> str:
-    """What else another fingerprint may come from, where the files were not read whole."""
-    if source.quick_digests is None or source.former_fingerprint is not None:
-        return ""
-    return "; if a former version began it, data.verify=decode tells whether they are the same"
 
 
 def source_key(data: Data) -> str:

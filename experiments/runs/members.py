@@ -24,7 +24,7 @@ from experiments.config.evaluate import Ensemble
 from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.dataset import former_remark, open_source
+from experiments.jobs.dataset import open_source
 from experiments.jobs.job import seed_for
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import PROBABILITIES, epoch_column
@@ -147,10 +147,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
             "the search section, or set kind seeds"
         )
     source = open_source(config.data)
-    directory = find(
-        config.name, "search", matters_of(config, "search", source), fresh=False,
-        remark=former_remark(source),
-    )  # fmt: skip
+    directory = find(config.name, "search", matters_of(config, "search", source), fresh=False)
     if not (directory / "result.json").exists():
         raise BadInput(
             f"{where}: evaluate.ensemble.kind top needs the search of this config to have ended "

@@ -207,11 +207,11 @@ def parent_run(
 
 def _former(source: Any, cells: Sequence[Cell]) -> str:
     """What a source was called when one of these cells ended under a former version; else empty."""
-    if source.former_fingerprint is not None:
-        for cell in cells:
-            ended = Journal(Path(cell.job.directory)).last("ended") or {}
-            if ended.get("fingerprint") == source.former_fingerprint:
-                return str(source.former_fingerprint)
+    for cell in cells:
+        ended = Journal(Path(cell.job.directory)).last("ended") or {}
+        then = ended.get("fingerprint", "")
+        if then != source.fingerprint and source.is_known_as(then):
+            return str(then)
     return ""
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.composition import document, lines
-from experiments.jobs.dataset import former_remark
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
@@ -51,9 +50,7 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     with executors.executor(config.launch) as executor:
         study = open_study(kind, config)
         matters = matters_of(config, kind, study.source)
-        directory = find(
-            config.name, kind, matters, fresh=fresh, remark=former_remark(study.source)
-        )
+        directory = find(config.name, kind, matters, fresh=fresh)
         with held(directory):
             state = State(directory)
             versions = surroundings()[1]

@@ -120,20 +120,15 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
 
 def matters_of(config: Config, kind: str, source: Any) -> dict[str, Any]:
     """`what_matters` of a search on a source, which goes on as what it was called when it began."""
-    former = source.former_fingerprint
-    if former is not None:
-        matters = what_matters(config, kind, former)
-        if any(
-            path.name.startswith(f"{kind}-{digest(matters)}") for path in _begun(config.name, kind)
-        ):
-            source.go_on_as(former)
-            return matters
+    for event in _begun(config.name, kind).values():
+        then = event["matters"].get("data.fingerprint")
+        if then != source.fingerprint and source.is_known_as(then):
+            source.go_on_as(then)
+            break
     return what_matters(config, kind, source.fingerprint)
 
 
-def find(
-    name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool, remark: str = ""
-) -> Path:
+def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:
     """The folder of this search, whether it is there or not.
 
     Args:
@@ -141,7 +136,6 @@ def find(
         kind: search or nested.
         matters: from `what_matters`.
         fresh: a folder of its own, whatever is there.
-        remark: what else settings that differ may come from, for the error.
 
     Raises:
         BadInput: the name has a search with other settings, and not this one.
@@ -160,7 +154,7 @@ def find(
         raise BadInput(
             f"{name}: a {kind} with other settings is under way in {newest}: "
             f"{changes(begun[newest]['matters'], matters)}; set back what changed, take another "
-            f"name, or start apart with --fresh{remark}"
+            "name, or start apart with --fresh"
         )
     return root / folder
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Window = Callable[[tf.Tensor], tf.Tensor]
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
+ENDS = "-ends"  # at the end of a fingerprint that is made of the first and last bytes of files
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
 
 
@@ -97,8 +98,9 @@ class Source(ABC):
     digests         uint8 [n, 16], equal for identical images; None where they were not made
     quick_digests   the same of files that were not read whole, and seldom equal for others
     distinct_digests   the same, and never equal for others; see `duplicates.content_digests`
-    fingerprint     sha256 of the contents, whatever the place they were read from
-    former_fingerprint   that of versions that read every file whole; None: the same, or not known
+    fingerprint     sha256 of the contents, whatever the place they were read from; of files, of
+                    their ends, and then ends itself in ENDS
+    former_fingerprint   that of versions that read every file whole, where it is another and known
     changed         names of files with other contents than an earlier opening of the source knew
     read_from       the source of files that the images in memory were read from; None: no files
     unused          what lies in the named folder and is no part of the set
@@ -139,11 +141,19 @@ class Source(ABC):
         return None
 
     def is_known_as(self, fingerprint: str | None) -> bool:
-        """Is it the fingerprint of these images, now or of former versions?"""
-        return bool(fingerprint) and fingerprint in (self.fingerprint, self.former_fingerprint)
+        """Is it the fingerprint of these images, by this or by former versions?
+
+        To tell whether it is a former one, files are read whole, once.
+        """
+        if not fingerprint:
+            return False
+        if self.read_from is not None and fingerprint != self.fingerprint:
+            self.read_from.is_known_as(fingerprint)
+            self.former_fingerprint = self.former_fingerprint or self.read_from.former_fingerprint
+        return fingerprint in (self.fingerprint, self.former_fingerprint)
 
     def go_on_as(self, fingerprint: str) -> None:
-        """Be called by one of the two from now on."""
+        """Be called by one of the two from now on, as the runs are that go on with these images."""
         if fingerprint != self.fingerprint:
             self._fingerprint, self.former_fingerprint = fingerprint, self.fingerprint
 

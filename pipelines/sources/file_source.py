@@ -22,8 +22,10 @@ from pipelines.files.index_cache import Index
 from pipelines.files.shards import DIGEST_BYTES, digest
 from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, read_range, verify
+from pipelines.files.whole import read_whole
 from pipelines.lazy import tf
 from pipelines.sources.base import (
+    ENDS,
     ArraySource,
     Opening,
     Source,
@@ -49,6 +51,8 @@ class Known:
     index: Index
     root: str
     opening: Opening
+    fingerprint_of: Callable[[np.ndarray], str]
+    """By the digests of all files."""
 
 
 class FileSource(Source):
@@ -93,6 +97,19 @@ class FileSource(Source):
     @property
     def fingerprint(self) -> str:
         return str(self._fingerprint)
+
+    def is_known_as(self, fingerprint: str | None) -> bool:
+        unread = self.known is not None and self.former_fingerprint is None
+        if fingerprint and unread and not fingerprint.endswith(ENDS):
+            self._read_whole()
+        return super().is_known_as(fingerprint)
+
+    def _read_whole(self) -> None:
+        assert self.known is not None
+        index = self.known.index
+        read_whole(self.files, index, self.known.root)
+        self.digests = index.digests[:, :DIGEST_BYTES]
+        self.former_fingerprint = self.known.fingerprint_of(index.digests)
 
     def check_unchanged(self) -> None:
         check_unchanged(self.spec, self.files, self._one_a_path, self._same_contents)
@@ -263,16 +280,15 @@ def file_source(
         labels,
         class_names,
         (*(size or (None, None)), channels),
-        fingerprint(index.quick),
+        fingerprint(index.quick)[: -len(ENDS)] + ENDS,
         splits,
         corrupt,
         shapes,
     )
-    source.known = Known(index, root, opening)
+    source.known = Known(index, root, opening, fingerprint)
     source.quick_digests = index.quick
-    if index.digests.any(axis=1).all():  # every file was read whole
-        source.digests = index.digests[:, :DIGEST_BYTES]
-        source.former_fingerprint = fingerprint(index.digests)
+    if index.digests.any(axis=1).all():
+        source._read_whole()  # they all were
     source.changed = changed
     source.unused, source.titles, source.notes = tuple(unused), titles, tuple(notes)
     if size is None or len(good) * math.prod(size) * channels > opening.memory_limit_bytes:

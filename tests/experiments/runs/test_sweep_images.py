@@ -46,7 +46,7 @@ def test_a_sweep_does_not_go_on_with_other_images(tmp_path):
     assert [run["run_id"] for run in again["runs"]] == [run["run_id"] for run in first["runs"]]
 
 
-def test_a_sweep_of_a_former_version_goes_on_where_files_are_read_whole(tmp_path):
+def test_a_sweep_of_a_former_version_goes_on_once_files_were_read_whole(tmp_path):
     for c, name in enumerate(("cat", "dog")):
         (tmp_path / "set" / name).mkdir(parents=True)
         for i in range(6):
@@ -62,17 +62,21 @@ def test_a_sweep_of_a_former_version_goes_on_where_files_are_read_whole(tmp_path
         "sweep": {"seed": [1, 2]},
         "launch": {"executor": "inline"},
     }
-    decode = settings.parse(raw | {"data": raw["data"] | {"verify": "decode"}})
-    first = sweep(settings.parse(raw), "one.yaml")
-    source = open_source(decode.data)
-    now, former = source.fingerprint, source.former_fingerprint
+    config = settings.parse(raw)
+    first = sweep(config, "one.yaml")
+    decoded = open_source(config.data.model_copy(update={"verify": "decode"}))
+    now, former = decoded.fingerprint, decoded.former_fingerprint
     for journal in (tmp_path / ".ilsvrc" / "former").rglob("*.jsonl"):
         journal.write_text(journal.read_text().replace(now, former))
     shutil.rmtree(tmp_path / ".ilsvrc" / ".cache")
-    with pytest.raises(BadInput, match=r"other contents than when this sweep.*verify=decode tells"):
-        sweep(settings.parse(raw), "one.yaml")
     runs = [run["run_id"] for run in first["runs"]]
-    assert [run["run_id"] for run in sweep(decode, "one.yaml")["runs"]] == runs
-    more = settings.parse(raw | {"sweep": {"seed": [1, 2, 3]}, "data": decode.data.model_dump()})
-    third = sweep(more, "one.yaml")["runs"]
+    assert [run["run_id"] for run in sweep(config, "one.yaml")["runs"]] == runs
+    third = sweep(settings.parse(raw | {"sweep": {"seed": [1, 2, 3]}}), "one.yaml")["runs"]
     assert [run["run_id"] for run in third[:2]] == runs
+    journals = [path.read_text() for path in (tmp_path / ".ilsvrc" / "former").rglob("*.jsonl")]
+    assert len(journals) == 5  # of three runs and two sets of them
+    assert not any(now in journal for journal in journals)
+    picture = tmp_path / "set" / "dog" / "3.png"
+    picture.write_bytes((tmp_path / "set" / "cat" / "3.png").read_bytes())
+    with pytest.raises(BadInput, match="has other contents than when this sweep began"):
+        sweep(config, "one.yaml")

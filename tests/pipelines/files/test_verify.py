@@ -188,9 +188,14 @@ def test_a_set_opened_with_header_is_decoded_when_asked(
         open_source(f"folder:{root}", verify="decode")
 
 
-def test_a_former_fingerprint_is_known_where_files_were_read_whole(tmp_path: Path) -> None:
+def test_a_former_fingerprint_is_known_by_reading_files_whole_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import hashlib
 
+    from pipelines.files import whole
+
+    monkeypatch.setattr(verify, "SETTLED_NS", 0)
     root = folder(tmp_path / "set")
     names = ["ant/0.jpg", "ant/1.jpg", "cat/0.jpg", "cat/1.jpg"]
     sha256 = hashlib.sha256()
@@ -200,11 +205,39 @@ def test_a_former_fingerprint_is_known_where_files_were_read_whole(tmp_path: Pat
     sha256.update(np.array([0, 0, 1, 1], "<i8").tobytes())
     sha256.update(b"ant\0cat")
     former = sha256.hexdigest()
-    assert not open_source(f"folder:{root}").is_known_as(former)
+    read: list[str] = []
+    read_range = whole.read_range
+
+    def counted(path: str, *rest: int) -> bytes:
+        read.append(path)
+        return read_range(path, *rest)
+
+    monkeypatch.setattr(whole, "read_range", counted)
+    header = open_source(f"folder:{root}")
+    name = header.fingerprint
+    assert len(name) == len(former)
+    assert not header.is_known_as("0" * 59 + "-ends")
+    assert header.is_known_as(name)
+    assert read == []  # only what a former version may have recorded is worth reading for
+    assert header.is_known_as(former)
+    assert not header.is_known_as(former[::-1])
+    assert len(read) == 4
+    header.go_on_as(former)
+    assert header.fingerprint == former
+    assert header.is_known_as(name)
+    assert open_source(f"folder:{root}").is_known_as(former)
+    assert len(read) == 4  # once: the index has it
     decoded = open_source(f"folder:{root}", verify="decode")
-    assert decoded.is_known_as(former)
-    assert decoded.is_known_as(decoded.fingerprint)
-    assert not decoded.is_known_as(former[:-1])
+    assert decoded.former_fingerprint == former
+
+
+def test_images_in_memory_know_their_former_fingerprint_too(tmp_path: Path) -> None:
+    held = open_source(f"folder:{folder(tmp_path / 'set')}")
+    assert held.array is not None
+    former = open_source(f"folder:{tmp_path / 'set'}", verify="decode").former_fingerprint
+    assert held.former_fingerprint is None
+    assert held.is_known_as(former)
+    assert held.former_fingerprint == former
 
 
 def test_only_candidates_are_read_whole_to_find_copies(
