@@ -29,6 +29,7 @@ SCHEMES = {
     "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
     "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
+    "hf": Scheme("hf:DIR", "records.hub", "open_hub"),
 }
 
 
