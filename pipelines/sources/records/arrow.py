@@ -23,7 +23,7 @@ LFS = b"version https://git-lfs"
 ROWS = 64  # images a batch: below 2 GB, the most that one may hold
 
 
-class Column(NamedTuple):
+class Rows(NamedTuple):
     """The images and labels of a file, one row an image.
 
     offsets, sizes   byte ranges; -1 where only a path is stored
@@ -92,12 +92,12 @@ def plain(columns: list[str]) -> Callable[[Path, Path], None]:
     return rewrite
 
 
-def read_columns(scheme: str, path: Path, image: str, label: str) -> Column:
+def read_columns(scheme: str, path: Path, image: str, label: str) -> Rows:
     """Of an Arrow file whose images are byte ranges. Raises SourceError for a damaged one."""
     return _read(scheme, path, lambda: _columns(path, image, label))  # type: ignore[no-any-return]
 
 
-def _columns(path: Path, image: str, label: str) -> Column:
+def _columns(path: Path, image: str, label: str) -> Rows:
     import pyarrow as pa
 
     reader, base, size = _reader(path)
@@ -122,7 +122,7 @@ def _columns(path: Path, image: str, label: str) -> Column:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         labels += values.to_pylist()
-    return Column(np.concatenate(offsets), np.concatenate(sizes), paths, labels)
+    return Rows(np.concatenate(offsets), np.concatenate(sizes), paths, labels)
 
 
 def _buffers(images: pa.Array) -> tuple[np.ndarray, Any]:

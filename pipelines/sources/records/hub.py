@@ -10,10 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.errors import SourceError, printable
-from pipelines.files.layout import join
 from pipelines.files.verify import Files, stamps_of
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records import arrow
@@ -22,11 +19,10 @@ from pipelines.sources.records.hub_download import downloaded
 from pipelines.sources.records.hub_layout import shards_of, snapshot
 from pipelines.sources.records.shards import check_complete, parts_of
 from pipelines.sources.records.source import (
-    NO_LABEL,
-    Split,
-    labels_by_name,
+    classified,
     ranges,
     record_source,
+    splits_of,
 )
 from pipelines.sources.records.spec import place_and_settings
 from pipelines.sources.records.unpacked import unpacked
@@ -53,21 +49,25 @@ def open_hub(rest: str, opening: Opening) -> Source:
     spec = f"hf:{','.join([os.path.normpath(place), *(f'{k}={v}' for k, v in settings.items())])}"
     columns = _columns(root, paths, settings)
     held = _in_place(spec, root, paths, columns)
-    contents = [_read(root, part.split or "image", part.paths, held, columns) for part in parts]
-    labels, class_names = _classes(spec, columns, [x for _, known in contents for x in known])
-    ends = np.cumsum([len(files) for files, _ in contents])[:-1]
+    files: dict[Path, Files] = {}
+    texts: list[str | None] = []
+    for part in parts:
+        first = len(texts)
+        for path in part.paths:
+            rows = arrow.read_columns("hf", held[path], columns.image, columns.label)
+            name = f"{part.split or 'image'}[{{}}]"
+            files[path] = _files(root, path, held[path], rows, name, len(texts) - first)
+            texts += [None if label is None else str(label) for label in rows.labels]
+    labels, class_names = classified(spec, texts, columns.class_names)
     return record_source(
         spec,
         f"{os.path.realpath(root)}:{settings.get('config', '')}:{columns.image}",
-        [
-            Split(part.part, part.split, files, known)
-            for part, (files, _), known in zip(parts, contents, np.split(labels, ends), strict=True)
-        ],
+        splits_of(parts, files, labels),
         class_names,
         upright=True,
         opening=opening,
         unused=[
-            Unused(part.split or ".", sum(arrow.row_count("hf", p) for p in part.paths), part.why)
+            Unused(part.name, sum(arrow.row_count("hf", path) for path in part.paths), part.why)
             for part in left
         ],
     )
@@ -101,52 +101,26 @@ def _in_place(spec: str, root: Path, paths: Sequence[Path], columns: Columns) ->
     return {path: path for path in paths} | dict(zip(packed, copies, strict=True))
 
 
-def _read(
-    root: Path, split: str, paths: Sequence[Path], held: dict[Path, Path], columns: Columns
-) -> tuple[Files, list[int | str | None]]:
-    """The images of a split, called split[0], split[1], ..., and what its label column holds."""
-    parts: list[Files] = []
-    labels: list[int | str | None] = []
-    for path in paths:
-        rows = arrow.read_columns("hf", held[path], columns.image, columns.label)
-        names = [f"{split}[{len(labels) + i}]" for i in range(len(rows.labels))]
-        files = ranges(held[path], names, rows.offsets, rows.sizes)
-        for i, stored in rows.paths.items():
-            _replace(root, path, files, i, stored)
-        parts.append(files)
-        labels += rows.labels
-    return join(parts), labels
-
-
-def _replace(root: Path, shard: Path, files: Files, row: int, stored: str | None) -> None:
-    """A row that has no bytes: the file that its path names, else a problem of the image."""
-    if stored is None:
-        files.problems[row] = "has neither bytes nor a path"
-        return
-    for folder in (root, shard.parent):
-        path = folder / stored
-        if path.is_file():
+def _files(root: Path, shard: Path, held: Path, rows: arrow.Rows, name: str, first: int) -> Files:
+    """The images of a file, called by their split and number in it, as in train[17]."""
+    names = [name.format(first + i) for i in range(len(rows.labels))]
+    files = ranges(held, names, rows.offsets, rows.sizes)
+    for row, stored in rows.paths.items():
+        path = next(filter(None, (_below(folder, stored) for folder in (root, shard.parent))), None)
+        if path is not None:
             status = path.stat()
             files.paths[row], files.offsets[row] = str(path), WHOLE_FILE
             files.sizes[row], files.stamps[row] = status.st_size, stamps_of(status)
-            return
-    files.problems[row] = f"has no bytes, only a path, {printable(stored)!r}, that is not there"
+        elif stored is None:
+            files.problems[row] = "has neither bytes nor a path"
+        else:
+            files.problems[row] = f"has no bytes, only a path, {printable(stored)!r}, not there"
+    return files
 
 
-def _classes(
-    spec: str, columns: Columns, raw: Sequence[int | str | None]
-) -> tuple[np.ndarray, list[str]]:
-    """(labels, class names): the features' names with their numbers, else what the column holds."""
-    names = columns.class_names
-    texts = [None if label is None or label == NO_LABEL else str(label) for label in raw]
-    if names is None:
-        return labels_by_name(texts)
-    if any(isinstance(label, str) for label in raw):
-        number = {name: i for i, name in enumerate(names)}
-        unknown = next((text for text in texts if text is not None and text not in number), None)
-        if unknown is not None:
-            raise SourceError(
-                f"{spec}: column {columns.label!r} holds {unknown!r}, which is none of its classes"
-            )
-        return np.array([NO_LABEL if t is None else number[t] for t in texts], np.int64), names
-    return np.array([NO_LABEL if label is None else label for label in raw], np.int64), names
+def _below(folder: Path, stored: str | None) -> Path | None:
+    """The file of a path inside of a folder; None where there is none."""
+    if not stored or os.path.isabs(stored) or ".." in Path(stored).parts:
+        return None
+    path = folder / stored
+    return path if path.is_file() else None

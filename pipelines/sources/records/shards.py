@@ -71,6 +71,11 @@ class Part(NamedTuple):
     paths: list[Path]
     why: str = ""
 
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return self.split or (self.paths[0].name if self.why else ".")
+
 
 def parts_of(shards: Iterable[Shard]) -> tuple[list[Part], list[Part]]:
     """(the parts of a set in the order of PARTS, its splits that are left out), files by name."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,10 +16,11 @@ import numpy as np
 
 from pipelines.errors import SourceError
 from pipelines.files.layout import join
-from pipelines.files.naming import class_order
+from pipelines.files.naming import NUMBER, class_order
 from pipelines.files.verify import Files, stamps_of, verify
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.file_source import file_source
+from pipelines.sources.records.shards import Part
 
 NO_LABEL = -1
 
@@ -58,7 +59,7 @@ def record_source(
         known = np.flatnonzero(split.labels != NO_LABEL)
         bare = len(split.labels) - len(known)
         if bare:
-            unused.append(Unused(split.name or ".", bare, f"have no labels ({NO_LABEL})"))
+            unused.append(Unused(split.name or ".", bare, "have no labels"))
         if len(known):
             files = split.files if not bare else rows(split.files, known)
             labelled.append(split._replace(files=files, labels=split.labels[known]))
@@ -101,6 +102,18 @@ def ranges(path: Path, names: list[str], offsets: np.ndarray, sizes: np.ndarray)
     )
 
 
+def splits_of(
+    parts: Sequence[Part], files: Mapping[Path, Files], labels: np.ndarray
+) -> list[Split]:
+    """The splits of these parts; `labels`: of all files of all parts, one after another."""
+    splits, at = [], 0
+    for part in parts:
+        images = join([files[path] for path in part.paths])
+        splits.append(Split(part.part, part.split, images, labels[at : at + len(images)]))
+        at += len(images)
+    return splits
+
+
 def rows(files: Files, keep: np.ndarray) -> Files:
     """The files at these positions."""
     place = {int(old): new for new, old in enumerate(keep)} if files.problems else {}
@@ -114,13 +127,29 @@ def rows(files: Files, keep: np.ndarray) -> Files:
     )
 
 
-def labels_by_name(names: Iterable[str | None]) -> tuple[np.ndarray, list[str]]:
-    """(positions in the class names, the class names in their order); None has no label."""
-    texts = list(names)
-    classes = class_order(text for text in texts if text is not None)
-    number: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
-    number[None] = NO_LABEL
-    return np.array([number[text] for text in texts], np.int64), classes
+def classified(
+    spec: str, texts: Sequence[str | None], names: list[str] | None
+) -> tuple[np.ndarray, list[str]]:
+    """(positions in the class names, the class names) of what each image's label says.
+
+    texts   whole numbers, or names of classes; None, and "-1", have no label
+    names   of the classes, where they are known: number k is names[k]; else the classes are the
+            texts that occur, in the order of `class_order`
+    Raises SourceError for a text that is none of the names.
+    """
+    known: dict[str | None, int] = {None: NO_LABEL, str(NO_LABEL): NO_LABEL}
+    different = set(texts) - set(known)
+    if names is None:
+        names = class_order(text for text in different if text is not None)
+        known |= {name: i for i, name in enumerate(names)}
+    elif all(text is not None and NUMBER.fullmatch(text) for text in different):
+        known |= {text: int(text or 0) for text in different}
+    else:
+        known |= {name: i for i, name in enumerate(names)}
+        unknown = sorted(text for text in different - set(known) if text is not None)
+        if unknown:
+            raise SourceError(f"{spec}: label {unknown[0]!r} is none of its {len(names)} classes")
+    return np.array([known[text] for text in texts], np.int64), names
 
 
 def _check_range(scheme: str, split: Split, class_names: list[str]) -> None:

@@ -25,6 +25,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 TAIL_BYTES = 4096  # of a gzip file its checksum, of Parquet its table of contents
 COPY_BYTES = 4 * 1024**2
 GIGABYTE = 1e9
+GZIP = b"\x1f\x8b"
 Rewrite = Callable[[Path, Path], None]
 
 
@@ -54,16 +55,30 @@ def unpacked(
     return copies
 
 
-def gunzip(path: Path, out: Path) -> None:
-    """The contents of a gzip file."""
+def plain_or_gunzipped(
+    spec: str, why: str, root: Path, paths: Sequence[Path], ending: str
+) -> dict[Path, Path]:
+    """Of each file itself, or its copy where its contents are behind gzip, whatever its name."""
+    plain = {path: path for path in paths}
+    try:
+        packed = [path for path in paths if _is_gzip(path)]
+    except OSError as error:
+        scheme = spec.partition(":")[0]
+        raise SourceError(f"{scheme}: {error.filename} cannot be read ({error.strerror})") from None
+    if packed:
+        copies = unpacked(spec, why, root, packed, ending, _gunzip)
+        plain |= dict(zip(packed, copies, strict=True))
+    return plain
+
+
+def _gunzip(path: Path, out: Path) -> None:
     with gzip.open(path, "rb") as packed, open(out, "wb") as plain:
         shutil.copyfileobj(packed, plain, COPY_BYTES)
 
 
-def is_gzip(path: Path) -> bool:
-    """By its first bytes, whatever its name."""
+def _is_gzip(path: Path) -> bool:
     with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        return file.read(len(GZIP)) == GZIP
 
 
 def _write(scheme: str, path: Path, copy: Path, rewrite: Rewrite) -> None:

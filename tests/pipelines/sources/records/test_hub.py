@@ -205,7 +205,9 @@ def test_images_without_bytes_are_the_files_that_their_paths_name(tmp_path):
     as_parquet(root / "train.parquet", pa.Table.from_pydict(rows, schema))
     assert read_back(open_source(f"hf:{root}")) == expected(train=6)
     (root / "images/4.png").unlink()
-    with pytest.raises(SourceError, match=r"train\[4\] has no bytes, only a path, 'images/4.png'"):
+    with pytest.raises(
+        SourceError, match=r"train\[4\] has no bytes, only a path, 'images/4.png', not there"
+    ):
         open_source(f"hf:{root}")
     left = open_source(f"hf:{root}", on_corrupt="skip", max_corrupt_fraction=0.5)
     assert [name for name, _ in left.corrupt] == ["train[4]"]
@@ -227,9 +229,9 @@ def test_images_without_labels_and_other_splits_are_left_out_and_counted(tmp_pat
     del everything["train", 3], everything["validation", 1]
     assert read_back(source) == everything
     assert set(source.unused) == {
-        Unused("train", 1, "have no labels (-1)"),
-        Unused("validation", 1, "have no labels (-1)"),
-        Unused("test", 5, "have no labels (-1)"),
+        Unused("train", 1, "have no labels"),
+        Unused("validation", 1, "have no labels"),
+        Unused("test", 5, "have no labels"),
         Unused("unsupervised", 7, "belong to a split that is no train, validation or test"),
     }
 
