@@ -94,7 +94,8 @@ def plain(columns: list[str]) -> Callable[[Path, Path], None]:
 
 def read_columns(scheme: str, path: Path, image: str, label: str) -> Rows:
     """Of an Arrow file whose images are byte ranges. Raises SourceError for a damaged one."""
-    return _read(scheme, path, lambda: _columns(path, image, label))  # type: ignore[no-any-return]
+    rows: Rows = _read(scheme, path, lambda: _columns(path, image, label))
+    return rows
 
 
 def _columns(path: Path, image: str, label: str) -> Rows:

@@ -24,7 +24,7 @@ from pipelines.sources.records.source import (
     record_source,
     splits_of,
 )
-from pipelines.sources.records.spec import place_and_settings
+from pipelines.sources.records.spec import place_and_settings, spelled
 from pipelines.sources.records.unpacked import unpacked
 
 SETTINGS = ("config", "image", "label", "partial")
@@ -46,7 +46,7 @@ def open_hub(rest: str, opening: Opening) -> Source:
     paths = [path for part in parts for path in part.paths]
     if "partial" not in settings:
         check_complete("hf", paths)
-    spec = f"hf:{','.join([os.path.normpath(place), *(f'{k}={v}' for k, v in settings.items())])}"
+    spec = f"hf:{spelled(os.path.normpath(place), settings)}"
     columns = _columns(root, paths, settings)
     held = _in_place(spec, root, paths, columns)
     files: dict[Path, Files] = {}
@@ -61,7 +61,7 @@ def open_hub(rest: str, opening: Opening) -> Source:
     labels, class_names = classified(spec, texts, columns.class_names)
     return record_source(
         spec,
-        f"{os.path.realpath(root)}:{settings.get('config', '')}:{columns.image}",
+        spelled(os.path.realpath(root), settings),
         splits_of(parts, files, labels),
         class_names,
         upright=True,

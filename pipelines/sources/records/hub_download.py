@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 from pipelines.errors import SourceError, first_line
@@ -23,7 +24,7 @@ def downloaded(name: str, config: str | None) -> Path:
     if folder.is_dir():
         return folder
     try:
-        import datasets
+        datasets = import_module("datasets")
     except ImportError:
         raise SourceError(
             f"hf: there is no directory {name!r}, and to download a set of that name the package "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.errors import SourceError, nearest
@@ -39,6 +39,11 @@ def place_and_settings(scheme: str, rest: str, known: Sequence[str]) -> tuple[st
     if not place:
         raise SourceError(f"{scheme}: expected a place, received none: write '{scheme}:DIR'")
     return place, values
+
+
+def spelled(place: str, settings: Mapping[str, str]) -> str:
+    """The place and its settings as a spec has them."""
+    return ",".join([place, *(f"{key}={value}" for key, value in settings.items())])
 
 
 def expanded(pattern: str) -> list[str]:

@@ -17,7 +17,7 @@ from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records.progress import progress
 from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import ranges, record_source, splits_of
-from pipelines.sources.records.spec import class_list, place_and_settings
+from pipelines.sources.records.spec import class_list, place_and_settings, spelled
 from pipelines.sources.records.tfrecord_files import keys_of, read_records, record_files
 from pipelines.sources.records.tfrecord_labels import class_of_each
 from pipelines.sources.records.unpacked import plain_or_gunzipped
@@ -39,8 +39,7 @@ def open_tfrecord(rest: str, opening: Opening) -> Source:
     paths = [path for part in parts for path in part.paths]
     if "partial" not in settings:
         check_complete("tfrecord", paths)
-    chosen = [f"{key}={value}" for key, value in settings.items()]
-    spec = ",".join([f"tfrecord:{os.path.normpath(place)}", *chosen])
+    spec = f"tfrecord:{spelled(os.path.normpath(place), settings)}"
     why = "records behind gzip have no random access"
     plain = plain_or_gunzipped(spec, why, root, paths, ".tfrecord")
     keys = keys_of(spec, plain.values(), settings)
@@ -70,7 +69,7 @@ def open_tfrecord(rest: str, opening: Opening) -> Source:
     bare = [(part, sum(int(read[path].bare[0]) for path in part.paths)) for part in parts]
     return record_source(
         spec,
-        f"{os.path.realpath(root)}:{keys.image}",
+        spelled(os.path.realpath(root), settings),
         splits_of(parts, files, labels.positions),
         labels.class_names,
         upright=False,

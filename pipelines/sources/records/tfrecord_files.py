@@ -87,7 +87,8 @@ def keys_of(spec: str, paths: Iterable[Path], settings: Mapping[str, str]) -> Ke
         chosen.append(fits[0])
     both = "label" not in settings
     return Keys(
-        *chosen,
+        chosen[0],
+        chosen[1],
         SYNSET if both and kinds.get(SYNSET) == "bytes" else "",
         TEXT if both and kinds.get(TEXT) == "bytes" else "",
     )

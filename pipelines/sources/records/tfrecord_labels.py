@@ -48,7 +48,7 @@ def class_of_each(
         raise SourceError(f"{spec}: first: expected 0 or 1, received {first!r}")
     if any(synsets):
         positions, classes = classified(spec, [name or None for name in synsets], names)
-        titles = {name: text for name, text in _by(synsets, texts).items() if text}
+        titles = {name: text for name, text in _by(synsets, texts).items() if name and text}
         key = keys.synset or keys.label
         return Labels(positions, classes, titles, [_agreement(keys, key, positions, numbers)])
     known = numbers[numbers != NOTHING]

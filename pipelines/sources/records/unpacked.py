@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def unpacked(
     """Of each shard below `root` its copy, made now where it is missing.
 
     why       reads after the spec: "Parquet has no random access"
-    rewrite   (shard, file to write); may raise OSError, EOFError and ValueError
+    rewrite   (shard, file to write); may raise OSError, EOFError, ValueError
     how       what else the copies depend on
     Raises SourceError that names a damaged shard, or the folder where there is no room.
     """
@@ -89,13 +90,13 @@ def _write(scheme: str, path: Path, copy: Path, rewrite: Rewrite) -> None:
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, copy)
-    except (OSError, EOFError, ValueError) as error:
-        if isinstance(error, SourceError):
-            raise
-        if getattr(error, "errno", None) in NO_ROOM:
+    except SourceError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise SourceError(
                 f"{scheme}: {copy.parent} has no room for a copy of {path.name} "
-                f"({os.strerror(error.errno)}): free some, or work in a folder of a larger disk; "
+                f"({first_line(error)}): free some, or work in a folder of a larger disk; "
                 "what is written stays and the next start goes on from there"
             ) from None
         raise SourceError(

@@ -24,7 +24,13 @@ from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records.progress import progress
 from pipelines.sources.records.shards import parts_of, shard_of
 from pipelines.sources.records.source import classified, ranges, record_source, splits_of
-from pipelines.sources.records.spec import class_list, expanded, holdings, place_and_settings
+from pipelines.sources.records.spec import (
+    class_list,
+    expanded,
+    holdings,
+    place_and_settings,
+    spelled,
+)
 from pipelines.sources.records.unpacked import plain_or_gunzipped
 
 SETTINGS = ("image", "label", "classes")
@@ -93,7 +99,7 @@ def open_webdataset(rest: str, opening: Opening) -> Source:
         ]
     return record_source(
         spec,
-        f"{root}:{place}:{settings}",
+        spelled(os.path.abspath(place), settings),
         splits_of(parts, files, labels),
         class_names,
         upright=False,

@@ -193,7 +193,11 @@ def test_a_compressed_shard_is_written_out_once(tmp_path, capsys):
     assert source.fingerprint == open_source(f"wds:{plain}").fingerprint
     open_source(f"wds:{packed.parent}")
     assert capsys.readouterr().err == ""
-    packed.write_bytes(packed.read_bytes()[:-200])
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[:100] + bytes(60) + whole[160:])
+    with pytest.raises(SourceError, match=r"a\.tar\.gz is damaged or truncated"):
+        open_source(f"wds:{packed.parent}")
+    packed.write_bytes(whole[:-200])
     with pytest.raises(SourceError, match=r"a\.tar\.gz is damaged or truncated"):
         open_source(f"wds:{packed.parent}")
 
