@@ -84,7 +84,7 @@ def _labels(schema: pa.Schema, features: Mapping[str, Any], image: str) -> list[
         return named
     others = [field.name for field in schema if field.name != image and _is_label(field.type)]
     usual = [name for name in USUAL_LABELS if name in others]
-    return usual[:1] or others
+    return usual or others
 
 
 def _kind(features: Mapping[str, Any], name: str) -> str:

@@ -22,7 +22,7 @@ def downloaded(name: str, config: str | None) -> Path:
         raise SourceError(f"hf: {name} is no directory: check the path")
     folder = FOLDER / "hf" / "--".join([*name.split("/"), *([config] if config else [])])
     if folder.is_dir():
-        return folder
+        return folder.absolute()
     try:
         datasets = import_module("datasets")
     except ImportError:
@@ -42,4 +42,4 @@ def downloaded(name: str, config: str | None) -> Path:
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    return folder.absolute()

@@ -84,7 +84,8 @@ def parts_of(shards: Iterable[Shard]) -> tuple[list[Part], list[Part]]:
         splits[shard.split].append(shard.path)
     chosen, left = chosen_splits(splits)
     if not chosen:
-        whole = next(iter(splits)) if len(splits) == 1 else ""
+        # As `datasets` calls several splits as one; names that are no splits say nothing.
+        whole = "+".join(splits) if len(splits) == 1 or all(map(split_of, splits)) else ""
         return [Part("", whole, sorted(path for paths in splits.values() for path in paths))], []
     return (
         [Part(part, split, splits[split]) for part, split in chosen.items()],

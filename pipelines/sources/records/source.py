@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.errors import SourceError
 from pipelines.files.layout import join
-from pipelines.files.naming import NUMBER, class_order
+from pipelines.files.naming import NUMBER, class_order, split_of
 from pipelines.files.verify import Files, stamps_of, verify
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.file_source import file_source
@@ -74,6 +74,11 @@ def record_source(
     sizes = [len(split.labels) for split in labelled]
     part = np.repeat(np.arange(len(labelled)), sizes) if parts else np.zeros(len(files), np.int64)
     unique, numbered = _unique(class_names)
+    whole = labelled[0].name if not labelled[0].part else ""
+    if any(split_of(word) in ("validation", "test") for word in whole.split("+")):
+        numbered.append(
+            f"there is no training part: {whole} is one set, of which parts are held out"
+        )
     return file_source(
         spec,
         files,

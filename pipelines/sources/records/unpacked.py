@@ -43,7 +43,7 @@ def unpacked(
     scheme = spec.partition(":")[0]
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in root.resolve().name)
     folder = FOLDER / scheme / f"{name}-{_identity(scheme, root, paths, how)[:16]}"
-    copies = [folder / f"{_plain(path.relative_to(root))}{ending}" for path in paths]
+    copies = [folder.absolute() / f"{_plain(path.relative_to(root))}{ending}" for path in paths]
     todo = [i for i, copy in enumerate(copies) if not copy.exists()]
     if not todo:
         return copies
@@ -52,7 +52,10 @@ def unpacked(
     advance = progress(f"{spec}: written out", len(paths), "shards")
     for done, i in enumerate(todo, len(paths) - len(todo)):
         advance(done)
-        _write(scheme, paths[i], copies[i], rewrite)
+        if not copies[i].exists():  # by another process meanwhile
+            _write(scheme, paths[i], copies[i], rewrite)
+    for partial in copies[0].parent.glob(".*"):  # of a process that was killed
+        partial.unlink(missing_ok=True)
     return copies
 
 
@@ -93,6 +96,8 @@ def _write(scheme: str, path: Path, copy: Path, rewrite: Rewrite) -> None:
     except SourceError:
         raise
     except (OSError, EOFError, ValueError, zlib.error) as error:
+        if copy.exists():  # another process was quicker, and has removed what was partial
+            return
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise SourceError(
                 f"{scheme}: {copy.parent} has no room for a copy of {path.name} "

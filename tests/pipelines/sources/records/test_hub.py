@@ -247,6 +247,19 @@ def test_a_second_validation_split_is_left_out(tmp_path):
     )
 
 
+def test_without_a_training_part_all_is_one_set_and_that_is_said(tmp_path):
+    for name in ("validation", "test"):
+        as_parquet(tmp_path / "set" / f"{name}.parquet", table(name, range(3)))
+    source = open_source(f"hf:{tmp_path / 'set'}")
+    assert source.official_splits is None
+    assert read_back(source) == expected(test=3, validation=3)
+    assert source.notes[0].startswith("there is no training part: test+validation is one set")
+    (tmp_path / "set" / "test.parquet").unlink()
+    source = open_source(f"hf:{tmp_path / 'set'}")
+    assert read_back(source) == expected(validation=3)
+    assert source.notes[0].startswith("there is no training part: validation is one set")
+
+
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [
@@ -432,6 +445,16 @@ def test_a_kill_and_a_full_disk_keep_the_shards_that_are_written(tmp_path, monke
     assert read_back(open_source(f"hf:{root}")) == expected(train=9, validation=4)
     assert os.stat(written[0]).st_mtime_ns == stamp
     assert len(os.listdir(folder)) == 3
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    root = tmp_path / "set"
+    as_parquet(root / "train.parquet", table("train", range(6)))
+    copy = open_source(f"hf:{root}", memory_limit_bytes=0).files.paths[0]
+    assert os.path.isabs(copy)
+    os.rename(copy, os.path.join(os.path.dirname(copy), ".train.parquet.arrow.123"))
+    assert read_back(open_source(f"hf:{root}")) == expected(train=6)
+    assert os.listdir(os.path.dirname(copy)) == ["train.parquet.arrow"]
 
 
 def test_a_set_by_name_needs_datasets(tmp_path, monkeypatch, capsys):
