@@ -106,6 +106,7 @@ def _columns(path: Path, image: str, label: str) -> Rows:
     paths: dict[int, str | None] = {}
     labels: list[int | str | None] = []
     for batch in _iterate(reader):
+        batch.select([image, label]).validate(full=True)  # of the ranges; images are not read
         images = batch.column(image)
         ends, data = _buffers(images)
         start = np.zeros(1, np.int64) if data is None else ends[:-1] + (data.address - base)

@@ -125,8 +125,10 @@ def _varint(record: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
+        if shift > 63:
+            raise ValueError("is no tf.train.Example")
 
 
 def _signed(number: int) -> int:
     """int64 is stored as the uint64 of its bits."""
-    return number - 2**64 if number >= 2**63 else number
+    return (number + 2**63) % 2**64 - 2**63

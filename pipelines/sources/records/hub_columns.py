@@ -144,6 +144,6 @@ def _beside(folder: Path, schema: pa.Schema) -> dict[str, Any]:
 def _parsed(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

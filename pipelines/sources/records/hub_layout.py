@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.errors import SourceError
 from pipelines.files.naming import split_of
+from pipelines.files.text import read_text
 from pipelines.sources.records.shards import Shard, shard_of
 from pipelines.sources.records.spec import holdings
 
@@ -101,6 +102,6 @@ def _data_files(root: Path) -> Iterator[Path]:
 
 def _listed(path: Path, names: Callable[[Any], list[str]]) -> list[str]:
     try:
-        return names(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return names(json.loads(read_text(path)))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SourceError(f"hf: {path} is damaged: {AGAIN}") from None

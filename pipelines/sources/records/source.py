@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, printable
 from pipelines.files.layout import join
 from pipelines.files.naming import NUMBER, class_order, split_of
 from pipelines.files.verify import Files, stamps_of, verify
@@ -23,6 +23,7 @@ from pipelines.sources.file_source import file_source
 from pipelines.sources.records.shards import Part
 
 NO_LABEL = -1
+LONGEST, DIGITS = 500, 18  # characters of the name of a class, and of its number
 
 
 class Split(NamedTuple):
@@ -144,6 +145,9 @@ def classified(
     """
     known: dict[str | None, int] = {None: NO_LABEL, str(NO_LABEL): NO_LABEL}
     different = set(texts) - set(known)
+    for text in different:
+        if text is not None and (len(text) > LONGEST or (text.isdecimal() and len(text) > DIGITS)):
+            raise SourceError(f"{spec}: {text[:60]!r}... is no label: choose what is, by label=")
     if names is None:
         names = class_order(text for text in different if text is not None)
         known |= {name: i for i, name in enumerate(names)}
@@ -169,6 +173,7 @@ def _check_range(scheme: str, split: Split, class_names: list[str]) -> None:
 
 def _unique(class_names: list[str]) -> tuple[list[str], list[str]]:
     """Classes of one name get their number behind it, as ImageNet's two cranes; and a note."""
+    class_names = [printable(name) for name in class_names]
     twice = {name for name, count in Counter(class_names).items() if count > 1}
     if not twice:
         return class_names, []

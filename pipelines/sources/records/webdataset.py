@@ -39,6 +39,7 @@ CLASS_FILES = ("classnames.txt", "classes.txt")
 IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jpe", "jfif", "ppm", "img")
 WHY = ("are samples without an image", "are images beside the first of their sample")
 LABEL, TABLE = "cls", "json"
+LARGEST_BYTES = 1024**2  # of a KEY.cls or KEY.json
 TABLE_KEYS = (
     "label",
     "cls",
@@ -179,6 +180,8 @@ def _grouped(file: BinaryIO, path: Path, members: Members, image: str, label: st
     counts = np.zeros(2, np.int64)
 
     def contents(i: int) -> str:
+        if members.sizes[i] > LARGEST_BYTES:
+            raise _damaged(path, members.names[i], f"has {members.sizes[i]} bytes")
         file.seek(int(members.offsets[i]))
         try:
             return file.read(int(members.sizes[i])).decode("utf-8-sig").strip()
@@ -206,7 +209,7 @@ def _label(path: Path, names: list[str], group: dict[str, int], label: str, cont
         return ""
     try:
         table = json.loads(contents(group[TABLE]))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(path, names[group[TABLE]], "is no JSON") from None
     keys = (label,) if label else TABLE_KEYS
     value = next((table[key] for key in keys if isinstance(table, dict) and key in table), None)

@@ -504,3 +504,16 @@ def test_a_folder_that_holds_something_else_is_told(tmp_path):
     as_parquet(tmp_path / "text/train.parquet", pa.table({"text": ["a"], "label": [0]}))
     with pytest.raises(SourceError, match="has no image column that can be used, but text: string"):
         open_source(f"hf:{tmp_path / 'text'}")
+
+
+def test_ranges_that_lie_outside_of_an_arrow_file_are_refused(tmp_path):
+    path = tmp_path / "set" / "train.arrow"
+    as_arrow(path, table("train", range(3)), batch=3)
+    size = len(drawn("train", 0))
+    whole = path.read_bytes()
+    ends = np.array([0, size, 2 * size, 3 * size], np.int32).tobytes()
+    assert ends in whole
+    for wrong in ([0, size, 10**9, 10**9], [0, size, 5, 3 * size], [-9, size, 2 * size, 3 * size]):
+        path.write_bytes(whole.replace(ends, np.array(wrong, np.int32).tobytes()))
+        with pytest.raises(SourceError, match=r"train\.arrow is damaged or truncated"):
+            open_source(f"hf:{path.parent}")

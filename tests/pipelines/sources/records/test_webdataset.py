@@ -243,3 +243,24 @@ def test_damaged_images_are_named_by_shard_and_key(tmp_path):
     source = open_source(f"wds:{tmp_path}", on_corrupt="skip", max_corrupt_fraction=0.5)
     assert [name for name, _ in source.corrupt] == ["a.tar/n1/train_0004.png"]
     assert ("train", 4) not in read_back(source)
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"json": "[" * 100_000}, "is no JSON"),
+        ({"cls": "9" * 30}, "is no label"),
+        ({"cls": "9" * 5000}, "is no label"),
+        ({"cls": "9" * 2_000_000}, "has 2000000 bytes"),
+        ({"cls": "a\x1b[2Jb"}, ""),
+    ],
+)
+def test_hostile_labels_are_one_printable_line(tmp_path, others, said):
+    shard(tmp_path / "a.tar", [sample("train", i) for i in range(3)])
+    shard(tmp_path / "b.tar", [sample("train", 3, **others)])
+    if not said:
+        assert open_source(f"wds:{tmp_path}").class_names[-1] == r"a\x1b[2Jb"
+        return
+    with pytest.raises(SourceError, match=said) as error:
+        open_source(f"wds:{tmp_path}")
+    assert str(error.value).isprintable()
