@@ -6,6 +6,7 @@ train/0000.parquet             train/data-00000-of-00002.arrow   tiny-train.tfre
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from pipelines.errors import SourceError
 from pipelines.files.naming import PARTS, split_of
 
 COUNTED = re.compile(r"[-_](\d+)-of-(\d+)")
+LAST_NUMBER = re.compile(r"(\d+)(?=\D*$)")
 HASHED = re.compile(r"-[0-9a-f]{16}(?=\.)")  # as the hub names shards: SPLIT-*-of-*-HASH.parquet
 ENDINGS = {"parquet", "arrow", "tar", "gz", "tgz", "tfrecord", "tfrecords", "tfrec", "record"}
 SILENT = ENDINGS | {"data", "dataset", "shard", "part"}  # words of names that name no split
@@ -94,33 +96,42 @@ def parts_of(shards: Iterable[Shard]) -> tuple[list[Part], list[Part]]:
 
 
 def check_complete(scheme: str, paths: Sequence[Path]) -> None:
-    """Are the shards `-K-of-N` all there, of one N in a folder? Raises SourceError that names one.
+    """Are the shards `-K-of-N` all there, of one N in a folder, and no number of others left out?
 
-    Half a download would else be a smaller set without a word.
+    Half a download would else be a smaller set without a word. Raises SourceError that names one.
     """
-    numbers: defaultdict[tuple[str, int], dict[int, Path]] = defaultdict(dict)
+    families: defaultdict[str, dict[int, Path]] = defaultdict(dict)
     totals: dict[str, tuple[int, Path]] = {}
     for path in paths:
-        counted = COUNTED.search(path.name)
+        counted = COUNTED.search(path.name) or LAST_NUMBER.search(path.name)
         if counted is None:
             continue
         family = str(path.parent / path.name[: counted.start()])
-        number, total = int(counted[1]), int(counted[2])
+        total = 0
+        if counted.re is COUNTED:
+            total = int(counted[2])
+        else:
+            family += path.name[counted.end() :]
         before, other = totals.setdefault(family, (total, path))
         if before != total:
             raise SourceError(
-                f"{scheme}: {path.parent} has {other.name} of {before} shards and {path.name} of "
-                f"{total}: two versions of a set; remove one"
+                f"{scheme}: {path.parent} has {other.name} and {path.name}, which count {before} "
+                f"and {total} shards: two versions of a set; remove one"
             )
-        twice = numbers[family, total].setdefault(number, path)
+        twice = families[family].setdefault(int(counted[1]), path)
         if twice != path:
             raise SourceError(f"{scheme}: {twice} and {path.name} are the same shard: remove one")
-    for (_, total), there in numbers.items():
-        missing = sorted(set(range(total)) - set(there))
-        if missing:
-            some = next(iter(there.values()))
-            gone = f"{some.name}: {len(missing)} of its {total} shards are missing"
+    for family, numbers in families.items():
+        total, some = totals[family]
+        first = 1 if total in numbers and 0 not in numbers else 0
+        if not total:  # by their numbers alone, where these run on
+            first, total = min(numbers), max(numbers) - min(numbers) + 1
+            if total > 2 * len(numbers):
+                continue
+        if len(numbers) < total:
+            gone = next(k for k in itertools.count(first) if k not in numbers)
             raise SourceError(
-                f"{scheme}: {some.parent}: {gone}, number {missing[0]} first: download them, or "
-                "add ',partial=yes' to use those that are there"
+                f"{scheme}: {some.parent}: {total - len(numbers)} of the {total} shards like "
+                f"{some.name} are missing, number {gone} first: download them, or add "
+                "',partial=yes' to use those that are there"
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.errors import SourceError, nearest
 from pipelines.files.text import read_lines
 
-SETTING = re.compile(r",(?=\s*\w+=)")
+SETTING = re.compile(r",(?=\s*\w+\s*=)")
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 MOST_NAMED = 4  # kinds of files and folders of a place that a refusal names
@@ -20,9 +20,13 @@ MOST_NAMED = 4  # kinds of files and folders of a place that a refusal names
 def place_and_settings(scheme: str, rest: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The place, and the settings "key=value" that follow it, each behind a comma.
 
-    Raises SourceError for a setting that is not known, is given twice, or is empty.
+    What exists under a name with ",x=" in it is the place. Raises SourceError for a setting that
+    is not known, is given twice, or is empty.
     """
-    place, *settings = SETTING.split(rest)
+    pieces = SETTING.split(rest)
+    ends = (end for end in range(len(pieces), 1, -1) if os.path.lexists(",".join(pieces[:end])))
+    end = next(ends, 1)
+    place, settings = ",".join(pieces[:end]), pieces[end:]
     values: dict[str, str] = {}
     for setting in settings:
         key, _, value = (piece.strip() for piece in setting.partition("="))

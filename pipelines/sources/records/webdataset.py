@@ -22,7 +22,7 @@ from pipelines.files.tars import Members, list_tar
 from pipelines.files.verify import Files, stamps_of
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records.progress import progress
-from pipelines.sources.records.shards import parts_of, shard_of
+from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import classified, ranges, record_source, splits_of
 from pipelines.sources.records.spec import (
     class_list,
@@ -33,7 +33,7 @@ from pipelines.sources.records.spec import (
 )
 from pipelines.sources.records.unpacked import plain_or_gunzipped
 
-SETTINGS = ("image", "label", "classes")
+SETTINGS = ("image", "label", "classes", "partial")
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 CLASS_FILES = ("classnames.txt", "classes.txt")
 IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jpe", "jfif", "ppm", "img")
@@ -78,6 +78,8 @@ def open_webdataset(rest: str, opening: Opening) -> Source:
     spec = f"wds:{rest}"
     parts, left = parts_of(shard_of(path, root) for path in paths)
     used = [path for part in parts for path in part.paths]
+    if "partial" not in settings:
+        check_complete("wds", used)
     samples = _listed(spec, root, used, settings)
     if not any(filter(None, (text for shard in samples.values() for text in shard[1].labels))):
         kinds = sorted({kind for _, shard in samples.values() for kind in shard.kinds})

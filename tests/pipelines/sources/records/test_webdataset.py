@@ -102,6 +102,14 @@ def test_a_shard_of_the_pattern_that_is_missing_is_named(tmp_path):
         open_source(f"wds:{tmp_path}/x-*.tar")
 
 
+def test_a_number_that_is_left_out_is_named_unless_that_is_meant(tmp_path):
+    shards(tmp_path, "train", "train-{:02d}.tar", [3, 3, 3])
+    (tmp_path / "train-01.tar").unlink()
+    with pytest.raises(SourceError, match=r"1 of the 3 shards like train-00\.tar are missing"):
+        open_source(f"wds:{tmp_path}")
+    assert len(open_source(f"wds:{tmp_path},partial=yes")) == 6
+
+
 def test_both_parts_by_one_pattern(tmp_path):
     shards(tmp_path, "train", "a-train-{:02d}.tar", [3, 3])
     shards(tmp_path, "test", "a-test-{}.tar", [3])
