@@ -6,6 +6,7 @@ KEY.cls says, or a value of KEY.json. A compressed shard is written out once as 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -19,6 +20,7 @@ from pipelines.errors import SourceError, printable
 from pipelines.files.index_cache import cache_file, load_columns, save_columns
 from pipelines.files.naming import split_of
 from pipelines.files.tars import Members, list_tar
+from pipelines.files.text import read_text
 from pipelines.files.verify import Files, stamps_of
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records.progress import progress
@@ -72,7 +74,7 @@ def open_webdataset(rest: str, opening: Opening) -> Source:
     `classes=FILE`. Raises SourceError.
     """
     place, settings = place_and_settings("wds", rest, SETTINGS)
-    paths = _shard_paths(place)
+    paths = _shard_paths(place, "partial" in settings)
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     paths = [path.absolute() for path in paths]
     spec = f"wds:{rest}"
@@ -112,7 +114,7 @@ def open_webdataset(rest: str, opening: Opening) -> Source:
     )
 
 
-def _shard_paths(place: str) -> list[Path]:
+def _shard_paths(place: str, partial: bool) -> list[Path]:
     """The tars of a folder and those below it, of a pattern, or of a shell's {000..146}."""
     paths: list[Path] = []
     for pattern in dict.fromkeys(name for one in place.split("::") for name in expanded(one)):
@@ -124,6 +126,8 @@ def _shard_paths(place: str) -> list[Path]:
                     f"wds: {path} has no tar shards, but {holdings(path)}: name the folder that "
                     "holds them, or another source"
                 )
+            if not partial:
+                _check_listed(path, matched)
         else:
             matched = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
             if not matched:
@@ -138,6 +142,25 @@ def _below(folder: Path) -> Iterator[Path]:
         for name in names:
             if name.endswith(ENDINGS) and not name.startswith("."):
                 yield Path(where, name)
+
+
+def _check_listed(root: Path, paths: Sequence[Path]) -> None:
+    """Are the shards there that `_info.json` (timm) names, as many as an nshards.txt counts?"""
+    fix = "download it, or add ',partial=yes' to use those that are there"
+    there, names, wanted = {path.name for path in paths}, [], {}
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        splits = json.loads(read_text(root / "_info.json"))["splits"].values()
+        names = [os.path.basename(name) for split in splits for name in split["filenames"]]
+    for name in names:
+        if name not in there:
+            raise SourceError(f"wds: {root / name} is missing, of {len(names)} shards: {fix}")
+    for folder in {path.parent for path in paths}:
+        with contextlib.suppress(OSError, ValueError):
+            wanted[folder] = int(read_text(folder / "nshards.txt"))
+    for folder, count in sorted(wanted.items()):
+        held = sum(path.parent == folder for path in paths)
+        if held < count:
+            raise SourceError(f"wds: {folder} has {held} of {count} shards: {fix}")
 
 
 def _listed(

@@ -110,6 +110,23 @@ def test_a_number_that_is_left_out_is_named_unless_that_is_meant(tmp_path):
     assert len(open_source(f"wds:{tmp_path},partial=yes")) == 6
 
 
+def test_shards_that_a_list_names_are_there(tmp_path):
+    shards(tmp_path / "timm", "train", "train-{}.tar", [3, 3])
+    names = [f"train-{i}.tar" for i in range(3)]
+    info = {"splits": {"train": {"num_samples": 9, "filenames": names}}}
+    (tmp_path / "timm" / "_info.json").write_text(json.dumps(info))
+    with pytest.raises(SourceError, match=r"train-2\.tar is missing, of 3 shards: download it"):
+        open_source(f"wds:{tmp_path / 'timm'}")
+    assert len(open_source(f"wds:{tmp_path / 'timm'},partial=yes")) == 6
+    shards(tmp_path / "clip", "test", "test/{}.tar", [3, 3])
+    (tmp_path / "clip" / "test" / "nshards.txt").write_text("3")
+    with pytest.raises(SourceError, match=r"test has 2 of 3 shards"):
+        open_source(f"wds:{tmp_path / 'clip'}")
+    (tmp_path / "clip" / "test" / "nshards.txt").write_text("2\n")
+    (tmp_path / "clip" / "_info.json").write_text("[]")
+    assert read_back(open_source(f"wds:{tmp_path / 'clip'}")) == numbered(test=6)
+
+
 def test_both_parts_by_one_pattern(tmp_path):
     shards(tmp_path, "train", "a-train-{:02d}.tar", [3, 3])
     shards(tmp_path, "test", "a-test-{}.tar", [3])
