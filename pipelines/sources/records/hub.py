@@ -24,10 +24,10 @@ from pipelines.sources.records.source import (
     record_source,
     splits_of,
 )
-from pipelines.sources.records.spec import place_and_settings, spelled
+from pipelines.sources.records.spec import classes_setting, place_and_settings, spelled
 from pipelines.sources.records.unpacked import unpacked
 
-SETTINGS = ("config", "image", "label", "partial")
+SETTINGS = ("config", "image", "label", "classes", "partial")
 WHOLE_FILE = -1  # offset of an image that is a file of its own
 
 
@@ -35,7 +35,8 @@ def open_hub(rest: str, opening: Opening) -> Source:
     """The labelled images of a set; photographs upright, as `datasets` gives them.
 
     Splits are train, validation and test by their names; others are left out, and said. Class names
-    are those of the features, else the labels in their order. Raises SourceError.
+    are those of the features, else the labels in their order; `classes=numbers` leaves the labels
+    numbers, for networks whose classes have other names. Raises SourceError.
     """
     place, settings = place_and_settings("hf", rest, SETTINGS)
     root = Path(place).expanduser()
@@ -58,7 +59,10 @@ def open_hub(rest: str, opening: Opening) -> Source:
             name = f"{part.split or 'image'}[{{}}]"
             files[path] = _files(root, path, held[path], rows, name, len(texts) - first)
             texts += [None if label is None else str(label) for label in rows.labels]
-    labels, class_names = classified(spec, texts, columns.class_names)
+    names = columns.class_names
+    if "classes" in settings:
+        names = classes_setting("hf", settings["classes"])
+    labels, class_names = classified(spec, texts, names)
     return record_source(
         spec,
         spelled(os.path.realpath(root), settings),

@@ -14,6 +14,7 @@ from pipelines.files.text import read_lines
 SETTING = re.compile(r",(?=\s*\w+\s*=)")
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
+NUMBERS = "numbers"
 MOST_NAMED = 4  # kinds of files and folders of a place that a refusal names
 
 
@@ -89,6 +90,11 @@ def holdings(folder: Path) -> str:
     for ending, count in endings.most_common(MOST_NAMED):
         kinds.append(f"{count} {ending} file{'s' if count > 1 else ''}")
     return " and ".join(kinds) or "nothing"
+
+
+def classes_setting(scheme: str, text: str) -> list[str] | None:
+    """What `classes=` says: the names in a file, or None of `classes=numbers`: none but numbers."""
+    return None if text == NUMBERS else class_list(scheme, Path(text).expanduser())
 
 
 def class_list(scheme: str, path: Path) -> list[str]:

@@ -17,7 +17,7 @@ from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records.progress import progress
 from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import ranges, record_source, splits_of
-from pipelines.sources.records.spec import class_list, place_and_settings, spelled
+from pipelines.sources.records.spec import classes_setting, place_and_settings, spelled
 from pipelines.sources.records.tfrecord_files import keys_of, read_records, record_files
 from pipelines.sources.records.tfrecord_labels import class_of_each
 from pipelines.sources.records.unpacked import plain_or_gunzipped
@@ -54,7 +54,7 @@ def open_tfrecord(rest: str, opening: Opening) -> Source:
         np.concatenate([read[path].numbers for path in paths]),
         [name for path in paths for name in read[path].synsets],
         [text for path in paths for text in read[path].texts],
-        class_list("tfrecord", Path(settings["classes"])) if "classes" in settings else None,
+        classes_setting("tfrecord", settings["classes"]) if "classes" in settings else None,
         settings.get("first"),
     )
     files = {

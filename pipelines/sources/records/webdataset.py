@@ -28,6 +28,7 @@ from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import classified, ranges, record_source, splits_of
 from pipelines.sources.records.spec import (
     class_list,
+    classes_setting,
     expanded,
     holdings,
     place_and_settings,
@@ -260,8 +261,8 @@ def _files(root: Path, shard: Path, plain: Path, samples: Samples) -> Files:
 def _class_names(root: Path, settings: Mapping[str, str]) -> tuple[list[str] | None, list[str]]:
     """The names of classes that are written down somewhere, and a note of where."""
     if "classes" in settings:
-        path = Path(settings["classes"]).expanduser()
-        return class_list("wds", path), [f"classes are named by {path}"]
+        names = classes_setting("wds", settings["classes"])
+        return names, [f"classes are named by {settings['classes']}"] if names else []
     above = [root.parent] if split_of(root.name) else []
     for folder in (root, *above):
         for name in CLASS_FILES:

@@ -290,6 +290,20 @@ def test_names_come_from_a_json_beside_and_two_classes_of_one_name_are_told_apar
     assert "1 names stand for more than one class (crane)" in source.notes[0]
 
 
+def test_classes_can_be_numbers_or_have_the_names_of_a_file(tmp_path):
+    as_parquet(tmp_path / "set" / "train.parquet", table("train", range(6)))
+    numbers = open_source(f"hf:{tmp_path / 'set'},classes=numbers")
+    assert read_back(numbers) == {("train", i): str(i % 3) for i in range(6)}
+    path = tmp_path / "wnids.txt"
+    path.write_text("n03\nn01\nn02\nn09\n")
+    named = open_source(f"hf:{tmp_path / 'set'},classes={path}")
+    assert named.class_names == ["n03", "n01", "n02", "n09"]
+    assert read_back(named) == {("train", i): ["n03", "n01", "n02"][i % 3] for i in range(6)}
+    path.write_text("n03\n\nn02\n")
+    with pytest.raises(SourceError, match=r"wnids\.txt, line 2: expected the name of a class"):
+        open_source(named.spec)
+
+
 def test_columns_are_chosen_by_settings_where_there_are_several(tmp_path):
     root = tmp_path / "set"
     other = [{"bytes": drawn("test", i), "path": None} for i in range(6)]
