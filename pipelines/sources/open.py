@@ -27,6 +27,11 @@ SCHEMES = {
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
     "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
+    "npz": Scheme("npz:FILE", "arrays.npz", "open_npz"),
+    "keras": Scheme("keras:NAME", "arrays.keras_sets", "open_keras"),
+    "mnist": Scheme("mnist[:DIR]", "arrays.keras_sets", "open_mnist"),
+    "cifar": Scheme("cifar[:PATH]", "arrays.keras_sets", "open_cifar"),
+    "svhn": Scheme("svhn:DIR", "arrays.svhn", "open_svhn"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
     "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
 }
