@@ -18,6 +18,7 @@ import numpy as np
 from pipelines.errors import SourceError, nearest
 from pipelines.files.naming import split_of
 from pipelines.files.text import read_lines
+from pipelines.sources.array_checks import check_count
 from pipelines.sources.arrays.parts import (
     BLOCK,
     Part,
@@ -78,7 +79,7 @@ def idx_source(
         images, labels = of_set[part, "images"], of_set[part, "labels"]
         shapes.append(_shape(images, 3))
         check_memory(spec, shapes[-1][0], (*shapes[-1][1:], 1), opening)
-        _shape(labels, 1)
+        check_count(shapes[-1][0], *_shape(labels, 1), f"mnist: {labels}")
         known = np.concatenate(list(_blocks(labels, 1)))
         parts.append(Part(part, known, partial(_blocks, images, 3, turned)))
     if len({shape[1:] for shape in shapes}) > 1:
