@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines import splits, statistics
 from pipelines.augment import recipes
 from pipelines.errors import SourceError, SplitError
+from pipelines.sources.arrays.dataset import from_dataset
 from pipelines.sources.base import ArraySource, Source
 from pipelines.sources.open import open_source
 
@@ -13,6 +14,7 @@ __all__ = [
     "Source",
     "SourceError",
     "SplitError",
+    "from_dataset",
     "open_source",
     "recipes",
     "splits",

@@ -229,3 +229,16 @@ def test_labels_alone_never_read_the_pixels(tmp_path, monkeypatch):
     assert source.labels.tolist() == TRAIN.tolist()
     with pytest.raises(SourceError):
         _ = source.array
+
+
+def test_a_check_finds_copies_and_does_not_call_a_set_of_small_images_tiny(tmp_path):
+    from pipelines.sources.check import check, open_to_check
+
+    pixels = drawn(TRAIN, 8, 8)
+    pixels[9] = pixels[5]
+    np.savez(tmp_path / "set.npz", x=pixels, y=TRAIN)
+    report = check(open_to_check(f"npz:{tmp_path / 'set.npz'}"))
+    assert [(x.image, x.problem, x.detail) for x in report.findings if x.image == "image 9"] == [
+        ("image 9", "same bytes", "as image 5")
+    ]
+    assert (report.images, report.classes, report.count("tiny")) == (40, 4, 0)
