@@ -97,7 +97,8 @@ def open_cifar_files(rest: str, opening: Opening) -> ArraySource:
 def cifar_source(spec: str, path: Path, label: str | None, opening: Opening) -> ArraySource:
     """What `path` holds or is, of one of FORMS; `label` None: fine."""
     place = _place(path)
-    stamps = stamped("cifar", [place])
+    there = [place / name for name in sorted(KNOWN) if (place / name).is_file()]
+    stamps = stamped("cifar", there or [place])
     stored = _stored(place)
     form = next((form for form in FORMS if any(f[0] in stored for f in form.parts.values())), None)
     if form is None:
@@ -117,9 +118,6 @@ def cifar_source(spec: str, path: Path, label: str | None, opening: Opening) -> 
     for name in (*(name for names in files.values() for name in names), named):
         if name not in stored:
             raise SourceError(f"cifar: {place} has no {name}: download or unpack it again")
-    if place.is_dir():
-        used = [named, *(name for names in files.values() for name in names)]
-        stamps = stamped("cifar", [place / name for name in dict.fromkeys(used)])
     with reading("cifar", place / named, "list of class names"):
         class_names = _class_names(stored[named], label, form)
     parts = []
@@ -139,7 +137,7 @@ def _place(path: Path) -> Path:
     there = [candidate for candidate in inside if candidate.exists()]
     if any((path / name).is_file() for name in KNOWN) or not there:
         return path
-    kinds = {candidate.name.partition("-batches")[0][:9] for candidate in there}
+    kinds = {candidate.name[:9] for candidate in there}
     if len(kinds) > 1:
         raise SourceError(
             f"cifar: {path} holds {', '.join(x.name for x in there)}: name one, as cifar:{there[0]}"

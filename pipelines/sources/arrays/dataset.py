@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from pipelines.sources.array_checks import classes_of, image_shape
 from pipelines.sources.base import Opening, Source, finish_fingerprint
 from pipelines.sources.prepare import IMAGES_PER_SHARD, write
 from pipelines.sources.prepared import open_prepared, raw_record
-
-if TYPE_CHECKING:
-    Given = tf.data.Dataset | Mapping[str, tf.data.Dataset]
 
 ROUND = "dataset.map(lambda x, y: (tf.cast(tf.round(x), tf.uint8), y))"
 SCALE = ROUND.replace("round(x)", "round(255 * x)")
@@ -38,7 +35,9 @@ class Spooled(NamedTuple):
 
 
 def from_dataset(
-    dataset: Given, directory: str | Path, class_names: Sequence[str] | None = None
+    dataset: tf.data.Dataset | Mapping[str, tf.data.Dataset],
+    directory: str | Path,
+    class_names: Sequence[str] | None = None,
 ) -> Source:
     """Write the images of a dataset to a folder and open it; `prepared:DIRECTORY` is its spec.
 

@@ -63,31 +63,29 @@ def idx_source(
     names = [part for part in ("train", "validation", "test") if (part, "images") in of_set]
     for part in names:
         if (part, "labels") not in of_set:
-            images = of_set[part, "images"].name
-            raise SourceError(
-                f"mnist: {root}: {images} has no labels: put "
-                f"{images.replace('images', 'labels').replace('idx3', 'idx1')} beside it"
-            )
+            alone = of_set[part, "images"].name
+            beside = alone.replace("images", "labels").replace("idx3", "idx1")
+            raise SourceError(f"mnist: {root}: {alone} has no labels: put {beside} beside it")
     if not names:
         raise SourceError(f"mnist: {root} has labels and no images: put them beside")
     paths = [of_set[part, kind] for part in names for kind in ("images", "labels")]
     stamps = stamped("mnist", paths)
     # NIST's own scans lie on their side: EMNIST kept that, MNIST did not.
     turned = name.lower().startswith("emnist")
-    parts, shapes = [], []
+    parts, sizes = [], set()
     for part in names:
         images, labels = of_set[part, "images"], of_set[part, "labels"]
-        shapes.append(_shape(images, 3))
-        check_memory(spec, shapes[-1][0], (*shapes[-1][1:], 1), opening)
-        check_count(shapes[-1][0], *_shape(labels, 1), f"mnist: {labels}")
+        count, height, width = _shape(images, 3)
+        check_memory(spec, count, (height, width, 1), opening)
+        check_count(count, _shape(labels, 1)[0], f"mnist: {labels}")
         known = np.concatenate(list(_blocks(labels, 1)))
         parts.append(Part(part, known, partial(_blocks, images, 3, turned)))
-    if len({shape[1:] for shape in shapes}) > 1:
-        raise SourceError(f"mnist: {root}: its parts differ in size: {[s[1:] for s in shapes]}")
-    height, width = shapes[0][1:]
+        sizes.add((height, width))
+    if len(sizes) > 1:
+        raise SourceError(f"mnist: {root}: its parts differ in size: {sorted(sizes)}")
     shape = (width, height, 1) if turned else (height, width, 1)
     notes = ["images are turned upright: the files have them mirrored about the diagonal"] * turned
-    mapping = root / f"{name}-mapping.txt"
+    mapping = paths[0].parent / f"{name}-mapping.txt"
     if mapping.is_file():
         parts, class_names = _mapped(mapping, parts)
     elif class_names is None and all(part.labels.max(initial=0) < 10 for part in parts):

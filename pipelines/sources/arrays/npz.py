@@ -30,7 +30,8 @@ KINDS = {
     **dict.fromkeys(("y", "label", "labels", "target", "targets"), "labels"),
 }
 CLASS_NAMES = ("class_names", "label_names", "classes")
-ROLES = ["images", "labels", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))]
+ANY_PART: tuple[str, ...] = ("", *PARTS)
+ROLES = [f"{part}_{kind}".lstrip("_") for part in ANY_PART for kind in ("images", "labels")]
 
 
 class Member(NamedTuple):
@@ -71,7 +72,7 @@ def npz_source(
         keys = _roles(path, members, settings or {})
         pairs = {
             part: (keys[part, "images"], keys[part, "labels"])
-            for part in ("", *PARTS)
+            for part in ANY_PART
             if (part, "images") in keys and (part, "labels") in keys
         }
         if not pairs:
@@ -146,7 +147,7 @@ def _role(key: str) -> tuple[str, str] | None:
     """(part, kind) that a key names, such as ("train", "images"); part "" where it names none."""
     words = key.lower().split("_")
     kinds = [KINDS[word] for word in words if word in KINDS]
-    parts = [part for part in map(split_of, words) if part]
+    parts: list[str] = [part for part in map(split_of, words) if part]
     if len(kinds) == 1 and len(words) == 1 + len(parts) <= 2:
         return (parts or [""])[0], kinds[0]
     return None
@@ -156,10 +157,10 @@ def _roles(
     path: Path, members: Mapping[str, Member], settings: Mapping[str, str]
 ) -> dict[tuple[str, str], str]:
     """(part, kind) -> key: as the settings name them, else as the keys name themselves."""
-    for role, key in settings.items():
+    for setting, key in settings.items():
         if key not in members:
             raise SourceError(
-                f"npz: {role}: {path} has no array {key!r}; it has {', '.join(members)}"
+                f"npz: {setting}: {path} has no array {key!r}; it has {', '.join(members)}"
             )
     if settings:
         named = {_role(role): key for role, key in settings.items()}

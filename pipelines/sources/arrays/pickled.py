@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-import pickletools
+import pickletools  # nosec B403  # lists what a pickle says, and runs none of it
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -68,6 +68,7 @@ def plain(pickle: bytes) -> Any:
         del stack[at:]
         return items
 
+    value: Any  # of an instruction, as its name says
     for code, value, _ in pickletools.genops(io.BytesIO(pickle)):
         name = code.name
         if name in IGNORED:
