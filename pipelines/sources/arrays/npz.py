@@ -22,7 +22,7 @@ from pipelines.sources.arrays.parts import (
     reading,
     stamped,
 )
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening, Unused
+from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening
 
 FORM = "npz:FILE[,images=KEY,labels=KEY]"
 KINDS = {
@@ -103,12 +103,12 @@ def npz_source(
         if class_names is None and named is not None:
             class_names = [str(name) for name in values(path, members[named]).reshape(-1)]
     used = {named, *(key for pair in pairs.values() for key in pair)}
-    unused = [
-        Unused(key, member.shape[0] if member.shape else 1, _why_unused(key, members, keys))
+    notes = [
+        f"array {key} {list(member.shape)} is not used: {_why_unused(key, keys)}"
         for key, member in members.items()
         if key not in used
     ]
-    return array_source(spec, parts, shape, files, opening, class_names=class_names, unused=unused)
+    return array_source(spec, parts, shape, files, opening, class_names=class_names, notes=notes)
 
 
 def members_of(path: Path) -> dict[str, Member]:
@@ -181,13 +181,11 @@ def _roles(
     return keys
 
 
-def _why_unused(
-    key: str, members: Mapping[str, Member], keys: Mapping[tuple[str, str], str]
-) -> str:
-    role = next((role for role, chosen in keys.items() if chosen == key), None)
-    if role is None:
-        return "are of no known name"
-    return "have no labels" if role[1] == "images" else "have no images"
+def _why_unused(key: str, keys: Mapping[tuple[str, str], str]) -> str:
+    kinds = [kind for (_, kind), chosen in keys.items() if chosen == key]
+    if not kinds:
+        return f"it names no part; where it is one: {FORM!r}"
+    return "its images have no labels" if kinds == ["images"] else "there are no images to it"
 
 
 def values(path: Path, member: Member) -> np.ndarray:

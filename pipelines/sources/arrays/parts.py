@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.errors import SourceError, first_line, nearest
 from pipelines.files.verify import Files, files_of
 from pipelines.sources.array_checks import check_count, in_channels
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening, Unused
+from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening
 
 BLOCK = 1024  # images that are read at a time
 
@@ -38,7 +38,6 @@ def array_source(
     opening: Opening,
     *,
     class_names: Sequence[str] | None = None,
-    unused: Sequence[Unused] = (),
     notes: Sequence[str] = (),
 ) -> ArraySource:
     """The parts as one source, whose images are read on first use.
@@ -82,7 +81,7 @@ def array_source(
         )
     except SourceError as error:
         raise SourceError(f"{spec}: {error}") from None
-    source.unused, source.notes = tuple(unused), (*notes, *source.notes)
+    source.notes = (*notes, *source.notes)
     return source
 
 
@@ -156,5 +155,5 @@ def path_and_settings(
         settings[key] = value
     path = ",".join(pieces).strip()
     if not path:
-        raise SourceError(f"{scheme}: expected a path, received none: write {form!r}")
+        raise SourceError(f"{scheme}: nothing is named: write {form!r}")
     return Path(path).expanduser(), settings

@@ -18,7 +18,7 @@ from pipelines.sources.arrays.parts import (
     reading,
     stamped,
 )
-from pipelines.sources.base import ArraySource, Opening, Unused
+from pipelines.sources.base import ArraySource, Opening
 
 FORM = "svhn:DIR[,extra=true]"
 FORMAT = "MATLAB 5 file of X [32, 32, 3, n] and y [n, 1]"
@@ -31,66 +31,50 @@ def open_svhn(rest: str, opening: Opening) -> ArraySource:
     Label 10 is the digit 0, so that classes are 0 to 9. Raises SourceError for anything else.
     """
     root, settings = path_and_settings("svhn", rest, {"extra": ("true", "false")}, FORM)
-    names = {part: root / f"{part}_32x32.mat" for part in ("train", "extra", "test")}
-    there = {part: path for part, path in names.items() if path.is_file()}
-    extra = settings.get("extra") == "true"
-    if "train" not in there and "test" not in there:
+    extra, all_extra = settings.get("extra") == "true", root / "extra_32x32.mat"
+    if extra and not all_extra.is_file():
+        raise SourceError(f"svhn: {all_extra} is not there: put it there, or leave extra out")
+    files = {part: [root / f"{part}_32x32.mat"] for part in ("train", "test")}
+    files = {part: paths for part, paths in files.items() if paths[0].is_file()}
+    if not files:
         raise SourceError(
             f"svhn: {root} has neither train_32x32.mat nor test_32x32.mat (format 2, cropped "
             "digits): check the path"
         )
-    if extra and "extra" not in there:
-        raise SourceError(f"svhn: {names['extra']} is not there: put it there, or leave extra out")
-    counts: dict[str, int] = {}
-    shapes = {}
-    files = stamped("svhn", list(there.values()))
-    for part, path in there.items():
-        with reading("svhn", path, FORMAT):
-            height, width, channels, counts[part] = _shape_of(path)
-            shapes[part] = image_shape(
-                f"svhn: {path}: X", np.dtype(np.uint8), (counts[part], height, width, channels)
-            )
-    used = [part for part in there if part != "extra" or extra]
-    if len({shapes[part] for part in used}) > 1:
-        raise SourceError(f"svhn: {root}: its parts differ in size: {shapes}")
-    shape = shapes[used[0]]
-    check_memory(f"svhn:{rest}", sum(counts[part] for part in used), shape, opening)
-    joined = [part for part in used if part != "test"]
+    if extra:
+        files["train"] = [*files.get("train", []), all_extra]
+    stamps = stamped("svhn", [path for paths in files.values() for path in paths])
+    shapes = {path: _shape(path) for paths in files.values() for path in paths}
+    if len({shape[:3] for shape in shapes.values()}) > 1:
+        raise SourceError(f"svhn: {root}: its parts differ in size: {list(shapes.values())}")
+    height, width, channels, _ = shapes[files[next(iter(files))][0]]
+    images = sum(shape[3] for shape in shapes.values())
+    spec = f"svhn:{rest}"
+    check_memory(spec, images, (height, width, channels), opening)
     parts = []
-    for name, members in (("train", joined), ("test", [part for part in used if part == "test"])):
-        if members:
-            labels = [_labels(there[part], counts[part]) for part in members]
-            parts.append(
-                Part(name, np.concatenate(labels), partial(_blocks, [there[m] for m in members]))
-            )
-    unused = [
-        Unused(there[part].name, counts[part], "are left out: extra=true adds them to train")
-        for part in there
-        if part not in used
-    ]
+    for part, paths in files.items():
+        labels = np.concatenate([_labels(path, shapes[path][3]) for path in paths])
+        parts.append(Part(part, labels, partial(_blocks, paths)))
+    notes = ["label 10 is the digit 0"]
+    if all_extra.is_file() and not extra:
+        notes.append(f"{all_extra.name} is not used: extra=true adds its images to train")
     return array_source(
-        f"svhn:{rest}",
-        parts,
-        shape,
-        files,
-        opening,
-        class_names=DIGITS,
-        unused=unused,
-        notes=["label 10 is the digit 0"],
+        spec, parts, (height, width, channels), stamps, opening, class_names=DIGITS, notes=notes
     )
 
 
-def _shape_of(path: Path) -> tuple[int, ...]:
-    """The declared shape of X; nothing of it is read."""
+def _shape(path: Path) -> tuple[int, int, int, int]:
+    """Height, width, channels and images of X, as declared; nothing of it is read."""
     from scipy.io import whosmat
 
-    declared = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-    shape, kind = declared.get("X", ((), "missing"))
-    if len(shape) != 4 or kind != "uint8" or "y" not in declared:
-        raise ValueError(f"it holds {declared}")
-    if max(declared["y"][0]) != shape[3]:
-        raise ValueError(f"{declared['y'][0]} labels for {shape[3]} images")
-    return tuple(shape)
+    with reading("svhn", path, FORMAT):
+        declared = {name: (shape, kind) for name, shape, kind in whosmat(path)}
+        shape, kind = declared.get("X", ((), "missing"))
+        if len(shape) != 4 or kind != "uint8" or "y" not in declared:
+            raise ValueError(f"it holds {declared}")
+        check_count(shape[3], max(declared["y"][0]), f"svhn: {path}: y")
+        stored = shape[3], *shape[:3]
+        return (*image_shape(f"svhn: {path}: X", np.dtype(np.uint8), stored), shape[3])
 
 
 def _variable(path: Path, name: str) -> np.ndarray:
@@ -101,16 +85,16 @@ def _variable(path: Path, name: str) -> np.ndarray:
 
 def _labels(path: Path, count: int) -> np.ndarray:
     with reading("svhn", path, FORMAT):
-        labels = _variable(path, "y").reshape(-1).astype(np.int64)
-    check_count(count, len(labels), f"svhn: {path}: y")
-    bad = (labels < 1) | (labels > 10)
+        labels = _variable(path, "y").reshape(-1)
+        check_count(count, len(labels), f"svhn: {path}: y")
+        bad = ~np.isin(labels, np.arange(1, 11))
     if bad.any():
         i = int(bad.argmax())
         raise SourceError(
             f"svhn: {path}: y: expected from 1 to 10, received {labels[i]} for image {i}: "
             "download it again"
         )
-    return labels % 10
+    return labels.astype(np.int64) % 10
 
 
 def _blocks(paths: list[Path]) -> Iterator[np.ndarray]:

@@ -12,7 +12,6 @@ from drawn_arrays import class_in, drawn
 
 from pipelines.errors import SourceError
 from pipelines.sources.array_checks import in_channels
-from pipelines.sources.base import Unused
 from pipelines.sources.open import open_source
 
 TRAIN, VALIDATION, TEST = np.arange(40) % 4, np.arange(9) % 4, 3 - np.arange(11) % 4
@@ -56,7 +55,7 @@ def test_official_parts_of_the_usual_names(tmp_path, keys, column, save):
     assert class_in(source.array).tolist() == source.labels.tolist()
     for part, key in (("train", keys[0]), ("validation", keys[4]), ("test", keys[2])):
         assert np.array_equal(source.array[source.official_splits[part]], arrays[key])
-    assert (source.unused, source.corrupt) == ((), [])
+    assert (source.notes, source.corrupt) == ((), [])
 
 
 @pytest.mark.parametrize(
@@ -87,9 +86,10 @@ def test_arrays_that_are_not_used_are_named(tmp_path):
         "ids": TRAIN,
     }
     source = opened(tmp_path / "set.npz", arrays)
-    assert source.unused == (
-        Unused("x_test", 11, "have no labels"),
-        Unused("ids", 40, "are of no known name"),
+    assert source.notes == (
+        "array x_test [11, 8, 8, 3] is not used: its images have no labels",
+        "array ids [40] is not used: it names no part; where it is one: "
+        "'npz:FILE[,images=KEY,labels=KEY]'",
     )
     assert (len(source), source.official_splits) == (40, None)
 
@@ -202,7 +202,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
     for missing in (tmp_path / "none.npz", tmp_path):
         with pytest.raises(SourceError, match=r"npz: .* cannot be read"):
             open_source(f"npz:{missing}")
-    with pytest.raises(SourceError, match="expected a path, received none"):
+    with pytest.raises(SourceError, match="npz: nothing is named: write 'npz:FILE"):
         open_source("npz:")
 
 

@@ -8,7 +8,6 @@ from drawn_arrays import class_in, drawn
 from scipy.io import savemat
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import Unused
 from pipelines.sources.open import open_source
 
 DIGITS = {
@@ -38,9 +37,8 @@ def test_label_10_is_the_digit_0(tmp_path, extra):
     assert source.labels[source.official_splits["train"]].tolist() == train.tolist()
     assert source.labels[source.official_splits["test"]].tolist() == DIGITS["test"].tolist()
     assert np.array_equal(source.array[source.official_splits["test"]], drawn(DIGITS["test"]))
-    left = Unused("extra_32x32.mat", 10, "are left out: extra=true adds them to train")
-    assert source.unused == (() if added else (left,))
-    assert source.notes == ("label 10 is the digit 0",)
+    left = "extra_32x32.mat is not used: extra=true adds its images to train"
+    assert source.notes == ("label 10 is the digit 0", *([] if added else [left]))
     source.check_unchanged()
 
 
@@ -74,7 +72,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
             {"X": images, "y": np.full((30, 1), 11)},
             "y: expected from 1 to 10, received 11 for image 0",
         ),
-        ({"X": images, "y": np.ones((29, 1))}, "labels for 30 images"),
+        ({"X": images, "y": np.ones((29, 1))}, "y: expected 30, one an image, received 29"),
         ({"X": images / 255.0, "y": np.ones((30, 1))}, "is damaged, or no MATLAB 5 file"),
         ({"y": np.ones((30, 1))}, "is damaged, or no MATLAB 5 file"),
     ):
