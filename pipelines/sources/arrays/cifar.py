@@ -25,7 +25,7 @@ from pipelines.sources.arrays.parts import (
     stamped,
 )
 from pipelines.sources.arrays.pickled import plain
-from pipelines.sources.base import ArraySource, Opening
+from pipelines.sources.base import Opening, Source
 
 FORM = "cifar:PATH[,label=fine|coarse]"
 SIDE = 32
@@ -75,7 +75,7 @@ KNOWN = {
 }
 
 
-def open_cifar_files(rest: str, opening: Opening) -> ArraySource:
+def open_cifar_files(rest: str, opening: Opening) -> Source:
     """`PATH[,label=fine|coarse]`, a folder or an archive as downloaded.
 
     `FOLDER,corruption=NAME[,severity=1..5]` of CIFAR-10-C: a test part and nothing else.
@@ -94,7 +94,7 @@ def open_cifar_files(rest: str, opening: Opening) -> ArraySource:
     return cifar_source(spec, path, settings.get("label"), opening)
 
 
-def cifar_source(spec: str, path: Path, label: str | None, opening: Opening) -> ArraySource:
+def cifar_source(spec: str, path: Path, label: str | None, opening: Opening) -> Source:
     """What `path` holds or is, of one of FORMS; `label` None: fine."""
     place = _place(path)
     there = [place / name for name in sorted(KNOWN) if (place / name).is_file()]

@@ -13,8 +13,8 @@ import numpy as np
 
 from pipelines.errors import SourceError, nearest
 from pipelines.sources.array_checks import check_count, image_shape
-from pipelines.sources.arrays.parts import BLOCK, Part, array_source, reading, stamped
-from pipelines.sources.base import ArraySource, Opening
+from pipelines.sources.arrays.parts import Part, array_source, block_ranges, reading, stamped
+from pipelines.sources.base import Opening, Source
 
 SEVERITIES = ("1", "2", "3", "4", "5")
 TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -22,7 +22,7 @@ TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", 
 
 def corrupted_source(
     spec: str, root: Path, settings: Mapping[str, str], opening: Opening
-) -> ArraySource:
+) -> Source:
     """One corruption at one severity, or at all five; its images are a test part."""
     there = sorted(path.stem for path in root.glob("*.npy") if path.stem != "labels")
     corruption = settings.get("corruption", "")
@@ -55,8 +55,8 @@ def corrupted_source(
 
     def blocks() -> Iterator[np.ndarray]:
         pixels = _mapped(path)[chosen]
-        for at in range(0, len(pixels), BLOCK):
-            yield np.asarray(pixels[at : at + BLOCK])
+        for start, stop in block_ranges(len(pixels), pixels[0].size):
+            yield pixels[start:stop]
 
     ten = labels.max(initial=0) < len(TEN)
     return array_source(

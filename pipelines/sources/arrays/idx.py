@@ -20,15 +20,15 @@ from pipelines.files.naming import split_of
 from pipelines.files.text import read_lines
 from pipelines.sources.array_checks import check_count
 from pipelines.sources.arrays.parts import (
-    BLOCK,
     Part,
     array_source,
-    check_memory,
+    block_ranges,
+    check_packing,
     path_and_settings,
     reading,
     stamped,
 )
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening
+from pipelines.sources.base import Opening, Source
 
 FORM = "mnist:DIR"
 NAME = re.compile(
@@ -40,7 +40,7 @@ BYTES = 8  # the type of a value, as idx numbers them
 DIGITS = [str(digit) for digit in range(10)]
 
 
-def open_idx(rest: str, opening: Opening) -> ArraySource:
+def open_idx(rest: str, opening: Opening) -> Source:
     """`DIR[,set=NAME]` of train-images-idx3-ubyte.gz and the like.
 
     `set` chooses one of several, such as emnist-letters. Raises SourceError for anything else.
@@ -55,7 +55,7 @@ def idx_source(
     opening: Opening,
     chosen: str | None = None,
     class_names: Sequence[str] | None = None,
-) -> ArraySource:
+) -> Source:
     """The idx files of a folder, or of the folders in it; a file before its gzipped copy."""
     files = _listed(root)
     name = _chosen(root, sorted(files), chosen)
@@ -76,7 +76,7 @@ def idx_source(
     for part in names:
         images, labels = of_set[part, "images"], of_set[part, "labels"]
         count, height, width = _shape(images, 3)
-        check_memory(spec, count, (height, width, 1), opening)
+        check_packing(spec, count, (height, width, 1), stamps, opening)
         check_count(count, _shape(labels, 1)[0], f"mnist: {labels}")
         known = np.concatenate(list(_blocks(labels, 1)))
         parts.append(Part(part, known, partial(_blocks, images, 3, turned)))
@@ -165,7 +165,7 @@ def _header(file: BinaryIO, dimensions: int) -> tuple[int, ...]:
             f"{int.from_bytes(header[:4], 'big')}"
         )
     shape = tuple(np.frombuffer(header[4:], ">u4").tolist())
-    if 0 in shape or int(np.prod(shape, dtype=object)) > MEMORY_LIMIT_BYTES:
+    if 0 in shape:
         raise ValueError(f"a shape of {list(shape)}")
     return shape
 
@@ -175,9 +175,9 @@ def _blocks(path: Path, dimensions: int, turned: bool = False) -> Iterator[np.nd
     with reading("mnist", path, "idx file"), _open(path) as file:
         count, *shape = _header(file, dimensions)
         each = int(np.prod(shape))
-        for at in range(0, count, BLOCK):
-            some = min(BLOCK, count - at)
-            block = np.frombuffer(file.read(some * each), np.uint8).reshape(some, *shape)
+        for start, stop in block_ranges(count, each):
+            block = np.frombuffer(file.read((stop - start) * each), np.uint8)
+            block = block.reshape(stop - start, *shape)
             yield block.transpose(0, 2, 1) if turned else block
         if file.read(1):
             raise ValueError(f"more bytes than {[count, *shape]} need")

@@ -18,7 +18,7 @@ from pipelines.sources.arrays.cifar import cifar_source, open_cifar_files
 from pipelines.sources.arrays.idx import DIGITS, idx_source, open_idx
 from pipelines.sources.arrays.npz import npz_source
 from pipelines.sources.arrays.parts import path_and_settings
-from pipelines.sources.base import ArraySource, Opening
+from pipelines.sources.base import Opening, Source
 
 FORM = "keras:NAME[,label=fine|coarse]"
 SECONDS = 15.0
@@ -77,7 +77,7 @@ UNPACKED = {
 }
 
 
-def open_keras(rest: str, opening: Opening) -> ArraySource:
+def open_keras(rest: str, opening: Opening) -> Source:
     """mnist, fashion_mnist, cifar10 or cifar100 of ~/.keras/datasets (KERAS_HOME is obeyed).
 
     `cifar100,label=coarse` has the 20 superclasses.
@@ -107,12 +107,12 @@ def open_keras(rest: str, opening: Opening) -> ArraySource:
     return cifar_source(spec, first, settings.get("label"), opening)
 
 
-def open_mnist(rest: str, opening: Opening) -> ArraySource:
+def open_mnist(rest: str, opening: Opening) -> Source:
     """`DIR` of idx files; nothing: Keras's own MNIST."""
     return open_idx(rest, opening) if rest else open_keras("mnist", opening)
 
 
-def open_cifar(rest: str, opening: Opening) -> ArraySource:
+def open_cifar(rest: str, opening: Opening) -> Source:
     """`PATH` of CIFAR as downloaded; nothing: Keras's own CIFAR-10."""
     return open_cifar_files(rest, opening) if rest else open_keras("cifar10", opening)
 

@@ -14,15 +14,15 @@ from pipelines.errors import SourceError
 from pipelines.files.naming import PARTS, split_of
 from pipelines.sources.array_checks import check_count, image_shape
 from pipelines.sources.arrays.parts import (
-    BLOCK,
     Part,
     array_source,
-    check_memory,
+    block_ranges,
+    check_packing,
     path_and_settings,
     reading,
     stamped,
 )
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening
+from pipelines.sources.base import MEMORY_LIMIT_BYTES, Opening, Source
 
 FORM = "npz:FILE[,images=KEY,labels=KEY]"
 KINDS = {
@@ -47,7 +47,7 @@ class Member(NamedTuple):
     start: int
 
 
-def open_npz(rest: str, opening: Opening) -> ArraySource:
+def open_npz(rest: str, opening: Opening) -> Source:
     """`FILE[,images=KEY,labels=KEY,test_images=KEY,test_labels=KEY,...]`.
 
     By themselves are read: x_train y_train x_test y_test x_val y_val, train_images train_labels
@@ -64,7 +64,7 @@ def npz_source(
     opening: Opening,
     settings: Mapping[str, str] | None = None,
     class_names: Sequence[str] | None = None,
-) -> ArraySource:
+) -> Source:
     """`settings`: role -> key of the array, such as test_images -> x_held_out."""
     files = stamped("npz", [path])
     with reading("npz", path, ".npz file"):
@@ -90,7 +90,7 @@ def npz_source(
             sizes = ", ".join(f"{key} {list(shape)}" for key, shape in shapes.items())
             raise SourceError(f"npz: {path}: its parts differ in shape ({sizes}): make them alike")
         shape = next(iter(shapes.values()))
-        check_memory(spec, sum(members[key].shape[0] for key in shapes), shape, opening)
+        check_packing(spec, sum(members[key].shape[0] for key in shapes), shape, files, opening)
         parts = []
         for part, (images, labels) in pairs.items():
             check_count(
@@ -196,7 +196,9 @@ def values(path: Path, member: Member) -> np.ndarray:
             'as numbers or text, .astype("int64") or .astype(str)'
         )
     if int(np.prod(member.shape, dtype=object)) * member.dtype.itemsize > MEMORY_LIMIT_BYTES:
-        raise SourceError(f"npz: {path}: {member.name} is too large for labels: {member.shape}")
+        raise SourceError(
+            f"npz: {path}: {member.name} of {list(member.shape)} is more than is held in memory"
+        )
     with zipfile.ZipFile(path) as archive, archive.open(member.name) as stream:
         stream.read(member.start)
         flat = np.frombuffer(stream.read(), member.dtype)
@@ -204,7 +206,7 @@ def values(path: Path, member: Member) -> np.ndarray:
 
 
 def _blocks(path: Path, member: Member) -> Iterator[np.ndarray]:
-    """Images [n, ...] in order, BLOCK at a time."""
+    """Images [n, ...] in order, some at a time."""
     with reading("npz", path, ".npz file"):
         if member.fortran:
             yield values(path, member)
@@ -213,6 +215,6 @@ def _blocks(path: Path, member: Member) -> Iterator[np.ndarray]:
         each = int(np.prod(shape))
         with zipfile.ZipFile(path) as archive, archive.open(member.name) as stream:
             stream.read(member.start)
-            for at in range(0, count, BLOCK):
-                images = min(BLOCK, count - at)
-                yield np.frombuffer(stream.read(images * each), np.uint8).reshape(images, *shape)
+            for start, stop in block_ranges(count, each):
+                block = np.frombuffer(stream.read((stop - start) * each), np.uint8)
+                yield block.reshape(stop - start, *shape)

@@ -12,9 +12,11 @@ import numpy as np
 from pipelines.errors import SourceError, first_line, nearest
 from pipelines.files.verify import Files, files_of
 from pipelines.sources.array_checks import check_count, in_channels
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening
+from pipelines.sources.arrays.on_disk import converted, identity
+from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening, Source
 
-BLOCK = 1024  # images that are read at a time
+BLOCK_BYTES = 4 * 1024**2  # of images that are read at a time
+MOST_PACKED = 200  # bytes of one on disk; deflate's most is 1,032, of digits 20
 
 
 class Part(NamedTuple):
@@ -39,29 +41,33 @@ def array_source(
     *,
     class_names: Sequence[str] | None = None,
     notes: Sequence[str] = (),
-) -> ArraySource:
+) -> Source:
     """The parts as one source, whose images are read on first use.
 
     image_shape   as stored; `opening.channels` makes grey of colour, and three channels of one
     files         what the parts are read from, as it was before anything was read
-    Raises SourceError where labels are wrong, and where the images need more memory than allowed.
+    Raises SourceError where labels are wrong. More than may be held in memory is converted once.
     """
     height, width, stored = image_shape
     depth = opening.channels or stored
     if len({np.asarray(part.labels).ndim for part in parts}) > 1:
         raise SourceError(f"{spec}: labels of its parts have different shapes: store them alike")
     labels = np.concatenate([part.labels for part in parts])
-    check_memory(spec, len(labels), (height, width, max(depth, stored)), opening)
+
+    def blocks() -> Iterator[np.ndarray]:
+        count = 0
+        for part in parts:
+            for block in part.blocks():
+                count += len(block)
+                yield in_channels(block.reshape(len(block), height, width, stored), depth)
+        check_count(count, len(labels), f"{spec}: labels")
 
     def draw() -> np.ndarray:
         array = np.empty((len(labels), height, width, depth), np.uint8)
         at = 0
-        for part in parts:
-            for block in part.blocks():
-                images = block.reshape(len(block), height, width, stored)
-                array[at : at + len(block)] = in_channels(images, depth)
-                at += len(block)
-        check_count(at, len(labels), f"{spec}: labels")
+        for block in blocks():
+            array[at : at + len(block)] = block
+            at += len(block)
         return array
 
     ends = np.cumsum([0, *(len(part.labels) for part in parts)])
@@ -69,6 +75,7 @@ def array_source(
         part.name: np.arange(start, stop)
         for part, start, stop in zip(parts, ends[:-1], ends[1:], strict=True)
     }
+    held = len(labels) * height * width * depth <= held_bytes(opening)
     try:
         source = ArraySource(
             draw,
@@ -77,25 +84,39 @@ def array_source(
             spec=spec,
             image_shape=(height, width, depth),
             official_splits=None if list(splits) in ([""], ["train"]) else splits,
+            fingerprint=None if held else identity(spec, depth, files),
             files=files,
         )
     except SourceError as error:
         raise SourceError(f"{spec}: {error}") from None
     source.notes = (*notes, *source.notes)
-    return source
+    return source if held else converted(source, blocks, opening)
 
 
-def check_memory(spec: str, images: int, shape: tuple[int, int, int], opening: Opening) -> None:
-    """Raises SourceError where an array is larger than may be held, before anything is read."""
-    # 0 asks for images that are read one by one where they lie; these lie in no files of their own
-    limit = opening.memory_limit_bytes or MEMORY_LIMIT_BYTES
-    needed = images * int(np.prod(shape, dtype=object))
-    if needed > limit:
+def held_bytes(opening: Opening) -> int:
+    """Up to how many bytes of images are held in memory."""
+    # 0 asks for images that are read one by one where they lie; these have no files of their own
+    return opening.memory_limit_bytes or MEMORY_LIMIT_BYTES
+
+
+def check_packing(
+    spec: str, images: int, shape: tuple[int, int, int], files: Files, opening: Opening
+) -> None:
+    """Raises SourceError where a small file says that it unpacks to more than fits into memory."""
+    needed, stored = images * int(np.prod(shape, dtype=object)), int(files.sizes.sum())
+    if needed > max(held_bytes(opening), MOST_PACKED * stored):
         raise SourceError(
             f"{spec}: {images} images of {shape[0]} x {shape[1]} x {shape[2]} need {needed:,} "
-            f"bytes of memory, the limit is {limit:,}: write them with pipelines.from_dataset, "
-            "which makes a folder that is read image by image"
+            f"bytes, from {stored:,} on disk, which is no packing of images: download it again, or "
+            "store it unpacked"
         )
+
+
+def block_ranges(count: int, each: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) of images of `each` bytes, so many that a block stays small."""
+    step = max(1, BLOCK_BYTES // each)
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
 
 
 @contextlib.contextmanager

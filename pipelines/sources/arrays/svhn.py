@@ -13,19 +13,19 @@ from pipelines.sources.array_checks import check_count, image_shape
 from pipelines.sources.arrays.parts import (
     Part,
     array_source,
-    check_memory,
+    check_packing,
     path_and_settings,
     reading,
     stamped,
 )
-from pipelines.sources.base import ArraySource, Opening
+from pipelines.sources.base import Opening, Source
 
 FORM = "svhn:DIR[,extra=true]"
 FORMAT = "MATLAB 5 file of X [32, 32, 3, n] and y [n, 1]"
 DIGITS = [str(digit) for digit in range(10)]
 
 
-def open_svhn(rest: str, opening: Opening) -> ArraySource:
+def open_svhn(rest: str, opening: Opening) -> Source:
     """`DIR[,extra=true]` of train_32x32.mat and test_32x32.mat; extra_32x32.mat joins train.
 
     Label 10 is the digit 0, so that classes are 0 to 9. Raises SourceError for anything else.
@@ -50,7 +50,7 @@ def open_svhn(rest: str, opening: Opening) -> ArraySource:
     height, width, channels, _ = shapes[files[next(iter(files))][0]]
     images = sum(shape[3] for shape in shapes.values())
     spec = f"svhn:{rest}"
-    check_memory(spec, images, (height, width, channels), opening)
+    check_packing(spec, images, (height, width, channels), stamps, opening)
     parts = []
     for part, paths in files.items():
         labels = np.concatenate([_labels(path, shapes[path][3]) for path in paths])

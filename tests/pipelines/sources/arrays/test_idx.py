@@ -83,7 +83,10 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
         "short": (good[:-1], "is damaged, or no idx file"),
         "long": (good + b"x", "more bytes than [50, 9, 7] need"),
         "none": (struct.pack(">HBB3I", 0, 8, 3, 0, 9, 7), "a shape of [0, 9, 7]"),
-        "bomb": (struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**20, 2**20), "a shape of [2147483648"),
+        "bomb": (
+            struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**20, 2**20),
+            "no packing of images",
+        ),
         "count": (idx(drawn(DIGITS["train"][:49], 9, 7, 1)[..., 0]), "expected 49, one an image"),
     }
     for name, (contents, line) in cases.items():
@@ -106,7 +109,7 @@ def test_a_small_file_that_unpacks_to_much_is_refused_before_it_is_unpacked(tmp_
     header = struct.pack(">HBB3I", 0, 8, 3, 10**5, 100, 200)
     write(tmp_path / "train-images-idx3-ubyte.gz", header + bytes(1000))
     with pytest.raises(
-        SourceError, match="need 2,000,000,000 bytes of memory, the limit is 100,000"
+        SourceError, match=r"need 2,000,000,000 bytes, from [\d,]+ on disk, which is no"
     ):
         open_source(f"mnist:{tmp_path}", memory_limit_bytes=100_000)
 

@@ -78,6 +78,3 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
     ):
         savemat(path, variables)
         line(words)
-    savemat(path, {"X": images, "y": DIGITS["train"][:, None] % 9 + 1})
-    with pytest.raises(SourceError, match="need 153,600 bytes of memory, the limit is 1,000"):
-        open_source(f"svhn:{root}", memory_limit_bytes=1000)
