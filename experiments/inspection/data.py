@@ -64,6 +64,9 @@ def _parts(source: Any) -> dict[str, dict[str, Any]]:
     """As a run with the default settings has them; all as train where these allow no split."""
     if not len(source):
         return {}
+    official = source.official_splits or {}
+    if official and "train" not in official:  # a set to be scored, such as CIFAR-10-C
+        return composition(source, None, official.get("validation"), official.get("test"))
     try:
         split = split_of(Config(), source)
     except BadInput:

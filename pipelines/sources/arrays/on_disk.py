@@ -29,17 +29,19 @@ def identity(spec: str, channels: int, files: Files) -> str:
 
 
 def converted(
-    source: ArraySource, blocks: Callable[[], Iterator[np.ndarray]], opening: Opening
+    source: ArraySource,
+    blocks: Callable[[], Iterator[np.ndarray]],
+    needed: int,
+    opening: Opening,
 ) -> Source:
     """The source with its images in a folder below `.ilsvrc/.cache`, read one by one.
 
     source   with its `identity` as fingerprint; its array is not made
-    blocks   the images in order, uint8 [k, h, w, c], some at a time
+    blocks   the images in order, uint8 [k, h, w, c], some at a time; `needed` bytes in all
     Raises SourceError where the disk has no room.
     """
     out = FOLDER / "arrays" / f"{source.spec.partition(':')[0]}-{source.fingerprint[:16]}"
     if not (out / MANIFEST).exists():
-        needed = len(source) * int(np.prod(source.image_shape))
         FOLDER.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(FOLDER).free
         if needed > free:

@@ -75,7 +75,8 @@ def array_source(
         part.name: np.arange(start, stop)
         for part, start, stop in zip(parts, ends[:-1], ends[1:], strict=True)
     }
-    held = len(labels) * height * width * depth <= held_bytes(opening)
+    needed = len(labels) * height * width * depth
+    held = needed <= held_bytes(opening)
     try:
         source = ArraySource(
             draw,
@@ -90,7 +91,7 @@ def array_source(
     except SourceError as error:
         raise SourceError(f"{spec}: {error}") from None
     source.notes = (*notes, *source.notes)
-    return source if held else converted(source, blocks, opening)
+    return source if held else converted(source, blocks, needed, opening)
 
 
 def held_bytes(opening: Opening) -> int:

@@ -83,6 +83,12 @@ def test_grey(tmp_path):
     )
 
 
+def test_text_of_protocol_0_as_python_2_wrote_it():
+    names = b"(lp3\nS'airplane'\np4\naS'bird'\np5\na"
+    text = b"(dp1\nS'label_names'\np2\n" + names + b"sS'num_vis'\np6\nI3072\ns."
+    assert plain(text) == {"label_names": ["airplane", "bird"], "num_vis": 3072}
+
+
 class Program:
     def __init__(self, mark):
         self.mark = mark
