@@ -88,10 +88,8 @@ def classes_of(
     if labels.ndim == 2 and labels.dtype.kind in "biuf":
         one_hot = ((labels == 0) | (labels == 1)).all(axis=1) & (labels.sum(axis=1) == 1)
         _first_bad(what, ~one_hot, labels, "one class an image, one-hot or as its number")
-        labels, note = (
-            labels.argmax(axis=1),
-            f"{what} are one-hot: the class is the column of the 1",
-        )
+        labels = labels.argmax(axis=1)
+        note = f"{what} are one-hot: the class is the column of the 1"
     if labels.ndim != 1 or len(labels) == 0:
         raise SourceError(
             f"{what}: expected one an image, [n] or [n, 1], received {list(labels.shape)}"
@@ -101,7 +99,7 @@ def classes_of(
         twice = next(name for name in names if names.count(name) > 1)
         raise SourceError(f"class names: {twice!r} is given twice: name each class once")
     if labels.dtype.kind in "biuf":
-        whole = np.isfinite(labels) & (labels % 1 == 0) & (labels >= 0) & (labels < 2**31)
+        whole = (labels == np.floor(labels)) & (labels >= 0) & (labels < 2**31)
         _first_bad(what, ~whole, labels, "whole numbers from 0")
         numbers = labels.astype(np.int64)
         if names is None:

@@ -31,11 +31,11 @@ FASHION = (
 
 
 class Download(NamedTuple):
-    """A file of a set: where Keras keeps it, where it is from, its sha256 as Keras has it."""
+    """A file of a set: where Keras keeps it, where it is from, its sha256 (of Keras, of TFDS)."""
 
     path: str
     address: str
-    sha256: str = ""
+    sha256: str
 
 
 DOWNLOADS = {
@@ -47,12 +47,24 @@ DOWNLOADS = {
         )
     ],
     "fashion_mnist": [
-        Download(f"fashion-mnist/{name}", GOOGLE + name)
-        for name in (
-            "train-images-idx3-ubyte.gz",
-            "train-labels-idx1-ubyte.gz",
-            "t10k-images-idx3-ubyte.gz",
-            "t10k-labels-idx1-ubyte.gz",
+        Download(f"fashion-mnist/{name}-ubyte.gz", f"{GOOGLE}{name}-ubyte.gz", sha256)
+        for name, sha256 in (
+            (
+                "train-images-idx3",
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            (
+                "train-labels-idx1",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+            (
+                "t10k-images-idx3",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            (
+                "t10k-labels-idx1",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
         )
     ],
     "cifar10": [
@@ -123,7 +135,6 @@ def _fetch(name: str, file: Download, home: Path) -> None:
     if path.is_file():
         return
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    print(f"keras: {name} is not in {home}: downloading {file.address} (once)", file=sys.stderr)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # the addresses are those above, https all of them
@@ -131,13 +142,14 @@ def _fetch(name: str, file: Download, home: Path) -> None:
             urllib.request.urlopen(file.address, timeout=SECONDS) as answer,  # nosec B310
             open(partial, "wb") as out,
         ):
+            print(f"keras: downloading {file.address} to {path} (once)", file=sys.stderr)
             shutil.copyfileobj(answer, out)
         with open(partial, "rb") as stored:
             sha256 = hashlib.file_digest(stored, "sha256").hexdigest()
-        if file.sha256 not in ("", sha256):
+        if sha256 != file.sha256:
             raise SourceError(
-                f"keras: {file.address} gave other contents than Keras knows (sha256 {sha256}): "
-                f"try again, or put the file there yourself: {path}"
+                f"keras: {file.address} gave other contents than are known (sha256 {sha256}): try "
+                f"again, or put the file there yourself: {path}"
             )
         os.replace(partial, path)
     except OSError as error:  # of the network (urllib's are), of the disk

@@ -116,6 +116,7 @@ def changed(position, value, dtype=None):
     ("labels", "names", "line"),
     [
         (changed(4, np.nan, float), NAMES, "whole numbers from 0, received nan for image 4"),
+        (changed(4, np.inf, float), NAMES, "whole numbers from 0, received inf for image 4"),
         (changed(4, 1.5, float), NAMES, "whole numbers from 0, received 1.5 for image 4"),
         (changed(5, -1), NAMES, "whole numbers from 0, received -1 for image 5"),
         (changed(6, 3), NAMES, "expected from 0 to 2 (3 class names), received 3 for image 6"),
