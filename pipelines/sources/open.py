@@ -27,6 +27,7 @@ SCHEMES = {
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
     "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
+    "csv": Scheme("csv:FILE", "tables.table", "open_table"),
     "npz": Scheme("npz:FILE", "arrays.npz", "open_npz"),
     "keras": Scheme("keras:NAME", "arrays.keras_sets", "open_keras"),
     "mnist": Scheme("mnist[:DIR]", "arrays.keras_sets", "open_mnist"),
