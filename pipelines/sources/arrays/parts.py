@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -141,8 +143,11 @@ def reading(scheme: str, path: Path, form: str) -> Iterator[None]:
 
 
 def stamped(scheme: str, paths: Sequence[Path]) -> Files:
-    """The files as they are now. Raises SourceError for one that is not there."""
+    """The files as they are now. Raises SourceError for one that is not there, or is a pipe."""
     try:
+        for path in paths:
+            if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+                raise SourceError(f"{scheme}: {path} is not a regular file")  # it may never end
         return files_of(paths)
     except OSError as error:
         raise SourceError(

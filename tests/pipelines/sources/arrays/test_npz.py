@@ -202,6 +202,9 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
     for missing in (tmp_path / "none.npz", tmp_path):
         with pytest.raises(SourceError, match=r"npz: .* cannot be read"):
             open_source(f"npz:{missing}")
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(SourceError, match=r"pipe\.npz is not a regular file"):
+        open_source(f"npz:{tmp_path / 'pipe.npz'}")
     with pytest.raises(SourceError, match="npz: nothing is named: write 'npz:FILE"):
         open_source("npz:")
 
