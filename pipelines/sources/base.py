@@ -44,10 +44,9 @@ class Opening:
     channels              1 or 3; None = what the source has (files: 3)
     memory_limit_bytes    images of one size are held in memory up to this
     max_pixels            height x width above which an image counts as corrupt, undecoded
-    verify                of files never seen before: "header", their first and last bytes are
-                          read, and one that looks damaged is decoded; "decode", all are. None =
-                          header, or decode where files are left out: which ones must be known
-                          before a split is made
+    verify                "header": the ends of new files are read, and those that look damaged are
+                          decoded; "decode": all are. None = header, or decode where files are left
+                          out: which ones must be known before a split is made
     empty_classes         keep a class of which no file can be used, for those who only look
     Raises SourceError for a value that is none of these.
     """

@@ -188,9 +188,7 @@ def test_the_stated_error_covers_the_truth_as_often_as_it_says(sorted_by_class: 
         if sorted_by_class:
             brightness += 40 * np.sort(rng.integers(0, 4, images))[:, None, None, None]
         pixels = np.clip(brightness + rng.normal(0, 10, (images, 3, 3, 3)), 0, 255).astype(np.uint8)
-        source = ArraySource(
-            "test", np.arange(images) % 2, ["a", "b"], (3, 3, 3), lambda p=pixels: p
-        )
+        source = ArraySource(pixels, np.arange(images) % 2, ["a", "b"])
         fitted = statistics.fit(source, range(images), limit=sample)
         assert fitted.standard_error is not None
         wrong = fitted.mean - pixels.reshape(-1, 3).mean(axis=0)

@@ -22,7 +22,8 @@ CONFIG = settings.parse(
 
 
 def images(former):
-    source = ArraySource("folder:x", [0, 1], ["a", "b"], (2, 2, 3), dict, fingerprint="new")
+    shape = (2, 2, 3)
+    source = ArraySource(dict, [0, 1], ["a", "b"], image_shape=shape, fingerprint="new")
     source.former_fingerprint = former
     return source
 
