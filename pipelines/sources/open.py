@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.errors import SourceError, nearest
+from pipelines.files.readings import fitting
 from pipelines.sources.base import Opening, Source
 
 
@@ -49,8 +51,12 @@ def open_source(spec: str, **settings: Any) -> Source:
 
 
 def _unknown(spec: str, name: str) -> str:
-    if Path(spec).expanduser().is_dir():
-        hint = f" (for the images in this directory write 'folder:{spec}')"
+    path = os.path.expanduser(spec)
+    if os.path.isdir(path):
+        classes = f"for images in class folders write 'folder:{spec}'"
+        hint = f" ({fitting(Path(path)) or classes})"
+    elif os.path.isfile(path):
+        hint = f" ({fitting(Path(path)) or 'a file that no source is known to read'})"
     else:
         hint = nearest(name, SCHEMES)
     known = ", ".join(repr(scheme.form) for scheme in SCHEMES.values())
