@@ -103,7 +103,7 @@ def _official(root: Path, top: Folder, members: dict[Part, Folder]) -> Listing:
         folder = inner[part]
         if not filled_folders(folder):
             if part == "validation":
-                _refuse_unlabelled(root, folder)
+                _refuse_unlabelled(root, members[part])
             unused += _loose(folder, "have no class folders, so no labels")
             continue
         present = _classes_of_part(folder, names, inner["train"])
@@ -181,9 +181,10 @@ def _classes_of_part(folder: Folder, names: list[str], train: Folder) -> list[st
     present = class_order(inner.base for inner in filled_folders(folder))
     for name in present:
         if name not in names:
+            alike = [known for known in names if known.lower() == name.lower()]
             raise SourceError(
                 f"folder: class {printable(name)!r} of {printable(folder.name)} is missing from "
-                f"{printable(train.name)}{nearest(name, names)}: add it there or remove it"
+                f"{printable(train.name)}{nearest(name, alike or names)}: add it there or remove it"
             )
     _check_classes(folder, present)
     return present
@@ -264,7 +265,8 @@ def _refuse_unlabelled(root: Path, folder: Folder) -> NoReturn:
     refuse(
         "folder",
         root,
-        f"{folder.path} has {folder.images} images but no class folders, so no labels",
+        f"{folder.path} has {folder.images} images but no folders with the names of the classes, "
+        "so no labels",
         otherwise="sort them into folders named after their classes, or move it away and the "
         "validation images are held out of train",
     )

@@ -54,7 +54,7 @@ LIKELY = (
     Form("csv", re.compile(r"(imagelabels|cars_\w*annos\w*|\w+_list)\.mat"), "csv:{file}",
          "a list of images"),
 )  # fmt: skip
-WHOLE_SETS = ("hf", "tfrecord")  # read from the folder above those of their splits
+WHOLE_SETS = ("hf", "ilsvrc", "tfrecord")  # read from the folder above those of their splits
 ARCHIVE = re.compile(r".*\.(zip|7z|rar|tgz|tar\.(gz|bz2|xz))", re.IGNORECASE)
 
 
