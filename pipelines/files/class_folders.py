@@ -146,17 +146,11 @@ def _class_names(root: Path, folder: Folder) -> list[str]:
     _check_classes(folder, names)
     if len(names) == 1:
         (inner,) = folder.folders.values()
-        if split_of(names[0]):
-            problem = f"{inner.path} has images but no class folders"
-        elif inner.folders:
-            problem = (
-                f"{folder.path} has one class only ({names[0]!r}); if classes are the folders in "
-                f"it, write 'folder:{inner.path}'"
-            )
+        problem = f"{folder.path} has images in one folder only ({names[0]!r})"
+        if inner.folders:
+            problem += f", in folders; if these are the classes, write 'folder:{inner.path}'"
         else:
-            problem = (
-                f"{folder.path} has one class only ({names[0]!r}): classification needs two or more"
-            )
+            problem += ", expected a folder for each class, two or more"
         refuse("folder", root, problem)
     if all(NUMBER.fullmatch(name) for name in names):
         for name, following in itertools.pairwise(names):

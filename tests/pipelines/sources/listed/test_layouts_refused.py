@@ -120,11 +120,14 @@ def test_parts_below_classes(tmp_path: Path) -> None:
 
 def test_one_folder_is_no_set_of_classes(tmp_path: Path) -> None:
     draw(tmp_path, "cat/2*.png")
-    assert "DIR has one class only ('cat')" in refusal(tmp_path)
+    assert refusal(tmp_path) == (
+        "folder: DIR has images in one folder only ('cat'), expected a folder for each class, two "
+        "or more"
+    )
     (tmp_path / "list.csv").write_text("0.png,cat\n1.png,dog\n")
     assert refusal(tmp_path).endswith("write 'csv:DIR/list.csv' for a table of image names")
     draw(tmp_path, "cat/black/1*.png", "cat/white/1*.png")
-    assert "if classes are the folders in it, write 'folder:DIR/cat'" in refusal(tmp_path)
+    assert "if these are the classes, write 'folder:DIR/cat'" in refusal(tmp_path)
 
 
 def test_an_empty_class(tmp_path: Path) -> None:
@@ -148,6 +151,6 @@ def test_directories_that_are_not_class_folders(tmp_path: Path) -> None:
     assert "is a file" in refusal(tmp_path / "0.jpg")
     assert "DIR has images but no class folders" in refusal(tmp_path)
     draw(tmp_path, "cat/0.jpg")
-    assert "one class only ('cat')" in refusal(tmp_path)
+    assert "one folder only ('cat')" in refusal(tmp_path)
     (tmp_path / "dog" / "more").mkdir(parents=True)
     assert "dog has no images" in refusal(tmp_path)
