@@ -26,25 +26,29 @@ FOLDERS = (
 FILES = ("a.jpg", "b.PNG", "c.tiff", "d.webp", "notes.txt", ".e.jpg", "list.csv")
 IMAGES = (".jpg", ".png", ".tiff", ".webp")
 
+loose = st.frozensets(st.sampled_from(FILES), max_size=3).map(dict.fromkeys)
 trees = st.recursive(
-    st.frozensets(st.sampled_from(FILES), max_size=3).map(lambda names: dict.fromkeys(names)),
-    lambda inner: st.dictionaries(st.sampled_from(FOLDERS), inner, max_size=4).flatmap(
-        lambda folders: st.frozensets(st.sampled_from(FILES), max_size=2).map(
-            lambda names: dict.fromkeys(names) | folders
-        )
+    loose,
+    lambda inner: st.builds(
+        dict.__or__, loose, st.dictionaries(st.sampled_from(FOLDERS), inner, max_size=4)
     ),
     max_leaves=14,
 )
-class_folders = st.dictionaries(
-    st.sampled_from(("cat", "dog", "1", "2")),
-    st.sampled_from(({"a.jpg": None}, {"in": {"b.PNG": None}, "c.tiff": None}, {"e.jpg": {}})),
-    min_size=2,
+class_folders = st.builds(
+    dict.__or__,
+    loose,
+    st.dictionaries(
+        st.sampled_from(("cat", "dog", "1", "2")),
+        st.sampled_from(({"a.jpg": None}, {"in": {"b.PNG": None}, "c.tiff": None}, {"e.jpg": {}})),
+        min_size=2,
+    ),
 )
 sets = st.builds(
-    lambda train, others, more: {"train": train} | others | more,
+    lambda train, test, others, more: {"train": train, "test": test} | others | more,
     class_folders,
-    st.dictionaries(st.sampled_from(FOLDERS), class_folders | trees, max_size=2),
-    trees,
+    loose | class_folders,
+    st.dictionaries(st.sampled_from(FOLDERS), class_folders | trees, max_size=1),
+    loose,
 )
 
 
@@ -94,7 +98,7 @@ def disk_order(seed: int) -> Iterator[None]:
         yield
 
 
-@given(tree=trees | sets, seed=st.integers(0, 2**16))
+@given(tree=trees | class_folders | sets, seed=st.integers(0, 2**16))
 def test_every_image_is_used_or_counted_or_the_set_is_refused(
     tree: dict[str, Any], seed: int
 ) -> None:
