@@ -111,15 +111,11 @@ def _official(root: Path, top: Folder, members: dict[Part, Folder]) -> Listing:
         parts.append(part)
         unused += _loose(folder, "lie beside the class folders")
         notes += _said_of(folder, present)
-        if len(present) < len(names):
-            absent = next(name for name in names if name not in present)
-            lacking = len(names) - len(present)
-            notes.append(f"{part} lacks {lacking} of {len(names)} classes, such as {absent!r}")
     used = {below.scan.key for folder in members.values() for below in folder.walk()}
     for folder in top.folders.values():
         left = sum(len(f.scan.images) for f in folder.walk() if f.scan.key not in used)
         if left:
-            unused.append((printable(folder.name), left, "are in a folder that is no part"))
+            unused.append((printable(folder.name), left, "belong to no part"))
         elif part_name(folder.base) and not folder.images:
             notes.append(f"{printable(folder.name)} has no images")
     return Listing(

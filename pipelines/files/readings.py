@@ -81,7 +81,7 @@ class View:
 def refuse(scheme: str, root: Path, problem: str, otherwise: str = "") -> NoReturn:
     """Raises SourceError with the source that would fit, or else what to do."""
     advice = fitting(root, but=scheme) or otherwise
-    raise SourceError(f"{scheme}: {problem}" + (f": {advice}" if advice else ""))
+    raise SourceError(f"{scheme}: {problem}" + (f": {advice}" if advice else "")) from None
 
 
 def fitting(path: Path, but: str | None = None) -> str:

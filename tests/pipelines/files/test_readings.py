@@ -83,6 +83,16 @@ def test_files(tmp_path: Path, name: str, advice: str) -> None:
         assert advice in str(caught.value).replace(str(tmp_path), "DIR")
 
 
+def test_other_sources_name_what_fits_too(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"prepare`: run that command \(again\) to finish it"):
+        open_source(f"prepared:{tmp_path}")
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_text("x")
+    with pytest.raises(SourceError, match=rf"data prepare`: write 'folder:{tmp_path}' for images"):
+        open_source(f"prepared:{tmp_path}")
+
+
 def test_a_source_is_not_named_to_itself(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text("x")
     assert fitting(tmp_path, but="npz") == ""
