@@ -19,7 +19,7 @@ from pipelines.files.naming import NUMBER, PARTS, Part, class_order, part_name, 
 from pipelines.files.part_folders import (
     filled_folders,
     part_folders,
-    refuse_part_names,
+    refuse_no_classes,
     unwrapped,
 )
 from pipelines.files.readings import contents, refuse
@@ -62,11 +62,7 @@ def list_directory(root: Path) -> Listing:
     top = unwrapped(tree)
     notes = [f"images are in {printable(top.name)}"] if top is not tree else []
     members = part_folders(top)
-    if not members:
-        refuse_part_names(root, top)
-        listing = _one_set(root, top)
-    else:
-        listing = _official(root, top, members)
+    listing = _official(root, top, members) if members else _one_set(root, top)
     return listing._replace(notes=notes + listing.notes)
 
 
@@ -132,7 +128,7 @@ def _official(root: Path, top: Folder, members: dict[Part, Folder]) -> Listing:
 def _class_names(root: Path, folder: Folder) -> list[str]:
     """The classes in their order. Raises SourceError where there are none, one, or empty ones."""
     names = class_order(folder.folders)
-    if not names:
+    if not filled_folders(folder):
         refuse(
             "folder",
             root,
@@ -140,6 +136,7 @@ def _class_names(root: Path, folder: Folder) -> list[str]:
             "folder of its own, named after the class",
         )
     _check_classes(folder, names)
+    refuse_no_classes(root, folder)
     if len(names) == 1:
         (inner,) = folder.folders.values()
         problem = f"{folder.path} has images in one folder only ({names[0]!r})"
@@ -159,10 +156,10 @@ def _class_names(root: Path, folder: Folder) -> list[str]:
         if not folder.folders[name].images:
             wrapper = max(folder.folders.values(), key=lambda inner: len(filled_folders(inner)))
             hint = f", or write 'folder:{wrapper.path}'" if len(filled_folders(wrapper)) > 1 else ""
-            raise SourceError(
-                f"folder: class folder {folder.folders[name].path} has no images: "
-                f"add some or remove it{hint}"
+            problem = (
+                f"class folder {folder.folders[name].path} has no images: add some or remove it"
             )
+            refuse("folder", root, problem + hint)
     return names
 
 
@@ -204,8 +201,10 @@ def _said_of(folder: Folder, names: list[str]) -> list[str]:
     notes = []
     if deeper:
         where = "" if folder.name == "." else f" of {printable(folder.name)}"
+        first = next(f for inner in classes for f in inner.walk() if f is not inner and f.images)
         notes.append(
-            f"{deeper} of {images} images{where} lie in sub-folders of their class folders"
+            f"{deeper} of {images} images{where} lie in sub-folders of their class folders, "
+            f"such as {printable(first.name)}"
         )
     for below in folder.walk():
         notes += [

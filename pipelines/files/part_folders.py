@@ -14,6 +14,9 @@ from pipelines.files.layout import Folder
 from pipelines.files.naming import Part, part_name, split_of, words_of
 from pipelines.files.readings import refuse
 
+# Words of folders that a set was cut into, such as images_001, images_002.
+PIECES = frozenset({"images", "image", "imgs", "img", "part", "batch", "chunk", "fold", "shard"})
+
 
 def part_folders(top: Folder) -> dict[Part, Folder]:
     """The folders of official parts, train among them; empty where the folders are classes."""
@@ -72,12 +75,39 @@ def filled_folders(folder: Folder) -> list[Folder]:
     return [inner for inner in folder.folders.values() if inner.images or inner.leads_to]
 
 
-def refuse_part_names(root: Path, top: Folder) -> None:
-    """Folders that are called train and test are no classes, nor are those that hold such.
-
-    Raises SourceError.
-    """
+def refuse_no_classes(root: Path, top: Folder) -> None:
+    """Raises SourceError where the folders in `top` are no classes by their names, or by those of
+    the folders in them: parts of a set, pieces of one folder, a copy of the set."""
     filled = filled_folders(top)
+    _refuse_part_names(root, top, filled)
+    words = {tuple(words_of(folder.base)) for folder in filled}
+    if len(words) == 1 < len(filled) and not PIECES.isdisjoint(*words):
+        refuse(
+            "folder",
+            root,
+            f"{top.path}: expected class folders, received {names_of(filled)}, pieces of one "
+            "folder by their names",
+            otherwise="sort their images into folders named after their classes",
+        )
+    siblings = {folder.base for folder in filled}
+    for folder in filled:
+        copied = [inner for inner in filled_folders(folder) if inner.base in siblings]
+        if len(copied) > 1:
+            raise SourceError(
+                f"folder: class folder {folder.path} holds {names_of(copied)}, the names of "
+                f"classes beside it: remove the copy, or write 'folder:{folder.path}'"
+            )
+        for inner in folder.walk():
+            named = [below for below in filled_folders(inner) if split_of(below.base)]
+            if len({split_of(below.base) for below in named}) > 1:
+                raise SourceError(
+                    f"folder: class folder {folder.path} holds {names_of(named)}: parts go above "
+                    f"the classes, as in train/{printable(folder.base)}; if that is the set, write "
+                    f"'folder:{inner.path}'"
+                )
+
+
+def _refuse_part_names(root: Path, top: Folder, filled: list[Folder]) -> None:
     groups: dict[frozenset[str], dict[str, list[Folder]]] = {}
     for folder in filled:
         if name := part_name(folder.base):
@@ -92,14 +122,6 @@ def refuse_part_names(root: Path, top: Folder) -> None:
                 f"{top.path}: expected class folders, received {names_of(folders)}, which name "
                 "parts of a set",
                 otherwise="sort the images of each into folders named after their classes",
-            )
-    for folder in filled:
-        inner = [below for below in filled_folders(folder) if split_of(below.base)]
-        if len({split_of(below.base) for below in inner}) > 1:
-            raise SourceError(
-                f"folder: class folder {folder.path} holds {names_of(inner)}: parts go above the "
-                f"classes, as in train/{printable(folder.base)}; if that is the set, write "
-                f"'folder:{folder.path}'"
             )
 
 

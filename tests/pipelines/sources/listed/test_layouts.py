@@ -117,7 +117,9 @@ def test_folders_inside_a_class_belong_to_it(tmp_path: Path) -> None:
     names = [name for name, _ in sorted(read(tmp_path, source).items())]
     assert len(names) == 8
     assert all(name.startswith(f"{label}/") for name, label in read(tmp_path, source).items())
-    assert source.notes == ("6 of 8 images lie in sub-folders of their class folders",)
+    assert source.notes == (
+        "6 of 8 images lie in sub-folders of their class folders, such as ant/images",
+    )
     assert len({*source.read_from.files.names}) == 8  # type: ignore[union-attr]  # of FileSource
     assert source.read_from.files.names[3:] == [  # type: ignore[union-attr]
         "cat/0.png", "cat/1.png", "cat/Zoo.jpg/0.png", "cat/new/far/0.png", "cat/old/0.png"

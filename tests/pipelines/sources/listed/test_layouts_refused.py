@@ -118,6 +118,36 @@ def test_parts_below_classes(tmp_path: Path) -> None:
     assert "class folder DIR/cat holds test and train: parts go above the classes" in text
 
 
+def test_parts_deep_below_what_would_be_classes(tmp_path: Path) -> None:
+    for part in ("TRAIN", "TEST"):
+        draw(tmp_path, f"set2/set2/images/{part}/cat/1*.png", f"set2/set2/images/{part}/dog/1*.png")
+    draw(tmp_path, "set/JPEGImages/3*.png")
+    text = refusal(tmp_path)  # Blood Cells
+    assert "class folder DIR/set2 holds TEST and TRAIN" in text
+    assert text.endswith("if that is the set, write 'folder:DIR/set2/set2/images'")
+    for part in ("train", "val"):
+        draw(tmp_path, f"whole/train/{part}/cat/1*.png", f"whole/train/{part}/dog/1*.png")
+    assert "received train and val, which name parts of a set" in refusal(tmp_path / "whole")
+
+
+def test_a_copy_of_the_set_beside_its_classes(tmp_path: Path) -> None:
+    for name in ("Parasitized", "Uninfected"):
+        draw(tmp_path, f"cell_images/{name}/1*.png", f"cell_images/cell_images/{name}/1*.png")
+    text = refusal(tmp_path)  # Malaria cells
+    assert "DIR/cell_images/cell_images holds Parasitized and Uninfected, the names of" in text
+    assert text.endswith("write 'folder:DIR/cell_images/cell_images'")
+
+
+def test_pieces_of_one_folder(tmp_path: Path) -> None:
+    draw(tmp_path, "HAM10000_images_part_1/a.png", "HAM10000_images_part_2/b.png")
+    text = refusal(tmp_path)
+    assert "HAM10000_images_part_1 and HAM10000_images_part_2, pieces of one folder" in text
+    (tmp_path / "HAM10000_metadata.csv").write_text("lesion_id,image_id,dx\n1,b,mel\n2,a,bkl\n")
+    assert "write 'csv:DIR/HAM10000_metadata.csv'" in refusal(tmp_path)
+    draw(tmp_path / "class", "class_1/1*.png", "class_2/1*.png")
+    assert len(open_source(f"folder:{tmp_path / 'class'}")) == 2
+
+
 def test_one_folder_is_no_set_of_classes(tmp_path: Path) -> None:
     draw(tmp_path, "cat/2*.png")
     assert refusal(tmp_path) == (
@@ -149,6 +179,8 @@ def test_directories_that_are_not_class_folders(tmp_path: Path) -> None:
     )
     draw(tmp_path, "0.jpg")
     assert "is a file" in refusal(tmp_path / "0.jpg")
+    assert "DIR has images but no class folders" in refusal(tmp_path)
+    (tmp_path / "cat").mkdir()
     assert "DIR has images but no class folders" in refusal(tmp_path)
     draw(tmp_path, "cat/0.jpg")
     assert "one folder only ('cat')" in refusal(tmp_path)
