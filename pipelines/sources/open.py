@@ -29,6 +29,7 @@ SCHEMES = {
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
     "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
+    "csv": Scheme("csv:FILE", "tables.table", "open_table"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
     "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
 }
