@@ -45,20 +45,17 @@ def open_source(spec: str, **settings: Any) -> Source:
     name, _, rest = spec.partition(":")
     scheme = SCHEMES.get(name)
     if scheme is None:
-        raise SourceError(_unknown(spec, name))
+        raise SourceError(_unknown(spec, name, rest))
     opener = getattr(import_module(f"pipelines.sources.{scheme.module}"), scheme.function)
     source: Source = opener(rest, opening)
     return source
 
 
-def _unknown(spec: str, name: str) -> str:
-    path = os.path.expanduser(spec)
-    if os.path.isdir(path):
-        classes = f"for images in class folders write 'folder:{spec}'"
-        hint = f" ({fitting(Path(path)) or classes})"
-    elif os.path.isfile(path):
-        hint = f" ({fitting(Path(path)) or 'a file that no source is known to read'})"
-    else:
-        hint = nearest(name, SCHEMES)
+def _unknown(spec: str, name: str, rest: str) -> str:
+    paths = [os.path.expanduser(path) for path in (spec, rest)]
+    clause = next((fitting(Path(path)) for path in paths if path and os.path.exists(path)), "")
+    if not clause and os.path.isdir(paths[0]):
+        clause = f"for images in class folders write 'folder:{spec}'"
+    hint = f" ({clause})" if clause else nearest(name, SCHEMES)
     known = ", ".join(repr(scheme.form) for scheme in SCHEMES.values())
     return f"unknown source {spec!r}{hint}; expected one of {known}"

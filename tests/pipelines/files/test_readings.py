@@ -55,7 +55,7 @@ def test_directories(tmp_path: Path, files: str, advice: str) -> None:
         (tmp_path / name).write_text(TFDS if name.endswith("info.json") else "x")
     assert fitting(tmp_path).replace(str(tmp_path), "DIR").startswith(advice)
     assert bool(fitting(tmp_path)) == bool(advice)
-    for spec in (f"folder:{tmp_path}", str(tmp_path)):
+    for spec in (f"folder:{tmp_path}", str(tmp_path), f"images:{tmp_path}"):
         if "folder:" not in advice:
             with pytest.raises(SourceError) as caught:
                 open_source(spec)
