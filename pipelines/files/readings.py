@@ -25,36 +25,42 @@ NUMBERED = re.compile(r"(?P<name>.*[^\d])(?P<sign>[._-])\d+\.\w+")  # cat.0.jpg,
 
 
 class Form(NamedTuple):
-    """A source that is known by the name of a file, and how it is written."""
+    """A source that is known by a file, and how it is written.
+
+    file   pattern of the end of its path
+    spec   {folder}: that of the file, or of the whole set; {file}: itself
+    """
 
     scheme: str
-    file: re.Pattern[str]
-    spec: str  # {folder}: of the file, {file}: itself
+    file: str
+    spec: str
     what: str
 
 
 CERTAIN = (
-    Form("prepared", re.compile(r"shard-\d{5}-of-\d{5}\.array_record"), "prepared:{folder}",
+    Form("prepared", r"shard-\d{5}-of-\d{5}\.array_record", "prepared:{folder}",
          "what 'ilsvrc data prepare' wrote"),
-    Form("ilsvrc", re.compile(r"ILSVRC2012_img_(train|val)\.tar|val_annotations\.txt"),
-         "ilsvrc:{folder}", "ImageNet as it is given out"),
-    Form("hf", re.compile(r"\w+-\d{5}-of-\d{5}(-\w+)?\.parquet|dataset_dict\.json|.*\.arrow"),
-         "hf:{folder}", "a hub data set"),
-    Form("cifar", re.compile(r"data_batch_1(\.bin)?|cifar-100?-\w+\.tar\.gz|fine_label_names\.txt"),
+    Form("ilsvrc", r"ILSVRC2012_img_(train|val)\.tar|val_annotations\.txt", "ilsvrc:{folder}",
+         "ImageNet as it is given out"),
+    Form("hf", r"\w+-\d{5}-of-\d{5}(-\w+)?\.parquet|dataset_dict\.json|[^/]*\.arrow", "hf:{folder}",
+         "a hub data set"),
+    Form("cifar", r"data_batch_1(\.bin)?|cifar-100?-\w+\.tar\.gz|fine_label_names\.txt",
          "cifar:{folder}", "CIFAR as it is given out"),
-    Form("mnist", re.compile(r".*(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?"),
+    Form("mnist", r"[^/]*(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?",
          "mnist:{folder}", "idx files as MNIST has them"),
-    Form("svhn", re.compile(r"(train|test|extra)_32x32\.mat"), "svhn:{folder}", "SVHN's files"),
+    Form("svhn", r"(train|test|extra)_32x32\.mat", "svhn:{folder}", "SVHN's files"),
+    Form("csv", r"imagelabels\.mat|train_list\.mat|cars_annos\.mat|devkit/cars_meta\.mat"
+         r"|image_class_labels\.txt|annotations/trainval\.txt|meta/train\.(txt|json)",
+         "csv:{folder}", "the lists of a published set"),
 )  # fmt: skip
 LIKELY = (
-    Form("tfrecord", re.compile(r".*\.tfrecords?(-\d+-of-\d+)?|(train|validation)-\d{5}-of-\d{5}"),
+    Form("tfrecord", r"[^/]*\.tfrec(ord)?s?(-\d+-of-\d+)?|(train|validation)-\d{5}-of-\d{5}",
          "tfrecord:{folder}", "TFRecord files"),
-    Form("npz", re.compile(r".*\.npz"), "npz:{file}", "arrays"),
-    Form("wds", re.compile(r".*\.tar"), "wds:{folder}/*.tar", "tar shards"),
-    Form("csv", re.compile(r"(imagelabels|cars_\w*annos\w*|\w+_list)\.mat"), "csv:{file}",
-         "a list of images"),
+    Form("npz", r"[^/]*\.npz", "npz:{file}", "arrays"),
+    Form("wds", r"[^/]*\.tar", "wds:{folder}/*.tar", "tar shards"),
 )  # fmt: skip
-WHOLE_SETS = ("hf", "ilsvrc", "tfrecord")  # read from the folder above those of their splits
+WHOLE_SETS = ("hf", "ilsvrc", "csv", "tfrecord")  # read from the folder above those inside a set
+INSIDE = ("data", "devkit", "annotations", "meta")  # in sets, beside folders of splits
 ARCHIVE = re.compile(r".*\.(zip|7z|rar|tgz|tar\.(gz|bz2|xz))", re.IGNORECASE)
 
 
@@ -155,8 +161,9 @@ def _named(forms: Iterable[Form]) -> list[Reader]:
 
 
 def _by_name(form: Form, view: View) -> str:
+    pattern = re.compile(f".*/(?:{form.file})")
     for folder, name in view.paths():
-        if form.file.fullmatch(name):
+        if pattern.fullmatch(f"{folder}/{name}"):
             whole = _above_parts(folder) if form.scheme in WHOLE_SETS else folder
             spec = form.spec.format(folder=view.path(whole), file=view.path(folder, name))
             if form.scheme == "wds" and split_of(os.path.basename(folder)):
@@ -166,8 +173,8 @@ def _by_name(form: Form, view: View) -> str:
 
 
 def _above_parts(folder: str) -> str:
-    """Neither the folder of one split, nor `data` of a clone of the hub's."""
-    while split_of(os.path.basename(folder)) or os.path.basename(folder) == "data":
+    """The folder of the whole set, where this one is that of a split or of its lists."""
+    while split_of(os.path.basename(folder)) or os.path.basename(folder) in INSIDE:
         folder = os.path.dirname(folder)
     return folder
 

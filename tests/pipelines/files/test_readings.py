@@ -39,7 +39,10 @@ TFDS = json.dumps({"name": "flowers", "configName": "big", "version": "1.0.0"})
          "write 'ilsvrc:DIR/tiny'"),
         ("images/a.jpg labels.csv", "write 'csv:DIR/labels.csv'"),
         ("images/a.jpg a.txt", ""),  # no table: it names no image
-        ("jpg/image_00001.jpg imagelabels.mat", "write 'csv:DIR/imagelabels.mat'"),
+        ("jpg/image_00001.jpg imagelabels.mat", "write 'csv:DIR'"),
+        ("food/images/pie/1.jpg food/images/jam/2.jpg food/meta/train.txt", "write 'csv:DIR/food'"),
+        ("pets/images/Pug_1.jpg pets/annotations/trainval.txt", "write 'csv:DIR/pets'"),
+        ("cars/devkit/cars_meta.mat cars/cars_train/1.jpg", "write 'csv:DIR/cars'"),
         ("cat/a.jpg dog/b.jpg", "write 'folder:DIR'"),
         ("train/cat/a.jpg train/dog/b.jpg", "write 'folder:DIR'"),
         ("cat/a.jpg dog/b.jpg backup.tar", "write 'folder:DIR'"),
