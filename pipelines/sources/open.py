@@ -50,8 +50,20 @@ def open_source(spec: str, **settings: Any) -> Source:
     if scheme is None:
         raise SourceError(_unknown(spec, name, rest))
     opener = getattr(import_module(f"pipelines.sources.{scheme.module}"), scheme.function)
-    source: Source = opener(rest, opening)
+    try:
+        source: Source = opener(rest, opening)
+    except SourceError as error:
+        raise SourceError(f"{error}{_instead(name, rest, str(error))}") from None
     return source
+
+
+def _instead(name: str, rest: str, problem: str) -> str:
+    """The source that would fit, where it is another one and the problem does not name it."""
+    path = os.path.expanduser(rest.partition(",")[0])
+    clause = fitting(Path(path)) if path and os.path.exists(path) else ""
+    spec = clause.removeprefix("write '").partition("'")[0]
+    other = not spec.startswith(f"{name}:") or spec.startswith(f"{name}:{path}{os.sep}")
+    return f"; or {clause}" if spec and other and spec not in problem else ""
 
 
 def _unknown(spec: str, name: str, rest: str) -> str:

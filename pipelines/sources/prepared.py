@@ -20,7 +20,6 @@ import numpy as np
 
 from pipelines.errors import SourceError
 from pipelines.files.decode import decode, decode_window
-from pipelines.files.readings import refuse
 from pipelines.files.shards import DIGEST_BYTES, ShardReader
 from pipelines.files.verify import Files
 from pipelines.lazy import tf
@@ -169,12 +168,10 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        refuse(
-            "prepared",
-            root,
-            f"{root} has no {MANIFEST}, it is unfinished or none of `ilsvrc data prepare`",
-            otherwise="run that command (again) to finish it",
-        )
+        raise SourceError(
+            f"prepared: {root} has no {MANIFEST}: it is unfinished or none of `ilsvrc data "
+            "prepare`; run that command (again) to finish it"
+        ) from None
     except (OSError, ValueError) as error:
         raise SourceError(
             f"prepared: {path} cannot be read ({error}): prepare again into an empty folder"

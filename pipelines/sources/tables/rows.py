@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pipelines.errors import SourceError
 from pipelines.files.naming import split_of
-from pipelines.files.readings import fitting
 from pipelines.sources.tables.classes import whole_numbers
 from pipelines.sources.tables.columns import (
     ONE_HOT,
@@ -146,7 +145,7 @@ def _metadata(folder: Path) -> list[tuple[str, Path]]:
         return tables if tables[0][0] else tables[:1]
     names = [name for name in inside if name.lower().endswith(TABLES)]
     sets = ", ".join(dict.fromkeys(kit.title for kit in KITS))
-    advice = fitting(folder, but="csv") or f"for images in class folders write 'folder:{folder}'"
+    advice = f"for images in class folders write 'folder:{folder}'"
     if names:
         advice = f"name a table in it, such as 'csv:{folder / names[0]}' of {', '.join(names[:10])}"
     raise SourceError(f"csv: {folder} is a folder and not one of {sets}: {advice}")

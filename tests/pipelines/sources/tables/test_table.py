@@ -312,7 +312,7 @@ def test_a_table_for_each_part(tmp_path: Path) -> None:
         f"Food-101: name a table in it, such as 'csv:{tmp_path}/meta/train.txt' of train.txt, "
         "val.txt"
     )
-    assert f"write 'folder:{tmp_path}/train' for" in refusal(f"csv:{tmp_path}/train")
+    assert refusal(f"csv:{tmp_path}/train").endswith(f"write 'folder:{tmp_path}/train'")
 
 
 def test_one_hot(tmp_path: Path) -> None:
