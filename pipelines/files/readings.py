@@ -42,11 +42,14 @@ CERTAIN = (
          "what 'ilsvrc data prepare' wrote"),
     Form("ilsvrc", r"ILSVRC2012_img_(train|val)\.tar|val_annotations\.txt", "ilsvrc:{folder}",
          "ImageNet as it is given out"),
-    Form("hf", r"\w+-\d{5}-of-\d{5}(-\w+)?\.parquet|dataset_dict\.json|[^/]*\.arrow", "hf:{folder}",
-         "a hub data set"),
-    Form("cifar", r"data_batch_1(\.bin)?|cifar-100?-\w+\.tar\.gz|fine_label_names\.txt",
-         "cifar:{folder}", "CIFAR as it is given out"),
-    Form("mnist", r"[^/]*(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?",
+    Form("hf", r"\w+-\d{5}-of-\d{5}(-\w+)?\.parquet|(train|test|validation)/\d+\.parquet"
+         r"|dataset_dict\.json|[^/]*\.arrow", "hf:{folder}", "a hub data set"),
+    Form("cifar", r"data_batch_1(\.bin)?|cifar-100?-(python|binary)\.(tar(\.gz)?|tgz)"
+         r"|cifar-100-python/train|fine_label_names\.txt", "cifar:{folder}",
+         "CIFAR as it is given out"),
+    Form("cifar", r"gaussian_noise\.npy", "cifar:{folder},corruption=gaussian_noise",
+         "CIFAR-10-C"),
+    Form("mnist", r"[^/]*(train|t10k|test)[-_.](images|labels)[-_.]idx[13][-_.]ubyte(\.gz)?",
          "mnist:{folder}", "idx files as MNIST has them"),
     Form("svhn", r"(train|test|extra)_32x32\.mat", "svhn:{folder}", "SVHN's files"),
     Form("csv", r"imagelabels\.mat|train_list\.mat|cars_annos\.mat|devkit/cars_meta\.mat"
