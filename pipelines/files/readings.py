@@ -166,7 +166,7 @@ def _named(forms: Iterable[Form]) -> list[Reader]:
 def _by_name(form: Form, view: View) -> str:
     pattern = re.compile(f".*/(?:{form.file})")
     for folder, name in view.paths():
-        if pattern.fullmatch(f"{folder}/{name}"):
+        if pattern.fullmatch(f"/{folder}/{name}"):
             whole = _above_parts(folder) if form.scheme in WHOLE_SETS else folder
             spec = form.spec.format(folder=view.path(whole), file=view.path(folder, name))
             if form.scheme == "wds" and split_of(os.path.basename(folder)):
