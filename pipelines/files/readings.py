@@ -19,7 +19,7 @@ from pipelines.files.naming import part_name, split_of
 
 FOLDERS, FILES = 300, 50_000  # looked at; a first impression needs no more
 HEAD_BYTES = 1 << 16  # of a table, to see whether it names the images
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl")
 WNID_FOLDER = re.compile(r"n\d{8}")
 NUMBERED = re.compile(r"(?P<name>.*[^\d])(?P<sign>[._-])\d+\.\w+")  # cat.0.jpg, pug_12.jpg
 
