@@ -14,7 +14,8 @@ from experiments.evaluation import output
 from experiments.evaluation.answers import Answers, figures, pairs, together
 from experiments.evaluation.image_set import Subject, base, check_named, choose, kept
 from experiments.evaluation.published_check import beside
-from experiments.inference.class_match import known_names, match
+from experiments.inference.class_match import match
+from experiments.inference.class_names import known_names, overruled
 from experiments.inference.loading import Network, check_kinds, crop_fraction, load
 from experiments.jobs.dataset import files_unchanged
 from experiments.presentation.columns import LATENCY_DISTURBED
@@ -59,7 +60,7 @@ def evaluate(
     notes: list[str] = []
     if given.evaluate.reuse:
         runs = [network.run for network in networks if network.run]
-        subject, chances = kept(runs, config.evaluate.part)
+        subject, chances = kept(runs, config.evaluate)
         answers = [
             Answers.of_probabilities(network.name, each, subject.labels, subject.class_names)
             for network, each in zip(networks, chances, strict=True)
@@ -147,6 +148,8 @@ def score(
         for network, fraction, matched in zip(networks, crops, matches, strict=True)
     ]
     notes = [matched.note for matched in matches if matched.note]
+    overrulings = [overruled(network, evaluate.class_names) for network in networks]
+    notes += [line for line in overrulings if line]
     notes += [predictor.dense.how for predictor in predictors if predictor.dense]
     answers, costs = [], []
     for network, matched, predictor in zip(networks, matches, predictors, strict=True):

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from experiments.config import settings
+from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.inference.class_names import names_of_source
 from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
+from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
 from experiments.jobs.dataset import duplicate_groups, open_source
 from experiments.jobs.plan import prepare
@@ -102,13 +105,13 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
     )
 
 
-def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np.ndarray]]:
+def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[np.ndarray]]:
     """The part that runs were scored on when they ended, and each one's kept probabilities.
 
     Raises:
         BadInput: a run kept none, or they are of different images.
     """
-    part = part or "test"
+    part = evaluate.part or "test"
     if part not in PARTS:
         raise BadInput(
             f"evaluate.reuse: runs keep predictions of validation and test. Received: {part}"
@@ -116,7 +119,7 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
     index, labels, probabilities = predictions.paired(
         [run.predictions for run in runs], PARTS[part]
     )
-    names, notes = _names_of(runs[0], probabilities[0].shape[1])
+    names, notes = _names_of(runs[0], probabilities[0].shape[1], evaluate.class_names)
     subject = Subject(
         spec=runs[0].config.data.source,
         fingerprint=runs[0].fingerprint,
@@ -240,11 +243,12 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
     return lines
 
 
-def _names_of(run: TrackedRun, classes: int) -> tuple[list[str], list[str]]:
+def _names_of(run: TrackedRun, classes: int, file: str | None) -> tuple[list[str], list[str]]:
+    if file is not None:
+        return read_names(file, run.name, classes), []
     if CLASS_NAMES in run.files:
         return list(json.loads(run.text(CLASS_NAMES))), []
-    try:
-        return list(open_source(run.config.data).class_names), []
-    except BadInput:
-        note = f"{run.config.data.source} cannot be opened here: classes are numbered"
-        return [str(number) for number in range(classes)], [note]
+    if names := names_of_source(run):
+        return names, []
+    note = f"{run.config.data.source} is not here as it was: classes are numbered"
+    return [str(number) for number in range(classes)], [note]

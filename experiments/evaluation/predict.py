@@ -13,7 +13,7 @@ import numpy as np
 from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.inference.class_match import class_names
+from experiments.inference.class_names import class_names
 from experiments.inference.loading import Network, crop_fraction, load
 from experiments.metrics import softmax
 from experiments.presentation.console import drawn, progress

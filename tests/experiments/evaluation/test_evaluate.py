@@ -173,16 +173,24 @@ def test_training_images_among_those_scored_are_told(ids, monkeypatch, capsys):
     assert document["notes"] == [f"mlp seed 1: {seen} of the 1797 images are its training images"]
 
 
-def test_a_file_is_matched_by_number_and_shown_as_text(monkeypatch, capsys, tmp_path):
+def test_a_file_is_matched_by_the_names_that_are_given_and_shown_as_text(
+    monkeypatch, capsys, tmp_path
+):
+    import pipelines
+
     pixels = keras.Input((32, 32, 3))
     x = keras.layers.GlobalAveragePooling2D()(pixels)
     keras.Model(pixels, keras.layers.Dense(3)(x)).save(tmp_path / "net.keras")
     words = ["evaluate", "net.keras", f"data.source={SYNTHETIC}", "bench.latency_calls=1"]
     monkeypatch.setenv("COLUMNS", "120")
-    assert inside(monkeypatch, *words) == 0
+    assert inside(monkeypatch, *words) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "net.keras has 3 classes whose names are not known" in said
+    assert "evaluate.class_names=FILE" in said
+    Path("names.txt").write_text("\n".join(pipelines.open_source(SYNTHETIC).class_names))
+    assert inside(monkeypatch, *words, "evaluate.class_names=names.txt") == 0
     shown = capsys.readouterr().out
     assert "60 images of 3 classes" in shown
-    assert "net.keras: its class names are not known" in shown
     assert "top-5" not in shown  # three classes have none
 
 
