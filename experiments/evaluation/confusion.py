@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from experiments.presentation.fonts import legible
 from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
 
+NO_TITLES: Mapping[str, str] = MappingProxyType({})
 OUTSIDE = "another class"
 """The column of answers that are no class of the set."""
 
@@ -33,12 +35,20 @@ def matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarra
     return counts if counts[:, classes].any() else counts[:, :classes]
 
 
-def per_class(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """class, images, correct, accuracy and its 95% interval; None for a class without images."""
+def per_class(
+    counts: np.ndarray, names: Sequence[str], titles: Mapping[str, str] = NO_TITLES
+) -> list[dict[str, Any]]:
+    """class, images, correct, accuracy and its 95% interval; None for a class without images.
+
+    With `titles`, readable names by class name, a title behind the class.
+    """
     rows = []
     for number, name in enumerate(names):
         images, correct = int(counts[number].sum()), int(counts[number, number])
-        row: dict[str, Any] = {"class": name, "images": images, "correct": correct}
+        row: dict[str, Any] = {"class": name}
+        if titles:
+            row["title"] = titles.get(name, "")
+        row |= {"images": images, "correct": correct}
         row |= {"accuracy": None, "low": None, "high": None}
         if images:
             interval = accuracy_interval(correct, images)
@@ -47,24 +57,34 @@ def per_class(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def worst_pairs(counts: np.ndarray, names: Sequence[str], most: int = 10) -> list[dict[str, Any]]:
-    """The commonest mistakes: class, taken_for, images, share of the class; most images first."""
+def worst_pairs(
+    counts: np.ndarray,
+    names: Sequence[str],
+    most: int = 10,
+    titles: Mapping[str, str] = NO_TITLES,
+) -> list[dict[str, Any]]:
+    """The commonest mistakes: class, taken_for, images, share of the class; most images first.
+
+    With `titles`, readable names by class name, also title and taken_for_title of those known.
+    """
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     totals = counts.sum(axis=1)
     labels = [*names, OUTSIDE]
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [divmod(int(at), wrong.shape[1]) for at in order]
-    return [
-        {
-            "class": labels[row],
-            "taken_for": labels[column],
-            "images": int(wrong[row, column]),
-            "share": float(wrong[row, column] / totals[row]),
-        }
-        for row, column in pairs
-        if wrong[row, column]
-    ]
+    mistakes = []
+    for row, column in pairs:
+        if not wrong[row, column]:
+            continue
+        named = {"class": labels[row], "taken_for": labels[column]}
+        keys = zip(("title", "taken_for_title"), named.values(), strict=True)
+        entitled = {key: titles[name] for key, name in keys if name in titles}
+        images = int(wrong[row, column])
+        mistakes.append(
+            {**named, **entitled, "images": images, "share": float(images / totals[row])}
+        )
+    return mistakes
 
 
 def write_matrix(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from experiments.config import settings
 from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.inference.class_names import names_of_source
+from experiments.inference.class_names import names_of_source, titles
 from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
@@ -31,6 +31,10 @@ class Subject:
     source        None where only kept predictions are scored
     notes         lines that belong beside the result
     official      the part is the set's own, not held out by us
+    titles        readable names by class name, where they are known
+    accepted      of each image all the right labels (`evaluate.labels`), ascending; None: `labels`
+    labels_file   where these are from
+    left_out      images without any
     """
 
     spec: str
@@ -42,6 +46,15 @@ class Subject:
     source: Any = None
     notes: tuple[str, ...] = ()
     official: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict)
+    accepted: list[np.ndarray] | None = None
+    labels_file: str | None = None
+    left_out: int = 0
+
+    @property
+    def origin(self) -> str:
+        """How the part came about: official, held out, or the whole set."""
+        return "whole set" if self.part == "all" else "official" if self.official else "held out"
 
 
 def own_set(changes: Sequence[str]) -> bool:
@@ -102,6 +115,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
         source=source,
         notes=tuple(_leaks(runs, source, indices)),
         official=official,
+        titles=titles(source.class_names, config.evaluate.class_names, source.titles),
     )
 
 
@@ -127,6 +141,7 @@ def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[
         indices=index,
         labels=labels,
         class_names=names,
+        titles=titles(names, evaluate.class_names),
         notes=("scored by the predictions that the runs kept", *notes),
     )
     return subject, probabilities

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from experiments.errors import BadInput
-
-NUMBER = re.compile(r"[0-9]+")
+from pipelines.files.naming import NUMBER
 
 
 @dataclass(frozen=True)

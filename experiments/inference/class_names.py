@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
@@ -16,6 +17,7 @@ from experiments.inference.names_file import WNID, read_entries, read_names
 from experiments.jobs.dataset import open_source
 from experiments.tracking.tracked_run import TrackedRun
 
+NO_TITLES: Mapping[str, str] = MappingProxyType({})
 INDEX = "imagenet_class_index.json"
 ILSVRC = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 """sha256 of the 1,000 wnids of ILSVRC 2012 to 2017 in their order, a line each."""
@@ -92,14 +94,17 @@ def names_of_source(run: TrackedRun) -> list[str] | None:
     return list(source.class_names) if source.fingerprint == run.fingerprint else None
 
 
-def titles(names: Sequence[str], file: str | None) -> dict[str, str]:
-    """Readable names by class name, of those that have one: the file's, and for wnids those of
-    Keras's list where it lies on this machine.
+def titles(
+    names: Sequence[str], file: str | None, of_source: Mapping[str, str] = NO_TITLES
+) -> dict[str, str]:
+    """Readable names by class name, of those that have one: the file's, the source's, and for
+    wnids those of Keras's list where it lies on this machine.
 
     Raises:
         BadInput: the file has another form.
     """
     known = {name: title for name, title in (read_entries(file) if file else ()) if title}
+    known = {**of_source, **known}
     if any(WNID.fullmatch(name) and name not in known for name in names) and _index().is_file():
         known = {wnid: word.replace("_", " ") for wnid, word in keras_index("")} | known
     return {name: known[name] for name in names if name in known}

@@ -24,6 +24,7 @@ from experiments.training.outputs import inference_function
 from experiments.training.weights import leaves, reseed
 from models.layers.activations import MonteCarloDropout
 from pipelines import build, views
+from pipelines.augment import corruptions
 
 ONE_SIDE = {"ten_crop": views.ten_crop, "alexnet": views.alexnet}
 
@@ -113,6 +114,36 @@ class Predictor:
         if done != len(indices):
             raise FailedWork(f"{done} images were scored of {len(indices)}")
         return np.concatenate(batches)
+
+    def corrupted(
+        self, source: Any, indices: np.ndarray, advance: Callable[[int], None] = lambda done: None
+    ) -> np.ndarray:
+        """The answers int64 [images, corruptions, severities] to all corruptions of the centre
+        crop, `build.corrupted_dataset`, in the given order. Arguments and errors as of `scores`."""
+        for leaf in leaves(self.model):
+            reseed(leaf, self._seed)
+        data = build.corrupted_dataset(
+            source,
+            indices,
+            size=self.size,
+            batch_size=max(1, self._batch_size // corruptions.VERSIONS),
+            crop_fraction=self._crop_fraction,
+            threads=self._threads,
+        )
+        answers: list[np.ndarray] = []
+        done = 0
+        for versions in data:
+            count, every, *shape = versions.shape
+            flat = np.asarray(versions).reshape(count * every, *shape).astype(np.float32)
+            passes = [self._logits(flat) for _ in range(self.samples)]
+            scores = passes[0] if len(passes) == 1 else log_mean_probabilities(passes)
+            answers.append(scores.argmax(axis=1))
+            done += count
+            advance(done)
+        if done != len(indices):
+            raise FailedWork(f"{done} images were scored of {len(indices)}")
+        names, severities = len(corruptions.NAMES), corruptions.SEVERITIES
+        return np.concatenate(answers).reshape(done, names, severities)
 
     def _logits(self, images: np.ndarray) -> np.ndarray:
         """[n, h, w, c] to float32 [n, kept classes], as many at once as a batch has."""
