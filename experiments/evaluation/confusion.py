@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -147,7 +148,8 @@ def draw(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> No
     for spine in axes.spines.values():
         spine.set_color(LINE)
     title_above(figure, title)
-    figure.supxlabel(_worst(counts, names), fontsize=7, color="#444444")
+    worst = "\n".join(textwrap.wrap(_worst(counts, names), int(16 * figure.get_figwidth())))
+    figure.supxlabel(worst, fontsize=7, color="#444444")
     save_picture(figure, path)
 
 
@@ -160,8 +162,7 @@ def _worst(counts: np.ndarray, names: Sequence[str]) -> str:
         f"{pair['images']} ({pair['share']:.0%} of the class)"
         for pair in pairs
     ]
-    lines = [",   ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
-    return "Most often taken, images:\n" + "\n".join(lines)
+    return f"Most often taken, images: {',   '.join(words)}"
 
 
 def _short(name: str) -> str:

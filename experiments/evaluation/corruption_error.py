@@ -47,7 +47,7 @@ def measure(
         seconds = images * VERSIONS * cost["latency_ms_per_image"] / 1000
         say(
             f"{name}: {len(NAMES)} corruptions x {SEVERITIES} severities, {VERSIONS} x the cost of "
-            f"one view; {images:,} images, {seconds:.0f} s at batch 1"
+            f"one view; {images:,} images, {seconds:.0f} s at batch 1, beside making them"
         )
         with (
             files_unchanged(subject.source),

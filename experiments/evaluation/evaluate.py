@@ -64,7 +64,7 @@ def evaluate(
         if config.evaluate.labels is not None:
             subject = relabelled(subject, config.evaluate.labels)
         prepared = scoring.prepare(networks, subject, config, given)
-        further = named_sets.prepare(sets, networks, subject, config, given, changes)
+        further = named_sets.prepare(sets, prepared, config, given, changes)
         notes = prepared.notes
         if config.evaluate.corruptions:
             corruption_error.check(prepared)
@@ -143,7 +143,10 @@ def _check_reuse(config: Config, sets: Sequence[str]) -> None:
             "evaluate.reuse: the predictions that runs keep are of the centre crop; leave "
             "evaluate.protocol and evaluate.dropout_samples out"
         )
-    asked = {"--sets": sets, "evaluate.labels": evaluate.labels}
-    asked["evaluate.corruptions"] = evaluate.corruptions
-    if extra := [key for key, value in asked.items() if value]:
-        raise BadInput(f"evaluate.reuse: {extra[0]} needs the images; leave one of the two out")
+    for key, value in (
+        ("--sets", sets),
+        ("evaluate.labels", evaluate.labels),
+        ("evaluate.corruptions", evaluate.corruptions),
+    ):
+        if value:
+            raise BadInput(f"evaluate.reuse: {key} needs the images; leave one of the two out")

@@ -18,7 +18,6 @@ from experiments.evaluation import scoring
 from experiments.evaluation.answers import Answers, figures, pairs
 from experiments.evaluation.image_set import Subject, choose
 from experiments.evaluation.label_lists import relabelled
-from experiments.inference.loading import Network
 from pipelines.sources.open import SCHEMES
 from tuning.significance import accuracy_interval
 
@@ -35,8 +34,7 @@ class NamedSet:
 
 def prepare(
     words: Sequence[str],
-    networks: Sequence[Network],
-    main: Subject,
+    main: scoring.Scoring,
     config: Config,
     given: Config,
     changes: Sequence[str],
@@ -45,7 +43,7 @@ def prepare(
 
     Args:
         words: NAME=SPEC, as the command has them.
-        main: the set that the others are beside.
+        main: the set that the others are beside, and the networks.
         config, given: as for the main set; part, labels and corruptions are of that alone.
         changes: as the command has them.
 
@@ -62,14 +60,14 @@ def prepare(
     for name, spec in named.items():
         try:
             if spec.lower().endswith(".json"):
-                sets.append(NamedSet(name, relabelled(_without_labels(main), spec), None))
+                sets.append(NamedSet(name, relabelled(_without_labels(main.subject), spec), None))
                 continue
             if spec.partition(":")[0] not in SCHEMES:
                 spec = f"folder:{spec}"
             data = config.data.model_copy(update={"source": spec})
             of_set = config.model_copy(update={"data": data})
-            subject = choose(networks, of_set, [f"data.source={spec}"])
-            prepared = scoring.prepare(networks, subject, of_set, given)
+            subject = choose(main.networks, of_set, [f"data.source={spec}"])
+            prepared = scoring.prepare(main.networks, subject, of_set, given, traced=main)
         except BadInput as error:
             raise BadInput(f"--sets {name}: {error}") from None
         sets.append(NamedSet(name, subject, prepared))

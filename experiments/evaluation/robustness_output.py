@@ -81,7 +81,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
     label_axes(axes, "", "top-1 accuracy, %; 95% intervals")
     if len(names) > 1:
         axes.legend(fontsize=7.5, frameon=False, labelcolor=INK)
-    title_above(figure, f"{names[0]} on" if len(names) == 1 else f"{len(names)} networks on")
+    who = names[0] if len(names) == 1 else f"{len(names)} networks"
+    title_above(
+        figure, f"{who}, {document['protocol']}; main set {document['source']}, {document['part']}"
+    )
     save_picture(figure, path)
 
 

@@ -34,13 +34,18 @@ class Scoring:
 
 
 def prepare(
-    networks: Sequence[Network], subject: Subject, config: Config, given: Config
+    networks: Sequence[Network],
+    subject: Subject,
+    config: Config,
+    given: Config,
+    traced: Scoring | None = None,
 ) -> Scoring:
     """Match the classes of every network to those of the set.
 
     Args:
         config: its evaluate, data and seed count.
         given: the command's own settings: where they name a crop fraction it holds for all.
+        traced: of the same networks on another set, whose graphs serve here, too.
 
     Raises:
         BadInput: classes or a protocol that do not go with a network.
@@ -60,8 +65,14 @@ def prepare(
         for network in networks
     ]
     predictors = [
-        Predictor(network, config, crop_fraction(network, given, subject.source), matched.columns)
-        for network, matched in zip(networks, matches, strict=True)
+        Predictor(
+            network,
+            config,
+            crop_fraction(network, given, subject.source),
+            matched.columns,
+            traced=traced.predictors[at] if traced else None,
+        )
+        for at, (network, matched) in enumerate(zip(networks, matches, strict=True))
     ]
     overrulings = [overruled(network, evaluate.class_names) for network in networks]
     notes = [matched.note for matched in matches] + overrulings
@@ -73,7 +84,8 @@ def run(
     scoring: Scoring, config: Config, *, quiet: bool, say: Say
 ) -> tuple[list[Answers], list[dict[str, Any]]]:
     """Every network's answers, and what they cost; that is said before each begins."""
-    answers, rows = [], []
+    answers: list[Answers] = []
+    rows: list[dict[str, Any]] = []
     for network, predictor in zip(scoring.networks, scoring.predictors, strict=True):
         cost = costs.measured(network, predictor.passes, config)
         images = len(scoring.subject.indices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -98,7 +99,8 @@ def titles(
     names: Sequence[str], file: str | None, of_source: Mapping[str, str] = NO_TITLES
 ) -> dict[str, str]:
     """Readable names by class name, of those that have one: the file's, the source's, and for
-    wnids those of Keras's list where it lies on this machine.
+    wnids those of Keras's list where it lies on this machine. Of several ("tench, Tinca tinca")
+    the first, unless it is another class's too (crane).
 
     Raises:
         BadInput: the file has another form.
@@ -107,7 +109,10 @@ def titles(
     known = {**of_source, **known}
     if any(WNID.fullmatch(name) and name not in known for name in names) and _index().is_file():
         known = {wnid: word.replace("_", " ") for wnid, word in keras_index("")} | known
-    return {name: known[name] for name in names if name in known}
+    whole = {name: known[name] for name in names if name in known}
+    first = {name: title.partition(",")[0].strip() for name, title in whole.items()}
+    times = Counter(first.values())
+    return {name: title if times[title] == 1 else whole[name] for name, title in first.items()}
 
 
 def _index() -> Path:

@@ -49,6 +49,7 @@ class Predictor:
         crop_fraction: of the centre crop.
         columns: classes of the network to keep, and their order; the softmax is over these.
         batch_size: crops that go through the network together; None: data.eval_batch_size.
+        traced: a predictor of the same network, for another set: nothing is traced again.
 
     Raises:
         BadInput: sides that the protocol does not take, or a network that cannot be dense.
@@ -61,13 +62,16 @@ class Predictor:
         crop_fraction: float,
         columns: np.ndarray | None = None,
         batch_size: int | None = None,
+        traced: Predictor | None = None,
     ) -> None:
         evaluate = config.evaluate
         self.model, self.name = network.model, evaluate.protocol
         height, width = self.model.input_shape[1:3]
         self.size = int(height), int(width)
         self.protocol = _protocol(evaluate, self.size, crop_fraction)
-        self.dense = Dense(self.model) if self.name == "dense" else None
+        self.dense = None
+        if self.name == "dense":
+            self.dense = traced.dense if traced else Dense(self.model)
         draws = any(isinstance(leaf, MonteCarloDropout) for leaf in leaves(self.model))
         self.samples = evaluate.dropout_samples if draws else 1
         cost = float(self.protocol.cost)
@@ -79,7 +83,8 @@ class Predictor:
         self._batch_size = batch_size or config.data.eval_batch_size
         self._threads = config.data.threads
         self._seed = seed_for(config.seed, "dropout_samples")
-        self._infer = inference_function(self.model, jit=False)
+        self._infer: Callable[[Any], Any]
+        self._infer = traced._infer if traced else inference_function(self.model, jit=False)
 
     def scores(
         self, source: Any, indices: np.ndarray, advance: Callable[[int], None] = lambda done: None

@@ -22,6 +22,7 @@ from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.inference.class_names import class_names
 from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
+from experiments.presentation.console import say
 from experiments.tracking.tracked_run import NETWORK
 
 SERVED = "-served"
@@ -61,7 +62,7 @@ def register(run_id: str, name: str, uri: str, names_file: str | None = None) ->
     if names_file is not None:
         evaluate = config.evaluate.model_copy(update={"class_names": names_file})
         config = config.model_copy(update={"evaluate": evaluate})
-    labels = class_names(network, config, lambda line: None)
+    labels = class_names(network, config, say)
     try:
         with _store(uri):
             return {

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from pipelines.lazy import tf
 SEVERITIES = 5
 SEED = 0
 SIDES = {"CIFAR-10-C": 32, "Tiny ImageNet-C": 64, "ImageNet-C": 224}
-CONSTANTS: dict[str, dict[str, tuple[tuple[float, ...], ...] | tuple[float, ...]]] = {
+CONSTANTS: dict[str, dict[str, tuple[Any, ...]]] = {
     "gaussian_noise": {  # deviation, of a range of 1
         "CIFAR-10-C": (0.04, 0.06, 0.08, 0.09, 0.10),
         "Tiny ImageNet-C": (0.04, 0.08, 0.12, 0.15, 0.18),
@@ -183,7 +184,7 @@ def _jpeg_compression(image: tf.Tensor, quality: float, key: tf.Tensor) -> tf.Te
     return tf.cast(tf.ensure_shape(decoded, image.shape), tf.float32)
 
 
-OPS: dict[str, Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]] = {
+OPS: dict[str, Callable[..., tf.Tensor]] = {
     "gaussian_noise": _gaussian_noise,
     "shot_noise": _shot_noise,
     "impulse_noise": _impulse_noise,

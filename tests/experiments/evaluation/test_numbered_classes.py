@@ -58,3 +58,22 @@ def test_as_many_other_names_are_refused_and_a_file_puts_them_right(tmp_path, ev
     assert evaluated("evaluate.class_names=names.txt")["rows"][0]["top1"] == 1.0
     (tmp_path / "names.json").write_text(json.dumps({name: n for n, name in enumerate(names)}))
     assert evaluated("evaluate.class_names=names.json")["rows"][0]["top1"] == 1.0
+
+
+def test_readable_names_are_shown_and_keys_keep_the_class(tmp_path, evaluated, monkeypatch, capsys):
+    wnids = [f"n{n:08d}" for n in range(12)]
+    shown = {name: [n, n] for n, name in enumerate(wnids)} | {wnids[3]: [3, 7, 7]}
+    colour_network.folders(tmp_path / "set", shown)
+    lines = [f"{wnid} word {n}, other" for n, wnid in enumerate(wnids)]
+    (tmp_path / "LOC_synset_mapping.txt").write_text("\n".join(lines))
+    given = ["evaluate.class_names=LOC_synset_mapping.txt", "--out", "made"]
+    [pair] = evaluated(*given)["rows"][0]["worst_pairs"]
+    assert (pair["class"], pair["taken_for"]) == (wnids[3], wnids[7])
+    assert (pair["title"], pair["taken_for_title"]) == ("word 3", "word 7")
+    first = (tmp_path / "made" / "per_class.csv").read_text().splitlines()[1]
+    assert first.startswith("n00000000,word 0,2,2,1.0")
+    words = ["evaluate", "net.keras", "data.source=folder:set", *WORDS, *given[:1]]
+    assert inside(monkeypatch, *words) == 0
+    out = capsys.readouterr().out
+    assert "net.keras: most often takes word 3 for word 7 (2, 67%)" in out
+    assert "25 images of 12 classes: folder:set, all (whole set); centre" in out

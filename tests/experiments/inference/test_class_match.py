@@ -215,3 +215,18 @@ def test_other_json_is_refused_by_name(tmp_path, text, said):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(BadInput, match=rf"evaluate\.class_names: .*x\.json.*{said}"):
         read_entries(str(tmp_path / "x.json"))
+
+
+def test_a_title_is_the_first_of_several_words_unless_another_class_has_it(tmp_path):
+    file = tmp_path / "LOC_synset_mapping.txt"
+    file.write_text(
+        "n01440764 tench, Tinca tinca\nn02012849 crane\nn03126707 crane, machine\nn00000001\n"
+    )
+    named = ["n02012849", "n01440764", "n00000001", "n03126707"]
+    of_source = {"n00000001": "other, another", "n01440764": "fish"}
+    assert titles(named, str(file), of_source) == {
+        "n02012849": "crane",
+        "n01440764": "tench",
+        "n00000001": "other",
+        "n03126707": "crane, machine",
+    }
