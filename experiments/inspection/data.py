@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.config.data import Data
+from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.dataset import files_unchanged, open_source
+from experiments.jobs.composition import composition, in_detail, remarks
+from experiments.jobs.composition import document as composed
+from experiments.jobs.dataset import files_unchanged, open_source, split_of
 from experiments.presentation import csv_text
 from experiments.presentation.console import progress
 from experiments.runtime.startup import load_tensorflow
@@ -25,7 +30,9 @@ def check(
     saw and that have not changed since.
 
     Keys: spec, images (usable), classes, corrupt and duplicates (how many), across_splits (of the
-    duplicates), fingerprint, findings (dictionaries of COLUMNS).
+    duplicates), fingerprint, class_names, parts, unused and notes (`jobs.composition.document`; the
+    parts are those of a run with the default settings), remarks (lines), findings (dictionaries of
+    COLUMNS).
 
     Raises:
         BadInput: it cannot be opened, or a shard is damaged.
@@ -38,7 +45,7 @@ def check(
         with progress("checking", len(source), quiet) as advance:
             least = work.TINY if tiny is None else tiny
             report = work.check(source, tiny=least, deep=deep, advance=advance)
-    findings = report.findings
+    findings, parts = report.findings, _parts(source)
     return {
         "spec": source.spec,
         "images": report.images,
@@ -47,8 +54,21 @@ def check(
         "duplicates": report.count("same bytes", "same pixels"),
         "across_splits": sum("across splits" in finding.detail for finding in findings),
         "fingerprint": report.fingerprint,
+        **composed(source, parts),
+        "remarks": remarks(source, parts),
         "findings": [dict(zip(COLUMNS, finding, strict=True)) for finding in findings],
     }
+
+
+def _parts(source: Any) -> dict[str, dict[str, Any]]:
+    """As a run with the default settings has them; all as train where these allow no split."""
+    if not len(source):
+        return {}
+    try:
+        split = split_of(Config(), source)
+    except BadInput:
+        return composition(source, np.arange(len(source)), None, None)
+    return composition(source, split.train, split.validation, split.test)
 
 
 def write_csv(path: Path, findings: Sequence[dict[str, Any]]) -> None:
@@ -78,6 +98,8 @@ def check_table(document: dict[str, Any]) -> list[Any]:
         f"{document['corrupt']} corrupt, {document['duplicates']} duplicates"
         + (f" ({across} across official splits)" if across else "")
     )
+    parts += in_detail(document["parts"])
+    parts += document["remarks"]
     parts.append(f"fingerprint {document['fingerprint']}")
     return parts
 
