@@ -74,7 +74,7 @@ def evaluate(
                 prepared, costs_of, quiet=quiet, say=say
             )
         if further:
-            named = named_sets.score(further, subject, answers, quiet=quiet)
+            named = named_sets.score(further, subject, answers, costs_of, quiet=quiet, say=say)
             beside_rows = {"sets": named} | beside_rows
     rows = [
         _row(*each, subject, config, given)

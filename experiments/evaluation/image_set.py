@@ -17,6 +17,7 @@ from experiments.inference.class_names import names_of_source, titles
 from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
+from experiments.jobs.composition import remarks
 from experiments.jobs.dataset import duplicate_groups, open_source
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
@@ -30,7 +31,7 @@ class Subject:
     part          train, validation, test or all, as it is shown
     source        None where only kept predictions are scored
     notes         lines that belong beside the result
-    official      the part is the set's own, not held out by us
+    official      the part is the set's own, not held out by us; None: not known
     titles        readable names by class name, where they are known
     accepted      of each image all the right labels (`evaluate.labels`), ascending; None: `labels`
     labels_file   where these are from
@@ -45,7 +46,7 @@ class Subject:
     class_names: list[str]
     source: Any = None
     notes: tuple[str, ...] = ()
-    official: bool = False
+    official: bool | None = False
     titles: Mapping[str, str] = field(default_factory=dict)
     accepted: list[np.ndarray] | None = None
     labels_file: str | None = None
@@ -53,8 +54,10 @@ class Subject:
 
     @property
     def origin(self) -> str:
-        """How the part came about: official, held out, or the whole set."""
-        return "whole set" if self.part == "all" else "official" if self.official else "held out"
+        """How the part came about: official, held out, whole set, or unknown."""
+        if self.part == "all":
+            return "whole set"
+        return {True: "official", False: "held out", None: "unknown"}[self.official]
 
 
 def own_set(changes: Sequence[str]) -> bool:
@@ -113,7 +116,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
         labels=source.labels[indices],
         class_names=list(source.class_names),
         source=source,
-        notes=tuple(_leaks(runs, source, indices)),
+        notes=(*remarks(source, {}), *_leaks(runs, source, indices)),
         official=official,
         titles=titles(source.class_names, config.evaluate.class_names, source.titles),
     )
@@ -143,6 +146,7 @@ def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[
         class_names=names,
         titles=titles(names, evaluate.class_names),
         notes=("scored by the predictions that the runs kept", *notes),
+        official=f"{part} official" in parts if (parts := runs[0].tags.get("data_parts")) else None,
     )
     return subject, probabilities
 

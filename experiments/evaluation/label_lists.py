@@ -66,7 +66,7 @@ def _document(file: str) -> Any:
         document = json.loads(read_text(file))
     except OSError as error:
         raise BadInput(f"{KEY}: {file} cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{KEY}: {file} is no JSON ({error})") from None
     if not isinstance(document, list | dict):
         raise BadInput(f"{KEY}: {file}: expected a JSON list, or an object by file name")

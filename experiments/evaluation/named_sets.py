@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Config
@@ -53,7 +54,8 @@ def prepare(
     named = dict(word.split("=", 1) for word in words)
     if len(named) < len(words):
         raise BadInput("--sets: every set needs a name of its own")
-    if not any(change.startswith("evaluate.classes=") for change in changes):
+    given_here = any(change.startswith("evaluate.classes=") for change in changes)
+    if config.evaluate.classes == "equal" and not given_here:
         config = _with(config, classes="restrict")
     config = _with(config, part=None, labels=None, corruptions=False)
     sets = []
@@ -62,7 +64,7 @@ def prepare(
             if spec.lower().endswith(".json"):
                 sets.append(NamedSet(name, relabelled(_without_labels(main.subject), spec), None))
                 continue
-            if spec.partition(":")[0] not in SCHEMES:
+            if spec.partition(":")[0] not in SCHEMES or Path(spec).is_dir():
                 spec = f"folder:{spec}"
             data = config.data.model_copy(update={"source": spec})
             of_set = config.model_copy(update={"data": data})
@@ -89,8 +91,10 @@ def score(
     sets: Sequence[NamedSet],
     main: Subject,
     main_answers: Sequence[Answers],
+    costs: Sequence[dict[str, Any]],
     *,
     quiet: bool,
+    say: scoring.Say,
 ) -> dict[str, Any]:
     """The document's `sets`: by name source fingerprint part origin images classes rows mcnemar
     notes; a row is `figures` of a network with its name, and drop, main top-1 minus this one.
@@ -105,7 +109,9 @@ def score(
             notes = list(subject.notes)
         else:
             where = f" on {each.name}"
-            places = range(len(each.scoring.networks))
+            places, images = range(len(each.scoring.networks)), len(subject.indices)
+            seconds = images * sum(cost["latency_ms_per_image"] for cost in costs) / 1000
+            say(f"{each.name}: {images:,} images, all networks, {seconds:.0f} s at batch 1")
             answers = [scoring.answer(each.scoring, at, quiet=quiet, where=where) for at in places]
             notes = [*subject.notes, *each.scoring.notes]
         rows = []

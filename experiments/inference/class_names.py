@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +108,8 @@ def titles(
     known = {name: title for name, title in (read_entries(file) if file else ()) if title}
     known = {**of_source, **known}
     if any(WNID.fullmatch(name) and name not in known for name in names) and _index().is_file():
-        known = {wnid: word.replace("_", " ") for wnid, word in keras_index("")} | known
+        with contextlib.suppress(BadInput):  # a list that is not Keras's has no titles to give
+            known = {wnid: word.replace("_", " ") for wnid, word in keras_index("")} | known
     whole = {name: known[name] for name in names if name in known}
     first = {name: title.partition(",")[0].strip() for name, title in whole.items()}
     times = Counter(first.values())
@@ -123,7 +124,7 @@ def keras_index(who: str) -> list[tuple[str, str]]:
     """(wnid, word) of the 1,000 classes in order: Keras's file, fetched once.
 
     Raises:
-        BadInput: it is not there and cannot be fetched.
+        BadInput: it is not there and cannot be fetched, or it is another file.
     """
     file = _index()
     if not file.is_file():
@@ -142,5 +143,7 @@ def keras_index(who: str) -> list[tuple[str, str]]:
                 f"{who}: the list of the 1,000 classes is not in {file} and could not be fetched "
                 f"({reason}); put it there, or give their wnids with evaluate.class_names=FILE"
             ) from None
-    index = json.loads(file.read_text(encoding="utf-8"))
-    return [(index[str(i)][0], index[str(i)][1]) for i in range(1000)]
+    entries = read_entries(str(file))
+    if len(entries) != 1000:
+        raise BadInput(f"{file} lists {len(entries)} classes, not the 1,000 of Keras; delete it")
+    return entries

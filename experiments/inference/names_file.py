@@ -52,7 +52,7 @@ def read_entries(file: str) -> list[tuple[str, str]]:
 def _of_json(file: str, text: str) -> list[tuple[str, str]]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{KEY}: {file} is no JSON ({error})") from None
     if isinstance(document, dict) and all(type(place) is int for place in document.values()):
         document = {str(place): name for name, place in document.items()}

@@ -134,6 +134,11 @@ def test_kept_predictions_are_scored_without_the_models(trained, ids, monkeypatc
     assert document["ensemble"]["images"] == 359
     assert document["mcnemar"][0]["method"]
     assert document["notes"] == ["scored by the predictions that the runs kept"]
+    assert (document["part"], document["origin"]) == ("test", "held out")
+    words = ["evaluate.reuse=true", "evaluate.class_names=words.txt"]
+    Path("words.txt").write_text("\n".join(f"word {number}" for number in range(10)))
+    document, _ = printed(monkeypatch, capsys, "evaluate", ids[0], *words)
+    assert document["rows"][0]["worst_pairs"][0]["class"].startswith("word ")
 
 
 def test_other_parts_and_protocols(trained, ids, monkeypatch, capsys):
@@ -158,6 +163,7 @@ def test_a_runs_own_images_by_name_are_its_test_images(trained, ids, monkeypatch
     words = ["evaluate", ids[1], "data.source=digits"]
     document, _ = printed(monkeypatch, capsys, *words)
     assert (document["part"], document["images"], document["notes"]) == ("test", 359, [])
+    assert document["origin"] == "held out"
     assert document["rows"][0]["top1"] == trained[1][1]["test_top1"]
     document, _ = printed(monkeypatch, capsys, *words, "validation.seed=2")
     [note] = document["notes"]

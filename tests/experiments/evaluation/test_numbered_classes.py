@@ -77,3 +77,11 @@ def test_readable_names_are_shown_and_keys_keep_the_class(tmp_path, evaluated, m
     out = capsys.readouterr().out
     assert "net.keras: most often takes word 3 for word 7 (2, 67%)" in out
     assert "25 images of 12 classes: folder:set, all (whole set); centre" in out
+
+
+def test_what_was_left_out_of_the_set_is_said(tmp_path, evaluated):
+    colour_network.folders(tmp_path / "set", {str(n): [n] for n in range(12)})
+    (tmp_path / "set" / "3" / "broken.png").write_bytes(b"no picture")
+    document = evaluated("data.on_corrupt=skip", "data.max_corrupt_fraction=0.5")
+    assert document["images"] == 12
+    assert any("1 corrupt image left out, such as 3/broken.png" in x for x in document["notes"])

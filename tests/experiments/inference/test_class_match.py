@@ -113,6 +113,10 @@ def test_published_weights_know_the_1000_wnids_from_the_set_or_from_kerass_file(
     # 1,000 wnids of which one is another: they are not the network's
     assert known_names(PUBLISHED, None, [*WNIDS[1:], "n99999999"]) == WNIDS
     assert titles(["n00000003", "cat"], None) == {"n00000003": "word 3"}
+    (tmp_path / "models" / "imagenet_class_index.json").write_text('{"0": ["n00000003", "x"]}')
+    assert titles(["n00000003", "cat"], None) == {}
+    with pytest.raises(BadInput, match=r"imagenet_class_index\.json lists 1 classes"):
+        known_names(PUBLISHED, None, ["n00000003"])
 
 
 def test_the_digest_is_of_the_thousand_wnids_in_their_order():
@@ -205,6 +209,7 @@ def test_files_that_people_have(tmp_path, name, text, entries):
     ("text", "said"),
     [
         ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         ('{"1": "tench", "2": "goldfish"}', "numbered 0 to 1"),
         ('{"b": 0, "a": 2}', "numbered 0 to 1"),
         ("[1, 2]", "a JSON list of names"),
