@@ -27,8 +27,12 @@ SCHEMES = {
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
     "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
+    "csv": Scheme("csv:FILE", "tables.table", "open_table"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
     "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
+    "hf": Scheme("hf:DIR", "records.hub", "open_hub"),
+    "wds": Scheme("wds:GLOB", "records.webdataset", "open_webdataset"),
+    "tfrecord": Scheme("tfrecord:DIR", "records.tfrecord", "open_tfrecord"),
 }
 
 
