@@ -29,7 +29,7 @@ CORRUPTION_COLUMNS = ("name", "corruption", "severity", "error")
 
 
 def parts(document: dict[str, Any]) -> list[Any]:
-    """A table of networks by sets, and lines."""
+    """A table of sets by networks, and lines."""
     return [*_of_sets(document), *_of_corruptions(document)]
 
 
@@ -112,12 +112,11 @@ def _of_sets(document: dict[str, Any]) -> list[Any]:
         return []
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("top-1 %")
-    for name, _ in _sets(document):
-        table.add_column(name, justify="right")
-    every = [each["rows"] for _, each in _sets(document)]
-    for of_network in zip(*every, strict=True):
-        cells = [f"{100 * row['top1']:.2f} [{_ends(row['top1_interval'])}]" for row in of_network]
-        table.add_row(of_network[0]["name"], *cells)
+    for row in document["rows"]:
+        table.add_column(row["name"], justify="right")
+    for name, each in _sets(document):
+        cells = [f"{100 * row['top1']:.2f} [{_ends(row['top1_interval'])}]" for row in each["rows"]]
+        table.add_row(name, *cells)
     lines: list[Any] = [table]
     for name, each in document["sets"].items():
         left_out = sum(row.get("left_out", 0) for row in each["rows"][:1])
