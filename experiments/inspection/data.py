@@ -64,6 +64,9 @@ def _parts(source: Any) -> dict[str, dict[str, Any]]:
     """As a run with the default settings has them; all as train where these allow no split."""
     if not len(source):
         return {}
+    official = source.official_splits or {}
+    if official and "train" not in official:  # a set to be scored, such as CIFAR-10-C
+        return composition(source, None, official.get("validation"), official.get("test"))
     try:
         split = split_of(Config(), source)
     except BadInput:
@@ -115,10 +118,12 @@ def stats(spec: str, *, limit: int | None = None) -> dict[str, Any]:
 
     source = open_source(Data(source=spec))
     splits = source.official_splits
-    indices = range(len(source)) if splits is None else splits["train"]
+    train = (splits or {}).get("train")
+    indices = range(len(source)) if train is None else train
     with _input_errors(), files_unchanged(source):
         fitted = statistics.fit(source, indices, limit=limit)
-    part = "the official training part" if splits else "all images (no official splits)"
+    whole = "no official splits" if splits is None else "no official training part"
+    part = f"all images ({whole})" if train is None else "the official training part"
     of = part if fitted.images == len(indices) else f"{fitted.images} images, evenly over {part}"
     return {"spec": source.spec, "of": of, **fitted.to_dict()}
 

@@ -13,7 +13,10 @@ SHOWN = {"train": "train", "validation": "val", "test": "test"}
 
 
 def composition(
-    source: Any, train: np.ndarray, validation: np.ndarray | None, test: np.ndarray | None
+    source: Any,
+    train: np.ndarray | None,
+    validation: np.ndarray | None,
+    test: np.ndarray | None,
 ) -> dict[str, dict[str, Any]]:
     """Of each part that there is, by name.
 

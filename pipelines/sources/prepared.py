@@ -148,11 +148,11 @@ def held_in_memory(source: Source, memory_limit_bytes: int) -> Source:
     if len(source) * height * width * channels > memory_limit_bytes:
         return source
     held = ArraySource(
-        source.spec,
+        lambda: pixels_of(source),
         source.labels,
         source.class_names,
-        (height, width, channels),
-        lambda: pixels_of(source),
+        spec=source.spec,
+        image_shape=(height, width, channels),
         official_splits=source.official_splits,
         fingerprint=source.fingerprint,
         read_from=source,

@@ -11,11 +11,10 @@ from pipelines.sources.base import ArraySource, Unused
 def _source(labels, official=None):
     labels = np.array(labels)
     return ArraySource(
-        "drawn",
+        np.zeros((len(labels), 2, 2, 1), np.uint8),
         labels,
         ["ant", "bee", "cat"],
-        (2, 2, 1),
-        lambda: np.zeros((len(labels), 2, 2, 1), np.uint8),
+        spec="drawn",
         official_splits=official,
     )
 
