@@ -77,7 +77,7 @@ def _file_names(subject: Subject) -> list[str]:
     """Of the images, relative to the source."""
     source = subject.source
     files = getattr(source.read_from or source, "files", None) if source is not None else None
-    if files is None:
+    if files is None or len(files.names) != len(source):  # archives hold many images
         raise BadInput(
             f"{KEY}: the images of {subject.spec} have no file names here to order them by; name "
             "the files themselves, such as data.source=ilsvrc:DIR"

@@ -83,6 +83,13 @@ def test_sets_without_file_names_are_refused_by_name(evaluated):
     assert "no file names here to order them by" in evaluated([[0]] * 20, *words, code=2)
 
 
+def test_an_archive_is_no_file_of_an_image(tmp_path, evaluated):
+    pixels = np.stack([np.full((12, 12, 3), colour_network.colour(n), np.uint8) for n in range(4)])
+    np.savez(tmp_path / "set.npz", x_test=pixels, y_test=np.arange(4), class_names=sorted(WNIDS))
+    line = evaluated([[0]] * 4, f"data.source=npz:{tmp_path}/set.npz", code=2)
+    assert "no file names here to order them by" in line
+
+
 def test_numbered_classes_are_what_their_numbers_say(tmp_path):
     from experiments.evaluation.image_set import Subject
 
@@ -91,6 +98,9 @@ def test_numbered_classes_are_what_their_numbers_say(tmp_path):
 
         class files:
             names = ("b.png", "a.png")
+
+        def __len__(self):
+            return 2
 
     (tmp_path / "two.json").write_text("[[7], [3, 12]]")
     names, indices = ["3", "7", "12"], np.arange(2)

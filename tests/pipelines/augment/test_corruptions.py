@@ -113,7 +113,7 @@ def test_an_image_looks_the_same_whoever_asks_and_no_two_look_alike():
     random = np.random.default_rng(1)
     pixels = random.integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
     pixels[3] = pixels[1]
-    source = ArraySource("x", np.zeros(5), ["a"], (16, 16, 3), lambda: pixels)
+    source = ArraySource(pixels, [0, 1, 0, 1, 0], ["a", "b"])
 
     def versions(indices, batch_size, threads=0):
         data = build.corrupted_dataset(
