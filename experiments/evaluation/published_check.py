@@ -71,6 +71,8 @@ def _why_not(
 ) -> str | None:
     if figure.dataset != SINGLE_CROP_SET:
         return f"reported on {figure.dataset}"
+    if subject.accepted is not None:
+        return f"reported for the set's own labels, not those of {subject.labels_file}"
     images, classes = len(subject.indices), len(subject.class_names)
     known = subject.spec.startswith(("ilsvrc:", "tfds:imagenet2012"))
     whole = (images, classes) == (VALIDATION_IMAGES, CLASSES)

@@ -101,6 +101,21 @@ def test_served_model_says_what_predict_says_of_bytes_and_base64(registered, sto
     assert len(few["labels"]) == 2
 
 
+def test_labels_are_those_of_the_names_file_where_one_is_given(registered, monkeypatch, tmp_path):
+    served = []
+    monkeypatch.setattr(registered_model, "_log_keras", lambda *words: {})
+    monkeypatch.setattr(registered_model, "_log_served", lambda *words: served.append(words[2]))
+    names = [f"digit {number}" for number in range(10)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    _, uri, run_id, *_ = registered
+    registered_model.register(run_id, "digits", uri, str(tmp_path / "names.txt"))
+    registered_model.register(run_id, "digits", uri)
+    assert served == [names, list("0123456789")]
+    changes = [f"tracking.uri={uri}", f"evaluate.class_names={tmp_path}/names.txt"]
+    rows = predict.predict(run_id, registered[4][:1], changes)
+    assert {each["label"] for each in rows[0]["predictions"]} < set(names)
+
+
 def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
     import pandas as pd
 
@@ -241,7 +256,7 @@ def test_command_prints_how_it_is_used(registered, monkeypatch, capsys):
         "store": "sqlite:///x.db",
         **{k: registered[3][k] for k in ("keras", "served")},
     }
-    monkeypatch.setattr(registered_model, "register", lambda run_id, name, uri: done)
+    monkeypatch.setattr(registered_model, "register", lambda *words: done)
     assert inside(monkeypatch, "register", "r", "digits") == 0
     printed = capsys.readouterr().out
     assert "mlflow models serve -m models:/digits-served/1" in printed
