@@ -53,7 +53,7 @@ def link(root: Path, photographs: list[Path], files: int) -> None:
 
 def measure(root: str, verify: str | None) -> dict[str, float]:
     """Of one opening: seconds and processor seconds of listing, and of all of it."""
-    from pipelines.files.layout import list_directory
+    from pipelines.files.class_folders import list_directory
     from pipelines.lazy import tf
     from pipelines.sources.open import open_source
 
