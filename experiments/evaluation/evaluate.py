@@ -21,6 +21,7 @@ from experiments.presentation.columns import LATENCY_DISTURBED
 from experiments.presentation.console import progress
 from experiments.presentation.formatting import si
 from experiments.runtime import measure
+from pipelines.resize import resized_sides
 
 if TYPE_CHECKING:
     from experiments.inference.protocols import Predictor
@@ -84,7 +85,7 @@ def evaluate(
                 subject,
                 row,
                 sides=config.evaluate.sides,
-                resized_to=round(network.model.input_shape[1] / crop),
+                resized_to=resized_sides(network.model.input_shape[1:3], crop)[0],
             )
         rows.append(row)
     mean, why = together(answers)
