@@ -234,7 +234,7 @@ def test_a_pickle_in_a_pth_is_never_run(tmp_path):
 def test_an_archive_of_labels_writes_nothing_and_follows_no_link(tmp_path, target):
     """Image archives, which are read in place too: see test_ilsvrc."""
     from pipelines.errors import SourceError
-    from pipelines.sources.ilsvrc_labels import DEVKIT, GROUND_TRUTH, META, validation_wnids
+    from pipelines.sources.listed.ilsvrc_labels import DEVKIT, GROUND_TRUTH, META, validation_wnids
 
     root = tmp_path / "ilsvrc"
     root.mkdir()

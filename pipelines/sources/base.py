@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,51 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a source is opened, the same for all of them; each uses what concerns it.
+
+    on_corrupt            what to do with files that cannot be used: refuse, or leave them out
+    max_corrupt_fraction  refuse to leave out more than this share of the files
+    channels              1 or 3; None = what the source has (files: 3)
+    memory_limit_bytes    images of one size are held in memory up to this
+    max_pixels            height x width above which an image counts as corrupt, undecoded
+    empty_classes         keep a class of which no file can be used, for those who only look
+    Raises SourceError for a value that is none of these.
+    """
+
+    on_corrupt: Literal["error", "skip"] = "error"
+    max_corrupt_fraction: float = 0.01
+    channels: int | None = None
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    max_pixels: int = MAX_PIXELS
+    empty_classes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.on_corrupt not in ("error", "skip"):
+            raise SourceError(
+                f"data.on_corrupt: expected 'error' or 'skip', received {self.on_corrupt!r}"
+            )
+        if self.channels not in (None, 1, 3):
+            raise SourceError(f"data.channels: expected 1 or 3, received {self.channels!r}")
+        if self.max_pixels < 1:
+            raise SourceError(
+                f"data.max_pixels: expected a number from 1, received {self.max_pixels!r}"
+            )
+
+
+class Unused(NamedTuple):
+    """Files of the named folder that are no part of the set.
+
+    path   relative to what the spec names
+    why    reads after the number of files: "lie beside the class folders"
+    """
+
+    path: str
+    files: int
+    why: str
 
 
 class Source(ABC):
@@ -38,6 +84,9 @@ class Source(ABC):
     fingerprint     sha256 of the contents, whatever the place they were read from
     changed         names of files with other contents than an earlier opening of the source knew
     read_from       the source of files that the images in memory were read from; None: no files
+    unused          what lies in the named folder and is no part of the set
+    titles          class name -> readable name, such as wnid -> "tench"; empty where names are that
+    notes           what was decided in reading and changes what the set is, a line each
     """
 
     spec: str
@@ -51,6 +100,9 @@ class Source(ABC):
     digests: np.ndarray | None = None
     changed: tuple[str, ...] = ()
     read_from: Source | None = None
+    unused: tuple[Unused, ...] = ()
+    titles: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -183,6 +235,13 @@ class ArraySource(Source):
                 parts = [resize(self.tensor[i : i + 1024]) for i in range(0, len(self), 1024)]
                 self._views[key] = tf.concat(parts, axis=0)
         return self._views[key]
+
+
+def said_of(held: Source, source: Source) -> Source:
+    """`held`, the images of a source in memory, with what the source knows beside its pixels."""
+    held.digests, held.unused, held.titles = source.digests, source.unused, source.titles
+    held.notes = source.notes
+    return held
 
 
 def fingerprint(blobs: Iterable[np.ndarray], labels: np.ndarray, class_names: list[str]) -> str:

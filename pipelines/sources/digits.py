@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.sources.base import ArraySource
+from pipelines.errors import SourceError
+from pipelines.sources.base import ArraySource, Opening
 
 
-def open_digits(*, channels: int | None = None) -> ArraySource:
-    """Values 0..16 are stretched to 0..255; three channels repeat the one. UCI digits, Alpaydin."""
+def open_digits(rest: str, opening: Opening) -> ArraySource:
+    """Values 0..16 are stretched to 0..255; three channels repeat the one. UCI digits, Alpaydin.
+
+    Raises SourceError for any settings in the spec: there are none.
+    """
+    if rest:
+        raise SourceError(
+            f"source 'digits' takes no settings, received {f'digits:{rest}'!r}: use 'digits'"
+        )
     from sklearn.datasets import load_digits
 
     data = load_digits()
     grey = np.rint(data.images * (255.0 / 16.0)).astype(np.uint8)[..., None]
-    depth = channels or 1
+    depth = opening.channels or 1
     return ArraySource(
         "digits",
         data.target.astype(np.int64),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, parse_settings
+from pipelines.sources.base import ArraySource, Opening, parse_settings
 from pipelines.sources.synthetic import uniform
 
 CLASSES = ("none", "vertical", "horizontal", "diagonal")
@@ -32,7 +32,7 @@ LINES = np.array([
 ])  # fmt: skip
 
 
-def open_directions(text: str, *, channels: int | None = None) -> ArraySource:
+def open_directions(text: str, opening: Opening) -> ArraySource:
     """`text`: "examples=1000,seed=1", any part left out; three channels repeat the one.
 
     Raises SourceError for unknown keys and bad values.
@@ -44,7 +44,7 @@ def open_directions(text: str, *, channels: int | None = None) -> ArraySource:
             f"directions: examples: expected {MOST_EXAMPLES} or fewer, received {examples}"
         )
     labels = np.arange(examples, dtype=np.int64) % len(CLASSES)
-    depth = channels or 1
+    depth = opening.channels or 1
     return ArraySource(
         f"directions:examples={examples},seed={seed}",
         labels,

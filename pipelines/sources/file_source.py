@@ -7,8 +7,9 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,7 +20,15 @@ from pipelines.files.shards import digest
 from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, read_range
 from pipelines.lazy import tf
-from pipelines.sources.base import ArraySource, Source, finish_fingerprint, natural_size
+from pipelines.sources.base import (
+    ArraySource,
+    Opening,
+    Source,
+    Unused,
+    finish_fingerprint,
+    natural_size,
+    said_of,
+)
 from pipelines.threads import fixed, workers
 
 BATCH = 256  # images of a small set that are decoded in one step
@@ -165,25 +174,26 @@ def file_source(
     parts: list[str],
     *,
     upright: bool,
-    on_corrupt: str,
-    max_corrupt_fraction: float,
-    channels: int,
-    memory_limit_bytes: int,
-    empty_classes: bool = False,
+    opening: Opening,
+    unused: Sequence[Unused] = (),
+    titles: Mapping[str, str] = MappingProxyType({}),
+    notes: Sequence[str] = (),
 ) -> Source:
     """What was listed and verified, as a source: bad files judged, small sets held in memory.
 
     part      [n], position in `parts` (official splits); all 0 where `parts` is empty
     upright   turn photographs as their EXIF orientation says
-    Raises SourceError for bad files, as the two settings say, and for a class that has no other,
-    unless there may be `empty_classes`.
+    unused, titles, notes   as in Source
+    Raises SourceError for bad files, as `opening` says, and for a class that has no other, unless
+    there may be `empty_classes`.
     """
+    channels = opening.channels or 3
     scheme = spec.partition(":")[0]
     corrupt = [(printable(files.names[i]), why) for i, why in enumerate(index.reasons) if why]
     if corrupt:
-        _judge(scheme, corrupt, len(files), on_corrupt, max_corrupt_fraction)
+        _judge(scheme, corrupt, len(files), opening)
     good = np.flatnonzero(np.array([not why for why in index.reasons], bool))
-    if not empty_classes:
+    if not opening.empty_classes:
         _check_classes(labels, good, class_names, part, parts)
     labels, part = labels[good], part[good]
     orientations = index.orientations[good] if upright else None
@@ -221,7 +231,8 @@ def file_source(
     )
     source.digests = index.digests[good, :16]
     source.changed = tuple(printable(name) for name in index.changed)
-    if size is None or len(good) * math.prod(size) * channels > memory_limit_bytes:
+    source.unused, source.titles, source.notes = tuple(unused), titles, tuple(notes)
+    if size is None or len(good) * math.prod(size) * channels > opening.memory_limit_bytes:
         return source
     held = ArraySource(
         spec,
@@ -234,8 +245,8 @@ def file_source(
         fingerprint=source.fingerprint,
         read_from=source,
     )
-    held.digests, held.changed = source.digests, source.changed
-    return held
+    held.changed = source.changed
+    return said_of(held, source)
 
 
 def read_all(source: FileSource) -> np.ndarray:
@@ -265,25 +276,19 @@ def read_all(source: FileSource) -> np.ndarray:
     return array
 
 
-def _judge(
-    scheme: str,
-    corrupt: list[tuple[str, str]],
-    files: int,
-    on_corrupt: str,
-    max_corrupt_fraction: float,
-) -> None:
+def _judge(scheme: str, corrupt: list[tuple[str, str]], files: int, opening: Opening) -> None:
     path, why = corrupt[0]
     more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
-    if on_corrupt == "error":
+    if opening.on_corrupt == "error":
         raise SourceError(
             f"{scheme}: {path} {why}{more}: replace or delete the file, or set "
             "data.on_corrupt: skip"
         )
-    if len(corrupt) / files > max_corrupt_fraction:
+    if len(corrupt) / files > opening.max_corrupt_fraction:
         raise SourceError(
             f"{scheme}: {len(corrupt)} of {files} files do not decode, {len(corrupt) / files:.4f} "
-            f"of them where data.max_corrupt_fraction allows {max_corrupt_fraction:g}; the first: "
-            f"{path} {why}: replace them or raise the limit"
+            f"of them where data.max_corrupt_fraction allows {opening.max_corrupt_fraction:g}; "
+            f"the first: {path} {why}: replace them or raise the limit"
         )
 
 

@@ -88,7 +88,8 @@ def prepare(
 
 def describe(source: Source) -> dict[str, Any]:
     """What a manifest keeps of its source."""
-    return {
+    titles = {"titles": dict(source.titles)} if source.titles else {}
+    return titles | {
         "source": source.spec,
         "source_fingerprint": source.fingerprint,
         "class_names": list(source.class_names),

@@ -23,7 +23,7 @@ from pipelines.files.decode import decode, decode_window
 from pipelines.files.shards import DIGEST_BYTES, ShardReader
 from pipelines.files.verify import Files
 from pipelines.lazy import tf
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Source, natural_size
+from pipelines.sources.base import ArraySource, Opening, Source, natural_size, said_of
 from pipelines.sources.base import finish_fingerprint as finish
 from pipelines.threads import PREFETCHED
 
@@ -56,6 +56,7 @@ class PreparedSource(Source):
         self.default_size = natural_size(height, width)
         self.official_splits = official_splits
         self.corrupt = []
+        self.titles = manifest.get("titles", {})
         self.digests = manifest_digests(manifest)
         self._in_memory = in_memory
         self._records: tf.Tensor | None = None
@@ -110,16 +111,10 @@ class PreparedSource(Source):
         return tf.ensure_shape(record, [])
 
 
-def open_prepared(
-    directory: str,
-    *,
-    channels: int | None = None,
-    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
-    spec: str | None = None,
-) -> Source:
+def open_prepared(directory: str, opening: Opening, spec: str | None = None) -> Source:
     """The images of a folder that `ilsvrc data prepare` has written.
 
-    Sets up to memory_limit_bytes are checked against their sha256 and held in memory; of larger
+    Sets up to the memory limit are checked against their sha256 and held in memory; of larger
     ones the sizes are checked here, each record when it is read, and everything by `data check`.
     Raises SourceError for an unfinished, damaged or inconsistent folder.
     """
@@ -128,7 +123,7 @@ def open_prepared(
     root = Path(directory).expanduser()
     manifest = read_manifest(root)
     stored = manifest["channels"]
-    channels = channels or stored
+    channels = opening.channels or stored
     if manifest["encoding"] == "raw" and stored != channels:
         raise SourceError(
             f"prepared: {root} holds raw images of {stored} channels, data.channels asks for "
@@ -136,12 +131,12 @@ def open_prepared(
         )
     reader = ShardReader(root, manifest["shards"])
     total = sum(int(entry["bytes"]) for entry in manifest["shards"])
-    in_memory = total <= memory_limit_bytes
+    in_memory = total <= opening.memory_limit_bytes
     reader.verify(contents=in_memory)
     spec = spec or f"prepared:{os.path.normpath(directory)}"
     splits = _splits(root, manifest)
     source = PreparedSource(spec, manifest, reader, splits, channels=channels, in_memory=in_memory)
-    return held_in_memory(source, memory_limit_bytes)
+    return held_in_memory(source, opening.memory_limit_bytes)
 
 
 def held_in_memory(source: Source, memory_limit_bytes: int) -> Source:
@@ -161,8 +156,7 @@ def held_in_memory(source: Source, memory_limit_bytes: int) -> Source:
         fingerprint=source.fingerprint,
         read_from=source,
     )
-    held.digests = source.digests
-    return held
+    return said_of(held, source)
 
 
 def read_manifest(root: Path) -> dict[str, Any]:

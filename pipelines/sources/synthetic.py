@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, parse_settings
+from pipelines.sources.base import ArraySource, Opening, parse_settings
 
 DEFAULTS = {"classes": 10, "size": 64, "examples": 1000, "seed": 1, "channels": 3}
 LOWEST = {"classes": 2, "size": 8, "examples": 2, "seed": 0, "channels": 1}
@@ -43,14 +43,12 @@ SHAPES: dict[str, Field] = {
 COMBINATIONS = len(SHAPES) * len(COLOURS) * len(TEXTURES)
 
 
-def open_synthetic(
-    text: str, *, channels: int | None = None, memory_limit_bytes: int
-) -> ArraySource:
+def open_synthetic(text: str, opening: Opening) -> ArraySource:
     """`text`: "classes=10,size=64,examples=1000,seed=1[,channels=3]", any part left out.
 
-    Raises SourceError for unknown keys, bad values and sets larger than memory_limit_bytes.
+    Raises SourceError for unknown keys, bad values and sets larger than the memory limit.
     """
-    given = _parse(text)
+    given, channels = _parse(text), opening.channels
     if channels is not None and given.setdefault("channels", channels) != channels:
         raise SourceError(
             f"synthetic: channels={given['channels']} in the spec but data.channels is {channels}: "
@@ -64,10 +62,10 @@ def open_synthetic(
             f"examples={classes} or more"
         )
     needed = examples * size * size * settings["channels"]
-    if needed > memory_limit_bytes:
+    if needed > opening.memory_limit_bytes:
         raise SourceError(
             f"synthetic: {examples} images of {size} x {size} need {needed} bytes, the limit is "
-            f"{memory_limit_bytes}: use fewer examples or a smaller size"
+            f"{opening.memory_limit_bytes}: use fewer examples or a smaller size"
         )
     labels = np.arange(examples, dtype=np.int64) % classes
     spec = "synthetic:" + ",".join(f"{key}={value}" for key, value in settings.items())

@@ -6,7 +6,12 @@ import pytest
 
 from pipelines.errors import SourceError
 from pipelines.files.text import read_lines, read_text
-from pipelines.sources.ilsvrc_labels import GROUND_TRUTH, TEXT_FILE, _numbered, validation_wnids
+from pipelines.sources.listed.ilsvrc_labels import (
+    GROUND_TRUTH,
+    TEXT_FILE,
+    _numbered,
+    validation_wnids,
+)
 
 BOM = b"\xef\xbb\xbf"
 

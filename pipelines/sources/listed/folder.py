@@ -8,32 +8,23 @@ from pathlib import Path
 from pipelines.errors import SourceError
 from pipelines.files.layout import list_directory
 from pipelines.files.verify import verify
-from pipelines.sources.base import Source
+from pipelines.sources.base import Opening, Source
 from pipelines.sources.file_source import file_source
 
 
-def open_folder(
-    directory: str,
-    *,
-    on_corrupt: str,
-    max_corrupt_fraction: float,
-    channels: int,
-    memory_limit_bytes: int,
-    max_pixels: int,
-    empty_classes: bool = False,
-) -> Source:
+def open_folder(directory: str, opening: Opening) -> Source:
     """Every file is decoded once: at the first opening, and again when it has changed.
 
     A file counts as unchanged with the same size and times of change (contents and metadata). What
     was found is kept in `.ilsvrc/.cache` of the working folder. Photographs are turned upright as
-    their EXIF orientation says. Images of one size that fit into memory_limit_bytes are held in
+    their EXIF orientation says. Images of one size that fit into the memory limit are held in
     memory. Raises SourceError.
     """
     if not directory:
         raise SourceError("folder: expected a directory, received none: write 'folder:DIR'")
     root = Path(directory).expanduser()
     listing = list_directory(root)
-    index = verify(listing.files, root=os.path.realpath(root), max_pixels=max_pixels)
+    index = verify(listing.files, root=os.path.realpath(root), max_pixels=opening.max_pixels)
     return file_source(
         f"folder:{os.path.normpath(directory)}",
         listing.files,
@@ -43,9 +34,5 @@ def open_folder(
         listing.part,
         listing.parts,
         upright=True,
-        on_corrupt=on_corrupt,
-        max_corrupt_fraction=max_corrupt_fraction,
-        channels=channels,
-        memory_limit_bytes=memory_limit_bytes,
-        empty_classes=empty_classes,
+        opening=opening,
     )

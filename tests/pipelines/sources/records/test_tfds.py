@@ -12,10 +12,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pipelines.errors import SourceError
-from pipelines.sources import tfds as tfds_source
-from pipelines.sources import tfds_builder
 from pipelines.sources.base import ArraySource
 from pipelines.sources.open import open_source
+from pipelines.sources.records import tfds as tfds_source
+from pipelines.sources.records import tfds_builder
 
 FORMATS = ("array_record", "tfrecord")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,20 +19,14 @@ import numpy as np
 from pipelines.errors import SourceError
 from pipelines.files.decode import decode, decode_window
 from pipelines.files.index_cache import FOLDER, cache_file, load_columns, save_columns
-from pipelines.files.layout import SPLIT_NAMES
+from pipelines.files.naming import PARTS, split_of
 from pipelines.files.shards import DIGEST_BYTES, Record, digest
 from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, files_of, too_large
 from pipelines.lazy import tf
-from pipelines.sources.base import (
-    MAX_PIXELS,
-    MEMORY_LIMIT_BYTES,
-    Source,
-    finish_fingerprint,
-    natural_size,
-)
+from pipelines.sources.base import Opening, Source, finish_fingerprint, natural_size
 from pipelines.sources.prepared import MANIFEST, held_in_memory, open_prepared
-from pipelines.sources.tfds_builder import prepared_builder, say
+from pipelines.sources.records.tfds_builder import prepared_builder, say
 
 
 class Parts(NamedTuple):
@@ -102,13 +97,7 @@ class TfdsSource(Source):
         return tf.ensure_shape(decode(self.contents(index), self.image_shape[2]), self.image_shape)
 
 
-def open_tfds(
-    rest: str,
-    *,
-    channels: int | None = None,
-    memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
-    max_pixels: int = MAX_PIXELS,
-) -> Source:
+def open_tfds(rest: str, opening: Opening) -> Source:
     """The set `NAME[:VERSION]`, official splits kept; a split without labels is left out, aloud.
 
     Every image's header is read once: what is no JPEG or PNG, or has more than max_pixels, is
@@ -129,19 +118,20 @@ def open_tfds(
     feature, classes = info.features[parts.image], info.features[parts.label]
     class_names = [str(text) for text in classes.names or range(classes.num_classes)]
     height, width, depth = feature.shape
-    stored = channels or (1 if depth == 1 else 3)
+    stored = opening.channels or (1 if depth == 1 else 3)
     spec = f"tfds:{rest}"
     if info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
         folder = _converted(
-            tfds, spec, builder, parts, class_names, 1 if depth == 1 else 3, max_pixels
+            tfds, spec, builder, parts, class_names, 1 if depth == 1 else 3, opening.max_pixels
         )
-        return open_prepared(
-            str(folder), channels=stored, memory_limit_bytes=memory_limit_bytes, spec=spec
-        )
+        return open_prepared(str(folder), replace(opening, channels=stored), spec=spec)
     files = files_of(sorted(Path(builder.data_path).glob("*.array_record*")))
     decoders = {parts.image: tfds.decode.SkipDecoding()}
     readers = [builder.as_data_source(split, decoders=decoders) for split in parts.splits]
-    scans = [_scan(spec, builder, parts, i, reader, max_pixels) for i, reader in enumerate(readers)]
+    scans = [
+        _scan(spec, builder, parts, i, reader, opening.max_pixels)
+        for i, reader in enumerate(readers)
+    ]
     kept = _labelled(spec, parts, [labels for labels, _ in scans], class_names)
     source = TfdsSource(
         spec,
@@ -154,7 +144,7 @@ def open_tfds(
         _official(parts, kept, [len(labels) for labels, _ in scans]),
         files,
     )
-    return held_in_memory(source, memory_limit_bytes)
+    return held_in_memory(source, opening.memory_limit_bytes)
 
 
 def _parts(tfds: Any, rest: str, info: Any) -> Parts:
@@ -177,16 +167,16 @@ def _parts(tfds: Any, rest: str, info: Any) -> Parts:
             f"tfds: {rest}: expected 8-bit images, received {items[images[0]].np_dtype}: "
             "choose another set"
         )
-    named = {low: split for split in info.splits if (low := split.lower()) in SPLIT_NAMES}
-    if "train" not in named:
+    chosen: dict[str, str] = {}
+    for split in sorted(info.splits):
+        if (official := split_of(split)) is not None:
+            chosen.setdefault(official, split)
+    if "train" not in chosen:
         return Parts(images[0], labels[0], sorted(info.splits), None)
-    others = sorted(set(info.splits) - set(named.values()))
+    chosen = {part: chosen[part] for part in PARTS if part in chosen}
+    others = sorted(set(info.splits) - set(chosen.values()))
     if others:
         say(f"tfds: {rest}: splits {', '.join(others)} are left out (no train, validation, test)")
-    chosen: dict[str, str] = {}
-    for low, official in SPLIT_NAMES.items():
-        if low in named:
-            chosen.setdefault(official, named[low])
     return Parts(images[0], labels[0], list(chosen.values()), list(chosen))
 
 

@@ -20,24 +20,15 @@ from pipelines.errors import SourceError
 from pipelines.files.layout import EXTENSIONS, join, list_folders, list_images
 from pipelines.files.tars import list_tar
 from pipelines.files.verify import Files, stamps_of, verify
-from pipelines.sources.base import Source
+from pipelines.sources.base import Opening, Source
 from pipelines.sources.file_source import file_source
-from pipelines.sources.ilsvrc_labels import WNID, validation_wnids
+from pipelines.sources.listed.ilsvrc_labels import WNID, validation_wnids
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 PARTS = ["train", "validation"]
 
 
-def open_ilsvrc(
-    directory: str,
-    *,
-    on_corrupt: str,
-    max_corrupt_fraction: float,
-    channels: int,
-    memory_limit_bytes: int,
-    max_pixels: int,
-    empty_classes: bool = False,
-) -> Source:
+def open_ilsvrc(directory: str, opening: Opening) -> Source:
     """Official splits: train, and the validation set as "validation"; test labels are not public.
 
     Classes are the wnids of both parts in alphabetical order, the order of published weights; one
@@ -66,17 +57,13 @@ def open_ilsvrc(
     return file_source(
         f"ilsvrc:{os.path.normpath(directory)}",
         files,
-        verify(files, root=os.path.realpath(root), max_pixels=max_pixels),
+        verify(files, root=os.path.realpath(root), max_pixels=opening.max_pixels),
         labels,
         class_names,
         np.repeat(np.arange(2), [len(train), len(held)]),
         PARTS,
         upright=False,
-        on_corrupt=on_corrupt,
-        max_corrupt_fraction=max_corrupt_fraction,
-        channels=channels,
-        memory_limit_bytes=memory_limit_bytes,
-        empty_classes=empty_classes,
+        opening=opening,
     )
 
 

@@ -1,0 +1,1 @@
+"""Sets that are given out as arrays of equal images."""

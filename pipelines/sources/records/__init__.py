@@ -1,0 +1,1 @@
+"""Images as records of archives and tables: random access, or converted once."""
