@@ -115,12 +115,12 @@ def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
     network = served_model._load_pyfunc(str(tmp_path / "served"))
     large, small = (Path(file).read_bytes() for file in registered[4])
     for bad, said in (
-        (b"GIF89a", "image 1: .* not JPEG or PNG"),
-        ("%%%", "image 1: expected a JPEG.*not base64"),
-        ("é", "image 1: expected a JPEG.*not base64"),
-        (b"", "image 1: expected a JPEG"),
-        ("", "image 1: expected a JPEG"),
-        (None, "image 1: expected a JPEG.*neither bytes nor base64 text. Received: None"),
+        (b"\0\0\0\x20ftypheic", "image 1: .* HEIF or AVIF image, not JPEG, PNG"),
+        ("%%%", "image 1: expected an image file.*not base64"),
+        ("é", "image 1: expected an image file.*not base64"),
+        (b"", "image 1: expected an image file"),
+        ("", "image 1: expected an image file"),
+        (None, "image 1: expected an image file.*neither bytes nor base64 text. Received: None"),
         (5, "image 1: .*neither bytes nor base64 text. Received: 5"),
         (float("nan"), "image 1: .*Received: nan"),
         ([1, 2], r"image 1: .*Received: \[1, 2\]"),
