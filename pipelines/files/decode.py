@@ -190,18 +190,27 @@ def _colours(contents: tf.Tensor) -> tf.Tensor:
         return tf.numpy_function(_by_pillow, [contents], tf.uint8, stateful=False)
 
     if tf.executing_eagerly():  # a condition costs more there than decoding a small image
-        first = tf.convert_to_tensor(contents).numpy()[:1]
-        return jpeg_or_png() if first in JPEG_OR_PNG else other()
+        known = tf.convert_to_tensor(contents).numpy()
+        return jpeg_or_png() if known[:1] in JPEG_OR_PNG else _at_once(known)
     first = tf.strings.substr(contents, 0, 1)
     image = tf.cond(tf.reduce_any(tf.equal(first, JPEG_OR_PNG)), jpeg_or_png, other)
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def _by_pillow(contents: Any) -> Any:
+def _by_pillow(contents: bytes) -> Any:
     from pipelines.files.pillow import pixels_of
 
-    # Bytes in a graph, an array of one object outside.
-    return pixels_of(contents if isinstance(contents, bytes) else contents.item())
+    return pixels_of(contents)
+
+
+def _at_once(contents: bytes) -> tf.Tensor:
+    """`_by_pillow` with the errors that TensorFlow makes of it in a graph."""
+    try:
+        return tf.constant(_by_pillow(contents))
+    except MemoryError as error:
+        raise tf.errors.ResourceExhaustedError(None, None, str(error)) from None
+    except ValueError as error:
+        raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
 
 
 def _is_direct(contents: tf.Tensor, channels: int) -> tf.Tensor:
