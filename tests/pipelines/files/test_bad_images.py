@@ -216,7 +216,7 @@ REFUSED = {
     "PNG magic only": (DRAWING[:8], DAMAGED_PNG),
     "PNG of no width": (png_of_size(24, 0), DAMAGED_PNG),
     "HEIF": (HEIF, "is a HEIF or AVIF image, not JPEG, PNG, BMP, GIF, WebP or TIFF"),
-    "AVIF": (encoded(picture(), "AVIF"), "is a HEIF or AVIF image, not JPEG"),
+    "AVIF": (HEIF.replace(b"heic", b"avif"), "is a HEIF or AVIF image, not JPEG"),
     "BigTIFF": (encoded(picture(), "TIFF", big_tiff=True), "is a BigTIFF image, not JPEG"),
     "JPEG bomb": (jpeg_of_size(60_000, 60_000), "has 60000 x 60000 pixels where data.max_pixels"),
     "PNG bomb": (png_of_size(60_000, 60_000), "has 60000 x 60000 pixels where data.max_pixels"),
