@@ -7,7 +7,10 @@ TIFF.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
+import logging
 import warnings
 
 import numpy as np
@@ -17,7 +20,15 @@ from pipelines.files.image_header import ORIENTATION, read_header
 
 # Headers are held against data.max_pixels, and below against what Pillow makes of the file.
 Image.MAX_IMAGE_PIXELS = None
-warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # of odd tags beside the pixels
+
+# Of a damaged TIFF one line is said, by whoever knows the file's name: not by Python's warnings and
+# log, nor by libtiff on standard error (where its functions can be reached).
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
+with contextlib.suppress(AttributeError, OSError):
+    libtiff = ctypes.CDLL(Image.core.__file__)
+    libtiff.TIFFSetErrorHandler(None)
+    libtiff.TIFFSetWarningHandler(None)
 
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 

@@ -325,6 +325,16 @@ def test_unusable_files_are_named(tmp_path: Path, what: str) -> None:
     assert len(source) == 2
 
 
+def test_of_a_damaged_tiff_libtiff_says_nothing_by_itself(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for how in ("tiff_lzw", "tiff_adobe_deflate"):
+        contents = encoded(NOISE, "TIFF", compression=how)
+        with pytest.raises(ValueError, match=f"Invalid TIFF data, size {len(contents)}: "):
+            pixels_of(contents[:100] + b"\xff" * 5000 + contents[5100:])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_tile_far_larger_than_its_image_is_refused() -> None:
     contents = bytearray(tiff(np.asarray(picture())[..., :1], "<", 1, bits=8))
     at = struct.unpack_from("<I", contents, 4)[0] + 2
