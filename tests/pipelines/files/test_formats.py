@@ -216,6 +216,17 @@ def test_a_folder_of_all_formats_is_read_checked_and_scored(
     assert check(open_to_check(f"folder:{root}")).findings == []
 
 
+def test_images_of_one_size_are_held_in_memory_whatever_their_format(tmp_path: Path) -> None:
+    for name in ("ant", "cat"):
+        (tmp_path / name).mkdir()
+        for number, (what, contents) in enumerate(IMAGES.items()):
+            ending = what.split()[0].lower()
+            (tmp_path / name / f"{number:02}.{ending}").write_bytes(contents)
+    source = open_source(f"folder:{tmp_path}")
+    assert source.array is not None
+    assert np.array_equal(source.array[: len(IMAGES)], [pixels_of(x) for x in IMAGES.values()])
+
+
 def test_names_that_promise_another_format_are_reported(tmp_path: Path) -> None:
     for name in ("ant", "cat"):
         (tmp_path / name).mkdir()
