@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(".ilsvrc") / ".cache"
-FORMAT = 2  # raise it when what is stored, or what a check finds, changes
+FORMAT = 3  # raise it when what is stored, or what a check finds, changes
 
 
 @dataclass(frozen=True)
