@@ -106,7 +106,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
         indices = parts[0]
     else:
         # a run's own images by another name: its training images are not for scoring
-        known = any(run.fingerprint == source.fingerprint for run in runs)
+        known = any(source.is_known_as(run.fingerprint) for run in runs)
         part, indices, official = _of_source(config, source, "test" if known else "all")
     return Subject(
         spec=source.spec,
@@ -223,7 +223,7 @@ def _check_size(networks: Sequence[Network], config: Config, changes: Sequence[s
 
 
 def _check_unchanged(run: TrackedRun, source: Any) -> None:
-    if run.fingerprint != source.fingerprint:
+    if not source.is_known_as(run.fingerprint):
         raise BadInput(
             f"run {run.id} ({run.name}) was trained on {run.config.data.source} with other "
             f"contents than {source.spec} has now; to score it on these images set "
@@ -248,7 +248,7 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
     """A line for every run that was trained on some of the images."""
     lines = []
     for run in runs:
-        if run.fingerprint != source.fingerprint:
+        if not source.is_known_as(run.fingerprint):
             continue
         split = prepare(run.config, source).split
         if not is_of_split(run, split):

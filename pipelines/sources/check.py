@@ -56,6 +56,7 @@ def open_to_check(spec: str) -> Source:
     return open_source(
         spec,
         on_corrupt="skip",
+        verify="decode",
         max_corrupt_fraction=1.0,
         memory_limit_bytes=0,
         empty_classes=True,
@@ -114,7 +115,7 @@ def check(
                     good.append(i)
                     pixels.append(result.key)
                     if now is not None:
-                        now.digests[i] = np.frombuffer(result.key, np.uint8)
+                        now.quick[i] = np.frombuffer(result.key, np.uint8)
                         now.shapes[i] = result.height, result.width
                         now.reasons[i] = result.kind
             if advance:
@@ -183,7 +184,7 @@ class Seen(NamedTuple):
 
 def _recalled(index: Index, i: int) -> Seen:
     height, width = index.shapes[i].tolist()
-    return Seen(index.digests[i].tobytes(), height, width, index.reasons[i])
+    return Seen(index.quick[i].tobytes(), height, width, index.reasons[i])
 
 
 def _promised(name: str) -> str | None:

@@ -33,7 +33,7 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
 
     Classes are the wnids of both parts in alphabetical order, the order of published weights; one
     that only the validation part has is kept, with a warning. Images are in the order of class and
-    name (train) and of name (validation), whatever the layout. Each is decoded once, as
+    name (train) and of name (validation), whatever the layout. Each is looked at once, as
     `folder.open_folder` does. Raises SourceError that says which files to put where.
     """
     if not directory:
@@ -57,7 +57,12 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
     return file_source(
         f"ilsvrc:{os.path.normpath(directory)}",
         files,
-        verify(files, root=os.path.realpath(root), max_pixels=opening.max_pixels),
+        verify(
+            files,
+            root=os.path.realpath(root),
+            max_pixels=opening.max_pixels,
+            decode_all=opening.decodes,
+        ),
         labels,
         class_names,
         np.repeat(np.arange(2), [len(train), len(held)]),

@@ -130,6 +130,7 @@ def test_a_config_with_its_data_keeps_its_hashes() -> None:
 NO_RESULT = """
     bench.backends bench.batch_sizes bench.log bench.names bench.peers bench.precisions
     bench.seconds
+    data.verify
     evaluate.class_names evaluate.classes evaluate.corruptions evaluate.ensemble.every
     evaluate.ensemble.kind evaluate.ensemble.size evaluate.labels evaluate.part evaluate.protocol
     evaluate.reuse evaluate.sides

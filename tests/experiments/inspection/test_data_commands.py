@@ -150,6 +150,7 @@ def test_stats_are_of_the_training_part(clean, monkeypatch, capsys):
     assert document["images"] == 16
     text = run(monkeypatch, capsys, "stats", f"folder:{clean}", "--limit", "5")
     assert "5 images, evenly over the official training part" in text
+    assert "(standard, a sample of 5 of 16 images)" in text
     assert "eigenvectors" in text
     assert "all images" in run(monkeypatch, capsys, "stats", "digits", "--limit", "10")
 
