@@ -68,7 +68,7 @@ def predict(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE... [KEY.PATH=VALUE]...", help="JPEG or PNG files, or folders of them."
+            metavar="IMAGE... [KEY.PATH=VALUE]...", help="Image files, or folders of them."
         ),
     ],
     explain: Annotated[

@@ -16,6 +16,7 @@ from experiments.evaluation.image_set import Subject, base, check_named, choose,
 from experiments.evaluation.label_lists import relabelled
 from experiments.evaluation.published_check import beside
 from experiments.inference.loading import Network, check_kinds, crop_fraction, load
+from pipelines.resize import resized_sides
 
 
 def evaluate(
@@ -129,7 +130,7 @@ def _row(
             subject,
             row,
             sides=config.evaluate.sides,
-            resized_to=round(network.model.input_shape[1] / crop),
+            resized_to=resized_sides(network.model.input_shape[1:3], crop)[0],
         )
     return row
 

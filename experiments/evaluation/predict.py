@@ -162,7 +162,7 @@ class Pictures:
 def open_pictures(
     names: Sequence[str], *, channels: int, max_pixels: int, on_corrupt: str
 ) -> Pictures:
-    """Files as named, folders by all the JPEG and PNG files in and below them, by name.
+    """Files as named, folders by all the image files in and below them, by name.
 
     Photographs are turned upright as their EXIF orientation says.
 
@@ -220,7 +220,7 @@ def _listed(names: Sequence[str]) -> Any:
             below = [Path(folder) for folder, _, _ in sorted(os.walk(path))]
             files = join([list_images(path, folder) for folder in below])
             if not len(files):
-                raise BadInput(f"{name}: no JPEG or PNG file in this folder")
+                raise BadInput(f"{name}: no image file in this folder")
             parts.append(files)
             continue
         try:

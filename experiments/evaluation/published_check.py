@@ -89,7 +89,10 @@ def _why_not(
             return "other image sizes; set evaluate.sides"
     size = re.search(r"resized to (\d+)", figure.protocol)
     if size and protocol == "centre" and int(size[1]) != resized_to:
-        return f"resized to {size[1]} there, {resized_to} here; set data.crop_fraction"
+        return (
+            f"resized to {size[1]} there, {resized_to} here; set data.crop_fraction to the "
+            f"network's side / {size[1]}, rounded down"
+        )
     return None
 
 

@@ -28,7 +28,7 @@ from experiments.tracking.tracked_run import NETWORK
 SERVED = "-served"
 ROOMS = ("models", "pipelines", "experiments")
 """Packages that travel with what is served."""
-PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas")
+PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas", "pillow")
 """What these need to serve; the versions at work here are pinned."""
 NAMES = re.compile(r"[^/:.%\"']+")
 

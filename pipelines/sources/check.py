@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.errors import SourceError, first_line
-from pipelines.files.image_header import HeaderError, read_header
+from pipelines.files.image_header import KINDS, HeaderError, read_header
 from pipelines.files.index_cache import Index
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
@@ -21,7 +21,6 @@ from pipelines.sources.open import open_source
 from pipelines.threads import workers
 
 TINY = 32  # pixels of the short side below which photographs are taken for icons
-EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 CHUNK = 64  # images of a thread between two looks at the progress
 CORRUPT = ("undecodable", "truncated", "altered")
 
@@ -189,7 +188,7 @@ def _recalled(index: Index, i: int) -> Seen:
 
 
 def _promised(name: str) -> str | None:
-    return EXTENSIONS.get(os.path.splitext(name)[1].lower())
+    return KINDS.get(os.path.splitext(name)[1].lower())
 
 
 def _look(

@@ -23,6 +23,7 @@ from pipelines.files.shards import (
     write_whole,
 )
 from pipelines.lazy import tf
+from pipelines.resize import resized_shape
 from pipelines.sources.base import Source
 from pipelines.sources.duplicates import content_digests, stored_bytes
 from pipelines.sources.prepared import (
@@ -37,7 +38,7 @@ from pipelines.threads import PREFETCHED, fixed, workers
 IMAGES_PER_SHARD = 2048
 QUALITY = 95
 STARTED = ".prepare.json"  # the settings of an unfinished run
-RESIZE = "short side, bilinear with half-pixel centres, antialiased, never enlarged"
+RESIZE = "short side, long one truncated, half-pixel bilinear, antialiased, never enlarged"
 Advance = Callable[[int], None]
 
 
@@ -192,8 +193,7 @@ def shrink(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
         hw = tf.shape(image)[:2]
 
         def smaller() -> tf.Tensor:
-            stored = tf.cast(hw, tf.float64)
-            wanted = tf.cast(tf.round(stored * size / tf.reduce_min(stored)), tf.int32)
+            wanted = tf.cast(resized_shape(hw, (size, size)), tf.int32)
             resized = tf.image.resize(image, wanted, antialias=True)
             return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 

@@ -143,7 +143,7 @@ def test_a_bad_picture_is_one_line_or_skipped_and_counted(saved, pictures, monke
     [
         (["missing.keras", "x.png"], "missing.keras: no such file"),
         (["{saved}", "x.png"], "x.png: no such picture"),
-        (["{saved}", "empty"], "empty: no JPEG or PNG file in this folder"),
+        (["{saved}", "empty"], "empty: no image file in this folder"),
         (["{saved}", "evaluate.protocol=centre"], "name a picture or a folder"),
         (["broken.keras", "x.png"], "broken.keras: no Keras model that can be loaded"),
     ],

@@ -160,7 +160,7 @@ def test_corrupt_files_are_left_out_and_counted(tmp_path: Path, limit: int) -> N
     assert source.corrupt == [
         ("ant/010.jpg", "is a truncated or damaged JPEG file"),
         ("ant/200.jpg", "is empty"),
-        ("cat/299.jpg", "is not a JPEG or PNG image"),
+        ("cat/299.jpg", "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image"),
     ]
     assert np.bincount(source.labels).tolist() == [298, 299]
     assert len(source) == 597
