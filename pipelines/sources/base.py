@@ -87,6 +87,8 @@ class Source(ABC):
     unused          what lies in the named folder and is no part of the set
     titles          class name -> readable name, such as wnid -> "tench"; empty where names are that
     notes           what was decided in reading and changes what the set is, a line each
+    headline        the official part that published results of the set are of; where it is
+                    "validation", no test part is held out unless it is asked for
     """
 
     spec: str
@@ -103,6 +105,7 @@ class Source(ABC):
     unused: tuple[Unused, ...] = ()
     titles: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    headline: Literal["validation"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -240,7 +243,7 @@ class ArraySource(Source):
 def said_of(held: Source, source: Source) -> Source:
     """`held`, the images of a source in memory, with what the source knows beside its pixels."""
     held.digests, held.unused, held.titles = source.digests, source.unused, source.titles
-    held.notes = source.notes
+    held.notes, held.headline = source.notes, source.headline
     return held
 
 

@@ -26,7 +26,7 @@ SCHEMES = {
         "synthetic:classes=10,size=64,examples=1000,seed=1", "synthetic", "open_synthetic"
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
-    "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
+    "ilsvrc": Scheme("ilsvrc:DIR", "ilsvrc.source", "open_ilsvrc"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
     "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
 }

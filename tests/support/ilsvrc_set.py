@@ -1,0 +1,117 @@
+"""A set in the official layout of ILSVRC, on tiny archives drawn here."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from pipelines.sources.base import Source
+
+WNIDS = ["n01440764", "n02084071", "n03000001"]
+
+# Not in alphabetical order: ILSVRC ids and class numbers are different things.
+IDS = {1: WNIDS[2], 2: WNIDS[0], 3: WNIDS[1], 4: "n09999999"}
+TRUTH = [2, 3, 1, 2]  # of the four validation images
+VAL_WNIDS = [IDS[number] for number in TRUTH]
+GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+
+
+def photo(seed: int) -> bytes:
+    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    image = Image.fromarray(small).resize((30 + seed % 5, 24), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def tar_of(files: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, contents in files.items():
+            if isinstance(contents, tarfile.TarInfo):
+                tar.addfile(contents)
+                continue
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+    return buffer.getvalue()
+
+
+# Out of order in the archive, as in the official one.
+TRAIN = {
+    wnid: {f"{wnid}_{number}.JPEG": photo(10 * label + number) for number in (7, 1)}
+    for label, wnid in reversed(list(enumerate(WNIDS)))
+}
+VAL = {f"ILSVRC2012_val_{i + 1:08}.JPEG": photo(90 + i) for i in (2, 0, 3, 1)}
+
+
+def write_tars(root: Path) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    classes = {f"{wnid}.tar": tar_of(images) for wnid, images in TRAIN.items()}
+    (root / "ILSVRC2012_img_train.tar").write_bytes(tar_of(classes))
+    (root / "ILSVRC2012_img_val.tar").write_bytes(tar_of(VAL))
+    return root
+
+
+def write_folders(root: Path, sort_val: bool = False) -> Path:
+    for wnid, images in TRAIN.items():
+        (root / "train" / wnid).mkdir(parents=True)
+        for name, contents in images.items():
+            (root / "train" / wnid / name).write_bytes(contents)
+    for name, contents in sorted(VAL.items()):
+        number = int(name[-13:-5])
+        folder = root / "val" / (VAL_WNIDS[number - 1] if sort_val else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(contents)
+    return root
+
+
+def meta(path: Path) -> Path:
+    """meta.mat with the columns and the kind of table of the official one."""
+    fields = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
+    table = np.zeros((len(IDS), 1), fields)
+    for row, (number, wnid) in enumerate(IDS.items()):
+        table[row, 0] = (float(number), wnid, "a word, another", 0.0)
+    savemat(path, {"synsets": table})
+    return path
+
+
+def write_kit(root: Path) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / GROUND_TRUTH).write_text("\n".join(map(str, TRUTH)) + "\n")
+    meta(root / "meta.mat")
+    return root
+
+
+def write_names(root: Path) -> Path:
+    lines = [f"ILSVRC2012_val_{i + 1:08}.JPEG {wnid}" for i, wnid in enumerate(VAL_WNIDS)]
+    (root / "val_wnids.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def pixels(source: Source) -> list[np.ndarray]:
+    return [example["image"].numpy() for example in source.dataset(range(len(source)))]
+
+
+def decoded(contents: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(contents)))
+
+
+def check(source: Source) -> None:
+    assert source.class_names == WNIDS
+    assert source.labels.tolist() == [0, 0, 1, 1, 2, 2, 0, 1, 2, 0]
+    assert source.official_splits is not None
+    assert list(source.official_splits) == ["train", "validation"]
+    assert source.official_splits["train"].tolist() == list(range(6))
+    assert source.official_splits["validation"].tolist() == [6, 7, 8, 9]
+    assert source.image_shape == (None, None, 3)
+    truth = [TRAIN[wnid][f"{wnid}_{number}.JPEG"] for wnid in WNIDS for number in (1, 7)]
+    truth += [contents for _, contents in sorted(VAL.items())]
+    for image, contents in zip(pixels(source), truth, strict=True):
+        assert np.array_equal(image, decoded(contents))
