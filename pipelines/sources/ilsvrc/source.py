@@ -47,6 +47,7 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
     number = {name: i for i, name in enumerate(class_names)}
     labels = np.array([number[wnid] for _, wnids in parts.values() for wnid in wnids], np.int64)
     files = join([files for files, _ in parts.values()])
+    titles, notes = _titles(layout, class_names)
     source = file_source(
         f"ilsvrc:{os.path.normpath(directory)}",
         files,
@@ -58,7 +59,8 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
         upright=False,
         opening=opening,
         unused=unused_files(layout),
-        titles=titles_of(class_names, layout.beside),
+        titles=titles,
+        notes=notes,
     )
     source.headline = "validation"
     return source
@@ -72,6 +74,14 @@ def _parts(layout: Layout) -> dict[str, Part]:
             "there, or its images into val/"
         )
     return parts | {"validation": validation_part(layout)}
+
+
+def _titles(layout: Layout, class_names: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Readable names, and why there are none; they decide nothing, so that no fault ends here."""
+    try:
+        return titles_of(class_names, layout.beside), []
+    except SourceError as error:
+        return {}, [f"classes have no readable names: {error}"]
 
 
 def _class_names(layout: Layout, parts: dict[str, Part]) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ilsvrc_set import (
     TRAIN,
@@ -20,6 +23,7 @@ from ilsvrc_set import (
 from PIL import Image
 
 from pipelines.errors import SourceError
+from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 
@@ -95,3 +99,211 @@ def test_layouts_that_are_not_the_official_one(tmp_path: Path) -> None:
     (root / "train" / "cat").mkdir()
     with pytest.raises(SourceError, match=r"train/cat: expected class folders named after wnids"):
         open_source(f"ilsvrc:{root}")
+
+
+COLOURS = {WNIDS[0]: (220, 30, 30), WNIDS[1]: (30, 220, 30), WNIDS[2]: (30, 30, 220)}
+CLASSES = {1: WNIDS[2], 2: WNIDS[0], 3: WNIDS[1], 4: WNIDS[0]}  # of the validation images
+
+
+def draw(path: Path, wnid: str, file: int) -> None:
+    """One colour a class; the width tells the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (16 + file, 16), COLOURS[wnid]).save(path, "JPEG")
+
+
+def shown(source: Source) -> list[tuple[str, str, int]]:
+    """Of each image its part, its class by its label and the file by its width; the colour is
+    that of the class."""
+    parts = source.official_splits or {}
+    part_of = {int(i): part for part, indices in parts.items() for i in indices}
+    rows = []
+    for i, image in enumerate(pixels(source)):
+        wnid = source.class_names[source.labels[i]]
+        assert np.abs(image.mean(axis=(0, 1)) - COLOURS[wnid]).max() < 8, (i, wnid)
+        rows.append((part_of[i], wnid, image.shape[1] - 16))
+    return rows
+
+
+def draw_train(folder: Path, inside: str = "") -> None:
+    for label, wnid in enumerate(WNIDS):
+        for file in (1, 2):
+            draw(folder / wnid / inside / f"{wnid}_{file}.JPEG", wnid, 10 * label + file)
+
+
+def draw_val(folder: Path, *, sort: bool = False) -> None:
+    for number, wnid in CLASSES.items():
+        name = f"ILSVRC2012_val_{number:08}.JPEG"
+        draw(folder / (wnid if sort else "") / name, wnid, 40 + number)
+
+
+TRAINING = [("train", wnid, 10 * i + file) for i, wnid in enumerate(WNIDS) for file in (1, 2)]
+HELD_OUT = [("validation", wnid, 40 + number) for number, wnid in CLASSES.items()]
+
+
+@pytest.fixture(scope="module")
+def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The competition's download, unpacked."""
+    root = tmp_path_factory.mktemp("imagenet-object-localization-challenge")
+    images = root / "ILSVRC" / "Data" / "CLS-LOC"
+    draw_train(images / "train")
+    draw_val(images / "val")
+    for number in (1, 2, 3):
+        draw(images / "test" / f"ILSVRC2012_test_{number:08}.JPEG", WNIDS[0], number)
+    for folder in ("Annotations", "ImageSets"):
+        (root / "ILSVRC" / folder / "CLS-LOC").mkdir(parents=True)
+        (root / "ILSVRC" / folder / "CLS-LOC" / "val.xml").write_text("<xml/>")
+    lines = ["ImageId,PredictionString"]
+    for number in (3, 1, 4, 2):  # in no order, as in the file; two boxes are of one class
+        lines.append(f"ILSVRC2012_val_{number:08},{CLASSES[number]} 1 2 3 4 ")
+        if number == 4:
+            lines[-1] += f"{CLASSES[number]} 5 6 7 8 "
+    (root / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n")
+    mapping = ["tench, Tinca tinca", "dog, domestic dog, Canis familiaris", "crane"]
+    text = "\n".join(f"{wnid} {words}" for wnid, words in zip(WNIDS, mapping, strict=True))
+    (root / "LOC_synset_mapping.txt").write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("inside", ["", "ILSVRC", "ILSVRC/Data/CLS-LOC"])
+def test_the_download_of_kaggle(kaggle: Path, inside: str) -> None:
+    source = open_source(f"ilsvrc:{kaggle / inside}")
+    assert shown(source) == TRAINING + HELD_OUT
+    assert source.class_names == WNIDS
+    assert source.titles == dict(zip(WNIDS, ["tench", "dog", "crane"], strict=True))
+    ((path, files, why),) = source.unused
+    assert (path, files) == (
+        os.path.relpath(kaggle / "ILSVRC/Data/CLS-LOC/test", kaggle / inside),
+        3,
+    )
+    assert "no public labels" in why
+
+
+def test_labels_of_kaggle_beside_the_images(kaggle: Path, tmp_path: Path) -> None:
+    images = tmp_path / "CLS-LOC"
+    shutil.copytree(kaggle / "ILSVRC" / "Data" / "CLS-LOC", images)
+    shutil.copy(kaggle / "LOC_val_solution.csv", images)
+    assert shown(open_source(f"ilsvrc:{images}")) == TRAINING + HELD_OUT
+    solution = images / "LOC_val_solution.csv"
+    solution.write_text(solution.read_text().replace(f"_00000003,{CLASSES[3]}", "_00000003,dog"))
+    with pytest.raises(SourceError, match=r"LOC_val_solution.csv, line 2: expected 'IMAGE,WNID"):
+        open_source(f"ilsvrc:{images}")
+
+
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize("name", ["validation", "val", "Validation"])
+def test_the_layout_of_the_tpu_guide(tmp_path: Path, name: str, sort: bool) -> None:
+    draw_train(tmp_path / "train")
+    draw_val(tmp_path / name, sort=sort)
+    if not sort:
+        (tmp_path / "synset_labels.txt").write_text("\n".join(CLASSES.values()) + "\n")
+    source = open_source(f"ilsvrc:{tmp_path}")
+    assert shown(source) == TRAINING + HELD_OUT
+    assert source.unused == ()
+
+
+def test_validation_images_that_were_sorted_in_part(tmp_path: Path) -> None:
+    draw_train(tmp_path / "train")
+    draw_val(tmp_path / "val")
+    name = "ILSVRC2012_val_00000003.JPEG"
+    (tmp_path / "val" / CLASSES[3]).mkdir()
+    (tmp_path / "val" / name).rename(tmp_path / "val" / CLASSES[3] / name)
+    (tmp_path / "synset_labels.txt").write_text("\n".join(CLASSES.values()))
+    assert shown(open_source(f"ilsvrc:{tmp_path}")) == TRAINING + HELD_OUT
+    (tmp_path / "synset_labels.txt").write_text("\n".join([*CLASSES.values(), "dog"]))
+    with pytest.raises(SourceError, match=r"synset_labels.txt, line 5: expected a wnid.*'dog'"):
+        open_source(f"ilsvrc:{tmp_path}")
+    (tmp_path / "synset_labels.txt").unlink()
+    with pytest.raises(SourceError, match="no classes for the validation images: put"):
+        open_source(f"ilsvrc:{tmp_path}")
+
+
+def tiny(root: Path) -> Path:
+    """Tiny ImageNet as it is unpacked."""
+    draw_train(root / "train", "images")
+    for wnid in WNIDS:
+        (root / "train" / wnid / f"{wnid}_boxes.txt").write_text(f"{wnid}_1.JPEG\t0\t0\t62\t62\n")
+    lines = []
+    for number, wnid in CLASSES.items():
+        draw(root / "val" / "images" / f"val_{number}.JPEG", wnid, 40 + number)
+        lines.insert(0, f"val_{number}.JPEG\t{wnid}\t0\t32\t44\t62\n")
+    (root / "val" / "val_annotations.txt").write_text("".join(lines))
+    for number in range(5):
+        draw(root / "test" / "images" / f"test_{number}.JPEG", WNIDS[0], number)
+    (root / "wnids.txt").write_text("\n".join(reversed(WNIDS)))
+    words = ["tench, Tinca tinca", "crane, machine", "crane"]
+    text = "".join(f"{wnid}\t{line}\n" for wnid, line in zip(WNIDS, words, strict=True))
+    (root / "words.txt").write_text("n00001740\tentity\n" + text)
+    return root
+
+
+@pytest.mark.parametrize("inside", ["", "tiny-imagenet-200"])
+def test_tiny_imagenet(tmp_path: Path, inside: str) -> None:
+    root = tiny(tmp_path / inside)
+    source = open_source(f"ilsvrc:{tmp_path}")
+    assert shown(source) == TRAINING + HELD_OUT
+    titles = ["tench", "crane, machine", "crane"]
+    assert source.titles == dict(zip(WNIDS, titles, strict=True))
+    assert [(path, files) for path, files, _ in source.unused] == [(f"{inside}/test".strip("/"), 5)]
+    shutil.rmtree(root / "train")
+    alone = open_source(f"ilsvrc:{tmp_path}")
+    assert shown(alone) == HELD_OUT
+    assert alone.class_names == WNIDS
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_validation_alone_has_the_classes_that_files_name(tmp_path: Path, flat: bool) -> None:
+    """Published weights are scored over all of them."""
+    draw_val(tmp_path if flat else tmp_path / "val", sort=not flat)
+    if flat:
+        (tmp_path / "synset_labels.txt").write_text("\n".join(CLASSES.values()))
+    source = open_source(f"ilsvrc:{tmp_path}")
+    assert shown(source) == HELD_OUT
+    assert source.class_names == WNIDS
+    assert list(source.official_splits or ()) == ["validation"]
+    more = ["n09999999", *WNIDS, "n00000001"]
+    (tmp_path / "LOC_synset_mapping.txt").write_text("\n".join(f"{wnid} x" for wnid in more))
+    source = open_source(f"ilsvrc:{tmp_path}")
+    assert shown(source) == HELD_OUT
+    assert source.class_names == sorted(more)
+    (tmp_path / "LOC_synset_mapping.txt").write_text(f"{WNIDS[0]} tench")  # of another set
+    assert open_source(f"ilsvrc:{tmp_path}").class_names == WNIDS
+
+
+def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
+    draw_train(tmp_path / "train")
+    draw_train(tmp_path / "train", "more/of it")  # belongs to the classes
+    draw_val(tmp_path / "val", sort=True)
+    draw(tmp_path / "train" / "loose.JPEG", WNIDS[0], 0)
+    draw(tmp_path / "loose.JPEG", WNIDS[0], 0)
+    draw(tmp_path / "extra" / "deep" / "a.JPEG", WNIDS[0], 0)
+    draw(tmp_path / "extra" / "b.JPEG", WNIDS[0], 0)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "ILSVRC2012_img_test.tar").write_bytes(tar_of({}))
+    source = open_source(f"ilsvrc:{tmp_path}")
+    twice = [row for wnid in WNIDS for row in [x for x in TRAINING if x[1] == wnid] * 2]
+    assert shown(source) == twice + HELD_OUT
+    assert [(path, files) for path, files, _ in source.unused] == [
+        ("extra", 2), (".", 1), ("ILSVRC2012_img_test.tar", 1), ("train", 1)
+    ]  # fmt: skip
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(
+        tar_of({f"{wnid}.tar": tar_of(TRAIN[wnid]) for wnid in WNIDS})
+    )
+    (unread,) = (u for u in open_source(f"ilsvrc:{tmp_path}").unused if u.path == "train")
+    assert (unread.files, unread.why) == (
+        13, "stay unread: ILSVRC2012_img_train.tar is read instead"
+    )  # fmt: skip
+
+
+def test_two_folders_of_one_part_are_refused(tmp_path: Path) -> None:
+    draw_train(tmp_path / "train")
+    draw_val(tmp_path / "val", sort=True)
+    draw_val(tmp_path / "validation", sort=True)
+    with pytest.raises(SourceError, match="has val and validation, and either may be the validat"):
+        open_source(f"ilsvrc:{tmp_path}")
+
+
+def test_a_folder_that_does_not_fit_is_described(tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        draw(tmp_path / name / "a.JPEG", WNIDS[0], 0)
+    with pytest.raises(SourceError, match=r"It holds cats, dogs; class folders .* by folder:DIR"):
+        open_source(f"ilsvrc:{tmp_path}")
