@@ -14,7 +14,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.jobs import predictions
-from experiments.jobs.dataset import duplicate_groups, open_source
+from experiments.jobs.dataset import duplicate_groups, open_source, with_test_fraction
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
 from experiments.tracking.tracked_run import TrackedRun
@@ -78,7 +78,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
     runs = [network.run for network in networks if network.run]
     source = open_source(data)
     if runs and own_set(changes):
-        part: str = config.evaluate.part or "test"
+        part: str = config.evaluate.part or last_part(runs)
         for run in runs:
             _check_unchanged(run, source)
         parts = [own_part(run, part, source) for run in runs]
@@ -108,7 +108,7 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
     Raises:
         BadInput: a run kept none, or they are of different images.
     """
-    part = part or "test"
+    part = part or last_part(runs)
     if part not in PARTS:
         raise BadInput(
             f"evaluate.reuse: runs keep predictions of validation and test. Received: {part}"
@@ -127,6 +127,12 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
         notes=("scored by the predictions that the runs kept", *notes),
     )
     return subject, probabilities
+
+
+def last_part(runs: Sequence[TrackedRun]) -> str:
+    """test; validation, where none of the runs had test images and some were validated."""
+    scored = {score.partition("_")[0] for run in runs for score in run.metrics}
+    return "validation" if "val" in scored and "test" not in scored else "test"
 
 
 def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
@@ -164,7 +170,7 @@ def _of_source(config: Config, source: Any, fallback: str) -> tuple[str, np.ndar
         return part, np.arange(len(source)), False
     if part in official and (part != "train"):
         return part, np.sort(official[part]), True
-    validation = config.validation
+    validation = with_test_fraction(config, source).validation
     try:
         split = pipelines.splits.resolve(
             source.labels,

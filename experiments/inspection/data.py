@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.config.data import Data
 from experiments.errors import BadInput
-from experiments.jobs.dataset import files_unchanged, open_source
+from experiments.jobs.dataset import check_trainable, files_unchanged, open_source
 from experiments.presentation import csv_text
 from experiments.presentation.console import progress
 from experiments.runtime.startup import load_tensorflow
@@ -93,6 +93,7 @@ def stats(spec: str, *, limit: int | None = None) -> dict[str, Any]:
 
     source = open_source(Data(source=spec))
     splits = source.official_splits
+    check_trainable(source)
     indices = range(len(source)) if splits is None else splits["train"]
     with _input_errors(), files_unchanged(source):
         fitted = statistics.fit(source, indices, limit=limit)

@@ -10,7 +10,7 @@ import numpy as np
 
 import pipelines
 from experiments.config.data import Data
-from experiments.config.schema import Config
+from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
 
@@ -95,7 +95,31 @@ def source_key(data: Data) -> str:
     return data.model_dump_json(include=keys)
 
 
+def with_test_fraction(config: Config, source: Any) -> Config:
+    """The config with `validation.test_fraction` settled, where it is left open.
+
+    Of a set whose published results are of its own validation part nothing further is held out.
+    """
+    if config.validation.test_fraction is not None:
+        return config
+    fraction = 0.0 if source.headline == "validation" else TEST_FRACTION
+    validation = config.validation.model_copy(update={"test_fraction": fraction})
+    return config.model_copy(update={"validation": validation})
+
+
+def check_trainable(source: Any) -> None:
+    """Refuse a set that was given out to be scored alone, such as ImageNet's validation part."""
+    official = source.official_splits
+    if official and "train" not in official:
+        raise BadInput(
+            f"data.source: {source.spec} has no training images, only {' and '.join(official)}; "
+            "`ilsvrc evaluate` scores networks on it"
+        )
+
+
 def split_of(config: Config, source: Any) -> Any:
+    """The parts of a run of a config whose `validation.test_fraction` is settled."""
+    check_trainable(source)
     try:
         return pipelines.splits.resolve(
             source.labels,

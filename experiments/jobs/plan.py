@@ -23,6 +23,7 @@ from experiments.jobs.dataset import (
     image_size,
     open_source,
     split_of,
+    with_test_fraction,
 )
 from experiments.jobs.job import FitPath, Job, run_directory
 from experiments.runtime.machine import check_holds
@@ -48,6 +49,16 @@ class Plan:
     @property
     def classes(self) -> int:
         return len(self.source.class_names)
+
+    @property
+    def without_test(self) -> str:
+        """Why there is no test part, to follow other words, where the source decides it."""
+        if self.source.headline != "validation" or self.split.test is not None:
+            return ""
+        return (
+            "; validation is the official one, no test part is held out "
+            "(validation.test_fraction=0.1 holds one out)"
+        )
 
     def job(self, path: FitPath, axes: Mapping[str, Any] | None = None) -> Job:
         """The fit that the plan describes."""
@@ -84,6 +95,7 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
         raise BadInput(f"model.name: {error}") from None
     config = settled(config, card)
     source = source or open_source(config.data)
+    config = with_test_fraction(config, source)
     size = image_size(config, source, card)
     _check_size(config, size, card)
     varies = source.image_shape[0] is None

@@ -24,7 +24,7 @@ from experiments.config.evaluate import Ensemble
 from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.dataset import open_source
+from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import seed_for
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import PROBABILITIES, epoch_column
@@ -147,6 +147,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
             "the search section, or set kind seeds"
         )
     source = open_source(config.data)
+    config = with_test_fraction(config, source)
     directory = find(config.name, "search", what_matters(config, "search", source.fingerprint),
                      fresh=False)  # fmt: skip
     if not (directory / "result.json").exists():

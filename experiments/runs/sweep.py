@@ -65,6 +65,7 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
         status = "killed"
         try:
             line, remark = announcement(config, cells), sizes_differ(config, cells)
+            remark += next(filter(None, (cell.plan.without_test for cell in cells)), "")
             done = run_cells(config, cells, experiment, parent.id, book, line, remark)
             failed = any(outcome.status != "finished" for outcome, _ in done.values())
             status = "failed" if failed else "finished"

@@ -92,6 +92,7 @@ def headline(plan: Plan) -> str:
     )
     if stages := plan.config.train.stages:
         text += f" after {sum(stage.epochs for stage in stages)} in stages"
+    text += plan.without_test
     skipped = len(plan.source.corrupt)
     return text + (f"; {skipped} corrupt images skipped" if skipped else "")
 

@@ -42,7 +42,7 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     check(kind, config, where)
     with executors.executor(config.launch) as executor:
         study = open_study(kind, config)
-        matters = what_matters(config, kind, study.source.fingerprint)
+        matters = what_matters(study.config, kind, study.source.fingerprint)
         directory = find(config.name, kind, matters, fresh=fresh)
         with held(directory):
             state = State(directory)
@@ -105,7 +105,7 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
         known = list(dict.fromkeys(fit.trial for fit in work.searches[0].ready()))
     trials = work.searches[0].trials
     return {
-        "config": config.model_dump(mode="json", exclude={"tracking": {"uri"}}),
+        "config": study.config.model_dump(mode="json", exclude={"tracking": {"uri"}}),
         "data": {
             "source": study.source.spec,
             "images": len(study.source),
