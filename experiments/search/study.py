@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from experiments.config.schema import TEST_FRACTION, Config
+from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, with_test_fraction
@@ -57,7 +57,8 @@ def open_study(kind: Kind, config: Config) -> Study:
         BadInput: the images cannot be read, a class has too few, or a refit has no test images.
     """
     source = open_source(config.data)
-    config = settled(kind, config, source)
+    if kind == "search":  # nested, every image is tested, whatever it says
+        config = with_test_fraction(config, source)
     folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
     study = Study(kind, config, source, folds)
     if kind == "search" and study.section.refit and folds[0].test is None:
@@ -66,14 +67,6 @@ def open_study(kind: Kind, config: Config) -> Study:
             "validation.test_fraction=0.2, or search.refit=false"
         )
     return study
-
-
-def settled(kind: Kind, config: Config, source: Any) -> Config:
-    """The config with its test part settled; nested, every image is tested whatever it says."""
-    if kind == "nested" and config.validation.test_fraction is None:
-        validation = config.validation.model_copy(update={"test_fraction": TEST_FRACTION})
-        return config.model_copy(update={"validation": validation})
-    return with_test_fraction(config, source)
 
 
 def new_work(study: Study) -> Nested:

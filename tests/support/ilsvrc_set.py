@@ -115,3 +115,30 @@ def check(source: Source) -> None:
     truth += [contents for _, contents in sorted(VAL.items())]
     for image, contents in zip(pixels(source), truth, strict=True):
         assert np.array_equal(image, decoded(contents))
+
+
+COLOURS = {WNIDS[0]: (220, 30, 30), WNIDS[1]: (30, 220, 30), WNIDS[2]: (30, 30, 220)}
+
+
+def draw(path: Path, wnid: str, file: int) -> None:
+    """One colour a class; the width tells the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (16 + file, 16), COLOURS[wnid]).save(path, "JPEG")
+
+
+def draw_kaggle(root: Path, train: int, validation: int) -> Path:
+    """Kaggle's download, with so many training images a class and validation images."""
+    images = root / "ILSVRC" / "Data" / "CLS-LOC"
+    for wnid in WNIDS:
+        for number in range(train):
+            draw(images / "train" / wnid / f"{wnid}_{number}.JPEG", wnid, number)
+    lines = ["ImageId,PredictionString"]
+    for number in range(1, validation + 1):
+        name, wnid = f"ILSVRC2012_val_{number:08}", WNIDS[number % 3]
+        draw(images / "val" / f"{name}.JPEG", wnid, 20 + number)
+        lines.append(f"{name},{wnid} 1 2 3 4 ")
+    (root / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n")
+    titles = ["tench, Tinca tinca", "dog, domestic dog, Canis familiaris", "crane"]
+    text = "\n".join(f"{wnid} {words}" for wnid, words in zip(WNIDS, titles, strict=True))
+    (root / "LOC_synset_mapping.txt").write_text(text)
+    return root

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ilsvrc_set import (
+    COLOURS,
     TRAIN,
     WNIDS,
     check,
+    draw,
     photo,
     pixels,
     tar_of,
@@ -101,14 +103,7 @@ def test_layouts_that_are_not_the_official_one(tmp_path: Path) -> None:
         open_source(f"ilsvrc:{root}")
 
 
-COLOURS = {WNIDS[0]: (220, 30, 30), WNIDS[1]: (30, 220, 30), WNIDS[2]: (30, 30, 220)}
 CLASSES = {1: WNIDS[2], 2: WNIDS[0], 3: WNIDS[1], 4: WNIDS[0]}  # of the validation images
-
-
-def draw(path: Path, wnid: str, file: int) -> None:
-    """One colour a class; the width tells the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (16 + file, 16), COLOURS[wnid]).save(path, "JPEG")
 
 
 def shown(source: Source) -> list[tuple[str, str, int]]:
