@@ -113,7 +113,7 @@ def per_class(
     labels: np.ndarray,
     predicted: np.ndarray,
     class_names: Sequence[str],
-    titles: Mapping[str, str],
+    titles: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """{columns, data}, as `mlflow.log_table` writes it; classes without images are left out.
 

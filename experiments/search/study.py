@@ -57,8 +57,7 @@ def open_study(kind: Kind, config: Config) -> Study:
         BadInput: the images cannot be read, a class has too few, or a refit has no test images.
     """
     source = open_source(config.data)
-    if kind == "search":  # nested, every image is tested, whatever it says
-        config = with_test_fraction(config, source)
+    config = with_test_fraction(config, source)
     folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
     study = Study(kind, config, source, folds)
     if kind == "search" and study.section.refit and folds[0].test is None:

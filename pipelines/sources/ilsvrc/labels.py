@@ -71,7 +71,7 @@ def _labels(folders: Sequence[Path], ending: str) -> tuple[dict[str, str], str]:
     kit = kit_files(folders, GROUND_TRUTH, META)
     if kit is None:
         raise SourceError(
-            f"ilsvrc: {folders[-1]} has no classes for the validation images: put {DEVKIT}.tar.gz "
+            f"ilsvrc: {folders[0]} has no classes for the validation images: put {DEVKIT}.tar.gz "
             f"there, or {GROUND_TRUTH} with {META}, or {TEXT_FILE} with lines 'NAME WNID', or "
             f"{SOLUTION}, or {IN_ORDER[0]}, or sort val/ into folders named after wnids"
         )
