@@ -14,7 +14,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.jobs import predictions
-from experiments.jobs.dataset import duplicate_groups, open_source, with_test_fraction
+from experiments.jobs.dataset import duplicate_groups, open_source, test_fraction
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
 from experiments.tracking.tracked_run import TrackedRun
@@ -170,13 +170,13 @@ def _of_source(config: Config, source: Any, fallback: str) -> tuple[str, np.ndar
         return part, np.arange(len(source)), False
     if part in official and (part != "train"):
         return part, np.sort(official[part]), True
-    validation = with_test_fraction(config, source).validation
+    validation = config.validation
     try:
         split = pipelines.splits.resolve(
             source.labels,
             source.official_splits,
             validation.validation_fraction,
-            validation.test_fraction,
+            test_fraction(config, source),
             config.data.train_fraction,
             validation.seed,
             source.class_names,

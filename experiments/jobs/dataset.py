@@ -95,16 +95,21 @@ def source_key(data: Data) -> str:
     return data.model_dump_json(include=keys)
 
 
-def with_test_fraction(config: Config, source: Any) -> Config:
-    """The config with `validation.test_fraction` settled, where it is left open.
+def test_fraction(config: Config, source: Any) -> float:
+    """Share of the images that is held out as the test part of a source that brings none.
 
-    Of a set whose published results are of its own validation part nothing further is held out.
+    Left open, nothing is of a set whose published results are of its own validation part.
     """
-    if config.validation.test_fraction is not None:
-        return config
-    fraction = 0.0 if source.headline == "validation" else TEST_FRACTION
-    validation = config.validation.model_copy(update={"test_fraction": fraction})
-    return config.model_copy(update={"validation": validation})
+    fraction = config.validation.test_fraction
+    if fraction is not None:
+        return fraction
+    return 0.0 if source.headline == "validation" else TEST_FRACTION
+
+
+def with_test_fraction(config: Config, source: Any) -> Config:
+    """The config with `validation.test_fraction` settled."""
+    update = {"test_fraction": test_fraction(config, source)}
+    return config.model_copy(update={"validation": config.validation.model_copy(update=update)})
 
 
 def check_trainable(source: Any) -> None:
@@ -118,14 +123,14 @@ def check_trainable(source: Any) -> None:
 
 
 def split_of(config: Config, source: Any) -> Any:
-    """The parts of a run of a config whose `validation.test_fraction` is settled."""
+    """The parts of a run: official ones, and what is held out beside them."""
     check_trainable(source)
     try:
         return pipelines.splits.resolve(
             source.labels,
             source.official_splits,
             config.validation.validation_fraction,
-            config.validation.test_fraction,
+            test_fraction(config, source),
             config.data.train_fraction,
             config.validation.seed,
             source.class_names,

@@ -84,7 +84,7 @@ def plan_team(config: Config, where: str) -> Team:
 
 
 def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
-    plan = _with_both_parts(config, where)
+    plan = _with_held_out_parts(config, where)
     root = plan.config.seed
     seeds = [root, *(seed_for(root, "ensemble", number) for number in range(1, wanted.size))]
     members = []
@@ -98,7 +98,7 @@ def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
 
 
 def _checkpoints(config: Config, wanted: Ensemble, where: str) -> Team:
-    plan = _with_both_parts(config, where)
+    plan = _with_held_out_parts(config, where)
     last = plan.config.train.epochs
     epochs = [last - wanted.every * back for back in reversed(range(wanted.size))]
     if epochs[0] < 1:
@@ -213,11 +213,12 @@ def _alone(config: Config) -> Config:
     return config.model_copy(update={"evaluate": evaluate, "sweep": {}})
 
 
-def _with_both_parts(config: Config, where: str) -> Plan:
+def _with_held_out_parts(config: Config, where: str) -> Plan:
     plan = prepare(_alone(config))
-    for part, indices in (("validation", plan.split.validation), ("test", plan.split.test)):
-        if indices is None:
-            raise _no_part(where, part)
+    if plan.split.validation is None:
+        raise _no_part(where, "validation")
+    if plan.split.test is None and plan.source.headline != "validation":
+        raise _no_part(where, "test")
     return plan
 
 

@@ -57,12 +57,10 @@ def locate(root: Path) -> Layout:
 
 
 def _parts(folder: Path) -> dict[str, Path]:
-    named: dict[str, list[str]] = {part: [] for part in TARS}
-    for name in folders_of(folder):
-        if (part := split_of(name)) in named:
-            named[str(part)].append(name)
+    folders = folders_of(folder)
     parts = {}
-    for part, names in named.items():
+    for part in TARS:
+        names = [name for name in folders if split_of(name) == part]
         if (folder / TARS[part]).is_file():
             parts[part] = folder / TARS[part]
         elif len(names) > 1:

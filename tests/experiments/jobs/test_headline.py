@@ -3,6 +3,7 @@ commands say of runs that have no test part."""
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from blank_store import blank_store
 from command import inside, write_config
 from ilsvrc_set import WNIDS, draw_kaggle
+from rich.console import Console
 
 from experiments.config import settings
 from experiments.config.identity import config_hash
@@ -18,6 +20,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.loading import load
 from experiments.jobs.plan import prepare
+from experiments.runs.ensemble import judge, render
 from experiments.runs.members import plan_team
 from experiments.search.study import open_study
 from experiments.tracking.search_journal import what_matters
@@ -97,11 +100,22 @@ def test_a_search_says_that_its_winner_has_no_test_images(kaggle: Path) -> None:
     assert sum(len(fold.test) for fold in nested.folds if fold.test is not None) == 36
 
 
-def test_an_ensemble_names_what_it_needs(kaggle: Path) -> None:
-    words = (f"ilsvrc:{kaggle}", "evaluate.ensemble={kind: seeds, size: 2}")
+def test_an_ensemble_is_compared_on_the_part_of_the_published_results(kaggle: Path) -> None:
+    words = ("evaluate.ensemble={kind: seeds, size: 2}",)
+    assert plan_team(config(f"ilsvrc:{kaggle}", *words), "x.yaml").members
     with pytest.raises(BadInput, match=r"set validation\.test_fraction=0\.2"):
-        plan_team(config(*words), "x.yaml")
-    assert plan_team(config(*words, "validation.test_fraction=0.2"), "x.yaml").members
+        plan_team(config("digits", *words, "validation.test_fraction=0"), "x.yaml")
+    labels = np.array([0, 1, 0, 1])
+    right, wrong = np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 1, 1, 0]]
+    rows = [{"name": "a"}, {"name": "b"}]
+    document = judge(rows, {"val": (labels, [wrong, right])}) | {"kind": "seeds"}
+    assert (document["best_member"]["name"], document["mean_member_val_top1"]) == ("b", 0.75)
+    assert not any("test" in key for key in document | document["ensemble"])
+    console = Console(width=200, file=io.StringIO())
+    console.print(render(document))
+    said = console.file.getvalue()
+    assert "points of validation top-1" in said
+    assert "best on validation, and compared on it" in said
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +160,12 @@ def test_runs_without_a_test_part_from_start_to_report(
     said("report", "tiny", "--out", "page.html")
     assert "6 validation and 0 test images" in Path("page.html").read_text()
     one = runs[0]["run_id"]
+    team = "evaluate.ensemble={kind: seeds, size: 2}"
+    document = json.loads(said("ensemble", file, "sweep={}", team, "--json")[0])
+    assert document["ensemble"]["val_images"] == 6
+    assert document["members"][0]["run_id"] == one  # the run of `ilsvrc train`
+    table = " ".join(said("ensemble", file, "sweep={}", team)[0].split())
+    assert "points of validation top-1" in table
     [network] = load([one], settings.load(file), with_models=False)
     assert (network.class_names, network.titles[WNIDS[0]]) == (WNIDS, "tench")
     for reuse in ("false", "true"):
