@@ -142,3 +142,35 @@ def draw_kaggle(root: Path, train: int, validation: int) -> Path:
     text = "\n".join(f"{wnid} {words}" for wnid, words in zip(WNIDS, titles, strict=True))
     (root / "LOC_synset_mapping.txt").write_text(text)
     return root
+
+
+CLASSES = {1: WNIDS[2], 2: WNIDS[0], 3: WNIDS[1], 4: WNIDS[0]}  # of the validation images
+
+
+def shown(source: Source) -> list[tuple[str, str, int]]:
+    """Of each image its part, its class by its label and the file by its width; the colour is
+    that of the class."""
+    parts = source.official_splits or {}
+    part_of = {int(i): part for part, indices in parts.items() for i in indices}
+    rows = []
+    for i, image in enumerate(pixels(source)):
+        wnid = source.class_names[source.labels[i]]
+        assert np.abs(image.mean(axis=(0, 1)) - COLOURS[wnid]).max() < 8, (i, wnid)
+        rows.append((part_of[i], wnid, image.shape[1] - 16))
+    return rows
+
+
+def draw_train(folder: Path, inside: str = "") -> None:
+    for label, wnid in enumerate(WNIDS):
+        for file in (1, 2):
+            draw(folder / wnid / inside / f"{wnid}_{file}.JPEG", wnid, 10 * label + file)
+
+
+def draw_val(folder: Path, *, sort: bool = False) -> None:
+    for number, wnid in CLASSES.items():
+        name = f"ILSVRC2012_val_{number:08}.JPEG"
+        draw(folder / (wnid if sort else "") / name, wnid, 40 + number)
+
+
+TRAINING = [("train", wnid, 10 * i + file) for i, wnid in enumerate(WNIDS) for file in (1, 2)]
+HELD_OUT = [("validation", wnid, 40 + number) for number, wnid in CLASSES.items()]

@@ -48,6 +48,8 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
     labels = np.array([number[wnid] for _, wnids in parts.values() for wnid in wnids], np.int64)
     files = join([files for files, _ in parts.values()])
     titles, notes = _titles(layout, class_names)
+    if "train" not in parts:
+        notes.append("there are no training images: a set to score networks on")
     source = file_source(
         f"ilsvrc:{os.path.normpath(directory)}",
         files,
@@ -71,7 +73,7 @@ def _parts(layout: Layout) -> dict[str, Part]:
     if "validation" not in layout.parts:
         raise SourceError(
             f"ilsvrc: {layout.levels[-1]} has no validation images: put {TARS['validation']} "
-            "there, or its images into val/"
+            "there, or its images into val/; folder:DIR reads class folders alone"
         )
     return parts | {"validation": validation_part(layout)}
 

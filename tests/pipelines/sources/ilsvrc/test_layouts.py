@@ -7,16 +7,20 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from ilsvrc_set import (
-    COLOURS,
+    CLASSES,
+    HELD_OUT,
     TRAIN,
+    TRAINING,
     WNIDS,
     check,
     draw,
+    draw_train,
+    draw_val,
     photo,
     pixels,
+    shown,
     tar_of,
     write_folders,
     write_names,
@@ -25,7 +29,6 @@ from ilsvrc_set import (
 from PIL import Image
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 
@@ -60,79 +63,6 @@ def test_orientation_is_left_as_in_the_published_protocols(tmp_path: Path) -> No
     path = root / "train" / WNIDS[0] / "n01440764_1.JPEG"
     Image.open(io.BytesIO(photo(1))).save(path, exif=exif)
     assert pixels(open_source(f"ilsvrc:{root}"))[0].shape == (24, 31, 3)
-
-
-def test_what_is_missing_is_named_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="expected a directory, received none"):
-        open_source("ilsvrc:")
-    with pytest.raises(SourceError, match="is not a directory"):
-        open_source(f"ilsvrc:{tmp_path / 'nowhere'}")
-    with pytest.raises(
-        SourceError, match=r"no training images: put ILSVRC2012_img_train.tar there"
-    ):
-        open_source(f"ilsvrc:{tmp_path}")
-    write_tars(tmp_path)
-    message = (
-        "has no classes for the validation images: put ILSVRC2012_devkit_t12.tar.gz there, or "
-        "ILSVRC2012_validation_ground_truth.txt with meta.mat, or val_wnids.txt"
-    )
-    with pytest.raises(SourceError, match=message) as caught:
-        open_source(f"ilsvrc:{tmp_path}")
-    assert "\n" not in str(caught.value)
-    (tmp_path / "ILSVRC2012_img_val.tar").unlink()
-    with pytest.raises(
-        SourceError, match=r"no validation images: put ILSVRC2012_img_val.tar there"
-    ):
-        open_source(f"ilsvrc:{tmp_path}")
-
-
-def test_layouts_that_are_not_the_official_one(tmp_path: Path) -> None:
-    root = write_names(write_tars(tmp_path))
-    (root / "ILSVRC2012_img_train.tar").write_bytes(tar_of({"a.JPEG": photo(0)}))
-    with pytest.raises(SourceError, match=r"holds 'a.JPEG': expected one tar a class"):
-        open_source(f"ilsvrc:{root}")
-    (root / "ILSVRC2012_img_train.tar").write_bytes(tar_of({"cat.tar": tar_of({"a.JPEG": b"x"})}))
-    with pytest.raises(SourceError, match=r"cat/a.JPEG: expected .* named after wnids"):
-        open_source(f"ilsvrc:{root}")
-    (root / "ILSVRC2012_img_train.tar").unlink()
-    (root / "train").mkdir()
-    with pytest.raises(SourceError, match="has no class folders: expected train/<wnid>/"):
-        open_source(f"ilsvrc:{root}")
-    (root / "train" / "cat").mkdir()
-    with pytest.raises(SourceError, match=r"train/cat: expected class folders named after wnids"):
-        open_source(f"ilsvrc:{root}")
-
-
-CLASSES = {1: WNIDS[2], 2: WNIDS[0], 3: WNIDS[1], 4: WNIDS[0]}  # of the validation images
-
-
-def shown(source: Source) -> list[tuple[str, str, int]]:
-    """Of each image its part, its class by its label and the file by its width; the colour is
-    that of the class."""
-    parts = source.official_splits or {}
-    part_of = {int(i): part for part, indices in parts.items() for i in indices}
-    rows = []
-    for i, image in enumerate(pixels(source)):
-        wnid = source.class_names[source.labels[i]]
-        assert np.abs(image.mean(axis=(0, 1)) - COLOURS[wnid]).max() < 8, (i, wnid)
-        rows.append((part_of[i], wnid, image.shape[1] - 16))
-    return rows
-
-
-def draw_train(folder: Path, inside: str = "") -> None:
-    for label, wnid in enumerate(WNIDS):
-        for file in (1, 2):
-            draw(folder / wnid / inside / f"{wnid}_{file}.JPEG", wnid, 10 * label + file)
-
-
-def draw_val(folder: Path, *, sort: bool = False) -> None:
-    for number, wnid in CLASSES.items():
-        name = f"ILSVRC2012_val_{number:08}.JPEG"
-        draw(folder / (wnid if sort else "") / name, wnid, 40 + number)
-
-
-TRAINING = [("train", wnid, 10 * i + file) for i, wnid in enumerate(WNIDS) for file in (1, 2)]
-HELD_OUT = [("validation", wnid, 40 + number) for number, wnid in CLASSES.items()]
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +185,7 @@ def test_validation_alone_has_the_classes_that_files_name(tmp_path: Path, flat: 
     assert shown(source) == HELD_OUT
     assert source.class_names == WNIDS
     assert list(source.official_splits or ()) == ["validation"]
+    assert source.notes == ("there are no training images: a set to score networks on",)
     more = ["n09999999", *WNIDS, "n00000001"]
     (tmp_path / "LOC_synset_mapping.txt").write_text("\n".join(f"{wnid} x" for wnid in more))
     source = open_source(f"ilsvrc:{tmp_path}")
@@ -262,43 +193,3 @@ def test_validation_alone_has_the_classes_that_files_name(tmp_path: Path, flat: 
     assert source.class_names == sorted(more)
     (tmp_path / "LOC_synset_mapping.txt").write_text(f"{WNIDS[0]} tench")  # of another set
     assert open_source(f"ilsvrc:{tmp_path}").class_names == WNIDS
-
-
-def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
-    draw_train(tmp_path / "train")
-    draw_train(tmp_path / "train", "more/of it")  # belongs to the classes
-    draw_val(tmp_path / "val", sort=True)
-    draw(tmp_path / "train" / "loose.JPEG", WNIDS[0], 0)
-    draw(tmp_path / "loose.JPEG", WNIDS[0], 0)
-    draw(tmp_path / "extra" / "deep" / "a.JPEG", WNIDS[0], 0)
-    draw(tmp_path / "extra" / "b.JPEG", WNIDS[0], 0)
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "ILSVRC2012_img_test.tar").write_bytes(tar_of({}))
-    source = open_source(f"ilsvrc:{tmp_path}")
-    twice = [row for wnid in WNIDS for row in [x for x in TRAINING if x[1] == wnid] * 2]
-    assert shown(source) == twice + HELD_OUT
-    assert [(path, files) for path, files, _ in source.unused] == [
-        ("extra", 2), (".", 1), ("ILSVRC2012_img_test.tar", 1), ("train", 1)
-    ]  # fmt: skip
-    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(
-        tar_of({f"{wnid}.tar": tar_of(TRAIN[wnid]) for wnid in WNIDS})
-    )
-    (unread,) = (u for u in open_source(f"ilsvrc:{tmp_path}").unused if u.path == "train")
-    assert (unread.files, unread.why) == (
-        13, "stay unread: ILSVRC2012_img_train.tar is read instead"
-    )  # fmt: skip
-
-
-def test_two_folders_of_one_part_are_refused(tmp_path: Path) -> None:
-    draw_train(tmp_path / "train")
-    draw_val(tmp_path / "val", sort=True)
-    draw_val(tmp_path / "validation", sort=True)
-    with pytest.raises(SourceError, match="has val and validation, and either may be the validat"):
-        open_source(f"ilsvrc:{tmp_path}")
-
-
-def test_a_folder_that_does_not_fit_is_described(tmp_path: Path) -> None:
-    for name in ("cats", "dogs"):
-        draw(tmp_path / name / "a.JPEG", WNIDS[0], 0)
-    with pytest.raises(SourceError, match=r"It holds cats, dogs; class folders .* by folder:DIR"):
-        open_source(f"ilsvrc:{tmp_path}")
