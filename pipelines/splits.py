@@ -187,6 +187,8 @@ def resolve(
         )
     root = _seed_tuple(seed)
     train = np.sort(np.asarray(official.get("train", np.arange(len(source_labels))), np.int64))
+    if not len(train):
+        raise SplitError("the training part has no images: add some")
     pool = len(train)
     parts: dict[str, np.ndarray | None] = {}
     # Test first: another validation fraction then leaves the test images as they were.

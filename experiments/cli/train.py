@@ -80,6 +80,7 @@ def ensemble(
 
 def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:
     from experiments.config.settings import to_yaml
+    from experiments.jobs.composition import remarks
     from experiments.jobs.plan import prepare
     from experiments.runs.train import dry_run, headline
 
@@ -91,6 +92,8 @@ def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:
     cost, update = document["cost"], document["update"]
     tell(to_yaml(plan.config))
     tell(headline(plan))
+    for line in remarks(plan.source, plan.parts):
+        tell(line)
     tell(
         f"{cost['params']:,} params, {cost['macs']:,} MACs, "
         f"{cost['activation_bytes']:,} activation bytes an image"

@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.config.data import Data
+from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.dataset import check_trainable, files_unchanged, open_source
+from experiments.jobs.composition import composition, in_detail, remarks
+from experiments.jobs.composition import document as composed
+from experiments.jobs.dataset import files_unchanged, open_source, split_of
 from experiments.presentation import csv_text
 from experiments.presentation.console import progress
 from experiments.runtime.startup import load_tensorflow
@@ -25,7 +30,9 @@ def check(
     saw and that have not changed since.
 
     Keys: spec, images (usable), classes, corrupt and duplicates (how many), across_splits (of the
-    duplicates), fingerprint, findings (dictionaries of COLUMNS, and title where the class has one).
+    duplicates), fingerprint, class_names, parts, unused and notes (`jobs.composition.document`; the
+    parts are those of a run with the default settings), remarks (lines), findings (dictionaries of
+    COLUMNS, and title where the class has a readable name).
 
     Raises:
         BadInput: it cannot be opened, or a shard is damaged.
@@ -38,6 +45,7 @@ def check(
         with progress("checking", len(source), quiet) as advance:
             least = work.TINY if tiny is None else tiny
             report = work.check(source, tiny=least, deep=deep, advance=advance)
+    parts = _parts(source)
     findings = [dict(zip(COLUMNS, finding, strict=True)) for finding in report.findings]
     for finding in findings:
         if finding["class"] in source.titles:
@@ -50,8 +58,24 @@ def check(
         "duplicates": report.count("same bytes", "same pixels"),
         "across_splits": sum("across splits" in finding["detail"] for finding in findings),
         "fingerprint": report.fingerprint,
+        **composed(source, parts),
+        "remarks": remarks(source, parts),
         "findings": findings,
     }
+
+
+def _parts(source: Any) -> dict[str, dict[str, Any]]:
+    """As a run with the default settings has them; all as train where these allow no split."""
+    if not len(source):
+        return {}
+    official = source.official_splits or {}
+    if official and "train" not in official:  # a set to be scored, such as CIFAR-10-C
+        return composition(source, None, official.get("validation"), official.get("test"))
+    try:
+        split = split_of(Config(), source)
+    except BadInput:
+        return composition(source, np.arange(len(source)), None, None)
+    return composition(source, split.train, split.validation, split.test)
 
 
 def write_csv(path: Path, findings: Sequence[dict[str, Any]]) -> None:
@@ -83,6 +107,8 @@ def check_table(document: dict[str, Any]) -> list[Any]:
         f"{document['corrupt']} corrupt, {document['duplicates']} duplicates"
         + (f" ({across} across official splits)" if across else "")
     )
+    parts += in_detail(document["parts"])
+    parts += document["remarks"]
     parts.append(f"fingerprint {document['fingerprint']}")
     return parts
 
@@ -98,11 +124,12 @@ def stats(spec: str, *, limit: int | None = None) -> dict[str, Any]:
 
     source = open_source(Data(source=spec))
     splits = source.official_splits
-    check_trainable(source)
-    indices = range(len(source)) if splits is None else splits["train"]
+    train = (splits or {}).get("train")
+    indices = range(len(source)) if train is None else train
     with _input_errors(), files_unchanged(source):
         fitted = statistics.fit(source, indices, limit=limit)
-    part = "the official training part" if splits else "all images (no official splits)"
+    whole = "no official splits" if splits is None else "no official training part"
+    part = f"all images ({whole})" if train is None else "the official training part"
     of = part if fitted.images == len(indices) else f"{fitted.images} images, evenly over {part}"
     return {"spec": source.spec, "of": of, **fitted.to_dict()}
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import models
@@ -17,6 +18,7 @@ from experiments.config.schema import Config
 from experiments.config.train import Loss, Train
 from experiments.errors import BadInput
 from experiments.jobs import pretrained
+from experiments.jobs.composition import composition
 from experiments.jobs.dataset import (
     PHOTOGRAPH_CROP,
     check_class_weights,
@@ -50,15 +52,11 @@ class Plan:
     def classes(self) -> int:
         return len(self.source.class_names)
 
-    @property
-    def without_test(self) -> str:
-        """Why there is no test part, to follow other words, where the source decides it."""
-        if self.source.headline != "validation" or self.split.test is not None:
-            return ""
-        return (
-            "; validation is the official one, no test part is held out "
-            "(validation.test_fraction=0.1 holds one out)"
-        )
+    @cached_property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Where the images come from, as `composition`."""
+        split = self.split
+        return composition(self.source, split.train, split.validation, split.test)
 
     def job(self, path: FitPath, axes: Mapping[str, Any] | None = None) -> Job:
         """The fit that the plan describes."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.compare import find_experiment
 from experiments.comparison.grouping import NOT_A_SETTING, Comparison, tag_values, value_of
+from experiments.jobs.composition import DATA
 from experiments.tracking.tracked_run import TrackedRun, find_run
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Facts:
     versions: dict[str, list[str]]
     """Of packages; more than one where runs differ."""
     data: list[dict[str, Any]]
-    """A source each: source, fingerprint, train, validation and test images, corrupt images."""
+    """A source each: source, fingerprint, train, validation and test images, corrupt images, and
+    of each part its classes and where it comes from (`jobs.composition`; empty where not kept)."""
     train_seconds: float
     stopped_early: int
     commands: list[Command] = field(default_factory=list)
@@ -104,7 +106,9 @@ def _data(runs: Sequence[TrackedRun]) -> list[dict[str, Any]]:
             },
             "corrupt": value_of(tags.get("corrupt_images")),
         }
-        sources.setdefault(tuple(entry.values()), entry)
+        if tuple(entry.values()) not in sources:
+            kept = json.loads(one.text_if_any(DATA) or "{}")
+            sources[tuple(entry.values())] = entry | {"parts": kept.get("parts", {})}
     return list(sources.values())
 
 

@@ -15,6 +15,7 @@ from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import LEFT, columns_of, legend
+from experiments.jobs.composition import in_detail
 from experiments.presentation.formatting import in_words, percent
 from experiments.presentation.html_page import DETAILS, document, inline_svg, paragraphs
 from experiments.reporting.caveats import caveats, chosen_by_validation
@@ -174,6 +175,7 @@ def _facts(comparison: Comparison, facts: Facts) -> str:
             f"{data[name]:,} {name}" for name in ("train", "validation", "test") if data[name]
         )
         entries.append(("Data", f"{data['source']}: {counts} images" if counts else data["source"]))
+        entries += [("Part", line) for line in in_detail(data["parts"])]
         entries.append(("Fingerprint", str(data["fingerprint"])))
     seeds = sorted({seed for row in comparison.rows for seed in row["seeds"]})
     entries.append(("Seeds", ", ".join(map(str, seeds))))

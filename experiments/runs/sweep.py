@@ -15,6 +15,7 @@ from experiments.config.identity import IRRELEVANT, config_hash
 from experiments.config.schema import Config
 from experiments.config.settings import to_yaml
 from experiments.errors import BadInput
+from experiments.jobs.composition import lines
 from experiments.jobs.dataset import check_same_images, open_source, source_key
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.plan import Plan, prepare
@@ -65,7 +66,6 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
         status = "killed"
         try:
             line, remark = announcement(config, cells), sizes_differ(config, cells)
-            remark += next(filter(None, (cell.plan.without_test for cell in cells)), "")
             done = run_cells(config, cells, experiment, parent.id, book, line, remark)
             failed = any(outcome.status != "finished" for outcome, _ in done.values())
             status = "failed" if failed else "finished"
@@ -140,6 +140,9 @@ def run_cells(
         todo = [cell.job for cell in cells if cell.job.path not in done]
         display.ended = len(done)
         display.say(headline + (f", {len(done)} already done" if done else "") + remark)
+        plans = [cell.plan for cell in cells]
+        for line in dict.fromkeys(line for p in plans for line in lines(p.source, p.parts)):
+            display.say(line)
         book.append(
             "planned",
             cells=[{"directory": c.job.directory, "label": c.job.label} for c in cells],

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput, shown
+from experiments.jobs.composition import document, in_words, remarks
 from experiments.jobs.job import Job, Outcome
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
@@ -42,6 +43,8 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         fingerprints = {job.path: plan.source.fingerprint}
         with Display(1, every_epoch=not quiet) as display:
             display.say(headline(plan))
+            for line in remarks(plan.source, plan.parts):
+                display.say(line)
             [(job, outcome, run)] = execute([job], executor, experiment, fingerprints, display)
     if outcome.bad_input:
         raise BadInput(str(outcome.error))
@@ -82,19 +85,15 @@ def result(job: Job, outcome: Outcome, run_id: str) -> dict[str, Any]:
 
 def headline(plan: Plan) -> str:
     """What is about to be trained on what, in one line."""
-    counts = {"train": plan.split.train, "val": plan.split.validation, "test": plan.split.test}
-    parts = [f"{len(part)} {name}" for name, part in counts.items() if part is not None]
     height, width, channels = plan.input_shape
     text = (
-        f"{plan.config.model.name} on {plan.config.data.source}: {plan.classes} classes, "
-        f"{' + '.join(parts)} images at {height}x{width}x{channels}, "
+        f"{plan.config.model.name} on {plan.config.data.source}: "
+        f"{in_words(plan.source, plan.parts)} at {height}x{width}x{channels}, "
         f"{plan.config.train.epochs} epochs"
     )
     if stages := plan.config.train.stages:
         text += f" after {sum(stage.epochs for stage in stages)} in stages"
-    text += plan.without_test
-    skipped = len(plan.source.corrupt)
-    return text + (f"; {skipped} corrupt images skipped" if skipped else "")
+    return text
 
 
 def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
@@ -125,6 +124,7 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
             "classes": plan.classes,
             "fingerprint": plan.source.fingerprint,
             "corrupt": [list(item) for item in plan.source.corrupt],
+            **document(plan.source, plan.parts),
             "train": len(split.train),
             "validation": 0 if split.validation is None else len(split.validation),
             "test": 0 if split.test is None else len(split.test),

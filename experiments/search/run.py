@@ -7,13 +7,20 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
 from experiments.search import report, space
 from experiments.search.candidates import Candidates
 from experiments.search.drive import Drive
-from experiments.search.study import Kind, announcement, new_work, open_study, planned_fits
+from experiments.search.study import (
+    Kind,
+    announcement,
+    new_work,
+    open_study,
+    planned_fits,
+)
 from experiments.search.tracking import SearchRuns
 from experiments.tracking.lock import held
 from experiments.tracking.provenance import surroundings
@@ -52,6 +59,8 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
             planned = planned_fits(study, work)
             with Display(planned or 0) as display:
                 display.say(announcement(study, work, planned))
+                for line in lines(study.source, study.parts):
+                    display.say(line)
                 if state.versions != versions:
                     display.say(_changed(state.versions, versions))
                 tracked = SearchRuns(study, state.id, display.say)
@@ -110,6 +119,7 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
             "source": study.source.spec,
             "images": len(study.source),
             "fingerprint": study.source.fingerprint,
+            **document(study.source, study.parts),
             "folds": [
                 {
                     "train": [len(train) for train, _ in fold.pairs],
@@ -121,7 +131,7 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
         },
         "candidates": [dict(trials[number].settings) for number in known],
         "fits": planned,
-        "text": announcement(study, work, planned),
+        "text": "\n".join([announcement(study, work, planned), *lines(study.source, study.parts)]),
     }
 
 

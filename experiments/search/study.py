@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.errors import BadInput
+from experiments.jobs.composition import composition
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
@@ -40,6 +42,12 @@ class Study:
         """The config's."""
         assert self.config.search
         return self.config.search
+
+    @cached_property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Where the images come from, as `composition`; in the first outer fold of several. What
+        the folds share out counts as training part."""
+        return composition(self.source, self.folds[0].learning, None, self.folds[0].test)
 
     def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""

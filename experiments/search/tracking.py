@@ -20,6 +20,7 @@ from typing import Any
 from experiments.config import settings
 from experiments.config.identity import config_hash, group_hash
 from experiments.config.settings import to_yaml
+from experiments.jobs.composition import DATA, document
 from experiments.jobs.job import Job, Outcome, path_text
 from experiments.presentation.formatting import run_title
 from experiments.search import trial_run
@@ -229,6 +230,7 @@ class SearchRuns:
         run = RunLog.start(client, self.experiment.id, f"{kind} {config.name}", tags, params)
         run.dataset(self._data)
         run.document("config.yaml", to_yaml(config))
+        run.document(DATA, json.dumps(document(study.source, study.parts), indent=1))
         run.document("versions.json", json.dumps(self.experiment.versions, indent=1))
         return run
 

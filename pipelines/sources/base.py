@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from pipelines.errors import SourceError, nearest
 from pipelines.files.decode import Cut
+from pipelines.files.unchanged import check_unchanged
+from pipelines.files.verify import Files
 from pipelines.lazy import tf
 from pipelines.resize import resize_centre
+from pipelines.sources.array_checks import (
+    check_count,
+    checked_images,
+    checked_splits,
+    classes_of,
+)
 from pipelines.threads import fixed, workers
 
 if TYPE_CHECKING:
@@ -156,35 +166,84 @@ class Source(ABC):
 
 
 class ArraySource(Source):
-    """Images of one size, held as one uint8 array [n, h, w, c]."""
+    """Images of one size, held as one uint8 array [n, h, w, c].
+
+    From arrays of your own: `ArraySource(images, labels, class_names)` works with all of
+    `pipelines`. Workers open a source again by its spec, so a config needs a file: `save(path)`
+    writes one and returns its spec, `data.source=npz:PATH`.
+    """
 
     def __init__(
         self,
-        spec: str,
-        labels: np.ndarray,
-        class_names: list[str],
-        image_shape: tuple[int, int, int],
-        draw: Callable[[], np.ndarray],
+        images: np.ndarray | Callable[[], np.ndarray],
+        labels: Any,
+        class_names: Sequence[str] | None = None,
         *,
+        spec: str = "arrays",
+        image_shape: tuple[int, int, int] | None = None,
         default_size: int | tuple[int, int] | None = None,
-        official_splits: dict[str, np.ndarray] | None = None,
+        official_splits: Mapping[str, Any] | None = None,
         corrupt: list[tuple[str, str]] | None = None,
         fingerprint: str | None = None,
         read_from: Source | None = None,
+        files: Files | None = None,
     ) -> None:
-        """`draw` makes the array, on first use: labels alone never pay for pixels."""
+        """
+        images           uint8 [n, h, w, c] of 1 or 3 channels, or [n, h, w]; or what makes them on
+                         first use, of this `image_shape`: labels alone never pay for pixels
+        labels           [n] or [n, 1]: whole numbers from 0, or class names; or one-hot
+        class_names      position = label; None: the labels that there are
+        official_splits  "train" / "validation" / "test" -> indices
+        read_from, files   what the images are read from: a source, or whole files
+
+        Raises SourceError for arrays of other types and shapes, and for labels out of range.
+        """
+        classes = classes_of(labels, class_names)
+        if not callable(images):
+            pixels = checked_images(images)
+            images, image_shape = lambda: pixels, pixels.shape[1:]
+            check_count(len(pixels), len(classes.labels))
+        assert image_shape is not None, "images that are made on first use need an image_shape"
         self.spec = spec
-        self.labels = np.asarray(labels, np.int64)
-        self.class_names = class_names
+        self.labels, self.class_names = classes.labels, classes.names
+        self.notes = (classes.note,) if classes.note else ()
         self.image_shape = image_shape
-        height, width, _ = image_shape
-        self.default_size = default_size or (height if height == width else (height, width))
-        self.official_splits = official_splits
+        self.default_size = default_size or natural_size(*image_shape[:2])
+        self.official_splits = checked_splits(official_splits, len(self.labels))
         self.corrupt = corrupt or []
-        self._draw = draw
         self.read_from = read_from
+        self.record_files = files
+        self._draw = images
         self._fingerprint = fingerprint
         self._views: dict[tuple[tuple[int, int], float], tf.Tensor] = {}
+
+    def check_unchanged(self) -> None:
+        super().check_unchanged()
+        if self.record_files is not None:
+            # no digest of a whole file is known: one with its size and time of contents is the same
+            rows = range(len(self.record_files))
+            check_unchanged(self.spec, self.record_files, rows, lambda i: True)
+
+    def save(self, path: str | Path) -> str:
+        """Write everything to an `.npz` file, whole or not at all; returns the spec that opens it.
+
+        x_train and y_train, x_validation ..., or images and labels without official splits; and
+        class_names. Such as `ilsvrc train CONFIG data.source=npz:cells.npz`.
+        """
+        arrays: dict[str, Any] = {"class_names": np.array(self.class_names)}
+        if self.official_splits is None:
+            arrays |= {"images": self.array, "labels": self.labels}
+        for part, indices in (self.official_splits or {}).items():
+            arrays |= {f"x_{part}": self.array[indices], f"y_{part}": self.labels[indices]}
+        partial = f"{os.fspath(path)}.{os.getpid()}"
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(partial, path)
+        except OSError as error:
+            Path(partial).unlink(missing_ok=True)
+            raise SourceError(f"{path} cannot be written ({error.strerror})") from None
+        return f"npz:{os.fspath(path)}"
 
     @cached_property
     def _array(self) -> np.ndarray:

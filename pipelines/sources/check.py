@@ -14,7 +14,7 @@ from pipelines.files.image_header import HeaderError, read_header
 from pipelines.files.index_cache import Index
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
-from pipelines.sources.base import Source
+from pipelines.sources.base import ArraySource, Source
 from pipelines.sources.checked import files_behind, recall, remember
 from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
 from pipelines.sources.open import open_source
@@ -72,12 +72,14 @@ def check(
 ) -> Report:
     """Look at every image of a source from `open_to_check`.
 
-    tiny      short sides below this many pixels are reported
+    tiny      short sides below this many pixels are reported; not of arrays, all of one size
     deep      read and decode all, those too that an earlier check saw and that have since kept
               their size and times
     advance   is told how many images are done
     Raises SourceError for a prepared folder with a damaged shard, by its name.
     """
+    if isinstance(source, ArraySource):
+        tiny = 0
     files = files_behind(source)
     now, known = (None, np.zeros(len(source), bool)) if files is None else recall(source, files)
     if deep:

@@ -46,11 +46,11 @@ def open_directions(text: str, opening: Opening) -> ArraySource:
     labels = np.arange(examples, dtype=np.int64) % len(CLASSES)
     depth = opening.channels or 1
     return ArraySource(
-        f"directions:examples={examples},seed={seed}",
-        labels,
-        list(CLASSES),
-        (SIDE, SIDE, depth),
         lambda: np.repeat(draw(labels, seed), depth, axis=-1),
+        labels,
+        CLASSES,
+        spec=f"directions:examples={examples},seed={seed}",
+        image_shape=(SIDE, SIDE, depth),
     )
 
 

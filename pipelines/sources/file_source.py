@@ -235,11 +235,11 @@ def file_source(
     if size is None or len(good) * math.prod(size) * channels > opening.memory_limit_bytes:
         return source
     held = ArraySource(
-        spec,
+        lambda: read_all(source),
         labels,
         class_names,
-        (*size, channels),
-        lambda: read_all(source),
+        spec=spec,
+        image_shape=(*size, channels),
         official_splits=splits,
         corrupt=corrupt,
         fingerprint=source.fingerprint,

@@ -27,8 +27,17 @@ SCHEMES = {
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
     "ilsvrc": Scheme("ilsvrc:DIR", "ilsvrc.source", "open_ilsvrc"),
+    "csv": Scheme("csv:FILE", "tables.table", "open_table"),
+    "npz": Scheme("npz:FILE", "arrays.npz", "open_npz"),
+    "keras": Scheme("keras:NAME", "arrays.keras_sets", "open_keras"),
+    "mnist": Scheme("mnist[:DIR]", "arrays.keras_sets", "open_mnist"),
+    "cifar": Scheme("cifar[:PATH]", "arrays.keras_sets", "open_cifar"),
+    "svhn": Scheme("svhn:DIR", "arrays.svhn", "open_svhn"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
     "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
+    "hf": Scheme("hf:DIR", "records.hub", "open_hub"),
+    "wds": Scheme("wds:GLOB", "records.webdataset", "open_webdataset"),
+    "tfrecord": Scheme("tfrecord:DIR", "records.tfrecord", "open_tfrecord"),
 }
 
 

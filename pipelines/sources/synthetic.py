@@ -70,11 +70,11 @@ def open_synthetic(text: str, opening: Opening) -> ArraySource:
     labels = np.arange(examples, dtype=np.int64) % classes
     spec = "synthetic:" + ",".join(f"{key}={value}" for key, value in settings.items())
     return ArraySource(
-        spec,
+        lambda: draw(labels, size, settings["seed"], settings["channels"]),
         labels,
         [class_name(k) for k in range(classes)],
-        (size, size, settings["channels"]),
-        lambda: draw(labels, size, settings["seed"], settings["channels"]),
+        spec=spec,
+        image_shape=(size, size, settings["channels"]),
     )
 
 

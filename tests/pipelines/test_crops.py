@@ -171,9 +171,9 @@ def test_costs_of_the_papers() -> None:
 
 
 def test_every_image_comes_once_in_order() -> None:
-    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 12, 12, 3))
+    pixels = np.arange(23, dtype=np.uint8)[:, None, None, None] * np.ones((1, 12, 12, 3), np.uint8)
     labels = np.arange(23) % 4
-    source = ArraySource("test", labels, list("abcd"), (12, 12, 3), lambda: pixels)
+    source = ArraySource(pixels, labels, list("abcd"))
     protocol = views.ten_crop((8, 8))
     seen: list[int] = []
     for index, (ten,), label in views.crop_dataset(source, range(22, -1, -1), protocol):

@@ -18,7 +18,8 @@ def coloured(n: int = 40, channels: int = 3) -> ArraySource:
     values = 120 + rng.normal(size=(n, 12, 10, channels)) @ mixing
     pixels = np.clip(values, 0, 255).astype(np.uint8)
     labels = np.arange(n) % 2
-    return ArraySource("test", labels, ["a", "b"], (12, 10, channels), lambda: pixels)
+    shape = (12, 10, channels)
+    return ArraySource(lambda: pixels, labels, ["a", "b"], image_shape=shape)
 
 
 def check(fitted: statistics.Statistics, pixels: np.ndarray) -> None:
@@ -46,7 +47,7 @@ def test_the_largest_part_of_an_axis_is_positive(order: tuple[int, ...]) -> None
     pixels = coloured().array[..., order]
     for part in (pixels, 255 - pixels[..., :2], pixels[:7], pixels[:, :5]):
         source = ArraySource(
-            "test", np.arange(len(part)) % 2, ["a", "b"], part.shape[1:], part.copy
+            part.copy, np.arange(len(part)) % 2, ["a", "b"], image_shape=part.shape[1:]
         )
         check(statistics.fit(source, range(len(part))), part)
 
@@ -71,7 +72,7 @@ def test_nothing_of_the_held_out_images_enters() -> None:
     clean = statistics.fit(source, range(30))
     pixels = source.array.copy()
     pixels[30:] = (255, 0, 255)  # a marker colour in what is held out
-    marked = ArraySource("test", source.labels, ["a", "b"], (12, 10, 3), lambda: pixels)
+    marked = ArraySource(pixels, source.labels, ["a", "b"])
     fitted = statistics.fit(marked, range(30))
     assert fitted.to_dict() == clean.to_dict()
     assert statistics.fit(marked, range(31)).to_dict() != clean.to_dict()
@@ -97,7 +98,7 @@ def reading(held: ArraySource) -> Source:
         def images(self, index: tf.Tensor, window: object = None) -> tf.Tensor:
             return tf.gather(held.array, index)
 
-    return Reading("test", held.labels, ["a", "b"], (12, 10, 3), lambda: held.array)
+    return Reading(held.array, held.labels, ["a", "b"])
 
 
 def test_sources_that_are_not_in_memory() -> None:

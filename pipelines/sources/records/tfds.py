@@ -19,14 +19,15 @@ import numpy as np
 from pipelines.errors import SourceError
 from pipelines.files.decode import decode, decode_window
 from pipelines.files.index_cache import FOLDER, cache_file, load_columns, save_columns
-from pipelines.files.naming import PARTS, split_of
 from pipelines.files.shards import DIGEST_BYTES, Record, digest
 from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, files_of, too_large
 from pipelines.lazy import tf
-from pipelines.sources.base import Opening, Source, finish_fingerprint, natural_size
+from pipelines.sources.base import Opening, Source, Unused, finish_fingerprint, natural_size
 from pipelines.sources.prepared import MANIFEST, held_in_memory, open_prepared
-from pipelines.sources.records.tfds_builder import prepared_builder, say
+from pipelines.sources.records.progress import progress, say
+from pipelines.sources.records.shards import chosen_splits
+from pipelines.sources.records.tfds_builder import prepared_builder
 
 
 class Parts(NamedTuple):
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     label: str
     splits: list[str]  # as TFDS calls them
     official: list[str] | None  # as this project calls them; None: no official splits
+    left: tuple[Unused, ...] = ()  # other splits
 
 
 class TfdsSource(Source):
@@ -124,7 +126,9 @@ def open_tfds(rest: str, opening: Opening) -> Source:
         folder = _converted(
             tfds, spec, builder, parts, class_names, 1 if depth == 1 else 3, opening.max_pixels
         )
-        return open_prepared(str(folder), replace(opening, channels=stored), spec=spec)
+        held = open_prepared(str(folder), replace(opening, channels=stored), spec=spec)
+        held.unused = (*parts.left, *held.unused)
+        return held
     files = files_of(sorted(Path(builder.data_path).glob("*.array_record*")))
     decoders = {parts.image: tfds.decode.SkipDecoding()}
     readers = [builder.as_data_source(split, decoders=decoders) for split in parts.splits]
@@ -144,6 +148,7 @@ def open_tfds(rest: str, opening: Opening) -> Source:
         _official(parts, kept, [len(labels) for labels, _ in scans]),
         files,
     )
+    source.unused = (*parts.left, *_unlabelled(parts, kept, [labels for labels, _ in scans]))
     return held_in_memory(source, opening.memory_limit_bytes)
 
 
@@ -167,17 +172,14 @@ def _parts(tfds: Any, rest: str, info: Any) -> Parts:
             f"tfds: {rest}: expected 8-bit images, received {items[images[0]].np_dtype}: "
             "choose another set"
         )
-    chosen: dict[str, str] = {}
-    for split in sorted(info.splits):
-        if (official := split_of(split)) is not None:
-            chosen.setdefault(official, split)
-    if "train" not in chosen:
+    chosen, left = chosen_splits(info.splits)
+    if not chosen:
         return Parts(images[0], labels[0], sorted(info.splits), None)
-    chosen = {part: chosen[part] for part in PARTS if part in chosen}
-    others = sorted(set(info.splits) - set(chosen.values()))
-    if others:
-        say(f"tfds: {rest}: splits {', '.join(others)} are left out (no train, validation, test)")
-    return Parts(images[0], labels[0], list(chosen.values()), list(chosen))
+    for why in dict.fromkeys(left.values()):
+        others = ", ".join(name for name in left if left[name] == why)
+        say(f"tfds: {rest}: splits {others} are left out (they {why})")
+    unused = tuple(Unused(name, info.splits[name].num_examples, why) for name, why in left.items())
+    return Parts(images[0], labels[0], list(chosen.values()), list(chosen), unused)
 
 
 def _labelled(
@@ -201,6 +203,14 @@ def _labelled(
     if not kept or (parts.official and parts.official[kept[0]] != "train"):
         raise SourceError(f"{spec}: its training images have no labels: choose another set")
     return kept
+
+
+def _unlabelled(parts: Parts, kept: list[int], labels: list[np.ndarray]) -> list[Unused]:
+    return [
+        Unused(parts.splits[i], len(known), "have no labels")
+        for i, known in enumerate(labels)
+        if i not in kept and len(known)
+    ]
 
 
 def _official(parts: Parts, kept: list[int], sizes: list[int]) -> dict[str, np.ndarray] | None:
@@ -303,7 +313,11 @@ def _converted(
         "corrupt": [],
         "encoding": "encoded",
     }
-    write(out, header, np.concatenate([labels[i] for i in kept]), records, IMAGES_PER_SHARD)
+    if bare := _unlabelled(parts, kept, labels):
+        header["unused"] = [list(entry) for entry in bare]
+    chosen = np.concatenate([labels[i] for i in kept])
+    advance = progress(f"{spec}: converted", len(chosen), "images")
+    write(out, header, chosen, records, IMAGES_PER_SHARD, advance)
     return out
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SourceError, first_line, nearest
+from pipelines.sources.records.progress import say
 
 HOST = ("storage.googleapis.com", 443)  # where TFDS itself looks first
 
@@ -25,11 +25,6 @@ def prepared_builder(rest: str) -> Any:
 
     builder = _builder(tfds, rest)
     return builder if builder.is_prepared() else _prepare(tfds, rest, builder)
-
-
-def say(text: str) -> None:
-    """A line on stderr: what takes long or is left out is never silent."""
-    print(text, file=sys.stderr)
 
 
 def _builder(tfds: Any, rest: str, **options: Any) -> Any:

@@ -144,6 +144,9 @@ def test_a_run_holds_its_config_metrics_tags_and_files(swept):
     assert versions["keras"] == keras.__version__
     statistics = json.loads(artifact(folder, run, "statistics.json").read_text())
     assert 0 < statistics["mean"][0] < 255
+    data = json.loads(artifact(folder, run, "data.json").read_text())
+    assert data["parts"]["test"]["images"] == int(params["data.test_images"])
+    assert tags["data_parts"] == "train held out, validation held out, test held out"
 
 
 def test_the_logged_model_repeats_the_logged_predictions(swept):

@@ -256,3 +256,16 @@ def test_a_deep_check_finds_contents_that_changed_behind_their_times(clean, monk
     deep = run(monkeypatch, capsys, "check", f"folder:{clean}", "--json", "--deep", code=1)
     [finding] = json.loads(deep)["findings"]
     assert (finding["image"], finding["problem"]) == ("train/dog/5.png", "altered")
+
+
+def test_a_set_to_be_scored_has_a_test_part_alone(monkeypatch, capsys, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "set.npz", x_test=pixels, y_test=np.arange(12) % 3)
+    assert inside(monkeypatch, "data", "check", f"npz:{tmp_path / 'set.npz'}") == 0
+    printed = capsys.readouterr().out
+    assert "test: 12 images of 3 classes, official; a class has 4 to 4" in printed
+    assert "train" not in printed
+    assert inside(monkeypatch, "data", "stats", f"npz:{tmp_path / 'set.npz'}", "--json") == 0
+    stats = json.loads(capsys.readouterr().out)
+    assert stats["of"] == "all images (no official training part)"
+    assert stats["mean"] == pytest.approx(pixels.mean(axis=(0, 1, 2)))

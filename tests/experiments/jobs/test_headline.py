@@ -150,9 +150,9 @@ def test_runs_without_a_test_part_from_start_to_report(
         return capfd.readouterr()
 
     out, _ = said("train", file, "sweep={}", "--dry-run")
-    assert f"30 train + 6 val images at 32x32x3, 1 epochs; {HELD_BACK}" in out
+    assert HELD_BACK in out
     out, err = said("sweep", file, "--json")
-    assert f"2 runs (2 seed); {HELD_BACK}" in err
+    assert err.count(HELD_BACK) == 1
     runs = json.loads(out)["runs"]
     assert all("val_top1" in run and "test_top1" not in run for run in runs)
     out, err = said("compare", "tiny")
@@ -180,8 +180,8 @@ def test_runs_without_a_test_part_from_start_to_report(
     _, err = said("train", file, "sweep={}", f"data.source=ilsvrc:{validation_alone}", code=2)
     assert err.count("\n") == 1
     assert "has no training images, only validation; `ilsvrc evaluate` scores" in err
-    _, err = said("data", "stats", f"ilsvrc:{validation_alone}", code=2)
-    assert "has no training images" in err
+    out, _ = said("data", "stats", f"ilsvrc:{validation_alone}")
+    assert "of all images (no official training part), 6 images" in out
 
 
 def test_readable_names_beside_the_wnids(

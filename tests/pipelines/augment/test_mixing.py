@@ -146,8 +146,8 @@ def test_in_tf_data_as_eagerly(make: Any) -> None:
 
 def numbered(n: int = 60) -> ArraySource:
     """Image i is filled with i, so that a batch tells what was mixed."""
-    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3))
-    return ArraySource("test", np.arange(n) % 5, list("abcde"), (8, 8, 3), lambda: pixels)
+    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    return ArraySource(pixels, np.arange(n) % 5, list("abcde"))
 
 
 class Reading(Source):
