@@ -123,8 +123,8 @@ def remarks(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
         large, small = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         named = {name: f"{name} {source.titles.get(name, '')}".rstrip() for name in (large, small)}
         lines.append(
-            f"{source.spec}: classes of unequal size: {named[large]} has {counts[large]:,} training "
-            f"images, {named[small]} {counts[small]:,}; train.class_weights=balanced weighs them, and "
-            "per-class accuracy tells more than top-1"
+            f"{source.spec}: classes of unequal size: {named[large]} has {counts[large]:,} "
+            f"training images, {named[small]} {counts[small]:,}; train.class_weights=balanced "
+            "weighs them, and per-class accuracy tells more than top-1"
         )
     return lines
