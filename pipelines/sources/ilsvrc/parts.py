@@ -14,7 +14,7 @@ from pipelines.files.layout import EXTENSIONS, SCANNERS, join, list_folders, lis
 from pipelines.files.tars import list_tar
 from pipelines.files.verify import Files, stamps_of
 from pipelines.sources.ilsvrc.labels import WNID, validation_wnids
-from pipelines.sources.ilsvrc.layout import Layout, folders_of, tree
+from pipelines.sources.ilsvrc.layout import TARS, Layout, folders_of, tree
 
 IMAGES = "images"  # where Tiny ImageNet has those of a class, and of the validation part
 Part = tuple[Files, list[str]]
@@ -74,7 +74,11 @@ def _in_tar(path: Path, *, nested: bool = False) -> Files:
 def _class_folders(root: Path, part: Path, folders: list[Path]) -> Part:
     """What lies in folders named after wnids, or in folders inside these."""
     if not folders:
-        raise SourceError(f"ilsvrc: {part} has no class folders: expected {part.name}/<wnid>/")
+        tars = any(name.endswith(".tar") for name in os.listdir(part))
+        instead = f"; unpack its tars, or put {TARS['train']}, which holds them, beside it"
+        raise SourceError(
+            f"ilsvrc: {part} has no class folders: expected {part.name}/<wnid>/{instead * tars}"
+        )
     for folder in folders:
         if not WNID.fullmatch(folder.name):
             raise SourceError(

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from pipelines.errors import SourceError
-from pipelines.files.layout import list_directory
+from pipelines.files.class_folders import list_directory
 from pipelines.files.verify import verify
-from pipelines.sources.base import Opening, Source
+from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.file_source import file_source
 
 
@@ -35,4 +35,6 @@ def open_folder(directory: str, opening: Opening) -> Source:
         listing.parts,
         upright=True,
         opening=opening,
+        unused=[Unused(*row) for row in listing.unused],
+        notes=listing.notes,
     )

@@ -10,6 +10,7 @@ import contextlib
 import glob
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -36,6 +37,7 @@ from pipelines.sources.records.spec import (
 )
 from pipelines.sources.records.unpacked import plain_or_gunzipped
 
+SEPARATOR = re.compile(r":{2}")
 SETTINGS = ("image", "label", "classes", "partial")
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 CLASS_FILES = ("classnames.txt", "classes.txt")
@@ -118,7 +120,7 @@ def open_webdataset(rest: str, opening: Opening) -> Source:
 def _shard_paths(place: str, partial: bool) -> list[Path]:
     """The tars of a folder and those below it, of a pattern, or of a shell's {000..146}."""
     paths: list[Path] = []
-    for pattern in dict.fromkeys(name for one in place.split("::") for name in expanded(one)):
+    for pattern in dict.fromkeys(name for one in SEPARATOR.split(place) for name in expanded(one)):
         path = Path(pattern).expanduser()
         if path.is_dir():
             matched = sorted(_below(path))

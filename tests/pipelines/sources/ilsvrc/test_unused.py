@@ -61,6 +61,9 @@ def test_layouts_that_are_not_the_official_one(tmp_path: Path) -> None:
     (root / "train").mkdir()
     with pytest.raises(SourceError, match="has no class folders: expected train/<wnid>/"):
         open_source(f"ilsvrc:{root}")
+    (root / "train" / "n01440764.tar").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"unpack its tars, or put ILSVRC2012_img_train.tar"):
+        open_source(f"ilsvrc:{root}")
     (root / "train" / "cat").mkdir()
     with pytest.raises(SourceError, match=r"train/cat: expected class folders named after wnids"):
         open_source(f"ilsvrc:{root}")

@@ -130,69 +130,6 @@ def test_fingerprint_is_of_the_contents(tmp_path: Path) -> None:
     assert len({base, changed, renamed, removed}) == 4
 
 
-@pytest.mark.parametrize("validation", ["val", "valid", "validation"])
-def test_official_splits_are_kept(tmp_path: Path, validation: str) -> None:
-    make(tmp_path / "train", each=4)
-    make(tmp_path / validation, each=2)
-    make(tmp_path / "test", each=1)
-    source = open_source(f"folder:{tmp_path}")
-    assert source.class_names == ["ant", "cat"]
-    assert source.official_splits is not None
-    sizes = {name: len(indices) for name, indices in source.official_splits.items()}
-    assert sizes == {"train": 8, "validation": 4, "test": 2}
-    together = np.concatenate(list(source.official_splits.values()))
-    assert np.array_equal(np.sort(together), np.arange(14))
-    assert np.bincount(source.labels[source.official_splits["validation"]]).tolist() == [2, 2]
-
-
-def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    source = open_source(f"folder:{make(tmp_path, ('plane', 'train'))}")
-    assert source.class_names == ["plane", "train"]
-    assert source.official_splits is None
-
-
-def test_official_splits_must_share_classes(tmp_path: Path) -> None:
-    make(tmp_path / "train")
-    make(tmp_path / "val", ("cat", "ant", "yak"))
-    with pytest.raises(SourceError, match="class 'yak' of val is missing from train"):
-        open_source(f"folder:{tmp_path}")
-    shutil.rmtree(tmp_path / "val" / "yak")
-    make(tmp_path / "train", ("elk",))
-    with pytest.raises(SourceError, match="class 'elk' of train is missing from val"):
-        open_source(f"folder:{tmp_path}")
-
-
-def test_official_splits_need_train_and_one_validation(tmp_path: Path) -> None:
-    make(tmp_path / "val")
-    make(tmp_path / "test")
-    with pytest.raises(SourceError, match="has test, val but no train"):
-        open_source(f"folder:{tmp_path}")
-    make(tmp_path / "train")
-    make(tmp_path / "valid")
-    with pytest.raises(SourceError, match=r"more than one validation folder.*val.*valid"):
-        open_source(f"folder:{tmp_path}")
-
-
-def test_directories_that_are_not_class_folders(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="expected a directory"):
-        open_source("folder:")
-    with pytest.raises(SourceError, match="does not exist"):
-        open_source(f"folder:{tmp_path / 'nowhere'}")
-    with pytest.raises(SourceError, match="has no images"):
-        open_source(f"folder:{tmp_path}")
-    write(tmp_path / "0.jpg", photo(0))
-    with pytest.raises(SourceError, match="is a file"):
-        open_source(f"folder:{tmp_path / '0.jpg'}")
-    with pytest.raises(SourceError, match="has images but no class folders"):
-        open_source(f"folder:{tmp_path}")
-    write(tmp_path / "cat" / "0.jpg", photo(0))
-    with pytest.raises(SourceError, match=r"one class only .'cat'"):
-        open_source(f"folder:{tmp_path}")
-    (tmp_path / "dog" / "more").mkdir(parents=True)
-    with pytest.raises(SourceError, match="dog has no images"):
-        open_source(f"folder:{tmp_path}")
-
-
 def spoil(root: Path) -> None:
     """Three bad files of three kinds among 600: more than one batch of the check."""
     for c, name in enumerate(("ant", "cat")):
