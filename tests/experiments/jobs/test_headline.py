@@ -135,7 +135,7 @@ def test_runs_without_a_test_part_from_start_to_report(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blank_store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", blank_store(tmp_path))
     file = write_config(
         tmp_path,
         data={"source": f"ilsvrc:{kaggle}", "image_size": 32, "batch_size": 16},
