@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pipelines.errors import SourceError, printable
 from pipelines.files.layout import EXTENSIONS, SUSPECTS
 from pipelines.files.naming import split_of
+from pipelines.files.readings import contents, refuse
 from pipelines.sources.base import Unused
 
 TARS = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
@@ -19,7 +20,6 @@ STEPS = ("ILSVRC", "Data", "CLS-LOC")
 """Of Kaggle's download, from the outside in: the images are in ILSVRC/Data/CLS-LOC."""
 DEEPEST = 6  # folders that are opened to come to the parts
 NO_IMAGES = {"Annotations", "ImageSets", "__MACOSX"}  # half a million XML files need no count
-SHOWN = 5  # entries of a folder that does not fit
 
 
 class Layout(NamedTuple):
@@ -46,7 +46,13 @@ def locate(root: Path) -> Layout:
     while not (parts := _parts(levels[-1])):
         inside = _way_down(levels[-1])
         if inside is None or len(levels) == DEEPEST:
-            raise SourceError(_nothing(root))
+            refuse(
+                "ilsvrc",
+                root,
+                f"{root} has no training images: put {TARS['train']} there, or its class folders "
+                f"as train/<wnid>/, and {TARS['validation']} or val/, as ImageNet is given out or "
+                f"in Kaggle's ILSVRC/Data/CLS-LOC; {contents(root)}",
+            )
         levels.append(inside)
     above, outside = Path(os.path.abspath(root)), []
     while above.name in STEPS:
@@ -141,17 +147,3 @@ def _images(names: list[str]) -> int:
 
 def _shown(layout: Layout, path: Path) -> str:
     return printable(os.path.relpath(path, layout.root))
-
-
-def _nothing(root: Path) -> str:
-    try:
-        names = sorted(entry.name for entry in os.scandir(root) if entry.name[0] != ".")
-    except OSError as error:
-        return f"ilsvrc: {root} cannot be read ({error.strerror})"
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    held = f"holds {', '.join(map(printable, names[:SHOWN]))}{more}" if names else "is empty"
-    return (
-        f"ilsvrc: {root} has no training images: put {TARS['train']} there, or its class folders "
-        f"as train/<wnid>/ (and {TARS['validation']} or val/; inside ILSVRC/Data/CLS-LOC they are "
-        f"seen as well). It {held}; class folders of any names are read by folder:DIR"
-    )

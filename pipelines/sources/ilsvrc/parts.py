@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.errors import SourceError, printable
 from pipelines.files.layout import EXTENSIONS, SCANNERS, join, list_folders, list_images
+from pipelines.files.readings import refuse
 from pipelines.files.tars import list_tar
 from pipelines.files.verify import Files, stamps_of
 from pipelines.sources.ilsvrc.labels import WNID, validation_wnids
@@ -81,9 +82,11 @@ def _class_folders(root: Path, part: Path, folders: list[Path]) -> Part:
         )
     for folder in folders:
         if not WNID.fullmatch(folder.name):
-            raise SourceError(
-                f"ilsvrc: {printable(str(folder))}: expected class folders named after wnids, such "
-                "as n01440764; for others write folder:DIR"
+            refuse(
+                "ilsvrc",
+                root,
+                f"{printable(str(folder))}: expected class folders named after wnids, such as "
+                "n01440764",
             )
     with ThreadPoolExecutor(SCANNERS) as pool:
         trees = list(pool.map(lambda folder: [path for path, _ in tree(folder)], folders))

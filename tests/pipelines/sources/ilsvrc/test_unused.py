@@ -105,7 +105,7 @@ def test_two_folders_of_one_part_are_refused(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_fit_is_described(tmp_path: Path) -> None:
     for name in ("cats", "dogs"):
         draw(tmp_path / name / "a.JPEG", WNIDS[0], 0)
-    with pytest.raises(SourceError, match=r"It holds cats, dogs; class folders .* by folder:DIR"):
+    with pytest.raises(SourceError, match=r"found folders cats, dogs: write 'folder:"):
         open_source(f"ilsvrc:{tmp_path}")
 
 
