@@ -33,6 +33,12 @@ class Data(Section):
         description="mean_std, mean (as the papers, on 0..255): of the training part; unit: pixels "
         "/ 255; published: as model.weights expect; null: mean_std, unit for a reconstruction",
     )
+    verify: Literal["header", "decode"] | None = Field(
+        None,
+        description="how image files are checked the first time: header: by their first and last "
+        "bytes, and damage between them fails the work that reads it; decode: all of them; null: "
+        "header, decode for on_corrupt: skip, which must know what to leave out before the split",
+    )
     on_corrupt: Literal["error", "skip"] = "error"
     max_corrupt_fraction: HeldOut = 0.01
     max_pixels: Annotated[int, Field(gt=0, lt=2**31)] = Field(

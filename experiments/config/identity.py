@@ -15,6 +15,7 @@ from pipelines.augment.ops import OPS
 
 IRRELEVANT: dict[str, Any] = {
     **dict.fromkeys(("tracking", "launch", "sweep", "search"), True),
+    "data": {"verify"},
     "train": {"checkpoint", "steps_per_execution", "allow_overlap"},
     "validation": set(PROTOCOL),
     "evaluate": set(AFTER_TRAINING),

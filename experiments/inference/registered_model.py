@@ -12,39 +12,42 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
-from experiments.inference.class_match import class_names
+from experiments.inference.class_names import class_names
 from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
+from experiments.presentation.console import say
 from experiments.tracking.tracked_run import NETWORK
 
 SERVED = "-served"
 ROOMS = ("models", "pipelines", "experiments")
 """Packages that travel with what is served."""
-PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas")
+PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas", "pillow")
 """What these need to serve; the versions at work here are pinned."""
 NAMES = re.compile(r"[^/:.%\"']+")
 
 
-def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
+def register(run_id: str, name: str, uri: str, names_file: str | None = None) -> dict[str, Any]:
     """Log the network of a run twice, and register both.
 
     Args:
         run_id: a run that kept its model.
         name: of the registered model; a further registration is its next version.
         uri: tracking store, of the run and of the registry.
+        names_file: of the labels that are served, as `evaluate.class_names`; None: the run's own.
 
     Returns:
         {"run_id", "store", "keras": {"name", "version", "uri"}, "served": the same}
 
     Raises:
-        BadInput: no such run, one without a model or of a reconstruction, or a bad name.
+        BadInput: no such run, one without a model or of a reconstruction, a bad name, or a file of
+            labels that does not fit.
         FailedWork: the store has no registry, or did not take it.
     """
     from mlflow.exceptions import MlflowException
@@ -54,13 +57,19 @@ def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
     if not re.fullmatch(r"[0-9a-f]{32}", run_id):
         raise BadInput(f"RUN_ID: expected 32 hex digits. Received: {run_id}")
     [network] = load([run_id], settings.parse({"tracking": {"uri": uri}}))
+    assert network.run is not None
+    config = network.run.config
+    if names_file is not None:
+        evaluate = config.evaluate.model_copy(update={"class_names": names_file})
+        config = config.model_copy(update={"evaluate": evaluate})
+    labels = class_names(network, config, say)
     try:
         with _store(uri):
             return {
                 "run_id": run_id,
                 "store": shown(uri),
                 "keras": _log_keras(network, name),
-                "served": _log_served(network, name + SERVED),
+                "served": _log_served(network, name + SERVED, labels),
             }
     except (MlflowException, OSError) as error:
         raise FailedWork(f"{shown(uri)} did not take the model: {first_line(error)}") from None
@@ -104,7 +113,7 @@ def _log_keras(network: Network, name: str) -> dict[str, Any]:
     )
 
 
-def _log_served(network: Network, name: str) -> dict[str, Any]:
+def _log_served(network: Network, name: str, labels: Sequence[str]) -> dict[str, Any]:
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
@@ -113,7 +122,6 @@ def _log_served(network: Network, name: str) -> dict[str, Any]:
     from experiments.inference import served_model
 
     assert network.run is not None
-    config = network.run.config
     columns = [
         ColSpec(DataType.string, "label"),
         ColSpec(DataType.double, "probability"),
@@ -132,10 +140,10 @@ def _log_served(network: Network, name: str) -> dict[str, Any]:
         served_model.write(
             Path(folder) / "served",
             path,
-            class_names(network, config, lambda line: None),
+            labels,
             crop_fraction=network.crop_fraction or PHOTOGRAPH_CROP,
             gives_probabilities=network.gives_probabilities,
-            max_pixels=config.data.max_pixels,
+            max_pixels=network.run.config.data.max_pixels,
         )
         return _log(
             network,

@@ -82,7 +82,8 @@ class ServedNetwork:
         """A row a picture: label, probability, and labels and probabilities, best first.
 
         Args:
-            pictures: column `image` of JPEG or PNG files, as bytes or as base64 text.
+            pictures: column `image` of JPEG, PNG, BMP, GIF, WebP or TIFF files, as bytes or as
+                base64 text.
             params: top, how many labels are given (5), all where there are fewer.
 
         Raises:
@@ -118,7 +119,7 @@ class ServedNetwork:
             contents = _contents(given)
             _, height, width, orientation = read_header(contents)
         except HeaderError as error:
-            raise ValueError(f"{IMAGE} {row}: expected a JPEG or PNG file; it {error}") from None
+            raise ValueError(f"{IMAGE} {row}: expected an image file; it {error}") from None
         if height * width > self._settings["max_pixels"]:
             raise ValueError(
                 f"{IMAGE} {row}: {height} x {width} pixels; this model takes at most "

@@ -116,8 +116,8 @@ def check_table(document: dict[str, Any]) -> list[Any]:
 def stats(spec: str, *, limit: int | None = None) -> dict[str, Any]:
     """Mean, std and colour axes of the training part (all images without official splits).
 
-    Keys: spec, of (which images), images, mean, std, eigenvalues, eigenvectors, as in
-    `pipelines.statistics.Statistics`.
+    Keys: spec, of (which images), images, mean, std, eigenvalues, eigenvectors, and of a sample
+    sampled_from and standard_error, as in `pipelines.statistics.Statistics`.
     """
     load_tensorflow()
     from pipelines import statistics
@@ -146,6 +146,9 @@ def stats_lines(document: dict[str, Any]) -> list[str]:
         f"std           {row(document['std'], 3)}  (0..255)",
         f"eigenvalues   {row(document['eigenvalues'], 6)}  (pixels on 0..1)",
     ]
+    if "standard_error" in document:
+        sample = f"a sample of {document['images']:,} of {document['sampled_from']:,} images"
+        lines.insert(2, f"mean's error  {row(document['standard_error'], 3)}  (standard, {sample})")
     for i, axis in enumerate(document["eigenvectors"]):
         lines.append(f"{'eigenvectors' if i == 0 else '':13} {row(axis, 4)}")
     return lines

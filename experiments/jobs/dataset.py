@@ -13,6 +13,7 @@ from experiments.config.data import Data
 from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
+from pipelines.errors import DamageError
 
 PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
 
@@ -32,6 +33,7 @@ def open_source(data: Data) -> Any:
             max_corrupt_fraction=data.max_corrupt_fraction,
             channels=data.channels,
             max_pixels=data.max_pixels,
+            verify=data.verify,
         )
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
@@ -42,7 +44,8 @@ def files_unchanged(source: Any) -> Iterator[None]:
     """Hold the files of a source against what they were when it was opened, once they were read.
 
     Raises:
-        FailedWork: one has changed or gone, whatever became of the work; it is named.
+        FailedWork: one has changed or gone, whatever became of the work, or the work failed by one
+            that does not decode; it is named.
     """
 
     def check(but: str = "") -> None:
@@ -55,17 +58,26 @@ def files_unchanged(source: Any) -> Iterator[None]:
         yield
     except (BadInput, FailedWork):
         raise
-    except pipelines.SourceError:
+    except pipelines.SourceError as error:
         check()
+        if isinstance(error, DamageError):
+            raise FailedWork(f"data.source: {error}") from None
         raise
     except Exception as error:
         check(f" ({first_line(error)})")
+        try:
+            source.check_decodes(error)
+        except DamageError as damage:
+            raise FailedWork(f"data.source: {damage}") from None
         raise
     check()
 
 
 def check_same_images(source: Any, fingerprint: str, since: str, change: str = "") -> None:
     """Refuse a source that no longer holds what it held.
+
+    It may be known by the fingerprint of former versions, and keeps that one then: what goes on is
+    compared with what was there before.
 
     Args:
         fingerprint: then; empty where it is not known.
@@ -75,7 +87,10 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
     Raises:
         BadInput: it holds something else.
     """
-    if fingerprint in ("", source.fingerprint):
+    if not fingerprint:
+        return
+    if source.is_known_as(fingerprint):
+        source.go_on_as(fingerprint)
         return
     if source.changed and not change:
         change = source.changed[0]
@@ -90,7 +105,10 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
 
 
 def source_key(data: Data) -> str:
-    """Equal for data sections that open the same source."""
+    """Equal for data sections that open the same source; what opens it (`verify`) is no part of it.
+
+    Journals have it, and what they recorded must be met again.
+    """
     keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
     return data.model_dump_json(include=keys)
 

@@ -139,7 +139,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     the refit of a search's winner does.
     """
     from experiments.search.report import top
-    from experiments.tracking.search_journal import find, what_matters
+    from experiments.tracking.search_journal import find, matters_of
 
     if config.search is None:
         raise BadInput(
@@ -148,8 +148,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
         )
     source = open_source(config.data)
     config = with_test_fraction(config, source)
-    directory = find(config.name, "search", what_matters(config, "search", source.fingerprint),
-                     fresh=False)  # fmt: skip
+    directory = find(config.name, "search", matters_of(config, "search", source), fresh=False)
     if not (directory / "result.json").exists():
         raise BadInput(
             f"{where}: evaluate.ensemble.kind top needs the search of this config to have ended "

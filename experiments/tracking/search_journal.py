@@ -120,6 +120,16 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     return settings.flatten(document)
 
 
+def matters_of(config: Config, kind: str, source: Any) -> dict[str, Any]:
+    """`what_matters` of a search on a source, which goes on as what it was called when it began."""
+    for event in _begun(config.name, kind).values():
+        then = event["matters"].get("data.fingerprint")
+        if then != source.fingerprint and source.is_known_as(then):
+            source.go_on_as(then)
+            break
+    return what_matters(config, kind, source.fingerprint)
+
+
 def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:
     """The folder of this search, whether it is there or not.
 

@@ -17,13 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.files.image_header import EXTENSIONS, SUSPECTS
 from pipelines.files.verify import Files, stamps_of
 
-EXTENSIONS = (".jpg", ".jpeg", ".png")
-
-# Listed as well, to be refused by name: an image that is passed over in silence is data lost.
-# A file is judged by its contents: a JPEG called .jfif, or .bmp, is used.
-SUSPECTS = (".jfif", ".jpe", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 SCANNERS = 16  # folders listed at a time: on a network drive each waits for the server
 
 # What systems put beside files: previews and deleted files, no images of the set.

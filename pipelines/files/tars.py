@@ -39,7 +39,7 @@ def list_tar(path: Path, *, nested: bool = False, scheme: str = "ilsvrc") -> Mem
         cached = cache_file("tar", str(nested), *key)
         columns = load_columns(cached, ["names", "offsets", "sizes"])
         if columns is not None:
-            return Members(**columns)  # type: ignore[arg-type]  # of the types saved below
+            return Members(**columns)
         archive = f"{scheme}: {path.name}"
         with open(path, "rb") as file:
             members = _members(file, archive, 0, status.st_size)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Window = Callable[[tf.Tensor], tf.Tensor]
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
+ENDS = "-ends"  # at the end of a fingerprint that is made of the first and last bytes of files
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
 
 
@@ -43,6 +44,9 @@ class Opening:
     channels              1 or 3; None = what the source has (files: 3)
     memory_limit_bytes    images of one size are held in memory up to this
     max_pixels            height x width above which an image counts as corrupt, undecoded
+    verify                "header": the ends of new files are read, and those that look damaged are
+                          decoded; "decode": all are. None = header, or decode where files are left
+                          out: which ones must be known before a split is made
     empty_classes         keep a class of which no file can be used, for those who only look
     Raises SourceError for a value that is none of these.
     """
@@ -52,6 +56,7 @@ class Opening:
     channels: int | None = None
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     max_pixels: int = MAX_PIXELS
+    verify: Literal["header", "decode"] | None = None
     empty_classes: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +70,15 @@ class Opening:
             raise SourceError(
                 f"data.max_pixels: expected a number from 1, received {self.max_pixels!r}"
             )
+        if self.verify not in (None, "header", "decode"):
+            raise SourceError(
+                f"data.verify: expected 'header' or 'decode', received {self.verify!r}"
+            )
+
+    @property
+    def decodes(self) -> bool:
+        """Is every file decoded that was not decoded before?"""
+        return self.on_corrupt == "skip" if self.verify is None else self.verify == "decode"
 
 
 class Unused(NamedTuple):
@@ -91,7 +105,11 @@ class Source(ABC):
     corrupt         (relative path, reason) of every file that was left out
     shapes          int32 [n, 2], height and width; None where an image must be read to know them
     digests         uint8 [n, 16], equal for identical images; None where they were not made
-    fingerprint     sha256 of the contents, whatever the place they were read from
+    quick_digests   the same of files that were not read whole, and seldom equal for others
+    distinct_digests   the same, and never equal for others; see `duplicates.content_digests`
+    fingerprint     sha256 of the contents, whatever the place they were read from; of files, of
+                    their ends, and then ends itself in ENDS
+    former_fingerprint   that of versions that read every file whole, where it is another and known
     changed         names of files with other contents than an earlier opening of the source knew
     read_from       the source of files that the images in memory were read from; None: no files
     unused          what lies in the named folder and is no part of the set
@@ -110,12 +128,16 @@ class Source(ABC):
     corrupt: list[tuple[str, str]]
     shapes: np.ndarray | None = None
     digests: np.ndarray | None = None
+    quick_digests: np.ndarray | None = None
+    distinct_digests: np.ndarray | None = None
+    former_fingerprint: str | None = None
     changed: tuple[str, ...] = ()
     read_from: Source | None = None
     unused: tuple[Unused, ...] = ()
     titles: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
     headline: Literal["validation"] | None = None
+    _fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -130,6 +152,23 @@ class Source(ABC):
         """All images as uint8 [n, h, w, c] when they are held in memory, else None."""
         return None
 
+    def is_known_as(self, fingerprint: str | None) -> bool:
+        """Is it the fingerprint of these images, by this or by former versions?
+
+        To tell whether it is a former one, files are read whole, once.
+        """
+        if not fingerprint:
+            return False
+        if self.read_from is not None and fingerprint != self.fingerprint:
+            self.read_from.is_known_as(fingerprint)
+            self.former_fingerprint = self.former_fingerprint or self.read_from.former_fingerprint
+        return fingerprint in (self.fingerprint, self.former_fingerprint)
+
+    def go_on_as(self, fingerprint: str) -> None:
+        """Be called by one of the two from now on, as the runs are that go on with these images."""
+        if fingerprint != self.fingerprint:
+            self._fingerprint, self.former_fingerprint = fingerprint, self.fingerprint
+
     def check_unchanged(self) -> None:
         """Hold the files against what they were when they were checked, in size and times.
 
@@ -137,6 +176,14 @@ class Source(ABC):
         """
         if self.read_from is not None:
             self.read_from.check_unchanged()
+
+    def check_decodes(self, error: Exception) -> None:
+        """Is it a damaged file that work on these images failed by, with this error?
+
+        Raises DamageError that names it, and how it is left out from now on.
+        """
+        if self.read_from is not None:
+            self.read_from.check_decodes(error)
 
     @abstractmethod
     def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
@@ -301,8 +348,10 @@ class ArraySource(Source):
 
 def said_of(held: Source, source: Source) -> Source:
     """`held`, the images of a source in memory, with what the source knows beside its pixels."""
-    held.digests, held.unused, held.titles = source.digests, source.unused, source.titles
-    held.notes, held.headline = source.notes, source.headline
+    held.digests, held.quick_digests = source.digests, source.quick_digests
+    held.former_fingerprint = source.former_fingerprint
+    held.unused, held.titles, held.notes = source.unused, source.titles, source.notes
+    held.headline = source.headline
     return held
 
 

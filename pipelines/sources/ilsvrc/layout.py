@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.errors import SourceError, printable
-from pipelines.files.layout import EXTENSIONS, SUSPECTS
+from pipelines.files.layout import is_image
 from pipelines.files.naming import split_of
 from pipelines.files.readings import contents, refuse
 from pipelines.sources.base import Unused
@@ -142,7 +142,7 @@ def _why(layout: Layout, name: str) -> str:
 
 
 def _images(names: list[str]) -> int:
-    return sum(name.lower().endswith(EXTENSIONS + SUSPECTS) and name[0] != "." for name in names)
+    return sum(is_image(name) and name[0] != "." for name in names)
 
 
 def _shown(layout: Layout, path: Path) -> str:

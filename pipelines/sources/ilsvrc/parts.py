@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.errors import SourceError, printable
-from pipelines.files.layout import EXTENSIONS, SCANNERS, join, list_folders, list_images
+from pipelines.files.image_header import EXTENSIONS
+from pipelines.files.layout import SCANNERS, is_image, join, list_folders, list_images
 from pipelines.files.readings import refuse
 from pipelines.files.tars import list_tar
 from pipelines.files.verify import Files, stamps_of
@@ -48,20 +49,20 @@ def validation_part(layout: Layout) -> Part:
         if path not in layout.levels:  # of which the other folders are not the part's
             folders = [base / name for base in bases for name in folders_of(base)]
             folders = [folder for folder in folders if folder not in bases]
-    in_folders, wnids = _class_folders(layout.root, path, folders) if folders else (None, [])
+    in_folders, wnids = _class_folders(layout.root, path, folders) if folders else (join([]), [])
     names = [os.path.basename(name) for name in flat.names]
-    if in_folders is None and not names:
+    if not folders and not names:
         raise SourceError(f"ilsvrc: {path} has no images ({', '.join(EXTENSIONS)})")
     if names:
-        others = [] if in_folders is None else list(map(os.path.basename, in_folders.names))
+        others = [os.path.basename(name) for name in in_folders.names]
         labels = validation_wnids(layout.beside, names, others)
         wnids = [labels[name] for name in names] + wnids
-    return _sorted_by_name(flat if in_folders is None else join([flat, in_folders]), wnids)
+    return _sorted_by_name(join([flat, in_folders]), wnids)
 
 
 def _in_tar(path: Path, *, nested: bool = False) -> Files:
     members = list_tar(path, nested=nested)
-    images = [i for i, name in enumerate(members.names) if name.lower().endswith(EXTENSIONS)]
+    images = [i for i, name in enumerate(members.names) if is_image(name)]
     stamps = stamps_of(path.stat())
     return Files(
         [f"{path.name}/{members.names[i]}" for i in images],

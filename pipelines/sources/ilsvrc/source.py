@@ -33,8 +33,8 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
     Classes are the wnids of both parts in alphabetical order, the order of published weights; one
     that only the validation part has is kept, with a warning. Without training images, to score
     published weights, they are all those that the files beside the images name. Images are in the
-    order of class and name (train) and of name (validation), whatever the layout. Each is checked
-    once, as `folder.open_folder` does. Raises SourceError that says which files to put where.
+    order of class and name (train) and of name (validation), whatever the layout. Each is looked
+    at once, as `folder.open_folder` does. Raises SourceError that says which files to put where.
     """
     if not directory:
         raise SourceError("ilsvrc: expected a directory, received none: write 'ilsvrc:DIR'")
@@ -53,7 +53,12 @@ def open_ilsvrc(directory: str, opening: Opening) -> Source:
     source = file_source(
         f"ilsvrc:{os.path.normpath(directory)}",
         files,
-        verify(files, root=os.path.realpath(root), max_pixels=opening.max_pixels),
+        verify(
+            files,
+            root=os.path.realpath(root),
+            max_pixels=opening.max_pixels,
+            decode_all=opening.decodes,
+        ),
         labels,
         class_names,
         np.repeat(np.arange(len(parts)), [len(wnids) for _, wnids in parts.values()]),

@@ -83,7 +83,7 @@ def record_source(
     return file_source(
         spec,
         files,
-        verify(files, root=root, max_pixels=opening.max_pixels),
+        verify(files, root=root, max_pixels=opening.max_pixels, decode_all=opening.decodes),
         np.concatenate([split.labels for split in labelled]).astype(np.int64),
         unique,
         part,

@@ -102,7 +102,7 @@ class TfdsSource(Source):
 def open_tfds(rest: str, opening: Opening) -> Source:
     """The set `NAME[:VERSION]`, official splits kept; a split without labels is left out, aloud.
 
-    Every image's header is read once: what is no JPEG or PNG, or has more than max_pixels, is
+    Every image's header is read once: what is no image, or has more than max_pixels, is
     refused by its split and number before anything decodes it.
 
     TFDS_DATA_DIR names the folder of prepared sets, ~/tensorflow_datasets otherwise.

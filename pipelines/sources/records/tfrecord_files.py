@@ -104,7 +104,7 @@ def read_records(path: Path, keys: Keys) -> Records:
     cached = cache_file("tfrecord", *keys, *kept)
     columns = load_columns(cached, list(Records._fields))
     if columns is not None:
-        return Records(**columns)  # type: ignore[arg-type]  # of the types saved below
+        return Records(**columns)
     read = _parsed(path, keys)
     save_columns(cached, read._asdict())
     return read

@@ -189,7 +189,7 @@ def _samples(path: Path, settings: Mapping[str, str]) -> Samples:
     cached = cache_file("wds", *chosen, *key)
     columns = load_columns(cached, list(Samples._fields))
     if columns is not None:
-        return Samples(**columns)  # type: ignore[arg-type]  # of the types saved below
+        return Samples(**columns)
     with path.open("rb") as file:
         samples = _grouped(file, path, members, *chosen)
     save_columns(cached, samples._asdict())

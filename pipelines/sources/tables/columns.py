@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipelines.errors import SourceError, nearest
-from pipelines.files.layout import EXTENSIONS, SUSPECTS
+from pipelines.files.image_header import EXTENSIONS, SUSPECTS
 from pipelines.files.naming import NUMBER, Part, split_of
 from pipelines.sources.tables.reading import Table
 from pipelines.sources.tables.spec import TableSpec

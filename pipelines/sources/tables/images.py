@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.files.layout import EXTENSIONS, SCANNERS, SUSPECTS
+from pipelines.files.image_header import EXTENSIONS, SUSPECTS
+from pipelines.files.layout import SCANNERS
 from pipelines.files.verify import Files, stamps_of
 
 AT_A_TIME = 4096  # files that one thread looks up before it gives way

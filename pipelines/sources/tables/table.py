@@ -42,7 +42,12 @@ def open_table(text: str, opening: Opening) -> Source:
     return file_source(
         spec.text,
         files,
-        verify(files, root=os.path.realpath(listed.source), max_pixels=opening.max_pixels),
+        verify(
+            files,
+            root=os.path.realpath(listed.source),
+            max_pixels=opening.max_pixels,
+            decode_all=opening.decodes,
+        ),
         classes.labels,
         classes.names,
         part,

@@ -270,9 +270,9 @@ def test_max_pixels_is_held_against_headers(prepared, place, file_format, tmp_pa
     assert len(open_source("tfds:tiny", max_pixels=36 * 20)) == 16
 
 
-def test_a_record_that_is_no_jpeg_or_png_is_named():
-    with pytest.raises(SourceError, match="split test: image 4 is a GIF image, not JPEG or PNG"):
-        tfds_source._shape("tfds:x: split test: image 4", b"GIF89a")
+def test_a_record_that_is_no_image_that_is_read_is_named():
+    with pytest.raises(SourceError, match="split test: image 4 is a HEIF or AVIF image, not JPEG"):
+        tfds_source._shape("tfds:x: split test: image 4", b"\0\0\0\x20ftypheic")
 
 
 def test_a_record_file_that_changes_after_it_was_opened_is_named(tmp_path, place):
