@@ -18,7 +18,7 @@ from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
 from experiments.jobs.composition import remarks
-from experiments.jobs.dataset import duplicate_groups, open_source
+from experiments.jobs.dataset import duplicate_groups, open_source, test_fraction
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
 from experiments.tracking.tracked_run import TrackedRun
@@ -97,7 +97,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
     runs = [network.run for network in networks if network.run]
     source = open_source(data)
     if runs and own_set(changes):
-        part: str = config.evaluate.part or "test"
+        part: str = config.evaluate.part or last_part(runs)
         for run in runs:
             _check_unchanged(run, source)
         parts = [own_part(run, part, source) for run in runs]
@@ -128,7 +128,7 @@ def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[
     Raises:
         BadInput: a run kept none, or they are of different images.
     """
-    part = evaluate.part or "test"
+    part = evaluate.part or last_part(runs)
     if part not in PARTS:
         raise BadInput(
             f"evaluate.reuse: runs keep predictions of validation and test. Received: {part}"
@@ -149,6 +149,12 @@ def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[
         official=f"{part} official" in parts if (parts := runs[0].tags.get("data_parts")) else None,
     )
     return subject, probabilities
+
+
+def last_part(runs: Sequence[TrackedRun]) -> str:
+    """test; validation, where none of the runs had test images and some were validated."""
+    scored = {score.partition("_")[0] for run in runs for score in run.metrics}
+    return "validation" if "val" in scored and "test" not in scored else "test"
 
 
 def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
@@ -192,7 +198,7 @@ def _of_source(config: Config, source: Any, fallback: str) -> tuple[str, np.ndar
             source.labels,
             source.official_splits,
             validation.validation_fraction,
-            validation.test_fraction,
+            test_fraction(config, source),
             config.data.train_fraction,
             validation.seed,
             source.class_names,

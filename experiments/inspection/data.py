@@ -32,7 +32,7 @@ def check(
     Keys: spec, images (usable), classes, corrupt and duplicates (how many), across_splits (of the
     duplicates), fingerprint, class_names, parts, unused and notes (`jobs.composition.document`; the
     parts are those of a run with the default settings), remarks (lines), findings (dictionaries of
-    COLUMNS).
+    COLUMNS, and title where the class has a readable name).
 
     Raises:
         BadInput: it cannot be opened, or a shard is damaged.
@@ -45,18 +45,22 @@ def check(
         with progress("checking", len(source), quiet) as advance:
             least = work.TINY if tiny is None else tiny
             report = work.check(source, tiny=least, deep=deep, advance=advance)
-    findings, parts = report.findings, _parts(source)
+    parts = _parts(source)
+    findings = [dict(zip(COLUMNS, finding, strict=True)) for finding in report.findings]
+    for finding in findings:
+        if finding["class"] in source.titles:
+            finding["title"] = source.titles[finding["class"]]
     return {
         "spec": source.spec,
         "images": report.images,
         "classes": report.classes,
         "corrupt": report.count(*work.CORRUPT),
         "duplicates": report.count("same bytes", "same pixels"),
-        "across_splits": sum("across splits" in finding.detail for finding in findings),
+        "across_splits": sum("across splits" in finding["detail"] for finding in findings),
         "fingerprint": report.fingerprint,
         **composed(source, parts),
         "remarks": remarks(source, parts),
-        "findings": [dict(zip(COLUMNS, finding, strict=True)) for finding in findings],
+        "findings": findings,
     }
 
 
@@ -75,9 +79,10 @@ def _parts(source: Any) -> dict[str, dict[str, Any]]:
 
 
 def write_csv(path: Path, findings: Sequence[dict[str, Any]]) -> None:
-    """One row a finding, columns as COLUMNS."""
+    """One row a finding, columns as COLUMNS, and title where classes have readable names."""
+    titled = any("title" in finding for finding in findings)
     try:
-        csv_text.write(path, COLUMNS, findings)
+        csv_text.write(path, [*COLUMNS, *["title"] * titled], findings)
     except OSError as error:
         raise BadInput(f"--csv: {path} cannot be written ({error.strerror})") from None
 
@@ -91,7 +96,8 @@ def check_table(document: dict[str, Any]) -> list[Any]:
     if findings:
         table = Table(*COLUMNS, box=None, header_style="bold")
         for finding in findings[:SHOWN]:
-            table.add_row(*(finding[column] for column in COLUMNS))
+            named = finding | {"class": f"{finding['class']} {finding.get('title', '')}".rstrip()}
+            table.add_row(*(named[column] for column in COLUMNS))
         parts.append(table)
     if len(findings) > SHOWN:
         parts.append(f"... and {len(findings) - SHOWN} more: --csv FILE has them all")

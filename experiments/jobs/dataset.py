@@ -10,7 +10,7 @@ import numpy as np
 
 import pipelines
 from experiments.config.data import Data
-from experiments.config.schema import Config
+from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
 from pipelines.errors import DamageError
@@ -113,13 +113,42 @@ def source_key(data: Data) -> str:
     return data.model_dump_json(include=keys)
 
 
+def test_fraction(config: Config, source: Any) -> float:
+    """Share of the images that is held out as the test part of a source that brings none.
+
+    Left open, nothing is of a set whose published results are of its own validation part.
+    """
+    fraction = config.validation.test_fraction
+    if fraction is not None:
+        return fraction
+    return 0.0 if source.headline == "validation" else TEST_FRACTION
+
+
+def with_test_fraction(config: Config, source: Any) -> Config:
+    """The config with `validation.test_fraction` settled."""
+    update = {"test_fraction": test_fraction(config, source)}
+    return config.model_copy(update={"validation": config.validation.model_copy(update=update)})
+
+
+def check_trainable(source: Any) -> None:
+    """Refuse a set that was given out to be scored alone, such as ImageNet's validation part."""
+    official = source.official_splits
+    if official and "train" not in official:
+        raise BadInput(
+            f"data.source: {source.spec} has no training images, only {' and '.join(official)}; "
+            "`ilsvrc evaluate` scores networks on it"
+        )
+
+
 def split_of(config: Config, source: Any) -> Any:
+    """The parts of a run: official ones, and what is held out beside them."""
+    check_trainable(source)
     try:
         return pipelines.splits.resolve(
             source.labels,
             source.official_splits,
             config.validation.validation_fraction,
-            config.validation.test_fraction,
+            test_fraction(config, source),
             config.data.train_fraction,
             config.validation.seed,
             source.class_names,

@@ -115,6 +115,8 @@ class Source(ABC):
     unused          what lies in the named folder and is no part of the set
     titles          class name -> readable name, such as wnid -> "tench"; empty where names are that
     notes           what was decided in reading and changes what the set is, a line each
+    headline        the official part that published results of the set are of; where it is
+                    "validation", no test part is held out unless it is asked for
     """
 
     spec: str
@@ -134,6 +136,7 @@ class Source(ABC):
     unused: tuple[Unused, ...] = ()
     titles: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    headline: Literal["validation"] | None = None
     _fingerprint: str | None = None
 
     def __len__(self) -> int:
@@ -348,6 +351,7 @@ def said_of(held: Source, source: Source) -> Source:
     held.digests, held.quick_digests = source.digests, source.quick_digests
     held.former_fingerprint = source.former_fingerprint
     held.unused, held.titles, held.notes = source.unused, source.titles, source.notes
+    held.headline = source.headline
     return held
 
 

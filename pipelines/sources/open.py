@@ -28,7 +28,7 @@ SCHEMES = {
         "synthetic:classes=10,size=64,examples=1000,seed=1", "synthetic", "open_synthetic"
     ),
     "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
-    "ilsvrc": Scheme("ilsvrc:DIR", "listed.ilsvrc", "open_ilsvrc"),
+    "ilsvrc": Scheme("ilsvrc:DIR", "ilsvrc.source", "open_ilsvrc"),
     "csv": Scheme("csv:FILE", "tables.table", "open_table"),
     "npz": Scheme("npz:FILE", "arrays.npz", "open_npz"),
     "keras": Scheme("keras:NAME", "arrays.keras_sets", "open_keras"),

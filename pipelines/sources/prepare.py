@@ -37,6 +37,7 @@ from pipelines.threads import PREFETCHED, fixed, workers
 
 IMAGES_PER_SHARD = 2048
 QUALITY = 95
+SAME_IMAGES = ("source", "titles", "headline")  # may differ: they move, or an earlier version wrote
 STARTED = ".prepare.json"  # the settings of an unfinished run
 RESIZE = "short side, long one truncated, half-pixel bilinear, antialiased, never enlarged"
 Advance = Callable[[int], None]
@@ -105,8 +106,8 @@ def _go_on(source: Source, out: Path) -> None:
 
 def describe(source: Source) -> dict[str, Any]:
     """What a manifest keeps of its source."""
-    titles = {"titles": dict(source.titles)} if source.titles else {}
-    return titles | {
+    known = {"titles": dict(source.titles), "headline": source.headline}
+    return {key: value for key, value in known.items() if value} | {
         "source": source.spec,
         "source_fingerprint": source.fingerprint,
         "class_names": list(source.class_names),
@@ -172,7 +173,7 @@ def _begin(out: Path, header: dict[str, Any]) -> dict[str, Any] | None:
 
 def _same(out: Path, header: dict[str, Any], before: dict[str, Any]) -> None:
     for key, value in header.items():
-        if key != "source" and before.get(key) != value:  # the same images may have moved
+        if key not in SAME_IMAGES and before.get(key) != value:
             old, new = str(before.get(key))[:60], str(value)[:60]
             raise SourceError(
                 f"prepare: {out} was prepared with {key} {old}, now asked for {new}: "

@@ -57,6 +57,7 @@ class PreparedSource(Source):
         self.official_splits = official_splits
         self.corrupt = []
         self.titles = manifest.get("titles", {})
+        self.headline = manifest.get("headline")
         self.unused = tuple(Unused(*entry) for entry in manifest.get("unused", ()))
         self.digests = manifest_digests(manifest)
         self._in_memory = in_memory

@@ -1,1 +1,1 @@
-"""Images in files of their own: folders of classes, tables, official layouts."""
+"""Images in files of their own: folders of classes, tables."""
