@@ -72,6 +72,29 @@ def never_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "decode", refuse)
 
 
+def of_kind(kind: str, **options: Any) -> bytes:
+    noise = np.random.default_rng(3).integers(0, 256, (150, 200, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+LYING = Image.Exif()
+LYING[0x0112] = 6
+KINDS = {
+    "JPEG": of_kind("JPEG", quality=95),
+    "lying JPEG": of_kind("JPEG", quality=95, exif=LYING),
+    "progressive JPEG": of_kind("JPEG", quality=95, progressive=True),
+    "PNG": of_kind("PNG"),
+    "GIF": of_kind("GIF"),
+    "BMP": of_kind("BMP"),
+    "WebP": of_kind("WEBP", quality=95),
+    "lying WebP": of_kind("WEBP", quality=95, exif=LYING),
+    "TIFF": of_kind("TIFF"),
+    "compressed TIFF": of_kind("TIFF", compression="tiff_lzw", exif=LYING),
+}
+
+
 HEALTHY = {
     "JPEG": (LARGE, (150, 200), 1),
     "small JPEG": (photograph(2, (20, 30)), (20, 30), 1),
@@ -80,6 +103,9 @@ HEALTHY = {
     "lying": (segments(LARGE, EXIF), (150, 200), 6),
     "header of 40 kB": (segments(LARGE, b"x" * 40_000, EXIF), (150, 200), 6),
     "bytes behind the end": (LARGE + bytes(100), (150, 200), 1),
+    "GIF": (KINDS["GIF"], (150, 200), 1),
+    "WebP": (KINDS["WebP"], (150, 200), 1),
+    "lying WebP": (KINDS["lying WebP"], (150, 200), 6),
 }
 
 
@@ -130,29 +156,6 @@ def test_what_the_ends_tell_is_what_decoding_tells(
     path.write_bytes(contents)
     examined = getattr(verify, how)(str(path), -1, len(contents), 10**6)
     assert examined.reason.startswith(reason)
-
-
-def of_kind(kind: str, **options: Any) -> bytes:
-    noise = np.random.default_rng(3).integers(0, 256, (150, 200, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-LYING = Image.Exif()
-LYING[0x0112] = 6
-KINDS = {
-    "JPEG": of_kind("JPEG", quality=95),
-    "lying JPEG": of_kind("JPEG", quality=95, exif=LYING),
-    "progressive JPEG": of_kind("JPEG", quality=95, progressive=True),
-    "PNG": of_kind("PNG"),
-    "GIF": of_kind("GIF"),
-    "BMP": of_kind("BMP"),
-    "WebP": of_kind("WEBP", quality=95),
-    "lying WebP": of_kind("WEBP", quality=95, exif=LYING),
-    "TIFF": of_kind("TIFF"),
-    "compressed TIFF": of_kind("TIFF", compression="tiff_lzw", exif=LYING),
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
