@@ -16,24 +16,22 @@ def say(text: str) -> None:
 class Progress:
     """Says every SAY_SECONDS how far it is; work that is done sooner says nothing."""
 
-    def __init__(self, work: str, total: int) -> None:
-        """`work` reads before and behind the numbers: "DIR: {} files checked"."""
-        self.work, self.total = work, total
+    def __init__(self, work: str, total: int, before: int = 0) -> None:
+        """`work` reads before and behind the numbers: "DIR: {} files checked"; `before` of them
+        were done when it began, and say nothing about the pace."""
+        self.work, self.total, self.before = work, total, before
         self._began = self._said = time.monotonic()
-        self._first: int | None = None
 
     def __call__(self, done: int) -> None:
         """So many are done by now."""
         now = time.monotonic()
-        if self._first is None:
-            self._first = done - 1  # what an earlier run had done says nothing about the pace
         if now - self._said < SAY_SECONDS:
             return
         self._said = now
-        rate = (done - self._first) / (now - self._began)
+        rate = (done - self.before) / (now - self._began)
         counts = self.work.format(f"{done:,} of {self.total:,}")
         left = f", {duration((self.total - done) / rate)} left" if rate else ""
-        say(f"{counts}, {rate:,.1f} a second{left}")
+        say(f"{counts}, {rate:,.0f} a second{left}")
 
 
 def duration(seconds: float) -> str:

@@ -49,8 +49,9 @@ def unpacked(
         return copies
     total = sum(paths[i].stat().st_size for i in todo) / GIGABYTE
     say(f"{spec}: {why}; writing {len(todo)} shards ({total:.2f} GB) out once, into {folder}")
-    advance = Progress(f"{spec}: written out {{}} shards", len(paths))
-    for done, i in enumerate(todo, len(paths) - len(todo)):
+    before = len(paths) - len(todo)
+    advance = Progress(f"{spec}: written out {{}} shards", len(paths), before)
+    for done, i in enumerate(todo, before):
         advance(done)
         if not copies[i].exists():  # by another process meanwhile
             _write(scheme, paths[i], copies[i], rewrite)
