@@ -8,6 +8,11 @@ import time
 SAY_SECONDS = 15.0  # between two lines
 
 
+def say(text: str) -> None:
+    """A line on stderr: what takes long or is left out is never silent."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Says every SAY_SECONDS how far it is; work that is done sooner says nothing."""
 
@@ -15,17 +20,20 @@ class Progress:
         """`work` reads before and behind the numbers: "DIR: {} files checked"."""
         self.work, self.total = work, total
         self._began = self._said = time.monotonic()
+        self._first: int | None = None
 
     def __call__(self, done: int) -> None:
         """So many are done by now."""
         now = time.monotonic()
+        if self._first is None:
+            self._first = done - 1  # what an earlier run had done says nothing about the pace
         if now - self._said < SAY_SECONDS:
             return
         self._said = now
-        rate = done / (now - self._began)
+        rate = (done - self._first) / (now - self._began)
         counts = self.work.format(f"{done:,} of {self.total:,}")
-        left = f", {duration((self.total - done) / rate)} left" if done else ""
-        print(f"{counts}, {rate:,.0f} a second{left}", file=sys.stderr, flush=True)
+        left = f", {duration((self.total - done) / rate)} left" if rate else ""
+        say(f"{counts}, {rate:,.1f} a second{left}")
 
 
 def duration(seconds: float) -> str:

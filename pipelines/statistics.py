@@ -109,11 +109,12 @@ def fit(
     for pixels in _pixels(source, chosen, size, crop_fraction):
         values = pixels.reshape(-1, channels).astype(np.float64) - centre
         count += len(values)
-        total += values.sum(axis=0)
+        total += (summed := values.sum(axis=0))
         products += values.T @ values
         if population > limit:
-            one_by_one = values.reshape(-1, np.prod(pixels.shape[-3:-1]), channels)
-            sums += [np.append(image.sum(axis=0), len(image)) for image in one_by_one]
+            several = pixels.ndim == 4
+            of_each = values.reshape(*pixels.shape[:3], -1).sum((1, 2)) if several else [summed]
+            sums += [np.append(one, len(values) // len(of_each)) for one in of_each]
     shifted = total / count
     covariance = products / count - np.outer(shifted, shifted)
     eigenvalues, eigenvectors = np.linalg.eigh(covariance / 255.0**2)

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.config import settings
 from experiments.errors import BadInput
-from experiments.jobs.dataset import open_source, steps_of, view
+from experiments.jobs.dataset import files_unchanged, open_source, steps_of, view
 from experiments.jobs.plan import Plan
 from experiments.jobs.plan import prepare as settle
 from experiments.presentation.figure_style import new_figure, save_picture
@@ -32,13 +32,15 @@ def preview(
 
     Raises:
         BadInput: neither a config nor a source, or a file that cannot be written.
+        FailedWork: an image file is damaged, or changed meanwhile.
     """
     from pipelines.augment.recipes import render
 
     plan = _plan(config_or_spec, changes)
     rows = _spread(plan.source.labels, plan.split.train, images)
-    originals = [example["image"].numpy() for example in plan.source.dataset(rows)]
-    samples, captions = augmented(plan, rows, draws)
+    with files_unchanged(plan.source):
+        originals = [example["image"].numpy() for example in plan.source.dataset(rows)]
+        samples, captions = augmented(plan, rows, draws)
     recipe = render(steps_of(plan.config))
     names = [title if title == name else f"{title}\n{name}" for name, title in _names(plan, rows)]
     try:

@@ -135,7 +135,7 @@ def _ends_well(kind: str, head: bytes, tail: bytes, size: int) -> bool:
     if kind == "JPEG":  # compressed pixels never hold this mark; bytes behind it are common
         return b"\xff\xd9" in tail
     if kind == "PNG":
-        return b"IEND" in tail
+        return b"IEND\xaeB\x60\x82" in tail  # with its checksum
     if kind == "GIF":
         return tail.endswith(b";")
     return kind == "WebP" and int.from_bytes(head[4:8], "little") + 8 <= size

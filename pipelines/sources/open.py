@@ -27,7 +27,7 @@ SCHEMES = {
     "synthetic": Scheme(
         "synthetic:classes=10,size=64,examples=1000,seed=1", "synthetic", "open_synthetic"
     ),
-    "folder": Scheme("folder:DIR", "listed.folder", "open_folder"),
+    "folder": Scheme("folder:DIR", "folder", "open_folder"),
     "ilsvrc": Scheme("ilsvrc:DIR", "ilsvrc.source", "open_ilsvrc"),
     "csv": Scheme("csv:FILE", "tables.table", "open_table"),
     "npz": Scheme("npz:FILE", "arrays.npz", "open_npz"),
@@ -36,10 +36,10 @@ SCHEMES = {
     "cifar": Scheme("cifar[:PATH]", "arrays.keras_sets", "open_cifar"),
     "svhn": Scheme("svhn:DIR", "arrays.svhn", "open_svhn"),
     "prepared": Scheme("prepared:DIR", "prepared", "open_prepared"),
-    "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds", "open_tfds"),
-    "hf": Scheme("hf:DIR", "records.hub", "open_hub"),
+    "tfds": Scheme("tfds:NAME[:VERSION]", "records.tfds.source", "open_tfds"),
+    "hf": Scheme("hf:DIR", "records.hub.source", "open_hub"),
     "wds": Scheme("wds:GLOB", "records.webdataset", "open_webdataset"),
-    "tfrecord": Scheme("tfrecord:DIR", "records.tfrecord", "open_tfrecord"),
+    "tfrecord": Scheme("tfrecord:DIR", "records.tfrecord.source", "open_tfrecord"),
 }
 
 

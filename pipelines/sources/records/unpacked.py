@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pipelines.errors import SourceError, first_line
 from pipelines.files.index_cache import FOLDER
-from pipelines.sources.records.progress import progress, say
+from pipelines.progress import Progress, say
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 TAIL_BYTES = 4096  # of a gzip file its checksum, of Parquet its table of contents
@@ -49,7 +49,7 @@ def unpacked(
         return copies
     total = sum(paths[i].stat().st_size for i in todo) / GIGABYTE
     say(f"{spec}: {why}; writing {len(todo)} shards ({total:.2f} GB) out once, into {folder}")
-    advance = progress(f"{spec}: written out", len(paths), "shards")
+    advance = Progress(f"{spec}: written out {{}} shards", len(paths))
     for done, i in enumerate(todo, len(paths) - len(todo)):
         advance(done)
         if not copies[i].exists():  # by another process meanwhile

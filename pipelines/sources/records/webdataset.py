@@ -23,8 +23,8 @@ from pipelines.files.naming import split_of
 from pipelines.files.tars import Members, list_tar
 from pipelines.files.text import read_text
 from pipelines.files.verify import Files, stamps_of
+from pipelines.progress import Progress
 from pipelines.sources.base import Opening, Source, Unused
-from pipelines.sources.records.progress import progress
 from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import classified, ranges, record_source, splits_of
 from pipelines.sources.records.spec import (
@@ -172,7 +172,7 @@ def _listed(
     """Of each shard the tar that is read, itself or its copy, and what it holds."""
     why = "a compressed tar has no random access"
     plain = plain_or_gunzipped(spec, why, root, paths, ".tar")
-    advance = progress(f"{spec}: listed", len(paths), "shards")
+    advance = Progress(f"{spec}: listed {{}} shards", len(paths))
     listed = {}
     for done, path in enumerate(paths):
         advance(done)

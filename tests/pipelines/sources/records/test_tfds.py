@@ -14,8 +14,8 @@ from PIL import Image
 from pipelines.errors import SourceError
 from pipelines.sources.base import ArraySource, Unused
 from pipelines.sources.open import open_source
-from pipelines.sources.records import tfds as tfds_source
-from pipelines.sources.records import tfds_builder
+from pipelines.sources.records.tfds import builder as tfds_builder
+from pipelines.sources.records.tfds import source as tfds_source
 
 FORMATS = ("array_record", "tfrecord")
 

@@ -13,8 +13,8 @@ from drawn import drawn, read_back
 from pipelines.errors import SourceError
 from pipelines.sources.base import Unused
 from pipelines.sources.open import open_source
-from pipelines.sources.records import tfrecord_files
 from pipelines.sources.records.examples import names_of, records, values_of
+from pipelines.sources.records.tfrecord import files as tfrecord_files
 
 WNIDS = ["n01440764", "n01443537", "n01484850"]
 TITLES = ["tench", "goldfish", "great white shark"]

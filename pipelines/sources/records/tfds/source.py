@@ -23,11 +23,11 @@ from pipelines.files.shards import DIGEST_BYTES, Record, digest
 from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, files_of, too_large
 from pipelines.lazy import tf
+from pipelines.progress import Progress, say
 from pipelines.sources.base import Opening, Source, Unused, finish_fingerprint, natural_size
 from pipelines.sources.prepared import MANIFEST, held_in_memory, open_prepared
-from pipelines.sources.records.progress import progress, say
 from pipelines.sources.records.shards import chosen_splits
-from pipelines.sources.records.tfds_builder import prepared_builder
+from pipelines.sources.records.tfds.builder import prepared_builder
 
 
 class Parts(NamedTuple):
@@ -316,7 +316,7 @@ def _converted(
     if bare := _unlabelled(parts, kept, labels):
         header["unused"] = [list(entry) for entry in bare]
     chosen = np.concatenate([labels[i] for i in kept])
-    advance = progress(f"{spec}: converted", len(chosen), "images")
+    advance = Progress(f"{spec}: converted {{}} images", len(chosen))
     write(out, header, chosen, records, IMAGES_PER_SHARD, advance)
     return out
 

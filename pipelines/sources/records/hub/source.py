@@ -13,10 +13,10 @@ from pathlib import Path
 from pipelines.errors import SourceError, printable
 from pipelines.files.verify import Files, stamps_of
 from pipelines.sources.base import Opening, Source, Unused
-from pipelines.sources.records import arrow
-from pipelines.sources.records.hub_columns import Columns, columns_of
-from pipelines.sources.records.hub_download import downloaded
-from pipelines.sources.records.hub_layout import shards_of, snapshot
+from pipelines.sources.records.hub import arrow
+from pipelines.sources.records.hub.columns import Columns, columns_of
+from pipelines.sources.records.hub.download import downloaded
+from pipelines.sources.records.hub.layout import shards_of, snapshot
 from pipelines.sources.records.shards import check_complete, parts_of
 from pipelines.sources.records.source import (
     classified,

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.errors import SourceError
 from pipelines.sources.records.source import classified
-from pipelines.sources.records.tfrecord_files import NOTHING, Keys
+from pipelines.sources.records.tfrecord.files import NOTHING, Keys
 
 ONE_BASED = "image/class/label"  # the scripts of Inception and of the TPU guide count from 1
 FIRST = ("0", "1")

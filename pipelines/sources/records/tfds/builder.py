@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SourceError, first_line, nearest
-from pipelines.sources.records.progress import say
+from pipelines.progress import say
 
 HOST = ("storage.googleapis.com", 443)  # where TFDS itself looks first
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.progress import Progress
 from pipelines.sources.base import Opening, Source, Unused
-from pipelines.sources.records.progress import progress
 from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import ranges, record_source, splits_of
 from pipelines.sources.records.spec import classes_setting, place_and_settings, spelled
-from pipelines.sources.records.tfrecord_files import keys_of, read_records, record_files
-from pipelines.sources.records.tfrecord_labels import class_of_each
+from pipelines.sources.records.tfrecord.files import keys_of, read_records, record_files
+from pipelines.sources.records.tfrecord.labels import class_of_each
 from pipelines.sources.records.unpacked import plain_or_gunzipped
 
 SETTINGS = ("image", "label", "classes", "first", "partial")
@@ -43,7 +43,7 @@ def open_tfrecord(rest: str, opening: Opening) -> Source:
     why = "records behind gzip have no random access"
     plain = plain_or_gunzipped(spec, why, root, paths, ".tfrecord")
     keys = keys_of(spec, plain.values(), settings)
-    advance = progress(f"{spec}: read", len(paths), "files")
+    advance = Progress(f"{spec}: read {{}} files", len(paths))
     read = {}
     for done, path in enumerate(paths):
         advance(done)

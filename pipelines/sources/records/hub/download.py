@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.errors import SourceError, first_line
 from pipelines.files.index_cache import FOLDER
-from pipelines.sources.records.progress import say
+from pipelines.progress import say
 
 
 def downloaded(name: str, config: str | None) -> Path:
