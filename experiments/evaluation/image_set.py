@@ -14,7 +14,7 @@ from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.class_names import names_of_source, titles
-from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
+from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, RUN_ID, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
 from experiments.jobs.composition import remarks
@@ -137,6 +137,7 @@ def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[
         [run.predictions for run in runs], PARTS[part]
     )
     names, notes = _names_of(runs[0], probabilities[0].shape[1], evaluate.class_names)
+    own_titles = json.loads(runs[0].text_if_any(CLASS_TITLES) or "{}")
     subject = Subject(
         spec=runs[0].config.data.source,
         fingerprint=runs[0].fingerprint,
@@ -144,7 +145,7 @@ def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[
         indices=index,
         labels=labels,
         class_names=names,
-        titles=titles(names, evaluate.class_names),
+        titles=titles(names, evaluate.class_names, own_titles),
         notes=("scored by the predictions that the runs kept", *notes),
         official=f"{part} official" in parts if (parts := runs[0].tags.get("data_parts")) else None,
     )

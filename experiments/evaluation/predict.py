@@ -59,7 +59,7 @@ def predict(
     if pictures.problems:
         say(f"{len(pictures.problems)} of {len(pictures.files)} pictures skipped")
     names = class_names(network, config, say)
-    readable = titles(names, config.evaluate.class_names)
+    readable = titles(names, config.evaluate.class_names, network.titles)
     crop = crop_fraction(network, given, pictures.source)
     probabilities = _probabilities(network, pictures, config, crop, quiet)
     rows: list[dict[str, Any]] = []

@@ -12,14 +12,14 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
-from experiments.inference.class_names import class_names
+from experiments.inference.class_names import class_names, titles
 from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.presentation.console import say
@@ -63,13 +63,14 @@ def register(run_id: str, name: str, uri: str, names_file: str | None = None) ->
         evaluate = config.evaluate.model_copy(update={"class_names": names_file})
         config = config.model_copy(update={"evaluate": evaluate})
     labels = class_names(network, config, say)
+    readable = titles(labels, names_file, network.titles)
     try:
         with _store(uri):
             return {
                 "run_id": run_id,
                 "store": shown(uri),
                 "keras": _log_keras(network, name),
-                "served": _log_served(network, name + SERVED, labels),
+                "served": _log_served(network, name + SERVED, labels, readable),
             }
     except (MlflowException, OSError) as error:
         raise FailedWork(f"{shown(uri)} did not take the model: {first_line(error)}") from None
@@ -113,7 +114,9 @@ def _log_keras(network: Network, name: str) -> dict[str, Any]:
     )
 
 
-def _log_served(network: Network, name: str, labels: Sequence[str]) -> dict[str, Any]:
+def _log_served(
+    network: Network, name: str, labels: Sequence[str], readable: Mapping[str, str]
+) -> dict[str, Any]:
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
@@ -127,6 +130,7 @@ def _log_served(network: Network, name: str, labels: Sequence[str]) -> dict[str,
         ColSpec(DataType.double, "probability"),
         ColSpec(Array(DataType.string), "labels"),
         ColSpec(Array(DataType.double), "probabilities"),
+        *([ColSpec(DataType.string, "title")] if readable else []),
     ]
     signature = ModelSignature(
         Schema([ColSpec(DataType.binary, served_model.IMAGE)]),
@@ -144,6 +148,7 @@ def _log_served(network: Network, name: str, labels: Sequence[str]) -> dict[str,
             crop_fraction=network.crop_fraction or PHOTOGRAPH_CROP,
             gives_probabilities=network.gives_probabilities,
             max_pixels=network.run.config.data.max_pixels,
+            titles=readable,
         )
         return _log(
             network,

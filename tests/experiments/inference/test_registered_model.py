@@ -121,6 +121,24 @@ def test_labels_are_those_of_the_names_file_where_one_is_given(registered, monke
     assert {each["label"] for each in rows[0]["predictions"]} < set(names)
 
 
+def test_readable_names_are_served_beside_the_labels(registered, tmp_path):
+    import pandas as pd
+
+    titles = {str(number): f"digit {number}" for number in range(10)}
+    served_model.write(
+        tmp_path / "served",
+        next((registered[0] / ".ilsvrc").rglob("model.keras")),
+        list(titles),
+        crop_fraction=1.0,
+        gives_probabilities=False,
+        max_pixels=40 * 56,
+        titles=titles,
+    )
+    network = served_model._load_pyfunc(str(tmp_path / "served"))
+    [answer] = network.predict(pd.DataFrame({"image": [Path(registered[4][0]).read_bytes()]}))
+    assert answer["title"] == f"digit {answer['label']}"
+
+
 def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
     import pandas as pd
 

@@ -3,6 +3,7 @@ commands say of runs that have no test part."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -173,6 +174,14 @@ def test_runs_without_a_test_part_from_start_to_report(
         scored = json.loads(out)
         assert (scored["part"], scored["images"]) == ("validation", 6)
         assert scored["rows"][0]["top1"] == pytest.approx(runs[0]["val_top1"])
+    said("evaluate", one, "evaluate.reuse=true", "--out", "scored")
+    [table] = Path("scored").rglob("per_class.csv")
+    with table.open(newline="", encoding="utf-8") as rows:
+        assert [row["title"] for row in csv.DictReader(rows)] == ["tench", "dog", "crane"]
+    picture = kaggle / "ILSVRC" / "Data" / "CLS-LOC" / "train" / WNIDS[0] / f"{WNIDS[0]}_0.JPEG"
+    [row] = json.loads(said("predict", one, picture, "--json")[0])
+    titles = {each["label"]: each["title"] for each in row["predictions"]}
+    assert titles == open_source(f"ilsvrc:{kaggle}").titles
     out, _ = said("evaluate", one, f"data.source=ilsvrc:{validation_alone}", "--json")
     scored = json.loads(out)
     assert (scored["part"], scored["images"]) == ("validation", 6)
