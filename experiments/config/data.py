@@ -16,7 +16,9 @@ class Data(Section):
 
     source: str = Field(
         "digits",
-        description="digits, directions, synthetic:..., {folder,ilsvrc,prepared}:DIR, tfds:NAME",
+        description="folder:DIR, csv:FILE, ilsvrc:DIR, {hf,tfrecord,svhn,prepared}:DIR, wds:GLOB, "
+        "npz:FILE, mnist, cifar, keras:NAME, tfds:NAME, digits, directions, synthetic:...; see "
+        "pipelines/sources/README.md",
     )
     image_size: Size | None = Field(
         None, description="pixels, side or [height, width]; null: the source's, else the network's"
