@@ -14,7 +14,8 @@ from pipelines.files.image_header import KINDS, HeaderError, read_header
 from pipelines.files.index_cache import Index
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.sources.checked import files_behind, recall, remember
 from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
 from pipelines.sources.open import open_source

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Opening
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening
 
 
 def open_digits(rest: str, opening: Opening) -> ArraySource:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Opening, parse_settings
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening, parse_settings
 from pipelines.sources.synthetic import uniform
 
 CLASSES = ("none", "vertical", "horizontal", "diagonal")

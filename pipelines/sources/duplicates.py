@@ -10,7 +10,8 @@ import numpy as np
 from pipelines.errors import SourceError
 from pipelines.files.shards import DIGEST_BYTES, digest
 from pipelines.files.verify import read_range
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.threads import workers
 
 GENERATED = ("synthetic", "directions")  # images made by a rule; drawing them all costs time

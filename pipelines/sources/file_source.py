@@ -24,9 +24,9 @@ from pipelines.files.unchanged import check_unchanged
 from pipelines.files.verify import Files, read_range, verify
 from pipelines.files.whole import read_whole
 from pipelines.lazy import tf
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.base import (
     ENDS,
-    ArraySource,
     Opening,
     Source,
     Unused,

@@ -23,7 +23,8 @@ from pipelines.files.decode import decode, decode_window
 from pipelines.files.shards import DIGEST_BYTES, ShardReader
 from pipelines.files.verify import Files
 from pipelines.lazy import tf
-from pipelines.sources.base import ArraySource, Opening, Source, Unused, natural_size, said_of
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening, Source, Unused, natural_size, said_of
 from pipelines.sources.base import finish_fingerprint as finish
 from pipelines.threads import PREFETCHED
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Opening, parse_settings
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening, parse_settings
 
 DEFAULTS = {"classes": 10, "size": 64, "examples": 1000, "seed": 1, "channels": 3}
 LOWEST = {"classes": 2, "size": 8, "examples": 2, "seed": 0, "channels": 1}

@@ -16,7 +16,8 @@ from pipelines import build, in_memory, statistics
 from pipelines.augment import crops, keys, recipes
 from pipelines.augment.recipes import PRESETS, Recipe, render
 from pipelines.resize import resize_centre, resize_window
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 INDICES = np.random.default_rng(0).permutation(60)[:37]

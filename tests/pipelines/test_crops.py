@@ -11,7 +11,8 @@ from PIL import Image
 
 from pipelines import build, views
 from pipelines.resize import resize_centre, resized_sides
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 

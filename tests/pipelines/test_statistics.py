@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines import splits, statistics
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 

@@ -16,7 +16,8 @@ from pipelines.errors import SourceError
 from pipelines.files.index_cache import FOLDER
 from pipelines.files.shards import Record, digest
 from pipelines.files.verify import Files
-from pipelines.sources.base import ArraySource, Opening, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening, Source
 from pipelines.sources.prepare import IMAGES_PER_SHARD, describe, write
 from pipelines.sources.prepared import MANIFEST, open_prepared, raw_record
 

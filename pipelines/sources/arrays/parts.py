@@ -14,8 +14,9 @@ import numpy as np
 from pipelines.errors import SourceError, first_line, nearest
 from pipelines.files.verify import Files, files_of
 from pipelines.sources.array_checks import check_count, in_channels
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.arrays.on_disk import converted, identity
-from pipelines.sources.base import MEMORY_LIMIT_BYTES, ArraySource, Opening, Source
+from pipelines.sources.base import MEMORY_LIMIT_BYTES, Opening, Source
 
 BLOCK_BYTES = 4 * 1024**2  # of images that are read at a time
 MOST_PACKED = 200  # bytes of one on disk; deflate's most is 1,032, of digits 20

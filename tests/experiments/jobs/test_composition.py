@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.jobs.composition import composition, in_detail, in_words, lines, origins, remarks
-from pipelines.sources.base import ArraySource, Unused
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Unused
 
 
 def _source(labels, official=None):

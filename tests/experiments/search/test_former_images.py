@@ -7,7 +7,7 @@ import pytest
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.tracking.search_journal import State, find, matters_of, what_matters
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 
 CONFIG = settings.parse(
     {

@@ -14,7 +14,7 @@ from scipy import ndimage
 from pipelines import build
 from pipelines.augment import corruptions
 from pipelines.augment.corruptions import CONSTANTS, NAMES, all_versions, constants_for, version
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 
 ZERO = tf.constant(0, tf.int64)
 

@@ -23,7 +23,7 @@ from pipelines.augment import crops, draws, keys
 from pipelines.augment.colour import Colours
 from pipelines.augment.ops import OPS
 from pipelines.augment.recipes import PRESETS, Recipe
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 
 NEGATIVE = '''
 
@@ -61,7 +61,7 @@ answer = {
 }
 import numpy as np
 from pipelines import build
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 pixels = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
 source = ArraySource(pixels, np.arange(4), list("abcd"))
 recipe = Recipe((2, 2), parsed({}))

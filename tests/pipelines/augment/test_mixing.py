@@ -10,7 +10,8 @@ import tensorflow as tf
 from pipelines import build, statistics
 from pipelines.augment import mixing, ops
 from pipelines.augment.recipes import Recipe
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 
 RNG = np.random.default_rng(2)
 IMAGES = RNG.uniform(0, 255, (6, 8, 10, 3)).astype(np.float32)

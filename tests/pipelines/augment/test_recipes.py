@@ -16,7 +16,7 @@ from pipelines import build, statistics
 from pipelines.augment import recipes
 from pipelines.augment.ops import OPS
 from pipelines.augment.recipes import Recipe
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3)).astype(np.uint8)
 SOURCE = ArraySource(PIXELS, np.arange(40) % 4, list("abcd"))

@@ -11,7 +11,7 @@ from experiments.jobs.plan import prepare
 from pipelines import splits
 from pipelines.errors import SplitError
 from pipelines.sources import duplicates
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.open import open_source
 from pipelines.sources.prepare import prepare as prepare_folder
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipelines.errors import SourceError
 from pipelines.files.shards import ShardReader
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.open import open_source
 from pipelines.sources.prepare import prepare, shrink
 from pipelines.sources.prepared import PreparedSource, manifest_fingerprint

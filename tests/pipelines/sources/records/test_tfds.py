@@ -12,7 +12,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Unused
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Unused
 from pipelines.sources.open import open_source
 from pipelines.sources.records.tfds import builder as tfds_builder
 from pipelines.sources.records.tfds import source as tfds_source
