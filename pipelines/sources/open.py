@@ -76,6 +76,7 @@ def _unknown(spec: str, name: str, rest: str) -> str:
     clause = next((fitting(Path(path)) for path in paths if path and os.path.exists(path)), "")
     if not clause and os.path.isdir(paths[0]):
         clause = f"for images in class folders write 'folder:{spec}'"
-    hint = f" ({clause})" if clause else nearest(name, SCHEMES)
+    if clause:
+        return f"unknown source {spec!r}: {clause}"
     known = ", ".join(repr(scheme.form) for scheme in SCHEMES.values())
-    return f"unknown source {spec!r}{hint}; expected one of {known}"
+    return f"unknown source {spec!r}{nearest(name, SCHEMES)}; expected one of {known}"
