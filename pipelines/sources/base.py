@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError, nearest
+from pipelines.errors import SourceError
 from pipelines.files.decode import Cut
 from pipelines.lazy import tf
 from pipelines.threads import fixed, workers
@@ -213,31 +213,6 @@ def finish_fingerprint(digest: hashlib._Hash, labels: np.ndarray, class_names: l
     """Adds labels and class names to a digest of contents, the same way for every source."""
     digest.update(np.asarray(labels, "<i8").tobytes())
     digest.update("\0".join(class_names).encode())
-
-
-def parse_settings(scheme: str, text: str, lowest: Mapping[str, int]) -> dict[str, int]:
-    """The settings "key=value,..." of a spec, each a whole number from `lowest`[key] up.
-
-    Raises SourceError for other keys and values, for keys given twice and seeds of 2**63 and more.
-    """
-    values: dict[str, int] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if key not in lowest:
-            raise SourceError(
-                f"{scheme}: unknown setting {key!r}{nearest(key, lowest)}; "
-                f"expected {', '.join(lowest)}"
-            )
-        if key in values:
-            raise SourceError(f"{scheme}: {key} is given twice: remove one")
-        if not equals or not value.isdecimal() or int(value) < lowest[key]:
-            raise SourceError(
-                f"{scheme}: {key}: expected a whole number from {lowest[key]}, received {value!r}"
-            )
-        values[key] = int(value)
-    if values.get("seed", 0) >= 2**63:
-        raise SourceError(f"{scheme}: seed: expected a number below 2**63")
-    return values
 
 
 def natural_size(height: int | None, width: int | None) -> int | tuple[int, int] | None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from pipelines.errors import SourceError
 from pipelines.sources.array_source import ArraySource
-from pipelines.sources.base import Opening, parse_settings
+from pipelines.sources.base import Opening
+from pipelines.sources.spec import whole_numbers
 from pipelines.sources.synthetic import uniform
 
 CLASSES = ("none", "vertical", "horizontal", "diagonal")
@@ -38,7 +39,7 @@ def open_directions(text: str, opening: Opening) -> ArraySource:
 
     Raises SourceError for unknown keys and bad values.
     """
-    settings = DEFAULTS | parse_settings("directions", text, LOWEST)
+    settings = DEFAULTS | whole_numbers("directions", text, LOWEST)
     examples, seed = settings["examples"], settings["seed"]
     if examples > MOST_EXAMPLES:
         raise SourceError(

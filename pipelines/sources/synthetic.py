@@ -14,7 +14,8 @@ import numpy as np
 
 from pipelines.errors import SourceError
 from pipelines.sources.array_source import ArraySource
-from pipelines.sources.base import Opening, parse_settings
+from pipelines.sources.base import Opening
+from pipelines.sources.spec import whole_numbers
 
 DEFAULTS = {"classes": 10, "size": 64, "examples": 1000, "seed": 1, "channels": 3}
 LOWEST = {"classes": 2, "size": 8, "examples": 2, "seed": 0, "channels": 1}
@@ -80,7 +81,7 @@ def open_synthetic(text: str, opening: Opening) -> ArraySource:
 
 
 def _parse(text: str) -> dict[str, int]:
-    values = parse_settings("synthetic", text, LOWEST)
+    values = whole_numbers("synthetic", text, LOWEST)
     if values.get("channels", 3) not in (1, 3):
         raise SourceError(f"synthetic: channels: expected 1 or 3, received {values['channels']}")
     return values

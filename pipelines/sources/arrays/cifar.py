@@ -20,12 +20,12 @@ from pipelines.sources.arrays.cifar_c import SEVERITIES, corrupted_source
 from pipelines.sources.arrays.parts import (
     Part,
     array_source,
-    path_and_settings,
     reading,
     stamped,
 )
 from pipelines.sources.arrays.pickled import plain
 from pipelines.sources.base import Opening, Source
+from pipelines.sources.spec import place_and_settings
 
 FORM = "cifar:PATH[,label=fine|coarse]"
 SIDE = 32
@@ -82,7 +82,8 @@ def open_cifar_files(rest: str, opening: Opening) -> Source:
     Raises SourceError for anything else, and for pickles that hold more than numbers and text.
     """
     known = {"label": ("fine", "coarse"), "corruption": (), "severity": SEVERITIES}
-    path, settings = path_and_settings("cifar", rest, known, FORM)
+    place, settings = place_and_settings("cifar", rest, known, FORM)
+    path = Path(place).expanduser()
     spec = f"cifar:{rest}"
     if (path / "labels.npy").is_file():
         return corrupted_source(spec, path, settings, opening)

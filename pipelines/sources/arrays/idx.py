@@ -24,11 +24,11 @@ from pipelines.sources.arrays.parts import (
     array_source,
     block_ranges,
     check_packing,
-    path_and_settings,
     reading,
     stamped,
 )
 from pipelines.sources.base import Opening, Source
+from pipelines.sources.spec import place_and_settings
 
 FORM = "mnist:DIR"
 NAME = re.compile(
@@ -45,7 +45,8 @@ def open_idx(rest: str, opening: Opening) -> Source:
 
     `set` chooses one of several, such as emnist-letters. Raises SourceError for anything else.
     """
-    root, settings = path_and_settings("mnist", rest, {"set": ()}, FORM)
+    place, settings = place_and_settings("mnist", rest, {"set": ()}, FORM)
+    root = Path(place).expanduser()
     return idx_source(f"mnist:{rest}", root, opening, settings.get("set"))
 
 

@@ -17,8 +17,8 @@ from pipelines.errors import SourceError, first_line, nearest
 from pipelines.sources.arrays.cifar import cifar_source, open_cifar_files
 from pipelines.sources.arrays.idx import DIGITS, idx_source, open_idx
 from pipelines.sources.arrays.npz import npz_source
-from pipelines.sources.arrays.parts import path_and_settings
 from pipelines.sources.base import Opening, Source
+from pipelines.sources.spec import place_and_settings
 
 FORM = "keras:NAME[,label=fine|coarse]"
 SECONDS = 15.0
@@ -95,9 +95,8 @@ def open_keras(rest: str, opening: Opening) -> Source:
     `cifar100,label=coarse` has the 20 superclasses.
     Raises SourceError for other names, and where a set is not there and cannot be downloaded.
     """
-    path, settings = path_and_settings("keras", rest, {"label": ("fine", "coarse")}, FORM)
-    name = path.name
-    if name not in DOWNLOADS or str(path) != name:
+    name, settings = place_and_settings("keras", rest, {"label": ("fine", "coarse")}, FORM)
+    if name not in DOWNLOADS:
         raise SourceError(
             f"keras: no set {rest!r} of images is known{nearest(name, DOWNLOADS)}; expected "
             f"{', '.join(DOWNLOADS)}"

@@ -18,11 +18,11 @@ from pipelines.sources.arrays.parts import (
     array_source,
     block_ranges,
     check_packing,
-    path_and_settings,
     reading,
     stamped,
 )
 from pipelines.sources.base import MEMORY_LIMIT_BYTES, Opening, Source
+from pipelines.sources.spec import place_and_settings
 
 FORM = "npz:FILE[,images=KEY,labels=KEY]"
 KINDS = {
@@ -54,7 +54,8 @@ def open_npz(rest: str, opening: Opening) -> Source:
     ..., images labels, x y, data labels; class_names where there are any.
     Raises SourceError for anything that is no such file, and for arrays that are no uint8 images.
     """
-    path, settings = path_and_settings("npz", rest, dict.fromkeys(ROLES, ()), FORM)
+    place, settings = place_and_settings("npz", rest, dict.fromkeys(ROLES, ()), FORM)
+    path = Path(place).expanduser()
     return npz_source(f"npz:{rest}", path, opening, settings)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError, first_line, nearest
+from pipelines.errors import SourceError, first_line
 from pipelines.files.verify import Files, files_of
 from pipelines.sources.array_checks import check_count, in_channels
 from pipelines.sources.array_source import ArraySource
@@ -154,34 +154,3 @@ def stamped(scheme: str, paths: Sequence[Path]) -> Files:
         raise SourceError(
             f"{scheme}: {error.filename} cannot be read ({error.strerror}): check the path"
         ) from None
-
-
-def path_and_settings(
-    scheme: str, rest: str, known: Mapping[str, Collection[str]], form: str
-) -> tuple[Path, dict[str, str]]:
-    """PATH[,key=value,...]: settings are what ends a spec, so a path may have commas.
-
-    known   key -> values that it takes; none: any
-
-    Raises SourceError for other keys and values, keys given twice, and where the path is missing.
-    """
-    pieces = rest.split(",")
-    settings: dict[str, str] = {}
-    while pieces and "=" in pieces[-1] and not Path(",".join(pieces)).expanduser().exists():
-        key, _, value = (text.strip() for text in pieces.pop().partition("="))
-        if key not in known:
-            raise SourceError(
-                f"{scheme}: unknown setting {key!r}{nearest(key, known)}; expected "
-                f"{', '.join(known) or 'none'}: write {form!r}"
-            )
-        if key in settings:
-            raise SourceError(f"{scheme}: {key} is given twice: remove one")
-        if not value or (known[key] and value not in known[key]):
-            expected = " or ".join(known[key]) or "a value"
-            close = nearest(value, known[key])
-            raise SourceError(f"{scheme}: {key}: expected {expected}, received {value!r}{close}")
-        settings[key] = value
-    path = ",".join(pieces).strip()
-    if not path:
-        raise SourceError(f"{scheme}: nothing is named: write {form!r}")
-    return Path(path).expanduser(), settings

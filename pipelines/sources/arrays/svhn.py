@@ -14,11 +14,11 @@ from pipelines.sources.arrays.parts import (
     Part,
     array_source,
     check_packing,
-    path_and_settings,
     reading,
     stamped,
 )
 from pipelines.sources.base import Opening, Source
+from pipelines.sources.spec import place_and_settings
 
 FORM = "svhn:DIR[,extra=true]"
 FORMAT = "MATLAB 5 file of X [32, 32, 3, n] and y [n, 1]"
@@ -30,7 +30,8 @@ def open_svhn(rest: str, opening: Opening) -> Source:
 
     Label 10 is the digit 0, so that classes are 0 to 9. Raises SourceError for anything else.
     """
-    root, settings = path_and_settings("svhn", rest, {"extra": ("true", "false")}, FORM)
+    place, settings = place_and_settings("svhn", rest, {"extra": ("true", "false")}, FORM)
+    root = Path(place).expanduser()
     extra, all_extra = settings.get("extra") == "true", root / "extra_32x32.mat"
     if extra and not all_extra.is_file():
         raise SourceError(f"svhn: {all_extra} is not there: put it there, or leave extra out")

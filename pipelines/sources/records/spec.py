@@ -1,54 +1,20 @@
-"""What stands behind the scheme of a set of records: a place, and settings behind commas."""
+"""What the specs of sets of records share: patterns of shards, lists of classes, what is there."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.errors import SourceError, nearest
+from pipelines.errors import SourceError
 from pipelines.files.text import read_lines
 
-SETTING = re.compile(r",(?=\s*\w+\s*=)")
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 NUMBERS = "numbers"
 MOST_NAMED = 4  # kinds of files and folders of a place that a refusal names
-
-
-def place_and_settings(scheme: str, rest: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The place, and the settings "key=value" that follow it, each behind a comma.
-
-    What exists under a name with ",x=" in it is the place. Raises SourceError for a setting that
-    is not known, is given twice, or is empty.
-    """
-    pieces = SETTING.split(rest)
-    ends = (end for end in range(len(pieces), 1, -1) if os.path.lexists(",".join(pieces[:end])))
-    end = next(ends, 1)
-    place, settings = ",".join(pieces[:end]), pieces[end:]
-    values: dict[str, str] = {}
-    for setting in settings:
-        key, _, value = (piece.strip() for piece in setting.partition("="))
-        if key not in known:
-            raise SourceError(
-                f"{scheme}: unknown setting {key!r}{nearest(key, known)}; expected "
-                f"{', '.join(known)}"
-            )
-        if key in values:
-            raise SourceError(f"{scheme}: {key} is given twice: remove one")
-        if not value:
-            raise SourceError(f"{scheme}: {key}: expected a name behind '=', received none")
-        values[key] = value
-    if not place:
-        raise SourceError(f"{scheme}: expected a place, received none: write '{scheme}:DIR'")
-    return place, values
-
-
-def spelled(place: str, settings: Mapping[str, str]) -> str:
-    """The place and its settings as a spec has them."""
-    return ",".join([place, *(f"{key}={value}" for key, value in settings.items())])
 
 
 def expanded(pattern: str) -> list[str]:

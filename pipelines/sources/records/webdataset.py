@@ -32,10 +32,9 @@ from pipelines.sources.records.spec import (
     classes_setting,
     expanded,
     holdings,
-    place_and_settings,
-    spelled,
 )
 from pipelines.sources.records.unpacked import plain_or_gunzipped
+from pipelines.sources.spec import place_and_settings, spelled
 
 SEPARATOR = re.compile(r":{2}")
 SETTINGS = ("image", "label", "classes", "partial")
@@ -76,7 +75,7 @@ def open_webdataset(rest: str, opening: Opening) -> Source:
     order, or names; a list of names, one a line, may lie beside as classnames.txt or be given as
     `classes=FILE`. Raises SourceError.
     """
-    place, settings = place_and_settings("wds", rest, SETTINGS)
+    place, settings = place_and_settings("wds", rest, dict.fromkeys(SETTINGS, ()), "wds:GLOB")
     paths = _shard_paths(place, "partial" in settings)
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     paths = [path.absolute() for path in paths]

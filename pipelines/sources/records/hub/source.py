@@ -24,8 +24,9 @@ from pipelines.sources.records.source import (
     record_source,
     splits_of,
 )
-from pipelines.sources.records.spec import classes_setting, place_and_settings, spelled
+from pipelines.sources.records.spec import classes_setting
 from pipelines.sources.records.unpacked import unpacked
+from pipelines.sources.spec import place_and_settings, spelled
 
 SETTINGS = ("config", "image", "label", "classes", "partial")
 WHOLE_FILE = -1  # offset of an image that is a file of its own
@@ -38,7 +39,7 @@ def open_hub(rest: str, opening: Opening) -> Source:
     are those of the features, else the labels in their order; `classes=numbers` leaves the labels
     numbers, for networks whose classes have other names. Raises SourceError.
     """
-    place, settings = place_and_settings("hf", rest, SETTINGS)
+    place, settings = place_and_settings("hf", rest, dict.fromkeys(SETTINGS, ()), "hf:DIR")
     root = Path(place).expanduser()
     if not root.is_dir():
         root = downloaded(place, settings.get("config"))

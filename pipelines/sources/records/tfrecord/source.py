@@ -17,10 +17,11 @@ from pipelines.progress import Progress
 from pipelines.sources.base import Opening, Source, Unused
 from pipelines.sources.records.shards import check_complete, parts_of, shard_of
 from pipelines.sources.records.source import ranges, record_source, splits_of
-from pipelines.sources.records.spec import classes_setting, place_and_settings, spelled
+from pipelines.sources.records.spec import classes_setting
 from pipelines.sources.records.tfrecord.files import keys_of, read_records, record_files
 from pipelines.sources.records.tfrecord.labels import class_of_each
 from pipelines.sources.records.unpacked import plain_or_gunzipped
+from pipelines.sources.spec import place_and_settings, spelled
 
 SETTINGS = ("image", "label", "classes", "first", "partial")
 
@@ -31,7 +32,9 @@ def open_tfrecord(rest: str, opening: Opening) -> Source:
     Splits by the words in the names of files and folders. Classes: see `class_of_each`; the notes
     say which of a record's labels was used. Raises SourceError.
     """
-    place, settings = place_and_settings("tfrecord", rest, SETTINGS)
+    place, settings = place_and_settings(
+        "tfrecord", rest, dict.fromkeys(SETTINGS, ()), "tfrecord:DIR"
+    )
     root = Path(place).expanduser()
     if not root.is_dir():
         raise SourceError(f"tfrecord: {root} is no directory: check the path")

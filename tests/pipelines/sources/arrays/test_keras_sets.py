@@ -155,7 +155,10 @@ def test_the_files_are_those_of_the_installed_keras():
     [
         ("keras:mnits", "no set 'mnits' of images is known (did you mean 'mnist'?)"),
         ("keras:imdb", "no set 'imdb' of images is known"),
-        ("keras:", "keras: nothing is named: write 'keras:NAME[,label=fine|coarse]'"),
+        (
+            "keras:",
+            "expected a place, received none: write 'keras:NAME[,label=fine|coarse]'",
+        ),
         ("keras:mnist,label=fine", "mnist has one kind of label: leave label out"),
         ("keras:cifar100,label=both", "label: expected fine or coarse, received 'both'"),
     ],

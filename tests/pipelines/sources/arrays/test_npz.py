@@ -205,7 +205,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(SourceError, match=r"pipe\.npz is not a regular file"):
         open_source(f"npz:{tmp_path / 'pipe.npz'}")
-    with pytest.raises(SourceError, match="npz: nothing is named: write 'npz:FILE"):
+    with pytest.raises(SourceError, match="npz: expected a place, received none: write 'npz:FILE"):
         open_source("npz:")
 
 

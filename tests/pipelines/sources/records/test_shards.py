@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.errors import SourceError
 from pipelines.sources.records.shards import check_complete, chosen_splits, parts_of, shard_of
-from pipelines.sources.records.spec import expanded, place_and_settings
+from pipelines.sources.records.spec import expanded
+from pipelines.sources.spec import place_and_settings
 
 ROOT = Path("/sets")
 
@@ -91,17 +92,17 @@ def test_braces_are_those_of_a_shell():
         ("", "expected a place, received none"),
         ("DIR,lable=x", r"unknown setting 'lable' \(did you mean 'label'\?\)"),
         ("DIR,label=a,label=b", "label is given twice"),
-        ("DIR,label=", "label: expected a name"),
+        ("DIR,label=", "label: expected a value"),
     ],
 )
 def test_settings_that_cannot_be(rest, said):
     with pytest.raises(SourceError, match=said):
-        place_and_settings("hf", rest, ("label", "image"))
+        place_and_settings("hf", rest, {"label": (), "image": ()}, "hf:DIR")
 
 
 def test_a_place_may_hold_commas(tmp_path):
-    known = ("label",)
-    assert place_and_settings("hf", "a,b/c, label = x", known) == ("a,b/c", {"label": "x"})
+    known = {"label": ()}
+    assert place_and_settings("hf", "a,b/c, label = x", known, "") == ("a,b/c", {"label": "x"})
     odd = tmp_path / "a,label=b"
     odd.mkdir()
-    assert place_and_settings("hf", f"{odd},label=x", known) == (str(odd), {"label": "x"})
+    assert place_and_settings("hf", f"{odd},label=x", known, "") == (str(odd), {"label": "x"})
