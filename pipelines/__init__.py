@@ -5,13 +5,17 @@ from __future__ import annotations
 from pipelines import splits, statistics
 from pipelines.augment import recipes
 from pipelines.errors import SourceError, SplitError
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.arrays.dataset import from_dataset
 from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 __all__ = [
+    "ArraySource",
     "Source",
     "SourceError",
     "SplitError",
+    "from_dataset",
     "open_source",
     "recipes",
     "splits",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines import in_memory
+from pipelines.augment.corruptions import all_versions
 from pipelines.augment.keys import EPOCH_BITS, INDEX_BITS, epoch_order, image_key
 from pipelines.augment.ops import mixer
 from pipelines.augment.recipes import Recipe
@@ -156,6 +157,30 @@ def evaluation_dataset(
             threads,
         )
     return _finish(data, math.ceil(len(chosen) / batch_size), threads)
+
+
+def corrupted_dataset(
+    source: Source,
+    indices: Iterable[int] | np.ndarray,
+    *,
+    size: tuple[int, int],
+    batch_size: int,
+    crop_fraction: float = 1.0,
+    threads: int = 0,
+) -> tf.data.Dataset:
+    """uint8 [b, corruptions.VERSIONS, *size, c], in order, every image once.
+
+    The corruptions are of the view of `evaluation_dataset`, in whole levels. Arguments and errors
+    as there.
+    """
+    chosen = _checked(source, indices, batch_size)
+    view = exact(source, size, crop_fraction)
+    data = _map(
+        tf.data.Dataset.from_tensor_slices(chosen),
+        lambda index: all_versions(in_memory.whole_levels(view(index), clip=True), index),
+        threads,
+    )
+    return _finish(data.batch(batch_size), math.ceil(len(chosen) / batch_size), threads)
 
 
 def _mixed(

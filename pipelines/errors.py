@@ -16,6 +16,10 @@ class SourceError(ValueError):
     """Images or a source spec that cannot be used; the message is one line and names the fix."""
 
 
+class DamageError(SourceError):
+    """Image files that were found damaged only when work on them read them."""
+
+
 # Where TensorFlow and Keras speak of places, before and behind what went wrong.
 PLACES = re.compile(
     r"\{\{function_node [^}]*\}\} ?|\x1b\[[0-9;]*m| ?\[Op:\w+\] name: ?| ?\[Op:\w+\]"

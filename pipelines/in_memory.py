@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.lazy import tf
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 
 if TYPE_CHECKING:
     # (epoch, indices [b]) -> (images [b, *size, c], labels [b] or [b, classes])

@@ -1,10 +1,15 @@
-"""Resizing without augmentation: a window, the centre of an evaluation view, a plain resize."""
+"""Resizing without augmentation: a window, the centre of an evaluation view, a plain resize.
+
+The geometry of evaluation is torchvision's `Resize` and `CenterCrop`, by which the figures of
+PyTorch and timm are measured: the short side to a whole number, the long side truncated, the crop
+at half of what is left over, rounded half to even. Keras (`crop_to_aspect_ratio`) crops first,
+floors and does not antialias; the papers do not say how they round.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-
-import numpy as np
 
 from pipelines.lazy import tf
 
@@ -57,29 +62,25 @@ def resize_centre(
 
     uint8 or float32 [..., h, w, c] in (one image or a batch of equal ones), float32 0..255 out.
     Bilinear with half-pixel centres, antialiased where it shrinks; exact where nothing is to be
-    resized. crop_fraction 224 / 256 = 0.875 is the usual ILSVRC centre crop.
+    resized. crop_fraction 0.875 is 224 of 256, the usual ILSVRC centre crop: equal to Pillow's
+    BILINEAR but for the two roundings to whole grey levels there, so to 1.01 levels.
     Raises ValueError for a crop_fraction outside 0..1.
     """
-    if not 0.0 < crop_fraction <= 1.0:
-        raise ValueError(f"crop_fraction: expected above 0 and up to 1, received {crop_fraction!r}")
-    wanted = np.asarray(size, np.float32)
+    sides = resized_sides(size, crop_fraction)
 
     def view(image: tf.Tensor) -> tf.Tensor:
         single = image.shape.rank == 3
         height, width, channels = image.shape[-3:]
         image = tf.cast(image, tf.float32)
-        if (height, width) == tuple(size) and crop_fraction == 1.0:
+        if (height, width) == sides == tuple(size):
             return image
         batch = image[None] if single else image
-        stored = tf.cast(tf.shape(batch)[1:3], tf.float32)
-        resized = tf.round(stored * tf.reduce_max(wanted / crop_fraction / stored))
-        resized = tf.maximum(resized, wanted)
-        origin = tf.floor((resized - wanted) / 2.0)
+        scale, origin = centre_geometry(tf.shape(batch)[1:3], size, sides)
         # Resize and crop in one op: only the window is computed, and it equals the two steps.
         out = tf.raw_ops.ScaleAndTranslate(
             images=batch,
             size=size,
-            scale=resized / stored,
+            scale=scale,
             translation=-origin,
             kernel_type="triangle",
             antialias=True,
@@ -88,6 +89,48 @@ def resize_centre(
         return out[0] if single else out
 
     return view
+
+
+def resized_sides(size: tuple[int, int], crop_fraction: float) -> tuple[int, int]:
+    """What an image is resized to before a crop of this size: size / crop_fraction, floored as by
+    timm (299 / 0.875 is 341). Raises ValueError for a crop_fraction outside 0..1.
+    """
+    if not 0.0 < crop_fraction <= 1.0:
+        raise ValueError(f"crop_fraction: expected above 0 and up to 1, received {crop_fraction!r}")
+    # A fraction that was itself computed, such as 224 / 354, may be one bit too large.
+    height, width = (math.floor(side / crop_fraction + 1e-6) for side in size)
+    return height, width
+
+
+def resized_shape(shape: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
+    """Height and width, float64 and whole, of an image resized until it just covers `sides`.
+
+    The longer one is truncated, as by torchvision; where `sides` differ it is rounded, as by timm.
+    """
+    stored = tf.cast(shape, tf.float64)
+    height, width = sides
+    if height == width:
+        return tf.floor(stored * height / tf.reduce_min(stored))
+    return tf.round(stored / tf.reduce_min(stored / tf.constant(sides, tf.float64)))
+
+
+def middle(free: tf.Tensor) -> tf.Tensor:
+    """Where a central window begins that leaves so many pixels free, int or float."""
+    return tf.cast(tf.round(free / 2), free.dtype)
+
+
+def centre_geometry(
+    shape: tf.Tensor, size: tuple[int, int], sides: tuple[int, int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resized over stored, and where the central window begins in the resized image; float32 [2].
+
+    shape   [2], of the stored image
+    sides   from `resized_sides`
+    """
+    resized = resized_shape(shape, sides)
+    scale = resized / tf.cast(shape, tf.float64)
+    origin = middle(resized - tf.constant(size, tf.float64))
+    return tf.cast(scale, tf.float32), tf.cast(origin, tf.float32)
 
 
 def height_and_width(image: tf.Tensor) -> tuple[int | tf.Tensor, int | tf.Tensor]:

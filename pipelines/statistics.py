@@ -16,9 +16,9 @@ from pipelines.views import exact
 
 CHUNK_BYTES = 32 * 1024**2
 
-# Of files, that must be decoded for it. The mean over 20,000 photographs is that over 1.28 million
-# within about 0.3 grey levels: the colour of a whole photograph varies by 40 or so.
-DECODED_LIMIT = 20_000
+# Of files, that must be decoded for it: all up to so many images, else a sample that takes seconds.
+# The colour of a whole photograph varies by 40 grey levels or so, the mean of the sample by 0.6.
+DECODED_LIMIT, SAMPLE = 20_000, 4_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Statistics:
     eigenvalues   [c], descending, of the covariance of pixels scaled to 0..1 (the scale at which
                   AlexNet's sigma of 0.1 is meant, see `colour.pca_jitter`); [1] for grey images
     eigenvectors  [c, c], columns are the axes; the largest component of each is positive
+    sampled_from  how many images `images` are a sample of; None: of no more than themselves
+    standard_error   [c], of the mean of a sample as the mean of them all, on 0..255
     """
 
     mean: np.ndarray
@@ -36,6 +38,8 @@ class Statistics:
     eigenvalues: np.ndarray
     eigenvectors: np.ndarray
     images: int
+    sampled_from: int | None = None
+    standard_error: np.ndarray | None = None
 
     @property
     def colours(self) -> Colours:
@@ -43,23 +47,29 @@ class Statistics:
         return Colours(self.mean, self.eigenvalues, self.eigenvectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, for JSON."""
-        return {
+        """Plain lists and numbers, for JSON; the last two of a sample only."""
+        document = {
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
             "eigenvalues": self.eigenvalues.tolist(),
             "eigenvectors": self.eigenvectors.tolist(),
             "images": self.images,
         }
+        if self.standard_error is not None:
+            document["sampled_from"] = self.sampled_from
+            document["standard_error"] = self.standard_error.tolist()
+        return document
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Statistics:
         """The inverse of `to_dict`, exact."""
         arrays = {
             key: np.asarray(values[key], np.float64)
-            for key in ("mean", "std", "eigenvalues", "eigenvectors")
+            for key in ("mean", "std", "eigenvalues", "eigenvectors", "standard_error")
+            if key in values
         }
-        return cls(**arrays, images=int(values["images"]))
+        sampled_from = values.get("sampled_from")
+        return cls(**arrays, images=int(values["images"]), sampled_from=sampled_from)
 
 
 def fit(
@@ -74,7 +84,7 @@ def fit(
 
     size    measure what the network sees (`resize.resize_centre`); None = pixels as stored
     limit   at most this many images, evenly spaced over `indices`; None = all of a set that is
-            held in memory, else DECODED_LIMIT. `Statistics.images` says how many it was
+            held in memory or has up to DECODED_LIMIT, else SAMPLE
     Every pixel counts once, in float64. AlexNet, section 4.1 (the axes).
     Raises ValueError for no indices.
     """
@@ -84,8 +94,10 @@ def fit(
     if limit is not None and limit < 1:
         raise ValueError(f"statistics: expected a limit of at least 1, received {limit}")
     if limit is None:
-        limit = len(chosen) if source.array is not None else DECODED_LIMIT
-    if len(chosen) > limit:
+        few = source.array is not None or len(chosen) <= DECODED_LIMIT
+        limit = len(chosen) if few else SAMPLE
+    population = len(chosen)
+    if population > limit:
         chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.int64)]
     channels = source.image_shape[2]
     count = 0
@@ -93,11 +105,16 @@ def fit(
     products = np.zeros((channels, channels))
     # Moments about mid-grey: the covariance then loses no digits to a large mean.
     centre = 127.5
+    sums: list[np.ndarray] = []  # of each image of a sample: its pixels' sum, and how many
     for pixels in _pixels(source, chosen, size, crop_fraction):
         values = pixels.reshape(-1, channels).astype(np.float64) - centre
         count += len(values)
-        total += values.sum(axis=0)
+        total += (summed := values.sum(axis=0))
         products += values.T @ values
+        if population > limit:
+            several = pixels.ndim == 4
+            of_each = values.reshape(*pixels.shape[:3], -1).sum((1, 2)) if several else [summed]
+            sums += [np.append(one, len(values) // len(of_each)) for one in of_each]
     shifted = total / count
     covariance = products / count - np.outer(shifted, shifted)
     eigenvalues, eigenvectors = np.linalg.eigh(covariance / 255.0**2)
@@ -109,7 +126,24 @@ def fit(
         eigenvalues=eigenvalues,
         eigenvectors=np.ascontiguousarray(eigenvectors * np.sign(largest)),
         images=len(chosen),
+        sampled_from=population if sums else None,
+        standard_error=error_of_mean(np.array(sums), population) if sums else None,
     )
+
+
+def error_of_mean(sums: np.ndarray, population: int) -> np.ndarray:
+    """[c], of the mean over all pixels of a sample of images, by what its images differ.
+
+    sums   [n, c + 1], of each image the sum of its pixels and their number
+
+    The ratio estimator's (Cochran, Sampling Techniques, 3rd ed., 6.4), with the correction for a
+    finite population. Images evenly spaced over classes vary less: it is then rather too large.
+    """
+    n, pixels = len(sums), sums[:, -1:]
+    residuals = sums[:, :-1] - pixels * sums[:, :-1].sum(axis=0) / pixels.sum()
+    left_out = 1 - n / population
+    variance = left_out * (residuals**2).sum(axis=0) / max(n - 1, 1) / n
+    return np.asarray(np.sqrt(variance) / pixels.mean())
 
 
 def _pixels(

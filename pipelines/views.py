@@ -3,7 +3,8 @@
 A protocol turns one image into groups of crops, float32 0..255, whose mean score is the image's.
 Its cost, in passes of the network over one centre crop, is known before anything runs. Sides are
 those of the papers for networks of 224 and scale with the network's own size. All resizing is
-bilinear with half-pixel centres, antialiased where it shrinks.
+bilinear with half-pixel centres, antialiased where it shrinks; sides and centres are rounded as in
+`pipelines.resize`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from typing import TypeAlias
 import numpy as np
 
 from pipelines.lazy import tf
-from pipelines.resize import resize_centre
+from pipelines.resize import (
+    centre_geometry,
+    middle,
+    resize_centre,
+    resized_shape,
+    resized_sides,
+)
 from pipelines.sources.base import Source
 from pipelines.threads import PREFETCHED, fixed, workers
 
@@ -64,7 +71,7 @@ def alexnet(size: Size, side: int = 256) -> Protocol:
     def views(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
         resized = resize_short_side(image, short)
         free = tf.shape(resized)[:2] - short
-        square = _cut(resized, free // 2, (short, short))
+        square = _cut(resized, middle(free), (short, short))
         return (_mirrored(_five(square, size)),)
 
     return Protocol("alexnet", 10, 10.0, views)
@@ -83,7 +90,7 @@ def googlenet(size: Size, sides: Sequence[int] = GOOGLENET_SIDES) -> Protocol:
             short = scaled(side, max(size))
             resized = resize_short_side(image, short)
             free = tf.shape(resized)[:2] - short
-            for at in (tf.zeros_like(free), free // 2, free):
+            for at in (tf.zeros_like(free), middle(free), free):
                 square = _cut(resized, at, (short, short))
                 whole = tf.image.resize(square, size, antialias=True)[None]
                 crops.append(_mirrored(tf.concat([_five(square, size), whole], 0)))
@@ -149,9 +156,7 @@ def crop_dataset(
 
 def resize_short_side(image: tf.Tensor, side: int) -> tf.Tensor:
     """The whole image at this short side, float32 [h', w', c]; nothing is done where it fits."""
-    stored = tf.cast(tf.shape(image)[:2], tf.float32)
-    resized = tf.round(stored * (side / tf.reduce_min(stored)))
-    resized = tf.maximum(tf.cast(resized, tf.int32), side)
+    resized = tf.cast(resized_shape(tf.shape(image)[:2], (side, side)), tf.int32)
     pixels = tf.cast(image, tf.float32)
     return tf.ensure_shape(
         tf.image.resize(pixels, resized, antialias=True), [None, None, image.shape[-1]]
@@ -168,8 +173,7 @@ class CentreWindow:
 
     def __init__(self, size: Size, crop_fraction: float) -> None:
         self.size = size
-        self.wanted = np.asarray(size, np.float32)
-        self.crop_fraction = crop_fraction
+        self.sides = resized_sides(size, crop_fraction)
         self.finished = False
 
     def __call__(self, shape: tf.Tensor) -> tf.Tensor:
@@ -179,7 +183,7 @@ class CentreWindow:
     def finish(self, part: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
         """`part`: the window's pixels [h, w, c] of an image of this shape; float32 [*size, c]."""
         self.finished = True
-        scale, origin = self._geometry(shape)
+        scale, origin = centre_geometry(shape, self.size, self.sides)
         start, _ = self._part(shape)
         out = tf.raw_ops.ScaleAndTranslate(
             images=tf.cast(part, tf.float32)[None],
@@ -191,18 +195,11 @@ class CentreWindow:
         )
         return tf.ensure_shape(out[0], [*self.size, part.shape[-1]])
 
-    def _geometry(self, shape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Resized over stored, and the crop's origin in the resized image."""
-        stored = tf.cast(shape, tf.float32)
-        resized = tf.round(stored * tf.reduce_max(self.wanted / self.crop_fraction / stored))
-        resized = tf.maximum(resized, self.wanted)
-        return resized / stored, tf.floor((resized - self.wanted) / 2.0)
-
     def _part(self, shape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scale, origin = self._geometry(shape)
+        scale, origin = centre_geometry(shape, self.size, self.sides)
         reach = tf.maximum(1.0 / scale, 1.0) + 1.0
         start = tf.cast(tf.floor(origin / scale - reach), tf.int32)
-        stop = tf.cast(tf.math.ceil((origin + self.wanted) / scale + reach), tf.int32)
+        stop = tf.cast(tf.math.ceil((origin + self.size) / scale + reach), tf.int32)
         return tf.maximum(start, 0), tf.minimum(stop, tf.cast(shape, tf.int32))
 
 
@@ -236,7 +233,7 @@ def _cut(image: tf.Tensor, at: tf.Tensor, size: Size) -> tf.Tensor:
 def _five(image: tf.Tensor, size: Size) -> tf.Tensor:
     """Four corners, top ones first, left before right, and the centre."""
     y, x = tf.unstack(tf.shape(image)[:2] - tf.constant(size))
-    corners = [(0, 0), (0, x), (y, 0), (y, x), (y // 2, x // 2)]
+    corners = [(0, 0), (0, x), (y, 0), (y, x), (middle(y), middle(x))]
     return tf.stack([_cut(image, tf.stack(at), size) for at in corners])
 
 

@@ -234,7 +234,8 @@ def test_a_pickle_in_a_pth_is_never_run(tmp_path):
 def test_an_archive_of_labels_writes_nothing_and_follows_no_link(tmp_path, target):
     """Image archives, which are read in place too: see test_ilsvrc."""
     from pipelines.errors import SourceError
-    from pipelines.sources.listed.ilsvrc_labels import DEVKIT, GROUND_TRUTH, META, validation_wnids
+    from pipelines.sources.ilsvrc.kit import DEVKIT, GROUND_TRUTH, META
+    from pipelines.sources.ilsvrc.labels import validation_wnids
 
     root = tmp_path / "ilsvrc"
     root.mkdir()
@@ -251,7 +252,7 @@ def test_an_archive_of_labels_writes_nothing_and_follows_no_link(tmp_path, targe
     (root / f"{DEVKIT}.tar.gz").write_bytes(gzip.compress(buffer.getvalue()))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SourceError, match=f"holds no {GROUND_TRUTH}"):
-        validation_wnids(root, ["ILSVRC2012_val_00000001.JPEG"])
+        validation_wnids([root], ["ILSVRC2012_val_00000001.JPEG"])
     assert sorted(tmp_path.rglob("*")) == before
 
 

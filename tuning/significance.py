@@ -3,11 +3,11 @@
 SciPy has the distributions and the binomial test; the corrected t, McNemar and Holm are a few
 lines each and are written here (statsmodels, which has two of them, is no dependency).
 
-The bootstrap here draws nothing. A resample of n images gives a sum of n values that are each
-+1, 0 or -1 with the observed frequencies: for the hits of one model that sum is Binomial(n, top-1),
-for the difference of two models its terms are multinomial. The exact distribution of the sum is
-what infinitely many resamples would give, and it costs one Fourier transform: no seed, no
-simulation error, milliseconds for 50,000 images.
+The bootstrap here draws nothing. A resample of n images gives a sum of n whole numbers with the
+observed frequencies: for the hits of one model that sum is Binomial(n, top-1), for the difference
+of two models its terms are -1, 0 and 1, for errors on many versions of an image they go higher. The
+exact distribution of the sum is what infinitely many resamples would give, and it costs one Fourier
+transform: no seed, no simulation error, milliseconds for the hits on 50,000 images.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def accuracy_interval(
         reach = 1 - ((1 - confidence) / 2) ** (1 / images)
         low, high = (1 - reach, 1.0) if hits else (0.0, reach)
         return Interval(low, high, confidence, "clopper-pearson")
-    low, high = _bootstrap(0, images - hits, hits, confidence, method)
+    low, high = _bootstrap(np.array([0, images - hits, hits]), -1, confidence, method)
     return Interval(low, high, confidence, f"bootstrap {method}")
 
 
@@ -220,8 +220,38 @@ def difference_interval(
         reach = unseen * (1 + abs(value))
         low, high = max(-1.0, value - reach), min(1.0, value + reach)
         return Interval(low, high, confidence, "clopper-pearson")
-    low, high = _bootstrap(minus, n - plus - minus, plus, confidence, method)
+    low, high = _bootstrap(np.array([minus, n - plus - minus, plus]), -1, confidence, method)
     return Interval(low, high, confidence, f"bootstrap {method}")
+
+
+def mean_interval(values: Any, lowest: int, highest: int, *, confidence: float = 0.95) -> Interval:
+    """Bootstrap BCa interval of the mean of whole numbers, one an image.
+
+    Errors on several versions of each image, counted, or the differences of two models' counts:
+    the versions of an image stay together, and so do the models.
+
+    Args:
+        values: int [images].
+        lowest, highest: bounds of a value; they matter where all are equal, and the interval is
+            what Clopper and Pearson's says of a share of other values seen 0 times.
+
+    Raises:
+        ValueError: no images, or values that are not whole numbers within the bounds.
+    """
+    values = np.asarray(values)
+    whole = values.ndim == 1 and values.size and values.dtype.kind in "iu"
+    if not whole or values.min() < lowest or values.max() > highest:
+        raise ValueError(
+            f"expected whole numbers from {lowest} to {highest}, one an image. Received: "
+            f"{values.dtype} {values.shape}"
+        )
+    counts = np.bincount(values.astype(np.int64) - lowest)
+    if counts.max() == len(values):
+        unseen, value = 1 - ((1 - confidence) / 2) ** (1 / len(values)), float(values[0])
+        low, high = value - unseen * (value - lowest), value + unseen * (highest - value)
+        return Interval(low, high, confidence, "clopper-pearson")
+    low, high = _bootstrap(counts, lowest, confidence, "bca")
+    return Interval(low, high, confidence, "bootstrap bca")
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -256,34 +286,37 @@ def _paired(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bootstrap(
-    minus: int, zero: int, plus: int, confidence: float, method: str
+    counts: np.ndarray, lowest: int, confidence: float, method: str
 ) -> tuple[float, float]:
-    """Interval of the mean of so many values -1, 0 and 1, from its exact bootstrap distribution."""
-    n = minus + zero + plus
-    counts, values = np.array([minus, zero, plus]), np.array([-1.0, 0.0, 1.0])
+    """Interval of the mean of whole numbers from its exact bootstrap distribution; `counts` [k]
+    says how often each of `lowest`, `lowest` + 1, ... was seen."""
+    n, steps = int(counts.sum()), np.arange(len(counts))
     chances = _resampled_sums(counts / n, n)
     up_to = np.cumsum(chances)
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca":
-        at = n + plus - minus  # position of the observed sum
+        at = int(counts @ steps)  # position of the observed sum
         bias = stats.norm.ppf(up_to[at] - chances[at] / 2)
-        centred = values - (plus - minus) / n
+        centred = steps - at / n
         # jackknife acceleration; for a mean the left-out values are the centred ones, scaled
         skew = (counts @ centred**3) / (6 * (counts @ centred**2) ** 1.5)
         shifted = bias + stats.norm.ppf(tails)
         tails = stats.norm.cdf(bias + shifted / (1 - skew * shifted))
-    low, high = np.searchsorted(up_to, tails) - n
-    return float(low / n), float(min(high, n) / n)
+    low, high = np.minimum(np.searchsorted(up_to, tails), n * int(steps[-1])) + n * lowest
+    return float(low / n), float(high / n)
 
 
 def _resampled_sums(shares: np.ndarray, n: int) -> np.ndarray:
-    """Chance of each sum -n..n of n draws of -1, 0 or 1 with these shares, float64 [2n + 1].
+    """Chance of each sum of n draws of 0, 1, ..., k - 1 with these shares, float64 [n (k - 1) + 1].
 
     The characteristic function of one draw, to the power n, transformed back.
     """
-    # draws counted as 0, 1, 2, so that the sums 0..2n fill the transform exactly
-    turn = np.exp(-2j * np.pi * np.arange(2 * n + 1) / (2 * n + 1))
-    one = shares[0] + shares[1] * turn + shares[2] * turn**2
+    # the sums fill the transform exactly
+    sums = n * (len(shares) - 1) + 1
+    turn = np.exp(-2j * np.pi * np.arange(sums) / sums)
+    one = np.full(sums, shares[-1], np.complex128)
+    for share in shares[-2::-1]:  # Horner's scheme
+        one = one * turn + share
     return np.maximum(np.fft.ifft(one**n).real, 0.0)
 
 

@@ -44,9 +44,16 @@ def fail_unless(fine: bool) -> None:
 
 def tracking_uri(words: list[str]) -> str | None:
     """The value of tracking.uri=... among a command's words."""
+    return only(words, "tracking.uri").get("tracking.uri")
+
+
+def only(words: list[str], *keys: str) -> dict[str, str]:
+    """The settings of a command that takes these keys and no other. Raises BadInput."""
+    given = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if key != "tracking.uri" or not equals:
-            raise BadInput(f"this command takes tracking.uri=... only. Received: {word}")
-        return value
-    return None
+        if key not in keys or not equals:
+            known = " and ".join(f"{key}=..." for key in keys)
+            raise BadInput(f"this command takes {known} only. Received: {word}")
+        given[key] = value
+    return given

@@ -13,6 +13,7 @@ from experiments.cli.arguments import AsJson
 from experiments.errors import BadInput
 from experiments.presentation.console import answer, say
 
+NAMED = re.compile(r"[A-Za-z][\w-]*=.+")
 CHANGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+=")
 
 
@@ -28,10 +29,26 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for tables, figures and predictions.")
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DIR...",
+            help="Further sets to score, beside the main one: folders, sources (X=ilsvrc:DIR), or "
+            "the main set's images under other labels (REAL=real.json).",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score networks on images: each, their ensemble, and tests between every two."""
     networks, changes = sorted_words(words)
+    further = list(sets or ())
+    if further:  # an option takes one word: of --sets A=DIR B=DIR the second is an argument
+        further += [word for word in networks if NAMED.fullmatch(word) and not Path(word).exists()]
+        networks = [word for word in networks if word not in further]
+    if wrong := [word for word in further if not NAMED.fullmatch(word)]:
+        raise BadInput(
+            f"--sets: expected NAME=DIR, NAME=SOURCE or NAME=FILE.json. Received: {wrong[0]}"
+        )
     if not networks:
         raise BadInput("evaluate: name a run id, a .keras file or an architecture with weights")
     from experiments.evaluation import evaluate as command
@@ -41,7 +58,7 @@ def evaluate(
         if not as_json:
             answer(document, output.parts(document), as_json)
 
-    document = command.evaluate(networks, changes, out, quiet=as_json, say=say, show=show)
+    document = command.evaluate(networks, changes, out, further, quiet=as_json, say=say, show=show)
     if as_json:
         answer(document, [], as_json)
 
@@ -51,7 +68,7 @@ def predict(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="IMAGE... [KEY.PATH=VALUE]...", help="JPEG or PNG files, or folders of them."
+            metavar="IMAGE... [KEY.PATH=VALUE]...", help="Image files, or folders of them."
         ),
     ] = None,
     explain: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.arguments import AsJson, Overrides, fail_unless, tracking_uri
+from experiments.cli.arguments import AsJson, Overrides, fail_unless, only, tracking_uri
 from experiments.presentation.console import print_json, tell
 
 StoreOfRun = Annotated[
@@ -60,7 +60,12 @@ def reproduce(
 def register(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the registered model.")],
-    changes: StoreOfRun = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY.PATH=VALUE]...", help="tracking.uri, evaluate.class_names: of the labels."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """A run's network as a version of NAME in MLflow's model registry, pixels to logits.
@@ -71,5 +76,7 @@ def register(
     from experiments.inference import registered_model as command
     from experiments.tracking.store import store_uri
 
-    document = command.register(run_id, name, store_uri(tracking_uri(changes or [])))
+    given = only(changes or [], "tracking.uri", "evaluate.class_names")
+    store = store_uri(given.get("tracking.uri"))
+    document = command.register(run_id, name, store, given.get("evaluate.class_names"))
     print_json(document) if as_json else tell(command.text(document))

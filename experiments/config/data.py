@@ -16,7 +16,9 @@ class Data(Section):
 
     source: str = Field(
         "digits",
-        description="digits, directions, synthetic:..., {folder,ilsvrc,prepared}:DIR, tfds:NAME",
+        description="folder:DIR, csv:FILE, ilsvrc:DIR, {hf,tfrecord,svhn,prepared}:DIR, wds:GLOB, "
+        "npz:FILE, mnist, cifar, keras:NAME, tfds:NAME, digits, directions, synthetic:...; see "
+        "pipelines/sources/README.md",
     )
     image_size: Size | None = Field(
         None, description="pixels, side or [height, width]; null: the source's, else the network's"
@@ -32,6 +34,12 @@ class Data(Section):
         None,
         description="mean_std, mean (as the papers, on 0..255): of the training part; unit: pixels "
         "/ 255; published: as model.weights expect; null: mean_std, unit for a reconstruction",
+    )
+    verify: Literal["header", "decode"] | None = Field(
+        None,
+        description="how image files are checked the first time: header: by their first and last "
+        "bytes, and damage between them fails the work that reads it; decode: all of them; null: "
+        "header, decode for on_corrupt: skip, which must know what to leave out before the split",
     )
     on_corrupt: Literal["error", "skip"] = "error"
     max_corrupt_fraction: HeldOut = 0.01

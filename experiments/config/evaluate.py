@@ -47,7 +47,18 @@ class Evaluate(Section):
         "restrict: probabilities over these alone; map: over all, the others' count as wrong",
     )
     class_names: str | None = Field(
-        None, description="file with the network's class names, a line each, in its order"
+        None,
+        description="file with the network's class names in its order, a line each or JSON; wins "
+        "over all that is known of it",
+    )
+    labels: str | None = Field(
+        None,
+        description="JSON file of all the right classes of each image, such as ReaL's real.json",
+    )
+    corruptions: bool = Field(
+        False,
+        description="score also eight corruptions of the images at five severities each, 40 x the "
+        "cost",
     )
     reuse: bool = Field(
         False, description="score runs by the predictions they kept, without their models"
@@ -56,6 +67,7 @@ class Evaluate(Section):
 
 
 AFTER_TRAINING = frozenset(
-    {"protocol", "sides", "part", "classes", "class_names", "reuse", "ensemble"}
+    {"protocol", "sides", "part", "classes", "class_names", "labels", "corruptions", "reuse"}
+    | {"ensemble"}
 )
 """Keys of Evaluate that no training run depends on."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from experiments.config.bench import OF_MODELS
 from experiments.config.evaluate import AFTER_TRAINING
-from experiments.config.schema import PROTOCOL, Config
+from experiments.config.schema import PROTOCOL, TEST_FRACTION, Config
 from experiments.config.train import Optimizer
 from pipelines.augment.ops import OPS
 
 IRRELEVANT: dict[str, Any] = {
     **dict.fromkeys(("tracking", "launch", "sweep", "search"), True),
+    "data": {"verify"},
     "train": {"checkpoint", "steps_per_execution", "allow_overlap"},
     "validation": set(PROTOCOL),
     "evaluate": set(AFTER_TRAINING),
@@ -88,7 +89,10 @@ def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:
 
 
 def _that_matters(config: Config) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude=IRRELEVANT)
+    document = config.model_dump(mode="json", exclude=IRRELEVANT)
+    if document["validation"]["test_fraction"] is None:  # which it was before it could be open
+        document["validation"]["test_fraction"] = TEST_FRACTION
+    return document
 
 
 def _digest(document: Mapping[str, Any]) -> str:

@@ -36,7 +36,11 @@ class Validation(Section):
     """Hold-out parts; official splits of the source are kept instead."""
 
     validation_fraction: HeldOut = 0.2
-    test_fraction: HeldOut = 0.2
+    test_fraction: HeldOut | None = Field(
+        None,
+        description="null: 0.2, or 0 where published results are of the set's own validation "
+        "part (ilsvrc:)",
+    )
     seed: int = Field(1, description="of the split, apart from the run's seed")
     # What follows is read by `ilsvrc search` and `nested` alone: see PROTOCOL.
     folds: AtLeastTwo | None = Field(
@@ -47,6 +51,8 @@ class Validation(Section):
     inner: AtLeastTwo = Field(3, description="nested: folds that choose")
 
 
+TEST_FRACTION = 0.2
+"""What Validation.test_fraction comes to where it is left open and the source decides nothing."""
 PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})
 """Keys of Validation that no single training run depends on."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.evaluation import calibration, confusion
+from experiments.evaluation.image_set import Subject
 from experiments.metrics import ranks, softmax
 from tuning import ensemble, significance
 
@@ -26,6 +27,8 @@ class Answers:
     predicted      the answer's column; beyond the set's own classes it is none of them
     probabilities  [images, columns], rows of sum one
     columns        names of the columns, the set's own classes first
+    accepted       of each image all the right labels; None: the one in `labels`. `labels` then has
+                   of these the one that the network finds most probable, and rank is of that
     """
 
     name: str
@@ -34,23 +37,48 @@ class Answers:
     predicted: np.ndarray
     probabilities: np.ndarray
     columns: list[str]
+    accepted: Sequence[np.ndarray] | None = None
 
     @classmethod
     def of(
-        cls, name: str, scores: np.ndarray, labels: np.ndarray, columns: Sequence[str]
+        cls,
+        name: str,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        columns: Sequence[str],
+        accepted: Sequence[np.ndarray] | None = None,
     ) -> Answers:
         """From scores [images, columns] whose softmax is the answer; equal ones count for the
         lower class number, as argmax does."""
-        rank, predicted = ranks(scores, labels), scores.argmax(axis=1)
-        return cls(name, labels, rank, predicted, softmax(scores), list(columns))
+        return cls._ranked(name, scores, softmax(scores), labels, columns, accepted)
 
     @classmethod
     def of_probabilities(
-        cls, name: str, chances: np.ndarray, labels: np.ndarray, columns: Sequence[str]
+        cls,
+        name: str,
+        chances: np.ndarray,
+        labels: np.ndarray,
+        columns: Sequence[str],
+        accepted: Sequence[np.ndarray] | None = None,
     ) -> Answers:
         """From probabilities [images, columns]."""
-        rank, predicted = ranks(chances, labels), chances.argmax(axis=1)
-        return cls(name, labels, rank, predicted, chances, list(columns))
+        return cls._ranked(name, chances, chances, labels, columns, accepted)
+
+    @classmethod
+    def _ranked(
+        cls,
+        name: str,
+        scores: np.ndarray,
+        chances: np.ndarray,
+        labels: np.ndarray,
+        columns: Sequence[str],
+        accepted: Sequence[np.ndarray] | None,
+    ) -> Answers:
+        if accepted is not None:
+            pairs = zip(scores, accepted, strict=True)
+            labels = np.array([right[row[right].argmax()] for row, right in pairs], np.int64)
+        predicted, rank = scores.argmax(axis=1), ranks(scores, labels)
+        return cls(name, labels, rank, predicted, chances, list(columns), accepted)
 
     @property
     def right(self) -> np.ndarray:
@@ -58,25 +86,30 @@ class Answers:
         return np.asarray(self.rank < 1)
 
 
-def figures(answers: Answers, class_names: Sequence[str]) -> dict[str, Any]:
-    """images top1 top5, 95% bootstrap intervals, ece mean_confidence, worst_pairs.
+def figures(answers: Answers, subject: Subject) -> dict[str, Any]:
+    """images top1 top5, 95% bootstrap intervals, ece mean_confidence, worst_pairs; under
+    `evaluate.labels` also labels, the file, and left_out.
 
-    top5 is None with five classes or fewer.
+    top5 is None with five classes or fewer, and for lists of right labels.
     """
     images = len(answers.rank)
     row: dict[str, Any] = {"images": images}
+    if subject.accepted is not None:
+        row |= {"labels": subject.labels_file, "left_out": subject.left_out}
     for key, k in (("top1", 1), ("top5", 5)):
         row[key] = row[f"{key}_interval"] = None
-        if k == 1 or len(answers.columns) >= TOP5_FROM:
+        ranked = len(answers.columns) >= TOP5_FROM and answers.accepted is None
+        if k == 1 or ranked:
             hits = int((answers.rank < k).sum())
             interval = significance.accuracy_interval(hits, images)
             row[key], row[f"{key}_interval"] = hits / images, [interval.low, interval.high]
     calibrated = calibration.measure(answers.probabilities, answers.right)
-    counts = confusion.matrix(answers.labels, answers.predicted, len(class_names))
+    names = subject.class_names
+    counts = confusion.matrix(answers.labels, answers.predicted, len(names))
     return row | {
         "ece": calibrated.ece,
         "mean_confidence": calibrated.confidence,
-        "worst_pairs": confusion.worst_pairs(counts, class_names),
+        "worst_pairs": confusion.worst_pairs(counts, names, titles=subject.titles),
     }
 
 
@@ -89,7 +122,8 @@ def together(members: Sequence[Answers]) -> tuple[Answers | None, str | None]:
     mean = ensemble.average([member.probabilities for member in members])
     first = members[0]
     name = f"ensemble of {len(members)}"
-    return Answers.of_probabilities(name, mean, first.labels, first.columns), None
+    answers = Answers.of_probabilities(name, mean, first.labels, first.columns, first.accepted)
+    return answers, None
 
 
 def pairs(members: Sequence[Answers]) -> list[dict[str, Any]]:

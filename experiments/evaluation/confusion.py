@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from experiments.presentation.fonts import legible
 from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
 
+NO_TITLES: Mapping[str, str] = MappingProxyType({})
 OUTSIDE = "another class"
 """The column of answers that are no class of the set."""
 
@@ -33,12 +36,20 @@ def matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarra
     return counts if counts[:, classes].any() else counts[:, :classes]
 
 
-def per_class(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """class, images, correct, accuracy and its 95% interval; None for a class without images."""
+def per_class(
+    counts: np.ndarray, names: Sequence[str], titles: Mapping[str, str] = NO_TITLES
+) -> list[dict[str, Any]]:
+    """class, images, correct, accuracy and its 95% interval; None for a class without images.
+
+    With `titles`, readable names by class name, a title behind the class.
+    """
     rows = []
     for number, name in enumerate(names):
         images, correct = int(counts[number].sum()), int(counts[number, number])
-        row: dict[str, Any] = {"class": name, "images": images, "correct": correct}
+        row: dict[str, Any] = {"class": name}
+        if titles:
+            row["title"] = titles.get(name, "")
+        row |= {"images": images, "correct": correct}
         row |= {"accuracy": None, "low": None, "high": None}
         if images:
             interval = accuracy_interval(correct, images)
@@ -47,24 +58,34 @@ def per_class(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def worst_pairs(counts: np.ndarray, names: Sequence[str], most: int = 10) -> list[dict[str, Any]]:
-    """The commonest mistakes: class, taken_for, images, share of the class; most images first."""
+def worst_pairs(
+    counts: np.ndarray,
+    names: Sequence[str],
+    most: int = 10,
+    titles: Mapping[str, str] = NO_TITLES,
+) -> list[dict[str, Any]]:
+    """The commonest mistakes: class, taken_for, images, share of the class; most images first.
+
+    With `titles`, readable names by class name, also title and taken_for_title of those known.
+    """
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     totals = counts.sum(axis=1)
     labels = [*names, OUTSIDE]
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [divmod(int(at), wrong.shape[1]) for at in order]
-    return [
-        {
-            "class": labels[row],
-            "taken_for": labels[column],
-            "images": int(wrong[row, column]),
-            "share": float(wrong[row, column] / totals[row]),
-        }
-        for row, column in pairs
-        if wrong[row, column]
-    ]
+    mistakes = []
+    for row, column in pairs:
+        if not wrong[row, column]:
+            continue
+        named = {"class": labels[row], "taken_for": labels[column]}
+        keys = zip(("title", "taken_for_title"), named.values(), strict=True)
+        entitled = {key: titles[name] for key, name in keys if name in titles}
+        images = int(wrong[row, column])
+        mistakes.append(
+            {**named, **entitled, "images": images, "share": float(images / totals[row])}
+        )
+    return mistakes
 
 
 def write_matrix(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
@@ -127,7 +148,8 @@ def draw(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> No
     for spine in axes.spines.values():
         spine.set_color(LINE)
     title_above(figure, title)
-    figure.supxlabel(_worst(counts, names), fontsize=7, color="#444444")
+    worst = "\n".join(textwrap.wrap(_worst(counts, names), int(16 * figure.get_figwidth())))
+    figure.supxlabel(worst, fontsize=7, color="#444444")
     save_picture(figure, path)
 
 
@@ -140,8 +162,7 @@ def _worst(counts: np.ndarray, names: Sequence[str]) -> str:
         f"{pair['images']} ({pair['share']:.0%} of the class)"
         for pair in pairs
     ]
-    lines = [",   ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
-    return "Most often taken, images:\n" + "\n".join(lines)
+    return f"Most often taken, images: {',   '.join(words)}"
 
 
 def _short(name: str) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from experiments.config import settings
+from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.inference.loading import CLASS_NAMES, RUN_ID, Network
+from experiments.inference.class_names import names_of_source, titles
+from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, RUN_ID, Network
+from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
-from experiments.jobs.dataset import duplicate_groups, open_source
+from experiments.jobs.composition import remarks
+from experiments.jobs.dataset import duplicate_groups, open_source, test_fraction
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
 from experiments.tracking.tracked_run import TrackedRun
@@ -27,7 +31,11 @@ class Subject:
     part          train, validation, test or all, as it is shown
     source        None where only kept predictions are scored
     notes         lines that belong beside the result
-    official      the part is the set's own, not held out by us
+    official      the part is the set's own, not held out by us; None: not known
+    titles        readable names by class name, where they are known
+    accepted      of each image all the right labels (`evaluate.labels`), ascending; None: `labels`
+    labels_file   where these are from
+    left_out      images without any
     """
 
     spec: str
@@ -38,7 +46,18 @@ class Subject:
     class_names: list[str]
     source: Any = None
     notes: tuple[str, ...] = ()
-    official: bool = False
+    official: bool | None = False
+    titles: Mapping[str, str] = field(default_factory=dict)
+    accepted: list[np.ndarray] | None = None
+    labels_file: str | None = None
+    left_out: int = 0
+
+    @property
+    def origin(self) -> str:
+        """How the part came about: official, held out, whole set, or unknown."""
+        if self.part == "all":
+            return "whole set"
+        return {True: "official", False: "held out", None: "unknown"}[self.official]
 
 
 def own_set(changes: Sequence[str]) -> bool:
@@ -78,7 +97,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
     runs = [network.run for network in networks if network.run]
     source = open_source(data)
     if runs and own_set(changes):
-        part: str = config.evaluate.part or "test"
+        part: str = config.evaluate.part or last_part(runs)
         for run in runs:
             _check_unchanged(run, source)
         parts = [own_part(run, part, source) for run in runs]
@@ -87,7 +106,7 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
         indices = parts[0]
     else:
         # a run's own images by another name: its training images are not for scoring
-        known = any(run.fingerprint == source.fingerprint for run in runs)
+        known = any(source.is_known_as(run.fingerprint) for run in runs)
         part, indices, official = _of_source(config, source, "test" if known else "all")
     return Subject(
         spec=source.spec,
@@ -97,18 +116,19 @@ def choose(networks: Sequence[Network], config: Config, changes: Sequence[str]) 
         labels=source.labels[indices],
         class_names=list(source.class_names),
         source=source,
-        notes=tuple(_leaks(runs, source, indices)),
+        notes=(*remarks(source, {}), *_leaks(runs, source, indices)),
         official=official,
+        titles=titles(source.class_names, config.evaluate.class_names, source.titles),
     )
 
 
-def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np.ndarray]]:
+def kept(runs: Sequence[TrackedRun], evaluate: Evaluate) -> tuple[Subject, list[np.ndarray]]:
     """The part that runs were scored on when they ended, and each one's kept probabilities.
 
     Raises:
         BadInput: a run kept none, or they are of different images.
     """
-    part = part or "test"
+    part = evaluate.part or last_part(runs)
     if part not in PARTS:
         raise BadInput(
             f"evaluate.reuse: runs keep predictions of validation and test. Received: {part}"
@@ -116,7 +136,8 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
     index, labels, probabilities = predictions.paired(
         [run.predictions for run in runs], PARTS[part]
     )
-    names, notes = _names_of(runs[0], probabilities[0].shape[1])
+    names, notes = _names_of(runs[0], probabilities[0].shape[1], evaluate.class_names)
+    own_titles = json.loads(runs[0].text_if_any(CLASS_TITLES) or "{}")
     subject = Subject(
         spec=runs[0].config.data.source,
         fingerprint=runs[0].fingerprint,
@@ -124,9 +145,17 @@ def kept(runs: Sequence[TrackedRun], part: str | None) -> tuple[Subject, list[np
         indices=index,
         labels=labels,
         class_names=names,
+        titles=titles(names, evaluate.class_names, own_titles),
         notes=("scored by the predictions that the runs kept", *notes),
+        official=f"{part} official" in parts if (parts := runs[0].tags.get("data_parts")) else None,
     )
     return subject, probabilities
+
+
+def last_part(runs: Sequence[TrackedRun]) -> str:
+    """test; validation, where none of the runs had test images and some were validated."""
+    scored = {score.partition("_")[0] for run in runs for score in run.metrics}
+    return "validation" if "val" in scored and "test" not in scored else "test"
 
 
 def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
@@ -170,7 +199,7 @@ def _of_source(config: Config, source: Any, fallback: str) -> tuple[str, np.ndar
             source.labels,
             source.official_splits,
             validation.validation_fraction,
-            validation.test_fraction,
+            test_fraction(config, source),
             config.data.train_fraction,
             validation.seed,
             source.class_names,
@@ -201,7 +230,7 @@ def _check_size(networks: Sequence[Network], config: Config, changes: Sequence[s
 
 
 def _check_unchanged(run: TrackedRun, source: Any) -> None:
-    if run.fingerprint != source.fingerprint:
+    if not source.is_known_as(run.fingerprint):
         raise BadInput(
             f"run {run.id} ({run.name}) was trained on {run.config.data.source} with other "
             f"contents than {source.spec} has now; to score it on these images set "
@@ -226,7 +255,7 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
     """A line for every run that was trained on some of the images."""
     lines = []
     for run in runs:
-        if run.fingerprint != source.fingerprint:
+        if not source.is_known_as(run.fingerprint):
             continue
         split = prepare(run.config, source).split
         if not is_of_split(run, split):
@@ -240,11 +269,12 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
     return lines
 
 
-def _names_of(run: TrackedRun, classes: int) -> tuple[list[str], list[str]]:
+def _names_of(run: TrackedRun, classes: int, file: str | None) -> tuple[list[str], list[str]]:
+    if file is not None:
+        return read_names(file, run.name, classes), []
     if CLASS_NAMES in run.files:
         return list(json.loads(run.text(CLASS_NAMES))), []
-    try:
-        return list(open_source(run.config.data).class_names), []
-    except BadInput:
-        note = f"{run.config.data.source} cannot be opened here: classes are numbered"
-        return [str(number) for number in range(classes)], [note]
+    if names := names_of_source(run):
+        return names, []
+    note = f"{run.config.data.source} is not here as it was: classes are numbered"
+    return [str(number) for number in range(classes)], [note]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import BadInput
-from experiments.evaluation import calibration, confusion
+from experiments.evaluation import calibration, confusion, robustness_output
 from experiments.evaluation.answers import Answers
 from experiments.evaluation.image_set import PARTS, Subject
 from experiments.jobs.predictions import Evaluation, write_predictions
@@ -28,8 +28,9 @@ COLUMNS = (
 def write(
     out: Path, document: dict[str, Any], answers: Sequence[Answers], subject: Subject
 ) -> None:
-    """evaluation.json and evaluation.csv, and of each network (in a folder of its own where there
-    are several) confusion.csv, per_class.csv, calibration.csv, predictions.parquet.
+    """evaluation.json and evaluation.csv, what `robustness_output` adds, and of each network (in a
+    folder of its own where there are several) confusion.csv, per_class.csv, calibration.csv,
+    predictions.parquet.
 
     The document is told of the files.
 
@@ -43,6 +44,7 @@ def write(
             folder = _folder(out, each, answers)
             folder.mkdir(exist_ok=True)
             files += _one(folder, each, subject)
+        files += robustness_output.write(out, document)
         files += [out / "evaluation.csv", out / "evaluation.json"]
         _table(files[-2], document)
         _finish(document, files)
@@ -53,10 +55,13 @@ def write(
 
 
 def draw(out: Path, document: dict[str, Any], answers: Sequence[Answers], subject: Subject) -> None:
-    """Behind `write`: confusion.png and calibration.png of each network, and their names in the
-    document. One that cannot be drawn is a line on stderr."""
-    title, names = f"{subject.spec}, {subject.part}, {document['protocol']}", subject.class_names
-    pictures = []
+    """Behind `write`: confusion.png and calibration.png of each network, sets.png, and their names
+    in the document. One that cannot be drawn is a line on stderr."""
+    title = f"{subject.spec}, {subject.part}, {document['protocol']}"
+    names = [subject.titles.get(name, name) for name in subject.class_names]
+    pictures: list[Path] = []
+    if "sets" in document:
+        pictures += drawn(out / "sets.png", robustness_output.draw, document)
     for each in answers:
         folder, of = _folder(out, each, answers), f"{each.name} on {title}"
         counts = confusion.matrix(each.labels, each.predicted, len(names))
@@ -80,7 +85,7 @@ def _folder(out: Path, answers: Answers, everyone: Sequence[Answers]) -> Path:
 def _one(folder: Path, answers: Answers, subject: Subject) -> list[Path]:
     names = subject.class_names
     counts = confusion.matrix(answers.labels, answers.predicted, len(names))
-    classes = confusion.per_class(counts, names)
+    classes = confusion.per_class(counts, names, subject.titles)
     calibrated = calibration.measure(answers.probabilities, answers.right)
     confusion.write_matrix(folder / "confusion.csv", counts, names)
     csv_text.write(folder / "per_class.csv", list(classes[0]), classes)
@@ -143,7 +148,7 @@ def parts(document: dict[str, Any]) -> list[Any]:
         table.add_row(row["name"], *cells)
     head = (
         f"{document['images']:,} images of {document['classes']} classes: {document['source']}, "
-        f"{document['part']}; {document['protocol']}"
+        f"{document['part']} ({document['origin']}); {document['protocol']}"
     )
     lines = [head, table]
     if any(row[LATENCY_DISTURBED] for row in rows):
@@ -151,6 +156,7 @@ def parts(document: dict[str, Any]) -> list[Any]:
     lines += [line for row in document["rows"] for line in _published(row)]
     lines += [line for row in document["rows"] if (line := _worst(row))]
     lines += [_pair(pair) for pair in document["mcnemar"]]
+    lines += robustness_output.parts(document)
     lines += document["notes"]
     if document["files"]:
         lines.append(f"{len(document['files'])} files beside the pictures, {document['files'][-1]}")
@@ -161,7 +167,11 @@ def _worst(row: dict[str, Any]) -> str:
     pairs = row["worst_pairs"][:WORST]
     if not pairs:
         return ""
-    words = [f"{p['class']} for {p['taken_for']} ({p['images']}, {p['share']:.0%})" for p in pairs]
+    words = [
+        f"{p.get('title', p['class'])} for {p.get('taken_for_title', p['taken_for'])} "
+        f"({p['images']}, {p['share']:.0%})"
+        for p in pairs
+    ]
     return f"{row['name']}: most often takes {', '.join(words)}"
 
 

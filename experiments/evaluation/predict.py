@@ -13,7 +13,7 @@ import numpy as np
 from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.inference.class_match import class_names
+from experiments.inference.class_names import class_names, titles
 from experiments.inference.loading import Network, crop_fraction, load
 from experiments.metrics import softmax
 from experiments.presentation.console import drawn, progress
@@ -31,7 +31,8 @@ def predict(
     quiet: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """A row a picture: file, predictions (label and probability, five at most, best first).
+    """A row a picture: file, predictions (label and probability, five at most, best first, and the
+    title, a readable name, of a label that has one).
 
     With `explain`, explanation: a Grad-CAM picture for the first class. With data.on_corrupt=skip
     a bad picture has no predictions and skipped, the reason.
@@ -58,6 +59,7 @@ def predict(
     if pictures.problems:
         say(f"{len(pictures.problems)} of {len(pictures.files)} pictures skipped")
     names = class_names(network, config, say)
+    readable = titles(names, config.evaluate.class_names, network.titles)
     crop = crop_fraction(network, given, pictures.source)
     probabilities = _probabilities(network, pictures, config, crop, quiet)
     rows: list[dict[str, Any]] = []
@@ -68,7 +70,12 @@ def predict(
             continue
         row = next(answers)
         best = np.argsort(-row, kind="stable")[:TOP]
-        shown = [{"label": names[i], "probability": float(row[i])} for i in best]
+        shown = [
+            {"label": names[i]}
+            | ({"title": readable[names[i]]} if names[i] in readable else {})
+            | {"probability": float(row[i])}
+            for i in best
+        ]
         rows.append({"file": file, "predictions": shown})
     if explain is not None:
         scored = [row for row in rows if row["predictions"]]
@@ -83,11 +90,16 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         if "skipped" in row:
             printed.append(f"{row['file']}: skipped, {row['skipped']}")
             continue
-        words = [f"{each['label']} {each['probability']:.1%}" for each in row["predictions"]]
+        words = [f"{_shown(each)} {each['probability']:.1%}" for each in row["predictions"]]
         printed.append(f"{row['file']}: {', '.join(words)}")
         if "explanation" in row:
             printed.append(f"  {row['explanation']}")
     return printed
+
+
+def _shown(prediction: dict[str, Any]) -> str:
+    """n01440764 tench."""
+    return f"{prediction['label']} {prediction.get('title', '')}".rstrip()
 
 
 def _probabilities(
@@ -130,7 +142,7 @@ def _explain(
             path = folder / f"{at + 1:04d}_{name}.png"
             pixels = np.asarray(image)[0]
             heat = explained.heat(pixels, int(answers[at]))
-            title = f"{best['label']}  {best['probability']:.1%}"
+            title = f"{_shown(best)}  {best['probability']:.1%}"
             if drawn(path, grad_cam.draw, pixels, heat, Path(row["file"]).name, title):
                 row["explanation"] = str(path)
     except OSError as error:
@@ -150,7 +162,7 @@ class Pictures:
 def open_pictures(
     names: Sequence[str], *, channels: int, max_pixels: int, on_corrupt: str
 ) -> Pictures:
-    """Files as named, folders by all the JPEG and PNG files in and below them, by name.
+    """Files as named, folders by all the image files in and below them, by name.
 
     Photographs are turned upright as their EXIF orientation says.
 
@@ -208,7 +220,7 @@ def _listed(names: Sequence[str]) -> Any:
             below = [Path(folder) for folder, _, _ in sorted(os.walk(path))]
             files = join([list_images(path, folder) for folder in below])
             if not len(files):
-                raise BadInput(f"{name}: no JPEG or PNG file in this folder")
+                raise BadInput(f"{name}: no image file in this folder")
             parts.append(files)
             continue
         try:

@@ -71,6 +71,8 @@ def _why_not(
 ) -> str | None:
     if figure.dataset != SINGLE_CROP_SET:
         return f"reported on {figure.dataset}"
+    if subject.accepted is not None:
+        return f"reported for the set's own labels, not those of {subject.labels_file}"
     images, classes = len(subject.indices), len(subject.class_names)
     known = subject.spec.startswith(("ilsvrc:", "tfds:imagenet2012"))
     whole = (images, classes) == (VALIDATION_IMAGES, CLASSES)
@@ -87,7 +89,10 @@ def _why_not(
             return "other image sizes; set evaluate.sides"
     size = re.search(r"resized to (\d+)", figure.protocol)
     if size and protocol == "centre" and int(size[1]) != resized_to:
-        return f"resized to {size[1]} there, {resized_to} here; set data.crop_fraction"
+        return (
+            f"resized to {size[1]} there, {resized_to} here; set data.crop_fraction to the "
+            f"network's side / {size[1]}, rounded down"
+        )
     return None
 
 

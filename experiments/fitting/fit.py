@@ -94,6 +94,8 @@ def _fitted(
         "statistics.json": batches.statistics.to_dict(),
         "class_names.json": list(source.class_names),
     }
+    if source.titles:
+        artifacts["class_titles.json"] = dict(source.titles)
     if source.corrupt:
         artifacts["corrupt_images.json"] = source.corrupt
     keeper = resume.keeper(job, source.fingerprint, emit, chosen)
@@ -123,7 +125,9 @@ def _fitted(
         tags["data_parts"] = origins(parts)
     if job.measured and last.held_out and not trainer.reconstructs:
         columns = last.held_out[-1][2].columns  # of the test part, else of the validation part
-        artifacts[PER_CLASS] = per_class(columns["label"], columns["predicted"], source.class_names)
+        artifacts[PER_CLASS] = per_class(
+            columns["label"], columns["predicted"], source.class_names, source.titles
+        )
         tags |= TAGS
     cost = measure.training_speed(len(job.train), history.seconds)
     cost["step_seconds"] = trainer.clock.seconds

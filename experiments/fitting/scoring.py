@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,14 +110,19 @@ TAGS = {"mlflow.loggedArtifacts": json.dumps([{"path": PER_CLASS, "type": "table
 
 
 def per_class(
-    labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    class_names: Sequence[str],
+    titles: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """{columns, data}, as `mlflow.log_table` writes it; classes without images are left out.
 
-    The columns are class, images, top1, taken_for (the commonest wrong answer, or "") and times.
+    The columns are class, images, top1, taken_for (the commonest wrong answer, or "") and times;
+    then title, where classes have readable names.
 
     Args:
         labels, predicted: int [images].
+        titles: class name -> readable name.
     """
     rows = []
     for number, name in enumerate(class_names):
@@ -127,5 +132,7 @@ def per_class(
         wrong, times = np.unique(answers[answers != number], return_counts=True)
         worst = int(times.argmax()) if len(times) else None
         taken = ["", 0] if worst is None else [class_names[int(wrong[worst])], int(times[worst])]
-        rows.append([name, len(answers), float((answers == number).mean()), *taken])
-    return {"columns": ["class", "images", "top1", "taken_for", "times"], "data": rows}
+        title = [titles.get(name, "")] if titles else []
+        rows.append([name, len(answers), float((answers == number).mean()), *taken, *title])
+    columns = ["class", "images", "top1", "taken_for", "times"]
+    return {"columns": columns + ["title"] * bool(titles), "data": rows}

@@ -1,41 +1,14 @@
-"""Which of a network's classes is which class of a set: by name, else by number, never by guess."""
+"""Which of a network's classes is which class of a set: by name, or by a number that is a name."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.inference.loading import Network
-from experiments.jobs.dataset import open_source
-from experiments.tracking.tracked_run import TrackedRun
-from pipelines.files.text import read_lines
-
-
-def class_names(network: Network, config: Config, say: Callable[[str], None]) -> list[str]:
-    """The network's class names; a run's are its source's; numbers where they are nowhere."""
-    names = None
-    try:
-        names = known_names(network, config.evaluate.class_names, [])
-    except BadInput as error:
-        if config.evaluate.class_names is not None:
-            raise
-        say(str(error))
-    if names is None or len(names) != network.classes:
-        say(f"{network.name}: its class names are not known; give evaluate.class_names=FILE")
-        return [str(number) for number in range(network.classes)]
-    return names
-
-
-WNID = re.compile(r"n\d{8}")
-INDEX = "imagenet_class_index.json"
+from pipelines.files.naming import NUMBER
 
 
 @dataclass(frozen=True)
@@ -56,6 +29,10 @@ def match(
 ) -> Match:
     """The columns of a network of `count` classes for the classes `wanted` of a set.
 
+    Classes go by name. Where all of the set's are whole numbers (ImageNet-V2's folders 0 to 999)
+    and no class of the network is called by one of these, n is class n of the network. The place
+    of a name in a list says nothing.
+
     Args:
         who, spec: the network and the set, for messages.
         names: of the network's classes in its order, None where they are not known.
@@ -65,25 +42,24 @@ def match(
         BadInput: classes that cannot be told apart, or others than the network's.
     """
     wanted = list(wanted)
-    if names is None or not set(names) & set(wanted):
-        if count != len(wanted):
-            known = "" if names is None else ", none of them the set's by name"
-            raise BadInput(
-                f"evaluate.classes: {who} has {count} classes{known}, {spec} has {len(wanted)}; "
-                "give a set with the same classes, or their names with evaluate.class_names=FILE"
-            )
-        why = "are not known" if names is None else "are all others"
-        return Match(
-            None, wanted, f"{who}: its class names {why}; classes are matched by number to {spec}"
+    listed, notes = _in_the_sets_words(names, count, wanted)
+    if not set(listed or ()) & set(wanted):
+        known = "whose names are not known" if names is None else f"such as {names[0]}"
+        raise BadInput(
+            f"evaluate.classes: {who} has {count} classes {known}, {spec} has {len(wanted)} such "
+            f"as {wanted[0]}; name the network's in its order with evaluate.class_names=FILE"
         )
-    column_of = {name: number for number, name in enumerate(names)}
+    assert listed is not None
+    column_of = {name: number for number, name in enumerate(listed)}
     if strange := [name for name in wanted if name not in column_of]:
+        numbers = f"; its classes are 0 to {count - 1}" if notes else ""
         raise BadInput(
             f"evaluate.classes: {who} does not know {len(strange)} of the {len(wanted)} classes of "
-            f"{spec}, such as {strange[0]}; leave these out of the set"
+            f"{spec}, such as {strange[0]}{numbers}; leave these out of the set, or name the "
+            "network's classes with evaluate.class_names=FILE"
         )
     columns = [column_of[name] for name in wanted]
-    others = sorted(set(names) - set(wanted))
+    others = sorted(set(listed) - set(wanted))
     if others and mode == "equal":
         raise BadInput(
             f"evaluate.classes: {spec} has {len(wanted)} of the {count} classes of {who}; set "
@@ -91,92 +67,35 @@ def match(
             "other classes as wrong"
         )
     if others and mode == "map":
-        note = f"{who}: answers among all its {count} classes, {len(others)} of them always wrong"
-        return Match(np.array(columns + [column_of[x] for x in others]), wanted + others, note)
-    if others:
-        note = f"{who}: probabilities over the set's {len(wanted)} classes alone, of {count}"
-        return Match(np.array(columns), wanted, note)
+        notes.append(f"answers among all its {count} classes, {len(others)} of them always wrong")
+        columns += [column_of[name] for name in others]
+        wanted += others
+    elif others:
+        notes.append(f"probabilities over the set's {len(wanted)} classes alone, of {count}")
+    note = f"{who}: {'; '.join(notes)}" if notes else None
     in_order = columns == list(range(count))
-    return Match(None if in_order else np.array(columns), wanted)
+    return Match(None if in_order else np.array(columns), wanted, note)
 
 
-def known_names(
-    network: Network, file: str | None, source_names: Sequence[str], fingerprint: str = ""
-) -> list[str] | None:
-    """A network's class names: those it came with, a file's, its run's source's, or the wnids.
-
-    Published weights of 1,000 classes are in the order of the sorted wnids. They are the set's own
-    where it has them all, else those of Keras's list.
-
-    Args:
-        file: `evaluate.class_names`, for networks that came without.
-        source_names: classes of the set that is scored, empty for none.
-        fingerprint: of that set.
-
-    Raises:
-        BadInput: the file does not fit, or the list of wnids is nowhere.
-    """
-    if network.class_names is not None:
-        return network.class_names
-    if file is not None:
-        return read_names(file, network)
-    if network.run is not None:
-        return _of_run(network.run, source_names, fingerprint)
-    if network.origin is None or network.classes != 1000:
-        return None
-    if len(source_names) == 1000 and all(WNID.fullmatch(name) for name in source_names):
-        return sorted(source_names)
-    return [wnid for wnid, _ in keras_index(network.name)]
+def all_numbers(names: Sequence[str]) -> bool:
+    """Are the names whole numbers, each another one?"""
+    numbers = {int(name) for name in names if NUMBER.fullmatch(name)}
+    return 0 < len(numbers) == len(names)
 
 
-def _of_run(run: TrackedRun, source_names: Sequence[str], fingerprint: str) -> list[str] | None:
-    """Those of the source it was trained on, where that can be opened here."""
-    if run.fingerprint and run.fingerprint == fingerprint:
-        return list(source_names)
-    try:
-        return list(open_source(run.config.data).class_names)
-    except BadInput:
-        return None
-
-
-def read_names(file: str, network: Network) -> list[str]:
-    """One class a line, as many as the network has. Raises BadInput."""
-    try:
-        lines = read_lines(file)
-    except (OSError, ValueError):
-        raise BadInput(f"evaluate.class_names: {file}: no such text file") from None
-    names = [line.strip() for line in lines if line.strip()]
-    if len(names) != network.classes or len(set(names)) < len(names):
-        raise BadInput(
-            f"evaluate.class_names: {file} has {len(set(names))} different names; {network.name} "
-            f"has {network.classes} classes"
-        )
-    return names
-
-
-def keras_index(who: str) -> list[tuple[str, str]]:
-    """(wnid, word) of the 1,000 classes in order: Keras's file, fetched once.
-
-    Raises:
-        BadInput: it is not there and cannot be fetched.
-    """
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    file = home / "models" / INDEX
-    if not file.is_file():
-        import keras
-        from keras.applications import imagenet_utils
-
-        try:
-            address = imagenet_utils.CLASS_INDEX_PATH
-        except AttributeError:
-            address = f"https://storage.googleapis.com/download.tensorflow.org/data/{INDEX}"
-        try:
-            file = Path(keras.utils.get_file(INDEX, address, cache_subdir="models"))
-        except Exception as error:  # Keras raises Exception itself where a download fails
-            reason = " ".join(str(error).split())
-            raise BadInput(
-                f"{who}: the list of the 1,000 classes is not in {file} and could not be fetched "
-                f"({reason}); put it there, or give their wnids with evaluate.class_names=FILE"
-            ) from None
-    index = json.loads(file.read_text(encoding="utf-8"))
-    return [(index[str(i)][0], index[str(i)][1]) for i in range(1000)]
+def _in_the_sets_words(
+    names: Sequence[str] | None, count: int, wanted: Sequence[str]
+) -> tuple[list[str] | None, list[str]]:
+    """The network's classes in its order, a number written as the set writes it (7, 007), and a
+    note where the numbers are places in that order; None where nothing is known of them."""
+    if set(wanted) <= set(names or ()) or not all_numbers(wanted):
+        return (None if names is None else list(names)), []
+    written = {int(name): name for name in wanted}
+    numbered = {name: int(name) for name in names or () if NUMBER.fullmatch(name)}
+    if set(numbered.values()) & set(written):
+        if len(set(numbered.values())) < len(numbered):  # 1 and 01: only as they are written
+            return list(names or ()), []
+        return [written.get(numbered.get(name, -1), name) for name in names or ()], []
+    places = names or [str(number) for number in range(count)]
+    note = "the set's classes are numbers: n is class n of the network, counted from 0"
+    return [written.get(number, name) for number, name in enumerate(places)], [note]

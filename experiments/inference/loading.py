@@ -6,8 +6,8 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def crop_fraction(network: Network, given: Config, source: Any) -> float:
 
 SHOWN = 10  # runs of an experiment that are named
 RUN_ID = re.compile(r"[0-9a-f]{8,32}")
-CLASS_NAMES = "class_names.json"
+CLASS_NAMES, CLASS_TITLES = "class_names.json", "class_titles.json"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Network:
                          scored by the predictions it kept
     gives_probabilities  it ends in a softmax
     class_names          in its order, where known
+    titles               readable names of classes, such as wnid -> "tench", where known
     crop_fraction        of the centre crop that it was made for, where known
     run                  where it is one
     architecture, origin of published weights: the registry's name, and whose they are
@@ -58,6 +59,7 @@ class Network:
     run: TrackedRun | None = None
     architecture: str | None = None
     origin: str | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -175,16 +177,18 @@ def _run(word: str, config: Config) -> TrackedRun:
 
 
 def _of_run(run: TrackedRun, with_model: bool) -> Network:
-    names = None
-    if CLASS_NAMES in run.files:
-        names = json.loads(run.text(CLASS_NAMES))
+    names, titles = (
+        json.loads(run.text(file)) if file in run.files else None
+        for file in (CLASS_NAMES, CLASS_TITLES)
+    )
     model, softmax = None, False
     if models.card(run.config.model.name).task == "reconstruction":
         raise BadInput(f"run {run.id} ({run.name}) reconstructs images; it has no classes to score")
     if with_model:
         with run.fetched(NETWORK) as path:
             model, softmax = read_model(path, f"run {run.id}")
-    return Network(run.name, model, softmax, names, run.config.data.crop_fraction, run)
+    crop = run.config.data.crop_fraction
+    return Network(run.name, model, softmax, names, crop, run, titles=titles or {})
 
 
 def _kind(word: str) -> str:

@@ -24,6 +24,7 @@ from experiments.training.outputs import inference_function
 from experiments.training.weights import leaves, reseed
 from models.layers.activations import MonteCarloDropout
 from pipelines import build, views
+from pipelines.augment import corruptions
 
 ONE_SIDE = {"ten_crop": views.ten_crop, "alexnet": views.alexnet}
 
@@ -48,6 +49,7 @@ class Predictor:
         crop_fraction: of the centre crop.
         columns: classes of the network to keep, and their order; the softmax is over these.
         batch_size: crops that go through the network together; None: data.eval_batch_size.
+        traced: a predictor of the same network, for another set: nothing is traced again.
 
     Raises:
         BadInput: sides that the protocol does not take, or a network that cannot be dense.
@@ -60,13 +62,16 @@ class Predictor:
         crop_fraction: float,
         columns: np.ndarray | None = None,
         batch_size: int | None = None,
+        traced: Predictor | None = None,
     ) -> None:
         evaluate = config.evaluate
         self.model, self.name = network.model, evaluate.protocol
         height, width = self.model.input_shape[1:3]
         self.size = int(height), int(width)
         self.protocol = _protocol(evaluate, self.size, crop_fraction)
-        self.dense = Dense(self.model) if self.name == "dense" else None
+        self.dense = None
+        if self.name == "dense":
+            self.dense = traced.dense if traced else Dense(self.model)
         draws = any(isinstance(leaf, MonteCarloDropout) for leaf in leaves(self.model))
         self.samples = evaluate.dropout_samples if draws else 1
         cost = float(self.protocol.cost)
@@ -78,7 +83,8 @@ class Predictor:
         self._batch_size = batch_size or config.data.eval_batch_size
         self._threads = config.data.threads
         self._seed = seed_for(config.seed, "dropout_samples")
-        self._infer = inference_function(self.model, jit=False)
+        self._infer: Callable[[Any], Any]
+        self._infer = traced._infer if traced else inference_function(self.model, jit=False)
 
     def scores(
         self, source: Any, indices: np.ndarray, advance: Callable[[int], None] = lambda done: None
@@ -113,6 +119,36 @@ class Predictor:
         if done != len(indices):
             raise FailedWork(f"{done} images were scored of {len(indices)}")
         return np.concatenate(batches)
+
+    def corrupted(
+        self, source: Any, indices: np.ndarray, advance: Callable[[int], None] = lambda done: None
+    ) -> np.ndarray:
+        """The answers int64 [images, corruptions, severities] to all corruptions of the centre
+        crop, `build.corrupted_dataset`, in the given order. Arguments and errors as of `scores`."""
+        for leaf in leaves(self.model):
+            reseed(leaf, self._seed)
+        data = build.corrupted_dataset(
+            source,
+            indices,
+            size=self.size,
+            batch_size=max(1, self._batch_size // corruptions.VERSIONS),
+            crop_fraction=self._crop_fraction,
+            threads=self._threads,
+        )
+        answers: list[np.ndarray] = []
+        done = 0
+        for versions in data:
+            count, every, *shape = versions.shape
+            flat = np.asarray(versions).reshape(count * every, *shape).astype(np.float32)
+            passes = [self._logits(flat) for _ in range(self.samples)]
+            scores = passes[0] if len(passes) == 1 else log_mean_probabilities(passes)
+            answers.append(scores.argmax(axis=1))
+            done += count
+            advance(done)
+        if done != len(indices):
+            raise FailedWork(f"{done} images were scored of {len(indices)}")
+        names, severities = len(corruptions.NAMES), corruptions.SEVERITIES
+        return np.concatenate(answers).reshape(done, names, severities)
 
     def _logits(self, images: np.ndarray) -> np.ndarray:
         """[n, h, w, c] to float32 [n, kept classes], as many at once as a batch has."""

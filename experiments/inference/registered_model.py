@@ -12,39 +12,42 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
-from experiments.inference.class_match import class_names
+from experiments.inference.class_names import class_names, titles
 from experiments.inference.loading import RUN_ID, Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
+from experiments.presentation.console import say
 from experiments.tracking.tracked_run import NETWORK
 
 SERVED = "-served"
 ROOMS = ("models", "pipelines", "experiments")
 """Packages that travel with what is served."""
-PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas")
+PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas", "pillow")
 """What these need to serve; the versions at work here are pinned."""
 NAMES = re.compile(r"[^/:.%\"']+")
 
 
-def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
+def register(run_id: str, name: str, uri: str, names_file: str | None = None) -> dict[str, Any]:
     """Log the network of a run twice, and register both.
 
     Args:
         run_id: a run that kept its model.
         name: of the registered model; a further registration is its next version.
         uri: tracking store, of the run and of the registry.
+        names_file: of the labels that are served, as `evaluate.class_names`; None: the run's own.
 
     Returns:
         {"run_id", "store", "keras": {"name", "version", "uri"}, "served": the same}
 
     Raises:
-        BadInput: no such run, one without a model or of a reconstruction, or a bad name.
+        BadInput: no such run, one without a model or of a reconstruction, a bad name, or a file of
+            labels that does not fit.
         FailedWork: the store has no registry, or did not take it.
     """
     from mlflow.exceptions import MlflowException
@@ -54,14 +57,20 @@ def register(run_id: str, name: str, uri: str) -> dict[str, Any]:
     if not RUN_ID.fullmatch(run_id):
         raise BadInput(f"RUN_ID: expected 32 hex digits, or the first eight. Received: {run_id}")
     [network] = load([run_id], settings.parse({"tracking": {"uri": uri}}))
-    assert network.run
+    assert network.run is not None
+    config = network.run.config
+    if names_file is not None:
+        evaluate = config.evaluate.model_copy(update={"class_names": names_file})
+        config = config.model_copy(update={"evaluate": evaluate})
+    labels = class_names(network, config, say)
+    readable = titles(labels, names_file, network.titles)
     try:
         with _store(uri):
             return {
                 "run_id": network.run.id,
                 "store": shown(uri),
                 "keras": _log_keras(network, name),
-                "served": _log_served(network, name + SERVED),
+                "served": _log_served(network, name + SERVED, labels, readable),
             }
     except (MlflowException, OSError) as error:
         raise FailedWork(f"{shown(uri)} did not take the model: {first_line(error)}") from None
@@ -105,7 +114,9 @@ def _log_keras(network: Network, name: str) -> dict[str, Any]:
     )
 
 
-def _log_served(network: Network, name: str) -> dict[str, Any]:
+def _log_served(
+    network: Network, name: str, labels: Sequence[str], readable: Mapping[str, str]
+) -> dict[str, Any]:
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
@@ -114,12 +125,12 @@ def _log_served(network: Network, name: str) -> dict[str, Any]:
     from experiments.inference import served_model
 
     assert network.run is not None
-    config = network.run.config
     columns = [
         ColSpec(DataType.string, "label"),
         ColSpec(DataType.double, "probability"),
         ColSpec(Array(DataType.string), "labels"),
         ColSpec(Array(DataType.double), "probabilities"),
+        *([ColSpec(DataType.string, "title")] if readable else []),
     ]
     signature = ModelSignature(
         Schema([ColSpec(DataType.binary, served_model.IMAGE)]),
@@ -133,10 +144,11 @@ def _log_served(network: Network, name: str) -> dict[str, Any]:
         served_model.write(
             Path(folder) / "served",
             path,
-            class_names(network, config, lambda line: None),
+            labels,
             crop_fraction=network.crop_fraction or PHOTOGRAPH_CROP,
             gives_probabilities=network.gives_probabilities,
-            max_pixels=config.data.max_pixels,
+            max_pixels=network.run.config.data.max_pixels,
+            titles=readable,
         )
         return _log(
             network,

@@ -34,6 +34,7 @@ def write(
     crop_fraction: float,
     gives_probabilities: bool,
     max_pixels: int,
+    titles: Mapping[str, str] | None = None,
 ) -> None:
     """Put what `_load_pyfunc` reads into a folder.
 
@@ -43,6 +44,7 @@ def write(
         crop_fraction: of the centre crop, as in evaluation.
         gives_probabilities: the network ends in a softmax.
         max_pixels: height x width above which a picture is refused.
+        titles: readable names by label, where there are any.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(network, folder / NETWORK)
@@ -52,6 +54,8 @@ def write(
         "gives_probabilities": gives_probabilities,
         "max_pixels": max_pixels,
     }
+    if titles:
+        settings["titles"] = dict(titles)
     (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
 
 
@@ -79,10 +83,12 @@ class ServedNetwork:
     def predict(
         self, pictures: pd.DataFrame, params: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """A row a picture: label, probability, and labels and probabilities, best first.
+        """A row a picture: label, probability, and labels and probabilities, best first; title,
+        the readable name of label, where labels have some.
 
         Args:
-            pictures: column `image` of JPEG or PNG files, as bytes or as base64 text.
+            pictures: column `image` of JPEG, PNG, BMP, GIF, WebP or TIFF files, as bytes or as
+                base64 text.
             params: top, how many labels are given (5), all where there are fewer.
 
         Raises:
@@ -93,7 +99,7 @@ class ServedNetwork:
             received = list(pictures) if hasattr(pictures, "keys") else type(pictures).__name__
             raise ValueError(f"expected a table with a column {IMAGE}. Received: {received}")
         views = [self._pixels(given, row) for row, given in enumerate(pictures[IMAGE])]
-        labels = self._settings["labels"]
+        labels, titles = self._settings["labels"], self._settings.get("titles")
         answers = []
         for at in range(0, len(views), BATCH):
             for row in self._probabilities(np.stack(views[at : at + BATCH])):
@@ -105,6 +111,7 @@ class ServedNetwork:
                         "labels": [labels[i] for i in best],
                         "probabilities": [float(row[i]) for i in best],
                     }
+                    | ({"title": titles.get(labels[best[0]], "")} if titles else {})
                 )
         return answers
 
@@ -118,7 +125,7 @@ class ServedNetwork:
             contents = _contents(given)
             _, height, width, orientation = read_header(contents)
         except HeaderError as error:
-            raise ValueError(f"{IMAGE} {row}: expected a JPEG or PNG file; it {error}") from None
+            raise ValueError(f"{IMAGE} {row}: expected an image file; it {error}") from None
         if height * width > self._settings["max_pixels"]:
             raise ValueError(
                 f"{IMAGE} {row}: {height} x {width} pixels; this model takes at most "

@@ -32,7 +32,7 @@ def check(
     Keys: spec, images (usable), classes, corrupt and duplicates (how many), across_splits (of the
     duplicates), fingerprint, class_names, parts, unused and notes (`jobs.composition.document`; the
     parts are those of a run with the default settings), remarks (lines), findings (dictionaries of
-    COLUMNS).
+    COLUMNS, and title where the class has a readable name).
 
     Raises:
         BadInput: it cannot be opened, or a shard is damaged.
@@ -45,18 +45,22 @@ def check(
         with progress("checking", len(source), quiet) as advance:
             least = work.TINY if tiny is None else tiny
             report = work.check(source, tiny=least, deep=deep, advance=advance)
-    findings, parts = report.findings, _parts(source)
+    parts = _parts(source)
+    findings = [dict(zip(COLUMNS, finding, strict=True)) for finding in report.findings]
+    for finding in findings:
+        if finding["class"] in source.titles:
+            finding["title"] = source.titles[finding["class"]]
     return {
         "spec": source.spec,
         "images": report.images,
         "classes": report.classes,
         "corrupt": report.count(*work.CORRUPT),
         "duplicates": report.count("same bytes", "same pixels"),
-        "across_splits": sum("across splits" in finding.detail for finding in findings),
+        "across_splits": sum("across splits" in finding["detail"] for finding in findings),
         "fingerprint": report.fingerprint,
         **composed(source, parts),
         "remarks": remarks(source, parts),
-        "findings": [dict(zip(COLUMNS, finding, strict=True)) for finding in findings],
+        "findings": findings,
     }
 
 
@@ -64,6 +68,9 @@ def _parts(source: Any) -> dict[str, dict[str, Any]]:
     """As a run with the default settings has them; all as train where these allow no split."""
     if not len(source):
         return {}
+    official = source.official_splits or {}
+    if official and "train" not in official:  # a set to be scored, such as CIFAR-10-C
+        return composition(source, None, official.get("validation"), official.get("test"))
     try:
         split = split_of(Config(), source)
     except BadInput:
@@ -72,9 +79,10 @@ def _parts(source: Any) -> dict[str, dict[str, Any]]:
 
 
 def write_csv(path: Path, findings: Sequence[dict[str, Any]]) -> None:
-    """One row a finding, columns as COLUMNS."""
+    """One row a finding, columns as COLUMNS, and title where classes have readable names."""
+    titled = any("title" in finding for finding in findings)
     try:
-        csv_text.write(path, COLUMNS, findings)
+        csv_text.write(path, [*COLUMNS, *["title"] * titled], findings)
     except OSError as error:
         raise BadInput(f"--csv: {path} cannot be written ({error.strerror})") from None
 
@@ -88,7 +96,8 @@ def check_table(document: dict[str, Any]) -> list[Any]:
     if findings:
         table = Table(*COLUMNS, box=None, header_style="bold")
         for finding in findings[:SHOWN]:
-            table.add_row(*(finding[column] for column in COLUMNS))
+            named = finding | {"class": f"{finding['class']} {finding.get('title', '')}".rstrip()}
+            table.add_row(*(named[column] for column in COLUMNS))
         parts.append(table)
     if len(findings) > SHOWN:
         parts.append(f"... and {len(findings) - SHOWN} more: --csv FILE has them all")
@@ -107,18 +116,20 @@ def check_table(document: dict[str, Any]) -> list[Any]:
 def stats(spec: str, *, limit: int | None = None) -> dict[str, Any]:
     """Mean, std and colour axes of the training part (all images without official splits).
 
-    Keys: spec, of (which images), images, mean, std, eigenvalues, eigenvectors, as in
-    `pipelines.statistics.Statistics`.
+    Keys: spec, of (which images), images, mean, std, eigenvalues, eigenvectors, and of a sample
+    sampled_from and standard_error, as in `pipelines.statistics.Statistics`.
     """
     load_tensorflow()
     from pipelines import statistics
 
     source = open_source(Data(source=spec))
     splits = source.official_splits
-    indices = range(len(source)) if splits is None else splits["train"]
+    train = (splits or {}).get("train")
+    indices = range(len(source)) if train is None else train
     with _input_errors(), files_unchanged(source):
         fitted = statistics.fit(source, indices, limit=limit)
-    part = "the official training part" if splits else "all images (no official splits)"
+    whole = "no official splits" if splits is None else "no official training part"
+    part = f"all images ({whole})" if train is None else "the official training part"
     of = part if fitted.images == len(indices) else f"{fitted.images} images, evenly over {part}"
     return {"spec": source.spec, "of": of, **fitted.to_dict()}
 
@@ -135,6 +146,9 @@ def stats_lines(document: dict[str, Any]) -> list[str]:
         f"std           {row(document['std'], 3)}  (0..255)",
         f"eigenvalues   {row(document['eigenvalues'], 6)}  (pixels on 0..1)",
     ]
+    if "standard_error" in document:
+        sample = f"a sample of {document['images']:,} of {document['sampled_from']:,} images"
+        lines.insert(2, f"mean's error  {row(document['standard_error'], 3)}  (standard, {sample})")
     for i, axis in enumerate(document["eigenvectors"]):
         lines.append(f"{'eigenvectors' if i == 0 else '':13} {row(axis, 4)}")
     return lines

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.config import settings
 from experiments.errors import BadInput
-from experiments.jobs.dataset import open_source, steps_of, view
+from experiments.jobs.dataset import files_unchanged, open_source, steps_of, view
 from experiments.jobs.plan import Plan
 from experiments.jobs.plan import prepare as settle
 from experiments.presentation.figure_style import new_figure, save_picture
@@ -32,15 +32,17 @@ def preview(
 
     Raises:
         BadInput: neither a config nor a source, or a file that cannot be written.
+        FailedWork: an image file is damaged, or changed meanwhile.
     """
     from pipelines.augment.recipes import render
 
     plan = _plan(config_or_spec, changes)
     rows = _spread(plan.source.labels, plan.split.train, images)
-    originals = [example["image"].numpy() for example in plan.source.dataset(rows)]
-    samples, captions = augmented(plan, rows, draws)
+    with files_unchanged(plan.source):
+        originals = [example["image"].numpy() for example in plan.source.dataset(rows)]
+        samples, captions = augmented(plan, rows, draws)
     recipe = render(steps_of(plan.config))
-    names = [str(plan.source.class_names[plan.source.labels[i]]) for i in rows]
+    names = [title if title == name else f"{title}\n{name}" for name, title in _names(plan, rows)]
     try:
         _draw(out, names, originals, samples, captions, f"{plan.config.data.source}\n{recipe}")
     except (OSError, ValueError) as error:
@@ -57,7 +59,7 @@ def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, lis
     size, crop_fraction = view(plan.config)
     # Labels are row numbers here: they tell which image of a shuffled batch is which.
     source = copy.copy(plan.source)
-    source.class_names = [str(plan.source.class_names[plan.source.labels[i]]) for i in rows]
+    source.class_names = [title for _, title in _names(plan, rows)]
     source.labels = np.zeros(len(plan.source), np.int64)
     source.labels[rows] = np.arange(len(rows))
     colours = statistics.fit(plan.source, plan.split.train, limit=STATISTICS_IMAGES).colours
@@ -77,6 +79,12 @@ def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, lis
             for row, shares in zip(drawn_rows, labels, strict=True):
                 captions[row][draw] = _mixture(shares, source.class_names)
     return samples, captions
+
+
+def _names(plan: Plan, rows: np.ndarray) -> list[tuple[str, str]]:
+    """Of each image the name of its class, and the readable name, the same where there is none."""
+    names = [str(plan.source.class_names[plan.source.labels[i]]) for i in rows]
+    return [(name, plan.source.titles.get(name, name)) for name in names]
 
 
 def _rows_of(labels: np.ndarray) -> np.ndarray:

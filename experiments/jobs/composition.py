@@ -13,7 +13,10 @@ SHOWN = {"train": "train", "validation": "val", "test": "test"}
 
 
 def composition(
-    source: Any, train: np.ndarray, validation: np.ndarray | None, test: np.ndarray | None
+    source: Any,
+    train: np.ndarray | None,
+    validation: np.ndarray | None,
+    test: np.ndarray | None,
 ) -> dict[str, dict[str, Any]]:
     """Of each part that there is, by name.
 
@@ -98,6 +101,11 @@ def remarks(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What a user must know of the images before believing a figure, a line each: classes of
     unequal size, what was left out, what reading decided."""
     lines = [f"{source.spec}: {note}" for note in source.notes]
+    if source.headline == "validation" and "train" in parts and "test" not in parts:
+        lines.append(
+            f"{source.spec}: validation is the official one, no test part is held out "
+            "(validation.test_fraction=0.1 holds one out)"
+        )
     lines += [
         f"{source.spec}: not used: {unused.files:,} {'files' if unused.files > 1 else 'file'} "
         f"in {unused.path} {unused.why}"
@@ -113,9 +121,10 @@ def remarks(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     counts = parts["train"]["class_images"] if "train" in parts else {}
     if counts and max(counts.values()) >= IMBALANCED * min(counts.values()):
         large, small = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        named = {name: f"{name} {source.titles.get(name, '')}".rstrip() for name in (large, small)}
         lines.append(
-            f"{source.spec}: classes of unequal size: {large} has {counts[large]:,} training "
-            f"images, {small} {counts[small]:,}; train.class_weights=balanced weighs them, and "
-            "per-class accuracy tells more than top-1"
+            f"{source.spec}: classes of unequal size: {named[large]} has {counts[large]:,} "
+            f"training images, {named[small]} {counts[small]:,}; train.class_weights=balanced "
+            "weighs them, and per-class accuracy tells more than top-1"
         )
     return lines

@@ -10,9 +10,10 @@ import numpy as np
 
 import pipelines
 from experiments.config.data import Data
-from experiments.config.schema import Config
+from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
+from pipelines.errors import DamageError
 
 PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
 
@@ -32,6 +33,7 @@ def open_source(data: Data) -> Any:
             max_corrupt_fraction=data.max_corrupt_fraction,
             channels=data.channels,
             max_pixels=data.max_pixels,
+            verify=data.verify,
         )
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
@@ -42,7 +44,8 @@ def files_unchanged(source: Any) -> Iterator[None]:
     """Hold the files of a source against what they were when it was opened, once they were read.
 
     Raises:
-        FailedWork: one has changed or gone, whatever became of the work; it is named.
+        FailedWork: one has changed or gone, whatever became of the work, or the work failed by one
+            that does not decode; it is named.
     """
 
     def check(but: str = "") -> None:
@@ -55,17 +58,26 @@ def files_unchanged(source: Any) -> Iterator[None]:
         yield
     except (BadInput, FailedWork):
         raise
-    except pipelines.SourceError:
+    except pipelines.SourceError as error:
         check()
+        if isinstance(error, DamageError):
+            raise FailedWork(f"data.source: {error}") from None
         raise
     except Exception as error:
         check(f" ({first_line(error)})")
+        try:
+            source.check_decodes(error)
+        except DamageError as damage:
+            raise FailedWork(f"data.source: {damage}") from None
         raise
     check()
 
 
 def check_same_images(source: Any, fingerprint: str, since: str, change: str = "") -> None:
     """Refuse a source that no longer holds what it held.
+
+    It may be known by the fingerprint of former versions, and keeps that one then: what goes on is
+    compared with what was there before.
 
     Args:
         fingerprint: then; empty where it is not known.
@@ -75,7 +87,10 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
     Raises:
         BadInput: it holds something else.
     """
-    if fingerprint in ("", source.fingerprint):
+    if not fingerprint:
+        return
+    if source.is_known_as(fingerprint):
+        source.go_on_as(fingerprint)
         return
     if source.changed and not change:
         change = source.changed[0]
@@ -90,18 +105,50 @@ def check_same_images(source: Any, fingerprint: str, since: str, change: str = "
 
 
 def source_key(data: Data) -> str:
-    """Equal for data sections that open the same source."""
+    """Equal for data sections that open the same source; what opens it (`verify`) is no part of it.
+
+    Journals have it, and what they recorded must be met again.
+    """
     keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
     return data.model_dump_json(include=keys)
 
 
+def test_fraction(config: Config, source: Any) -> float:
+    """Share of the images that is held out as the test part of a source that brings none.
+
+    Left open, nothing is of a set whose published results are of its own validation part.
+    """
+    fraction = config.validation.test_fraction
+    if fraction is not None:
+        return fraction
+    return 0.0 if source.headline == "validation" else TEST_FRACTION
+
+
+def with_test_fraction(config: Config, source: Any) -> Config:
+    """The config with `validation.test_fraction` settled."""
+    update = {"test_fraction": test_fraction(config, source)}
+    return config.model_copy(update={"validation": config.validation.model_copy(update=update)})
+
+
+def check_trainable(source: Any) -> None:
+    """Refuse a set that was given out to be scored alone, such as ImageNet's validation part."""
+    official = source.official_splits
+    if official and "train" not in official:
+        raise BadInput(
+            f"data.source: {source.spec} has no training images, only {' and '.join(official)}; "
+            "`ilsvrc evaluate` scores networks on it"
+        )
+
+
 def split_of(config: Config, source: Any) -> Any:
+    """The parts of a run: official ones, and what is held out beside them."""
+    check_trainable(source)
     try:
         return pipelines.splits.resolve(
             source.labels,
             source.official_splits,
             config.validation.validation_fraction,
-            config.validation.test_fraction,
+            test_fraction(config, source),
             config.data.train_fraction,
             config.validation.seed,
             source.class_names,

@@ -25,6 +25,7 @@ from experiments.jobs.dataset import (
     image_size,
     open_source,
     split_of,
+    with_test_fraction,
 )
 from experiments.jobs.job import FitPath, Job, run_directory
 from experiments.runtime.machine import check_holds
@@ -92,6 +93,7 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
         raise BadInput(f"model.name: {error}") from None
     config = settled(config, card)
     source = source or open_source(config.data)
+    config = with_test_fraction(config, source)
     size = image_size(config, source, card)
     _check_size(config, size, card)
     varies = source.image_shape[0] is None

@@ -1,13 +1,14 @@
 """`ilsvrc ensemble`: several networks' probabilities averaged, against the best of them.
 
-The best member is the one of the highest validation top-1; test images only compare. What the
-ensemble costs is what all its members cost.
+The best member is the one of the highest validation top-1; test images only compare. A set whose
+published results are of its validation part is compared on that. What the ensemble costs is what
+all its members cost.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -92,13 +93,15 @@ def judge(
     Args:
         rows: identity and cost of each member.
         parts: (labels [images], probabilities [images, classes] of each member) by part, `test`
-            and, where members have one, `val`; without it the first member counts as the best.
+            and `val` or one of them. Without `val` the first member counts as the best; without
+            `test` the validation images compare as well, on which the best member is too good.
 
     Returns:
         `members` (rows with their scores), `ensemble` (scores, intervals, cost), `best_member`
         (its row), and of the test top-1 `mean_member_test_top1`, `std_member_test_top1`, `gain`,
-        `gain_interval`, `p_value`, `mcnemar`. Interval and p are of the choice of test images, the
-        networks given: training them again would give another gain.
+        `gain_interval`, `p_value`, `mcnemar`; without a test part `val` stands in these names.
+        Interval and p are of the choice of images, the networks given: training them again would
+        give another gain.
     """
     members = [dict(row) for row in rows]
     team: dict[str, Any] = {}
@@ -111,14 +114,16 @@ def judge(
     best = 0
     if "val" in parts:
         best = arrays.best_member(parts["val"][1], parts["val"][0])
-    labels, probabilities = parts["test"]
-    gain = arrays.gain(averages["test"], probabilities[best], labels)
+    part = compared(parts)
+    labels, probabilities = parts[part]
+    gain = arrays.gain(averages[part], probabilities[best], labels)
+    scores = [member[f"{part}_top1"] for member in members]
     return {
         "members": members,
         "ensemble": team | arrays.cost(members) | _disturbed(members),
         "best_member": members[best],
-        "mean_member_test_top1": fmean(member["test_top1"] for member in members),
-        "std_member_test_top1": stdev(member["test_top1"] for member in members),
+        f"mean_member_{part}_top1": fmean(scores),
+        f"std_member_{part}_top1": stdev(scores),
         "gain": gain.top1,
         "gain_interval": _pair(gain.interval),
         "p_value": gain.test.p_value,
@@ -128,6 +133,11 @@ def judge(
             "method": gain.test.method,
         },
     }
+
+
+def compared(names: Iterable[str]) -> str:
+    """The part that an ensemble is compared on: test, or val where names begin with no test."""
+    return "test" if any(name.startswith("test") for name in names) else "val"
 
 
 def _disturbed(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -154,25 +164,29 @@ def render(document: Mapping[str, Any]) -> Table:
     gain, (low, high) = 100 * document["gain"], document["gain_interval"]
     best, searched = document["best_member"]["name"], document["kind"] == "top"
     mcnemar, chosen = document["mcnemar"], "the search's best" if searched else "best on validation"
+    part = compared(document["ensemble"])
+    chosen += ", and compared on it" * (part == "val")
+    images = {"test": "test", "val": "validation"}[part]
     caption = (
-        f"Ensemble minus {best} ({chosen}): {gain:+.2f} points of test top-1, "
+        f"Ensemble minus {best} ({chosen}): {gain:+.2f} points of {images} top-1, "
         f"95% {100 * low:+.2f} to {100 * high:+.2f}; McNemar p = "
         f"{significant(document['p_value'], 2)} ({mcnemar['only_ensemble']} images right only in "
         f"the ensemble, {mcnemar['only_best_member']} only in {best}; {mcnemar['method']})\n"
-        f"Members: mean {_percent(document['mean_member_test_top1'])}, standard deviation "
-        f"{_percent(document['std_member_test_top1'])}. Intervals and p: of the choice of test "
-        "images, these networks given (bootstrap, 95%)\n"
+        f"Members: mean {_percent(document[f'mean_member_{part}_top1'])}, standard deviation "
+        f"{_percent(document[f'std_member_{part}_top1'])}. Intervals and p: of the choice of "
+        f"{images} images, these networks given (bootstrap, 95%)\n"
         "p50 ms: a batch of 1; the ensemble's members one after another"
     )
     if document["ensemble"].get(LATENCY_DISTURBED):
         caption += f"\n{DISTURBED_NOTE}"
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False)
+    chooses = [("folds" if searched else "val") + "\ntop-1 %"] if part == "test" else []
     heads = (
         "",
-        f"{'folds' if searched else 'val'}\ntop-1 %",
-        "test\ntop-1 %",
+        *chooses,
+        f"{part}\ntop-1 %",
         "95%",
-        "test\ntop-5 %",
+        f"{part}\ntop-5 %",
         "MACs",
         "params",
         "p50\nms",
@@ -181,14 +195,15 @@ def render(document: Mapping[str, Any]) -> Table:
         table.add_column(head, justify="right" if head else "left", no_wrap=True)
     rows = [*document["members"], {"name": "ensemble", **document["ensemble"]}]
     for row in rows:
-        ends = row["test_top1_interval"]
+        ends = row[f"{part}_top1_interval"]
+        chosen_by = [_percent(row.get("fold_val_top1" if searched else "val_top1"))]
         mark = " ●" if row["name"] == best else ""
         table.add_row(
             row["name"] + mark,
-            _percent(row.get("fold_val_top1" if searched else "val_top1")),
-            _percent(row["test_top1"]),
+            *(chosen_by if chooses else []),
+            _percent(row[f"{part}_top1"]),
             f"[{_percent(ends[0])}, {_percent(ends[1])}]",
-            _percent(row.get("test_top5")),
+            _percent(row.get(f"{part}_top5")),
             si(row.get("macs")),
             si(row.get("params")),
             significant(row.get("latency_ms_p50"))
@@ -247,8 +262,9 @@ def _track(parent: RunLog, document: Mapping[str, Any], team: Team, file: str | 
     """Bring the parent run to what the ensemble is: compared later without its networks."""
     team_scores = document["ensemble"]
     metrics = {k: v for k, v in team_scores.items() if isinstance(v, int | float)}
-    metrics |= {key: document[key] for key in ("gain", "p_value", "mean_member_test_top1")}
-    metrics["best_member_test_top1"] = document["best_member"]["test_top1"]
+    score = f"{compared(team_scores)}_top1"
+    metrics |= {key: document[key] for key in ("gain", "p_value", f"mean_member_{score}")}
+    metrics[f"best_member_{score}"] = document["best_member"][score]
     parent.metrics(metrics)
     source = team.members[0].cell.plan.source
     parent.tag({"source": source.spec, "source_fingerprint": source.fingerprint})

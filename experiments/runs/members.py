@@ -24,7 +24,7 @@ from experiments.config.evaluate import Ensemble
 from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.dataset import open_source
+from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import seed_for
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import PROBABILITIES, epoch_column
@@ -84,7 +84,7 @@ def plan_team(config: Config, where: str) -> Team:
 
 
 def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
-    plan = _with_both_parts(config, where)
+    plan = _with_held_out_parts(config, where)
     root = plan.config.seed
     seeds = [root, *(seed_for(root, "ensemble", number) for number in range(1, wanted.size))]
     members = []
@@ -98,7 +98,7 @@ def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
 
 
 def _checkpoints(config: Config, wanted: Ensemble, where: str) -> Team:
-    plan = _with_both_parts(config, where)
+    plan = _with_held_out_parts(config, where)
     last = plan.config.train.epochs
     epochs = [last - wanted.every * back for back in reversed(range(wanted.size))]
     if epochs[0] < 1:
@@ -139,7 +139,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     the refit of a search's winner does.
     """
     from experiments.search.report import top
-    from experiments.tracking.search_journal import find, what_matters
+    from experiments.tracking.search_journal import find, matters_of
 
     if config.search is None:
         raise BadInput(
@@ -147,8 +147,8 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
             "the search section, or set kind seeds"
         )
     source = open_source(config.data)
-    directory = find(config.name, "search", what_matters(config, "search", source.fingerprint),
-                     fresh=False)  # fmt: skip
+    config = with_test_fraction(config, source)
+    directory = find(config.name, "search", matters_of(config, "search", source), fresh=False)
     if not (directory / "result.json").exists():
         raise BadInput(
             f"{where}: evaluate.ensemble.kind top needs the search of this config to have ended "
@@ -212,11 +212,12 @@ def _alone(config: Config) -> Config:
     return config.model_copy(update={"evaluate": evaluate, "sweep": {}})
 
 
-def _with_both_parts(config: Config, where: str) -> Plan:
+def _with_held_out_parts(config: Config, where: str) -> Plan:
     plan = prepare(_alone(config))
-    for part, indices in (("validation", plan.split.validation), ("test", plan.split.test)):
-        if indices is None:
-            raise _no_part(where, part)
+    if plan.split.validation is None:
+        raise _no_part(where, "validation")
+    if plan.split.test is None and plan.source.headline != "validation":
+        raise _no_part(where, "test")
     return plan
 
 

@@ -215,7 +215,7 @@ def _differences_of_inputs(
     """Data, settings and determinism. Raises BadInput for other data, unless `anyway`."""
     lines = []
     then, now = original.tags.get("source_fingerprint"), plan.source.fingerprint
-    if then != now:
+    if not plan.source.is_known_as(then):
         line = f"source_fingerprint: {then} then, {now} now: {config.data.source} is not the same"
         if not anyway:
             raise BadInput(f"reproduce: {line} data; --anyway runs on what is there")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -177,8 +177,10 @@ def parent_run(
     started = book.last("started") or {}
     prints = {source_key(cell.plan.config.data): cell.plan.source for cell in cells}
     for key, source in prints.items():
-        then = started.get("fingerprints", {}).get(key, "")
+        then = started.get("fingerprints", {}).get(key, "") or _former(source, cells)
         check_same_images(source, then, f"when this {level} began")
+    for cell in cells:  # the images may go on under the name they had
+        cell.job = replace(cell.job, fingerprint=cell.plan.source.fingerprint)
     opening = Opening.of_event(started)
     if opening is None:
         tags = experiment.origin | {"level": level, "path": level}
@@ -201,6 +203,16 @@ def parent_run(
         fingerprints={key: source.fingerprint for key, source in prints.items()},
     )
     return run
+
+
+def _former(source: Any, cells: Sequence[Cell]) -> str:
+    """What a source was called when one of these cells ended under a former version; else empty."""
+    for cell in cells:
+        ended = Journal(Path(cell.job.directory)).last("ended") or {}
+        then = ended.get("fingerprint", "")
+        if then != source.fingerprint and source.is_known_as(then):
+            return str(then)
+    return ""
 
 
 def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: str) -> None:

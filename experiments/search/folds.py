@@ -10,7 +10,7 @@ import numpy as np
 import pipelines
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.dataset import duplicate_groups
+from experiments.jobs.dataset import check_trainable, duplicate_groups, test_fraction
 
 Pair = tuple[np.ndarray, np.ndarray]
 REPEATS, KFOLD, INNER = 4, 5, 6  # tags of the draws; pipelines.splits.resolve has 1 to 3
@@ -43,6 +43,7 @@ def search_folds(config: Config, source: Any) -> Folds:
     Raises:
         BadInput: a class has too few images, or there is nothing to validate on.
     """
+    check_trainable(source)
     settings = config.validation
     official = dict(source.official_splits or {})
     brought = "validation" in official and settings.repeats == 1  # else it is reshuffled
@@ -58,7 +59,7 @@ def search_folds(config: Config, source: Any) -> Folds:
             source.labels,
             given,
             fraction,
-            settings.test_fraction,
+            test_fraction(config, source),
             None,
             settings.seed,
             source.class_names,

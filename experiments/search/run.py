@@ -24,7 +24,7 @@ from experiments.search.study import (
 from experiments.search.tracking import SearchRuns
 from experiments.tracking.lock import held
 from experiments.tracking.provenance import surroundings
-from experiments.tracking.search_journal import State, find, what_matters
+from experiments.tracking.search_journal import State, find, matters_of
 
 
 def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     check(kind, config, where)
     with executors.executor(config.launch) as executor:
         study = open_study(kind, config)
-        matters = what_matters(config, kind, study.source.fingerprint)
+        matters = matters_of(study.config, kind, study.source)
         directory = find(config.name, kind, matters, fresh=fresh)
         with held(directory):
             state = State(directory)
@@ -114,7 +114,7 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
         known = list(dict.fromkeys(fit.trial for fit in work.searches[0].ready()))
     trials = work.searches[0].trials
     return {
-        "config": config.model_dump(mode="json", exclude={"tracking": {"uri"}}),
+        "config": study.config.model_dump(mode="json", exclude={"tracking": {"uri"}}),
         "data": {
             "source": study.source.spec,
             "images": len(study.source),

@@ -22,8 +22,8 @@ SIGN: dict[Objective, int] = {"val_top1": 1, "val_loss": -1, "val_mse": -1}
 
 NO_RESULT = ("name", "tracking", "launch", "bench", "sweep", "search")
 OTHER_IMAGES = (
-    "source", "on_corrupt", "max_corrupt_fraction", "max_pixels", "group_duplicates",
-    "train_fraction",
+    "source", "on_corrupt", "max_corrupt_fraction", "max_pixels", "verify",
+    "group_duplicates", "train_fraction",
 )  # fmt: skip
 ALL_OF_THEM = 1_000  # candidates up to which every single one is checked
 

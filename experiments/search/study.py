@@ -11,7 +11,7 @@ from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.errors import BadInput
 from experiments.jobs.composition import composition
-from experiments.jobs.dataset import open_source
+from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
@@ -65,6 +65,7 @@ def open_study(kind: Kind, config: Config) -> Study:
         BadInput: the images cannot be read, a class has too few, or a refit has no test images.
     """
     source = open_source(config.data)
+    config = with_test_fraction(config, source)
     folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
     study = Study(kind, config, source, folds)
     if kind == "search" and study.section.refit and folds[0].test is None:

@@ -49,7 +49,7 @@ def training_images(run: TrackedRun, source: Any) -> np.ndarray:
     not name as held out. What it began from counts too. None of a source with other contents.
     """
     seen = np.zeros(0, np.int64)
-    if run.fingerprint == source.fingerprint:
+    if source.is_known_as(run.fingerprint):
         split = prepare(run.config, source).split
         held_out = {part: held_out_of(run, part) for part in PARTS}
         seen = split.train if is_of_split(run, split) else _rest(held_out.values(), source)
@@ -88,7 +88,7 @@ def _seen_by(client: Any, run_id: str, source: Any) -> np.ndarray:
 def _seen_by_file(path: Path, source: Any) -> np.ndarray:
     """What the journal and the predictions beside a .keras file tell; nothing of other files."""
     ended = Journal(path.parent).last("ended")
-    if ended is None or ended.get("fingerprint") != source.fingerprint:
+    if ended is None or not source.is_known_as(ended.get("fingerprint")):
         return np.zeros(0, np.int64)
     kept = path.with_name(predictions.FILE)
     parts = predictions.read(kept).parts.values() if kept.is_file() else ()

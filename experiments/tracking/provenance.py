@@ -95,7 +95,7 @@ def _input(spec: str, digest: str, profile: Mapping[str, Any]) -> DatasetInput:
 
 def _source(spec: str) -> tuple[str, dict[str, object]]:
     """Type and content of one of MLflow's own sources, which `mlflow.data.get_source` reads."""
-    _, _, location = spec.partition(":")
+    _, location = _location(spec)
     if location and ("/" in location or "\\" in location):
         return "local", {"uri": location}
     return "code", {"tags": {"ilsvrc.source": spec}}
@@ -103,6 +103,12 @@ def _source(spec: str) -> tuple[str, dict[str, object]]:
 
 def _name(spec: str) -> str:
     """digits; folder:DIR without the folders above it; characters that a search can quote."""
-    kind, _, location = spec.partition(":")
+    kind, location = _location(spec)
     shown = PurePath(location).name if "/" in location else location
     return re.sub(r"[\"'`]", "", f"{kind}:{shown}" if shown else kind)
+
+
+def _location(spec: str) -> tuple[str, str]:
+    """The kind of a source and where it is; of a table without its settings."""
+    kind, _, location = spec.partition(":")
+    return kind, location.partition(",")[0] if kind == "csv" else location

@@ -18,7 +18,7 @@ from typing import Any
 
 from experiments.config import settings
 from experiments.config.identity import IRRELEVANT
-from experiments.config.schema import Config
+from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT, FitPath, Outcome
 from experiments.tracking.journal import Journal
@@ -114,8 +114,20 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     if not config.search.declaration.learns:
         del document["search"]["parallel"]
     document["validation"] |= config.validation.model_dump(mode="json", include=PROTOCOL[kind])
+    if config.validation.test_fraction is None:  # which it was before it could be left open
+        document["validation"]["test_fraction"] = TEST_FRACTION
     document["data"]["fingerprint"] = fingerprint
     return settings.flatten(document)
+
+
+def matters_of(config: Config, kind: str, source: Any) -> dict[str, Any]:
+    """`what_matters` of a search on a source, which goes on as what it was called when it began."""
+    for event in _begun(config.name, kind).values():
+        then = event["matters"].get("data.fingerprint")
+        if then != source.fingerprint and source.is_known_as(then):
+            source.go_on_as(then)
+            break
+    return what_matters(config, kind, source.fingerprint)
 
 
 def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:

@@ -1,8 +1,9 @@
 """File bytes to pixels: whole images, or only the window that an augmentation has sampled.
 
 JPEG: baseline and progressive, grey, colour, CMYK and YCCK (through RGB as Adobe stores them).
-PNG: 1 to 16 bits (the upper 8 are kept), grey, colour, palette; transparency is dropped, the stored
-colours stay. One channel is ITU-R BT.601 luma, whatever the format.
+PNG: 1 to 16 bits (the upper 8 are kept), grey, colour, palette. BMP, GIF, WebP, TIFF: see `pillow`.
+Transparency is dropped, the stored colours stay. One channel is ITU-R BT.601 luma, whatever the
+format.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ DCT = "INTEGER_ACCURATE"
 # to 25 grey levels, and a set would train differently in memory than from files.
 MARGIN = 2
 CMYK_CHANNELS = 4
+JPEG_OR_PNG = [b"\xff", b"\x89"]  # the first byte tells them from all that Pillow decodes
 
 # EXIF orientations 1..8: first transposed, then mirrored left and right, then top and bottom.
 TRANSPOSED = (False, False, False, False, True, True, True, True)
@@ -43,7 +45,7 @@ class Cut(NamedTuple):
 def decode(
     contents: tf.Tensor, channels: int, orientation: tf.Tensor | int | None = None
 ) -> tf.Tensor:
-    """JPEG or PNG bytes to uint8 [height, width, channels] 0..255; raises on truncated data.
+    """An image file's bytes to uint8 [height, width, channels] 0..255; raises on truncated data.
 
     Pixels equal libjpeg's defaults (accurate DCT, fancy upsampling). `orientation` 1..8, as EXIF
     has it, turns the image upright; None leaves it as stored.
@@ -53,11 +55,11 @@ def decode(
         image = tf.cond(
             _is_direct(contents, channels),
             lambda: tf.io.decode_jpeg(contents, channels=1, dct_method=DCT),
-            lambda: _luma(tf.io.decode_jpeg(contents, channels=3, dct_method=DCT)),
+            lambda: _luma(_colours(contents)),
         )
         image = tf.ensure_shape(image, [None, None, 1])
     else:
-        image = tf.io.decode_jpeg(contents, channels=channels, dct_method=DCT)  # reads PNG as well
+        image = _colours(contents)
     return image if orientation is None else _turned(image, orientation)
 
 
@@ -70,7 +72,7 @@ def decode_window(
     """Only the window [y, x, height, width] that `window(shape [2] int32)` asks for, uint8.
 
     Pixels equal those of `decode`. A JPEG is entropy-decoded but hardly transformed outside the
-    window; a PNG is decoded whole. `orientation`: as in `decode`; the window is of the upright
+    window; others are decoded whole. `orientation`: as in `decode`; the window is of the upright
     image.
     """
 
@@ -171,11 +173,44 @@ def _jpeg_cut(contents: tf.Tensor, channels: int, cut: Cut) -> tf.Tensor:
 def _whole_window(
     contents: tf.Tensor, channels: int, window: Window
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `_jpeg_window`, of any format, by decoding all of it."""
-    image = decode(contents, channels)
+    """As `_jpeg_window`, of what is not direct, by decoding all of it."""
+    image = _luma(_colours(contents)) if channels == 1 else _colours(contents)
     shape = tf.shape(image)[:2]
     y, x, h, w = tf.unstack(window(shape))
     return tf.slice(image, tf.stack([y, x, 0]), tf.stack([h, w, channels])), shape
+
+
+def _colours(contents: tf.Tensor) -> tf.Tensor:
+    """All of an image, uint8 [h, w, 3]."""
+
+    def jpeg_or_png() -> tf.Tensor:
+        return tf.io.decode_jpeg(contents, channels=3, dct_method=DCT)
+
+    def other() -> tf.Tensor:
+        return tf.numpy_function(_by_pillow, [contents], tf.uint8, stateful=False)
+
+    if tf.executing_eagerly():  # a condition costs more there than decoding a small image
+        known = tf.convert_to_tensor(contents).numpy()
+        return jpeg_or_png() if known[:1] in JPEG_OR_PNG else _at_once(known)
+    first = tf.strings.substr(contents, 0, 1)
+    image = tf.cond(tf.reduce_any(tf.equal(first, JPEG_OR_PNG)), jpeg_or_png, other)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _by_pillow(contents: bytes) -> Any:
+    from pipelines.files.pillow import pixels_of
+
+    return pixels_of(contents)
+
+
+def _at_once(contents: bytes) -> tf.Tensor:
+    """`_by_pillow` with the errors that TensorFlow makes of it in a graph."""
+    try:
+        return tf.constant(_by_pillow(contents))
+    except MemoryError as error:
+        raise tf.errors.ResourceExhaustedError(None, None, str(error)) from None
+    except ValueError as error:
+        raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
 
 
 def _is_direct(contents: tf.Tensor, channels: int) -> tf.Tensor:

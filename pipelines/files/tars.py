@@ -24,8 +24,10 @@ class Members(NamedTuple):
     sizes: np.ndarray
 
 
-def list_tar(path: Path, *, nested: bool = False) -> Members:
+def list_tar(path: Path, *, nested: bool = False, scheme: str = "ilsvrc") -> Members:
     """The files in a tar, or with `nested` those in the tars in it, as "inner/name".
+
+    scheme   of the source that asks, for refusals
 
     Headers are read once; the list is kept by the tar's place, size and times of change. Hidden
     files do not count. Raises SourceError for links, devices, names that lead out of the archive,
@@ -37,16 +39,17 @@ def list_tar(path: Path, *, nested: bool = False) -> Members:
         cached = cache_file("tar", str(nested), *key)
         columns = load_columns(cached, ["names", "offsets", "sizes"])
         if columns is not None:
-            return Members(**columns)  # type: ignore[arg-type]  # of the types saved below
+            return Members(**columns)
+        archive = f"{scheme}: {path.name}"
         with open(path, "rb") as file:
-            members = _members(file, path.name, 0, status.st_size)
+            members = _members(file, archive, 0, status.st_size)
             if nested:
-                members = _inner(file, path.name, members)
+                members = _inner(file, archive, members)
     except OSError as error:
-        raise SourceError(f"ilsvrc: {path} cannot be read ({error.strerror})") from None
+        raise SourceError(f"{scheme}: {path} cannot be read ({error.strerror})") from None
     twice = _repeated(members.names)
     if twice is not None:
-        raise SourceError(f"ilsvrc: {path.name} holds {twice!r} twice: pack or download it again")
+        raise SourceError(f"{archive} holds {twice!r} twice: pack or download it again")
     save_columns(cached, members._asdict())
     return members
 
@@ -57,7 +60,7 @@ def _inner(file: BinaryIO, archive: str, outer: Members) -> Members:
     for name, offset, size in zip(outer.names, outer.offsets, outer.sizes, strict=True):
         if not name.endswith(".tar"):
             raise SourceError(
-                f"ilsvrc: {archive} holds {name!r}: expected one tar a class, such as n01440764.tar"
+                f"{archive} holds {name!r}: expected one tar a class, such as n01440764.tar"
             )
         within = _members(file, f"{archive}/{name}", int(offset), int(size))
         stem = os.path.basename(name)[: -len(".tar")]
@@ -71,9 +74,7 @@ def _members(file: BinaryIO, archive: str, start: int, length: int) -> Members:
     names: list[str] = []
     offsets: list[int] = []
     sizes: list[int] = []
-    broken = SourceError(
-        f"ilsvrc: {archive} is damaged or truncated after {{}} files: download it again"
-    )
+    broken = SourceError(f"{archive} is damaged or truncated after {{}} files: download it again")
     end = start + length
     file.seek(start)
     try:
@@ -115,7 +116,7 @@ def _safe(member: tarfile.TarInfo, archive: str) -> str:
         what = "leads out of the archive"
     else:
         return "/".join(step for step in steps if step not in ("", "."))
-    raise SourceError(f"ilsvrc: {archive}: {name!r} {what}: only plain files are read from a tar")
+    raise SourceError(f"{archive}: {name!r} {what}: only plain files are read from a tar")
 
 
 def _repeated(names: list[str]) -> str | None:

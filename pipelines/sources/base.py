@@ -6,21 +6,20 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from pipelines.errors import SourceError, nearest
+from pipelines.errors import SourceError
 from pipelines.files.decode import Cut
 from pipelines.lazy import tf
-from pipelines.resize import resize_centre
 from pipelines.threads import fixed, workers
 
 if TYPE_CHECKING:
     Window = Callable[[tf.Tensor], tf.Tensor]
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
+ENDS = "-ends"  # at the end of a fingerprint that is made of the first and last bytes of files
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; Pillow calls more a decompression bomb
 
 
@@ -33,6 +32,9 @@ class Opening:
     channels              1 or 3; None = what the source has (files: 3)
     memory_limit_bytes    images of one size are held in memory up to this
     max_pixels            height x width above which an image counts as corrupt, undecoded
+    verify                "header": the ends of new files are read, and those that look damaged are
+                          decoded; "decode": all are. None = header, or decode where files are left
+                          out: which ones must be known before a split is made
     empty_classes         keep a class of which no file can be used, for those who only look
     Raises SourceError for a value that is none of these.
     """
@@ -42,6 +44,7 @@ class Opening:
     channels: int | None = None
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     max_pixels: int = MAX_PIXELS
+    verify: Literal["header", "decode"] | None = None
     empty_classes: bool = False
 
     def __post_init__(self) -> None:
@@ -55,6 +58,15 @@ class Opening:
             raise SourceError(
                 f"data.max_pixels: expected a number from 1, received {self.max_pixels!r}"
             )
+        if self.verify not in (None, "header", "decode"):
+            raise SourceError(
+                f"data.verify: expected 'header' or 'decode', received {self.verify!r}"
+            )
+
+    @property
+    def decodes(self) -> bool:
+        """Is every file decoded that was not decoded before?"""
+        return self.on_corrupt == "skip" if self.verify is None else self.verify == "decode"
 
 
 class Unused(NamedTuple):
@@ -81,12 +93,18 @@ class Source(ABC):
     corrupt         (relative path, reason) of every file that was left out
     shapes          int32 [n, 2], height and width; None where an image must be read to know them
     digests         uint8 [n, 16], equal for identical images; None where they were not made
-    fingerprint     sha256 of the contents, whatever the place they were read from
+    quick_digests   the same of files that were not read whole, and seldom equal for others
+    distinct_digests   the same, and never equal for others; see `duplicates.content_digests`
+    fingerprint     sha256 of the contents, whatever the place they were read from; of files, of
+                    their ends, and then ends itself in ENDS
+    former_fingerprint   that of versions that read every file whole, where it is another and known
     changed         names of files with other contents than an earlier opening of the source knew
     read_from       the source of files that the images in memory were read from; None: no files
     unused          what lies in the named folder and is no part of the set
     titles          class name -> readable name, such as wnid -> "tench"; empty where names are that
     notes           what was decided in reading and changes what the set is, a line each
+    headline        the official part that published results of the set are of; where it is
+                    "validation", no test part is held out unless it is asked for
     """
 
     spec: str
@@ -98,11 +116,16 @@ class Source(ABC):
     corrupt: list[tuple[str, str]]
     shapes: np.ndarray | None = None
     digests: np.ndarray | None = None
+    quick_digests: np.ndarray | None = None
+    distinct_digests: np.ndarray | None = None
+    former_fingerprint: str | None = None
     changed: tuple[str, ...] = ()
     read_from: Source | None = None
     unused: tuple[Unused, ...] = ()
     titles: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    headline: Literal["validation"] | None = None
+    _fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -117,6 +140,23 @@ class Source(ABC):
         """All images as uint8 [n, h, w, c] when they are held in memory, else None."""
         return None
 
+    def is_known_as(self, fingerprint: str | None) -> bool:
+        """Is it the fingerprint of these images, by this or by former versions?
+
+        To tell whether it is a former one, files are read whole, once.
+        """
+        if not fingerprint:
+            return False
+        if self.read_from is not None and fingerprint != self.fingerprint:
+            self.read_from.is_known_as(fingerprint)
+            self.former_fingerprint = self.former_fingerprint or self.read_from.former_fingerprint
+        return fingerprint in (self.fingerprint, self.former_fingerprint)
+
+    def go_on_as(self, fingerprint: str) -> None:
+        """Be called by one of the two from now on, as the runs are that go on with these images."""
+        if fingerprint != self.fingerprint:
+            self._fingerprint, self.former_fingerprint = fingerprint, self.fingerprint
+
     def check_unchanged(self) -> None:
         """Hold the files against what they were when they were checked, in size and times.
 
@@ -124,6 +164,14 @@ class Source(ABC):
         """
         if self.read_from is not None:
             self.read_from.check_unchanged()
+
+    def check_decodes(self, error: Exception) -> None:
+        """Is it a damaged file that work on these images failed by, with this error?
+
+        Raises DamageError that names it, and how it is left out from now on.
+        """
+        if self.read_from is not None:
+            self.read_from.check_decodes(error)
 
     @abstractmethod
     def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
@@ -152,137 +200,19 @@ class Source(ABC):
         return fixed(examples)
 
 
-class ArraySource(Source):
-    """Images of one size, held as one uint8 array [n, h, w, c]."""
-
-    def __init__(
-        self,
-        spec: str,
-        labels: np.ndarray,
-        class_names: list[str],
-        image_shape: tuple[int, int, int],
-        draw: Callable[[], np.ndarray],
-        *,
-        default_size: int | tuple[int, int] | None = None,
-        official_splits: dict[str, np.ndarray] | None = None,
-        corrupt: list[tuple[str, str]] | None = None,
-        fingerprint: str | None = None,
-        read_from: Source | None = None,
-    ) -> None:
-        """`draw` makes the array, on first use: labels alone never pay for pixels."""
-        self.spec = spec
-        self.labels = np.asarray(labels, np.int64)
-        self.class_names = class_names
-        self.image_shape = image_shape
-        height, width, _ = image_shape
-        self.default_size = default_size or (height if height == width else (height, width))
-        self.official_splits = official_splits
-        self.corrupt = corrupt or []
-        self._draw = draw
-        self.read_from = read_from
-        self._fingerprint = fingerprint
-        self._views: dict[tuple[tuple[int, int], float], tf.Tensor] = {}
-
-    @cached_property
-    def _array(self) -> np.ndarray:
-        array = np.ascontiguousarray(self._draw(), np.uint8)
-        self.check_unchanged()
-        return array
-
-    @property
-    def array(self) -> np.ndarray:
-        return self._array
-
-    @property
-    def fingerprint(self) -> str:
-        if self._fingerprint is None:
-            self._fingerprint = fingerprint([self.array], self.labels, self.class_names)
-        return self._fingerprint
-
-    @cached_property
-    def tensor(self) -> tf.Tensor:
-        """The array as a tensor in host memory; the NumPy array becomes a view of it."""
-        # init_scope: the first use may be inside the trace of a tf.data map.
-        with tf.init_scope(), tf.device("CPU:0"):
-            tensor = tf.constant(self.array)
-        self._array = np.asarray(memoryview(tensor))  # one copy in memory, not two
-        return tensor
-
-    def images(self, index: tf.Tensor, window: Window | None = None) -> tf.Tensor:
-        if window is None:
-            return tf.gather(self.tensor, index)
-        height, width, channels = self.image_shape
-        y, x, h, w = tf.unstack(window(tf.constant([height, width], tf.int32)))
-        begin = tf.stack([tf.cast(index, tf.int32), y, x, 0])
-        return tf.slice(self.tensor, begin, tf.stack([1, h, w, channels]))[0]
-
-    def view(
-        self, size: tuple[int, int], crop_fraction: float, limit_bytes: int
-    ) -> tf.Tensor | None:
-        """All images through `resize.resize_centre`, kept for later fits; None when too large.
-
-        uint8 where the images already have that size, else float32 [n, height, width, c] 0..255.
-        """
-        height, width, channels = self.image_shape
-        if (height, width) == tuple(size) and crop_fraction == 1.0:
-            return self.tensor
-        if 4 * len(self) * size[0] * size[1] * channels > limit_bytes:
-            return None
-        key = ((size[0], size[1]), crop_fraction)
-        if key not in self._views:
-            resize = resize_centre(size, crop_fraction)
-            with tf.init_scope(), tf.device("CPU:0"):
-                parts = [resize(self.tensor[i : i + 1024]) for i in range(0, len(self), 1024)]
-                self._views[key] = tf.concat(parts, axis=0)
-        return self._views[key]
-
-
 def said_of(held: Source, source: Source) -> Source:
     """`held`, the images of a source in memory, with what the source knows beside its pixels."""
-    held.digests, held.unused, held.titles = source.digests, source.unused, source.titles
-    held.notes = source.notes
+    held.digests, held.quick_digests = source.digests, source.quick_digests
+    held.former_fingerprint = source.former_fingerprint
+    held.unused, held.titles, held.notes = source.unused, source.titles, source.notes
+    held.headline = source.headline
     return held
-
-
-def fingerprint(blobs: Iterable[np.ndarray], labels: np.ndarray, class_names: list[str]) -> str:
-    """sha256 of arrays (shape and bytes), labels and class names."""
-    digest = hashlib.sha256()
-    for blob in blobs:
-        digest.update(repr((blob.dtype.str, blob.shape)).encode())
-        digest.update(np.ascontiguousarray(blob).data)
-    finish_fingerprint(digest, labels, class_names)
-    return digest.hexdigest()
 
 
 def finish_fingerprint(digest: hashlib._Hash, labels: np.ndarray, class_names: list[str]) -> None:
     """Adds labels and class names to a digest of contents, the same way for every source."""
     digest.update(np.asarray(labels, "<i8").tobytes())
     digest.update("\0".join(class_names).encode())
-
-
-def parse_settings(scheme: str, text: str, lowest: Mapping[str, int]) -> dict[str, int]:
-    """The settings "key=value,..." of a spec, each a whole number from `lowest`[key] up.
-
-    Raises SourceError for other keys and values, for keys given twice and seeds of 2**63 and more.
-    """
-    values: dict[str, int] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if key not in lowest:
-            raise SourceError(
-                f"{scheme}: unknown setting {key!r}{nearest(key, lowest)}; "
-                f"expected {', '.join(lowest)}"
-            )
-        if key in values:
-            raise SourceError(f"{scheme}: {key} is given twice: remove one")
-        if not equals or not value.isdecimal() or int(value) < lowest[key]:
-            raise SourceError(
-                f"{scheme}: {key}: expected a whole number from {lowest[key]}, received {value!r}"
-            )
-        values[key] = int(value)
-    if values.get("seed", 0) >= 2**63:
-        raise SourceError(f"{scheme}: seed: expected a number below 2**63")
-    return values
 
 
 def natural_size(height: int | None, width: int | None) -> int | tuple[int, int] | None:

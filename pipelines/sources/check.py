@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.errors import SourceError, first_line
-from pipelines.files.image_header import HeaderError, read_header
+from pipelines.files.image_header import KINDS, HeaderError, read_header
 from pipelines.files.index_cache import Index
 from pipelines.files.shards import digest
 from pipelines.lazy import tf
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.base import Source
 from pipelines.sources.checked import files_behind, recall, remember
 from pipelines.sources.duplicates import as_rows, clusters, content_digests, stored_bytes
@@ -21,7 +22,6 @@ from pipelines.sources.open import open_source
 from pipelines.threads import workers
 
 TINY = 32  # pixels of the short side below which photographs are taken for icons
-EXTENSIONS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 CHUNK = 64  # images of a thread between two looks at the progress
 CORRUPT = ("undecodable", "truncated", "altered")
 
@@ -57,6 +57,7 @@ def open_to_check(spec: str) -> Source:
     return open_source(
         spec,
         on_corrupt="skip",
+        verify="decode",
         max_corrupt_fraction=1.0,
         memory_limit_bytes=0,
         empty_classes=True,
@@ -72,12 +73,14 @@ def check(
 ) -> Report:
     """Look at every image of a source from `open_to_check`.
 
-    tiny      short sides below this many pixels are reported
+    tiny      short sides below this many pixels are reported; not of arrays, all of one size
     deep      read and decode all, those too that an earlier check saw and that have since kept
               their size and times
     advance   is told how many images are done
     Raises SourceError for a prepared folder with a damaged shard, by its name.
     """
+    if isinstance(source, ArraySource):
+        tiny = 0
     files = files_behind(source)
     now, known = (None, np.zeros(len(source), bool)) if files is None else recall(source, files)
     if deep:
@@ -113,7 +116,7 @@ def check(
                     good.append(i)
                     pixels.append(result.key)
                     if now is not None:
-                        now.digests[i] = np.frombuffer(result.key, np.uint8)
+                        now.quick[i] = np.frombuffer(result.key, np.uint8)
                         now.shapes[i] = result.height, result.width
                         now.reasons[i] = result.kind
             if advance:
@@ -182,11 +185,11 @@ class Seen(NamedTuple):
 
 def _recalled(index: Index, i: int) -> Seen:
     height, width = index.shapes[i].tolist()
-    return Seen(index.digests[i].tobytes(), height, width, index.reasons[i])
+    return Seen(index.quick[i].tobytes(), height, width, index.reasons[i])
 
 
 def _promised(name: str) -> str | None:
-    return EXTENSIONS.get(os.path.splitext(name)[1].lower())
+    return KINDS.get(os.path.splitext(name)[1].lower())
 
 
 def _look(

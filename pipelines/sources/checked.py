@@ -1,7 +1,7 @@
 """What a check has seen of each image, kept: one that has not changed is not decoded again.
 
-Kept as an index of its own, whose digests are those of the pixels and whose reasons are the kinds
-of file ("" where that was not asked).
+Kept as an index of its own, whose quick digests are those of the pixels and whose reasons are the
+kinds of file ("" where that was not asked).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.files.index_cache import Index, cache_file, load_index, save_index
-from pipelines.files.shards import DIGEST_BYTES
 from pipelines.files.verify import SETTLED_NS, Files
 from pipelines.sources.base import Source
 
@@ -35,31 +34,15 @@ def files_behind(source: Source) -> Files | None:
     )
 
 
-def blank(files: Files) -> Index:
-    """Nothing seen yet."""
-    n = len(files)
-    return Index(
-        files.names,
-        files.offsets,
-        files.sizes,
-        files.stamps,
-        np.zeros((n, 2), np.int32),
-        np.ones(n, np.uint8),
-        np.zeros((n, DIGEST_BYTES), np.uint8),
-        [""] * n,
-    )
-
-
 def recall(source: Source, files: Files) -> tuple[Index, np.ndarray]:
     """What earlier checks saw of the images that are unchanged, and bool [n]: which these are."""
-    seen, before = blank(files), load_index(cache_file("checked", source.spec))
+    seen = Index.blank(files.names, files.offsets, files.sizes, files.stamps)
+    before = load_index(cache_file("checked", source.spec))
     if before is None:
         return seen, np.zeros(len(files), bool)
     row = before.find(files.names, files.offsets, files.sizes, files.stamps)
     known = row >= 0
-    seen.shapes[known], seen.digests[known] = before.shapes[row[known]], before.digests[row[known]]
-    for i in np.flatnonzero(known).tolist():
-        seen.reasons[i] = before.reasons[row[i]]
+    seen.take(before, np.flatnonzero(known), row[known])
     return seen, known
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Opening
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening
 
 
 def open_digits(rest: str, opening: Opening) -> ArraySource:
@@ -23,11 +24,10 @@ def open_digits(rest: str, opening: Opening) -> ArraySource:
     grey = np.rint(data.images * (255.0 / 16.0)).astype(np.uint8)[..., None]
     depth = opening.channels or 1
     return ArraySource(
-        "digits",
-        data.target.astype(np.int64),
-        [str(name) for name in data.target_names],
-        (8, 8, depth),
-        lambda: np.repeat(grey, depth, axis=-1),
+        np.repeat(grey, depth, axis=-1),
+        data.target,
+        data.target_names,
+        spec="digits",
         # 8 x 8 is smaller than any ILSVRC network can take: its pooling would leave nothing.
         default_size=32,
     )

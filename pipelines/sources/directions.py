@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Opening, parse_settings
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening
+from pipelines.sources.spec import whole_numbers
 from pipelines.sources.synthetic import uniform
 
 CLASSES = ("none", "vertical", "horizontal", "diagonal")
@@ -37,7 +39,7 @@ def open_directions(text: str, opening: Opening) -> ArraySource:
 
     Raises SourceError for unknown keys and bad values.
     """
-    settings = DEFAULTS | parse_settings("directions", text, LOWEST)
+    settings = DEFAULTS | whole_numbers("directions", text, LOWEST)
     examples, seed = settings["examples"], settings["seed"]
     if examples > MOST_EXAMPLES:
         raise SourceError(
@@ -46,11 +48,11 @@ def open_directions(text: str, opening: Opening) -> ArraySource:
     labels = np.arange(examples, dtype=np.int64) % len(CLASSES)
     depth = opening.channels or 1
     return ArraySource(
-        f"directions:examples={examples},seed={seed}",
-        labels,
-        list(CLASSES),
-        (SIDE, SIDE, depth),
         lambda: np.repeat(draw(labels, seed), depth, axis=-1),
+        labels,
+        CLASSES,
+        spec=f"directions:examples={examples},seed={seed}",
+        image_shape=(SIDE, SIDE, depth),
     )
 
 

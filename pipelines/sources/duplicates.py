@@ -10,7 +10,8 @@ import numpy as np
 from pipelines.errors import SourceError
 from pipelines.files.shards import DIGEST_BYTES, digest
 from pipelines.files.verify import read_range
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.threads import workers
 
 GENERATED = ("synthetic", "directions")  # images made by a rule; drawing them all costs time
@@ -20,11 +21,15 @@ def content_digests(source: Source) -> np.ndarray | None:
     """uint8 [n, 16], one row an image, equal for identical images; None for generated images.
 
     Of the file's bytes where the source has files, else of the pixels held in memory. A source
-    that knows them (`source.digests`) is not read for them.
+    that knows them (`source.digests`) is not read for them; of one that has only looked at the
+    ends of its files, those are read that may be the same as another.
     """
-    known = source.digests
-    if known is not None:
-        return known
+    if source.digests is not None:
+        return source.digests
+    if source.quick_digests is not None:
+        if source.distinct_digests is None:
+            source.distinct_digests = _digests_of_candidates(source, source.quick_digests)
+        return source.distinct_digests
     if source.spec.partition(":")[0] in GENERATED:
         return None
     if isinstance(source, ArraySource):
@@ -36,6 +41,20 @@ def content_digests(source: Source) -> np.ndarray | None:
     with ThreadPoolExecutor(workers()) as pool:
         source.digests = as_rows(pool.map(lambda i: digest(read(i)), range(len(source))))
     return source.digests
+
+
+def _digests_of_candidates(source: Source, quick: np.ndarray) -> np.ndarray:
+    """Quick digests of files that have no equal, and digests of the bytes of those that may."""
+    digests = quick.copy()
+    ids = groups(quick)
+    read = stored_bytes(source.read_from or source)
+    if ids is None or read is None:
+        return digests
+    candidates = np.flatnonzero(np.bincount(ids)[ids] > 1)
+    with ThreadPoolExecutor(workers()) as pool:
+        rows = pool.map(lambda i: digest(read(i)), candidates.tolist())
+        digests[candidates] = as_rows(rows)
+    return digests
 
 
 def stored_bytes(source: Source) -> Callable[[int], bytes] | None:

@@ -8,20 +8,25 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 
-from pipelines.errors import SourceError, printable
+from pipelines.errors import DamageError, SourceError, printable
+from pipelines.files.damage import damaged
 from pipelines.files.decode import Cut, decode, decode_cut, decode_window
+from pipelines.files.ends import quick_digest_of
 from pipelines.files.index_cache import Index
-from pipelines.files.shards import digest
+from pipelines.files.shards import DIGEST_BYTES, digest
 from pipelines.files.unchanged import check_unchanged
-from pipelines.files.verify import Files, read_range
+from pipelines.files.verify import Files, read_range, verify
+from pipelines.files.whole import read_whole
 from pipelines.lazy import tf
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.base import (
-    ArraySource,
+    ENDS,
     Opening,
     Source,
     Unused,
@@ -32,6 +37,22 @@ from pipelines.sources.base import (
 from pipelines.threads import fixed, workers
 
 BATCH = 256  # images of a small set that are decoded in one step
+FIX = ": replace or delete the file, or set data.on_corrupt: skip"
+FIX_OF_SKIP = (
+    ", which data.verify: header does not see: it is left out from the next start on; "
+    "data.verify: decode finds all such files before"
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was found in the files of a source, a row an image, under which name and settings."""
+
+    index: Index
+    root: str
+    opening: Opening
+    fingerprint_of: Callable[[np.ndarray], str]
+    """By the digests of all files."""
 
 
 class FileSource(Source):
@@ -65,6 +86,7 @@ class FileSource(Source):
         self.official_splits = official_splits
         self.corrupt = corrupt
         self.shapes = shapes
+        self.known: Known | None = None
         self._fingerprint = fingerprint
         self._orientations = orientations
         self._path_tensor: tf.Tensor | None = None
@@ -74,7 +96,20 @@ class FileSource(Source):
 
     @property
     def fingerprint(self) -> str:
-        return self._fingerprint
+        return str(self._fingerprint)
+
+    def is_known_as(self, fingerprint: str | None) -> bool:
+        unread = self.known is not None and self.former_fingerprint is None
+        if fingerprint and unread and not fingerprint.endswith(ENDS):
+            self._read_whole()
+        return super().is_known_as(fingerprint)
+
+    def _read_whole(self) -> None:
+        assert self.known is not None
+        index = self.known.index
+        read_whole(self.files, index, self.known.root)
+        self.digests = index.digests[:, :DIGEST_BYTES]
+        self.former_fingerprint = self.known.fingerprint_of(index.digests)
 
     def check_unchanged(self) -> None:
         check_unchanged(self.spec, self.files, self._one_a_path, self._same_contents)
@@ -86,16 +121,32 @@ class FileSource(Source):
             return list(range(len(self)))
         return list({path: i for i, path in enumerate(self.files.paths)}.values())
 
+    def check_decodes(self, error: Exception) -> None:
+        if self.known is None:
+            return
+        opening = self.known.opening
+        bad = damaged(error, self.files, self.known.index, self.known.root, opening.max_pixels)
+        if bad.names:
+            corrupt = list(zip(map(printable, bad.names), bad.reasons, strict=True))
+            fix = FIX if opening.on_corrupt == "error" else FIX_OF_SKIP
+            raise DamageError(f"{_named(self.spec.partition(':')[0], corrupt)}{fix}")
+
     def _same_contents(self, of: int) -> bool:
-        """Do all images in the file of one of them have the bytes that were checked?"""
-        if self.digests is None:
+        """Do all images in the file of one of them have the bytes that were checked?
+
+        Those that were not read whole have the size, first and last bytes.
+        """
+        whole = self.digests is not None
+        wanted = self.digests if whole else self.quick_digests
+        if wanted is None:
             return False
+        digest_of = digest if whole else quick_digest_of
         files, path = self.files, self.files.paths[of]
         inside = [of] if files.offsets[of] < 0 else np.flatnonzero(np.array(files.paths) == path)
         try:
             return all(
-                digest(read_range(path, int(files.offsets[i]), int(files.sizes[i])))
-                == self.digests[i].tobytes()
+                digest_of(read_range(path, int(files.offsets[i]), int(files.sizes[i])))
+                == wanted[i].tobytes()
                 for i in inside
             )
         except OSError:
@@ -187,6 +238,10 @@ def file_source(
     Raises SourceError for bad files, as `opening` says, and for a class that has no other, unless
     there may be `empty_classes`.
     """
+    if opening.decodes and not index.decoded.all():
+        changed = index.changed
+        index = verify(files, root=index.root, max_pixels=opening.max_pixels, decode_all=True)
+        index = replace(index, changed=changed)
     channels = opening.channels or 3
     scheme = spec.partition(":")[0]
     corrupt = [(printable(files.names[i]), why) for i, why in enumerate(index.reasons) if why]
@@ -195,27 +250,28 @@ def file_source(
     good = np.flatnonzero(np.array([not why for why in index.reasons], bool))
     if not opening.empty_classes:
         _check_classes(labels, good, class_names, part, parts)
+    changed, root = tuple(printable(name) for name in index.changed), index.root
+    index = index.rows(good)
     labels, part = labels[good], part[good]
-    orientations = index.orientations[good] if upright else None
+    orientations = index.orientations if upright else None
     if orientations is not None and (orientations == 1).all():
         orientations = None
-    shapes = index.shapes[good]
+    shapes = index.shapes
     if orientations is not None:
         lying = (orientations >= 5)[:, None]
         shapes = np.where(lying, shapes[:, ::-1], shapes)
     size: tuple[int, int] | None = None
     if len(shapes) and (shapes == shapes[0]).all():
         size = int(shapes[0, 0]), int(shapes[0, 1])
-    digest = hashlib.sha256(np.ascontiguousarray(index.digests[good]).tobytes())
-    digest.update(repr((channels, orientations is not None, part.tolist())).encode())
-    finish_fingerprint(digest, labels, class_names)
-    chosen = Files(
-        [files.names[i] for i in good],
-        [files.paths[i] for i in good],
-        files.offsets[good],
-        files.sizes[good],
-        files.stamps[good],
-    )
+
+    def fingerprint(digests: np.ndarray) -> str:
+        sha256 = hashlib.sha256(np.ascontiguousarray(digests).data)
+        sha256.update(repr((channels, orientations is not None, part.tolist())).encode())
+        finish_fingerprint(sha256, labels, class_names)
+        return sha256.hexdigest()
+
+    paths = files.paths if len(good) == len(files) else [files.paths[i] for i in good.tolist()]
+    chosen = Files(index.names, paths, index.offsets, index.sizes, index.stamps)
     splits = {name: np.flatnonzero(part == i) for i, name in enumerate(parts)} or None
     source = FileSource(
         spec,
@@ -224,22 +280,25 @@ def file_source(
         labels,
         class_names,
         (*(size or (None, None)), channels),
-        digest.hexdigest(),
+        fingerprint(index.quick)[: -len(ENDS)] + ENDS,
         splits,
         corrupt,
         shapes,
     )
-    source.digests = index.digests[good, :16]
-    source.changed = tuple(printable(name) for name in index.changed)
+    source.known = Known(index, root, opening, fingerprint)
+    source.quick_digests = index.quick
+    if index.digests.any(axis=1).all():
+        source._read_whole()  # they all were
+    source.changed = changed
     source.unused, source.titles, source.notes = tuple(unused), titles, tuple(notes)
     if size is None or len(good) * math.prod(size) * channels > opening.memory_limit_bytes:
         return source
     held = ArraySource(
-        spec,
+        lambda: read_all(source),
         labels,
         class_names,
-        (*size, channels),
-        lambda: read_all(source),
+        spec=spec,
+        image_shape=(*size, channels),
         official_splits=splits,
         corrupt=corrupt,
         fingerprint=source.fingerprint,
@@ -267,8 +326,9 @@ def read_all(source: FileSource) -> np.ndarray:
         for pixels in fixed(batches.prefetch(2)).as_numpy_iterator():
             array[at : at + len(pixels)] = pixels
             at += len(pixels)
-    except tf.errors.OpError:
+    except tf.errors.OpError as error:
         source.check_unchanged()
+        source.check_decodes(error)
         raise SourceError(
             f"{source.spec}: files have changed since they were checked, near "
             f"{printable(source.files.names[at])}: start again"
@@ -277,19 +337,21 @@ def read_all(source: FileSource) -> np.ndarray:
 
 
 def _judge(scheme: str, corrupt: list[tuple[str, str]], files: int, opening: Opening) -> None:
-    path, why = corrupt[0]
-    more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
     if opening.on_corrupt == "error":
-        raise SourceError(
-            f"{scheme}: {path} {why}{more}: replace or delete the file, or set "
-            "data.on_corrupt: skip"
-        )
+        raise SourceError(f"{_named(scheme, corrupt)}{FIX}")
     if len(corrupt) / files > opening.max_corrupt_fraction:
+        path, why = corrupt[0]
         raise SourceError(
             f"{scheme}: {len(corrupt)} of {files} files do not decode, {len(corrupt) / files:.4f} "
             f"of them where data.max_corrupt_fraction allows {opening.max_corrupt_fraction:g}; "
             f"the first: {path} {why}: replace them or raise the limit"
         )
+
+
+def _named(scheme: str, corrupt: list[tuple[str, str]]) -> str:
+    path, why = corrupt[0]
+    more = f" (and {len(corrupt) - 1} more)" if len(corrupt) > 1 else ""
+    return f"{scheme}: {path} {why}{more}"
 
 
 def _check_classes(

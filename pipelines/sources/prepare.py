@@ -23,8 +23,9 @@ from pipelines.files.shards import (
     write_whole,
 )
 from pipelines.lazy import tf
+from pipelines.resize import resized_shape
 from pipelines.sources.base import Source
-from pipelines.sources.duplicates import content_digests
+from pipelines.sources.duplicates import content_digests, stored_bytes
 from pipelines.sources.prepared import (
     MANIFEST,
     VERSION,
@@ -36,8 +37,9 @@ from pipelines.threads import PREFETCHED, fixed, workers
 
 IMAGES_PER_SHARD = 2048
 QUALITY = 95
+SAME_IMAGES = ("source", "titles", "headline")  # may differ: they move, or an earlier version wrote
 STARTED = ".prepare.json"  # the settings of an unfinished run
-RESIZE = "short side, bilinear with half-pixel centres, antialiased, never enlarged"
+RESIZE = "short side, long one truncated, half-pixel bilinear, antialiased, never enlarged"
 Advance = Callable[[int], None]
 
 
@@ -68,7 +70,10 @@ def prepare(
     ):
         if not low <= value <= high:
             raise SourceError(f"prepare: {name}: expected from {low} to {high}, received {value!r}")
-    known = content_digests(source)
+    _go_on(source, Path(out))
+    # Of files that were not read whole they are made of what is read anyway.
+    read = stored_bytes(source) if source.digests is None else None
+    known = None if read is not None else content_digests(source)
     header = describe(source) | {
         "encoding": encoding,
         "size": size,
@@ -79,16 +84,30 @@ def prepare(
 
     def records(start: int) -> Iterator[Record]:
         for i, (data, shape) in enumerate(_encoded(source, start, size, encoding, quality), start):
-            stored = digest(data) if known is None else known[i].tobytes()[:DIGEST_BYTES]
+            if known is None:
+                stored = digest(data if read is None else read(i))
+            else:
+                stored = known[i].tobytes()[:DIGEST_BYTES]
             yield Record(data, stored, shape)
 
     return write(Path(out), header, source.labels, records, images_per_shard, advance)
 
 
+def _go_on(source: Source, out: Path) -> None:
+    """Call the source by the fingerprint that it had when this folder was begun."""
+    for name in (MANIFEST, STARTED):
+        try:
+            then = json.loads((out / name).read_text(encoding="utf-8"))["source_fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if source.is_known_as(then):
+            source.go_on_as(then)
+
+
 def describe(source: Source) -> dict[str, Any]:
     """What a manifest keeps of its source."""
-    titles = {"titles": dict(source.titles)} if source.titles else {}
-    return titles | {
+    known = {"titles": dict(source.titles), "headline": source.headline}
+    return {key: value for key, value in known.items() if value} | {
         "source": source.spec,
         "source_fingerprint": source.fingerprint,
         "class_names": list(source.class_names),
@@ -154,7 +173,7 @@ def _begin(out: Path, header: dict[str, Any]) -> dict[str, Any] | None:
 
 def _same(out: Path, header: dict[str, Any], before: dict[str, Any]) -> None:
     for key, value in header.items():
-        if key != "source" and before.get(key) != value:  # the same images may have moved
+        if key not in SAME_IMAGES and before.get(key) != value:
             old, new = str(before.get(key))[:60], str(value)[:60]
             raise SourceError(
                 f"prepare: {out} was prepared with {key} {old}, now asked for {new}: "
@@ -175,8 +194,7 @@ def shrink(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
         hw = tf.shape(image)[:2]
 
         def smaller() -> tf.Tensor:
-            stored = tf.cast(hw, tf.float64)
-            wanted = tf.cast(tf.round(stored * size / tf.reduce_min(stored)), tf.int32)
+            wanted = tf.cast(resized_shape(hw, (size, size)), tf.int32)
             resized = tf.image.resize(image, wanted, antialias=True)
             return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 

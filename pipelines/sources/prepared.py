@@ -23,7 +23,8 @@ from pipelines.files.decode import decode, decode_window
 from pipelines.files.shards import DIGEST_BYTES, ShardReader
 from pipelines.files.verify import Files
 from pipelines.lazy import tf
-from pipelines.sources.base import ArraySource, Opening, Source, natural_size, said_of
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening, Source, Unused, natural_size, said_of
 from pipelines.sources.base import finish_fingerprint as finish
 from pipelines.threads import PREFETCHED
 
@@ -57,6 +58,8 @@ class PreparedSource(Source):
         self.official_splits = official_splits
         self.corrupt = []
         self.titles = manifest.get("titles", {})
+        self.headline = manifest.get("headline")
+        self.unused = tuple(Unused(*entry) for entry in manifest.get("unused", ()))
         self.digests = manifest_digests(manifest)
         self._in_memory = in_memory
         self._records: tf.Tensor | None = None
@@ -147,11 +150,11 @@ def held_in_memory(source: Source, memory_limit_bytes: int) -> Source:
     if len(source) * height * width * channels > memory_limit_bytes:
         return source
     held = ArraySource(
-        source.spec,
+        lambda: pixels_of(source),
         source.labels,
         source.class_names,
-        (height, width, channels),
-        lambda: pixels_of(source),
+        spec=source.spec,
+        image_shape=(height, width, channels),
         official_splits=source.official_splits,
         fingerprint=source.fingerprint,
         read_from=source,

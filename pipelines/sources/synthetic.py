@@ -13,7 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource, Opening, parse_settings
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Opening
+from pipelines.sources.spec import whole_numbers
 
 DEFAULTS = {"classes": 10, "size": 64, "examples": 1000, "seed": 1, "channels": 3}
 LOWEST = {"classes": 2, "size": 8, "examples": 2, "seed": 0, "channels": 1}
@@ -70,16 +72,16 @@ def open_synthetic(text: str, opening: Opening) -> ArraySource:
     labels = np.arange(examples, dtype=np.int64) % classes
     spec = "synthetic:" + ",".join(f"{key}={value}" for key, value in settings.items())
     return ArraySource(
-        spec,
+        lambda: draw(labels, size, settings["seed"], settings["channels"]),
         labels,
         [class_name(k) for k in range(classes)],
-        (size, size, settings["channels"]),
-        lambda: draw(labels, size, settings["seed"], settings["channels"]),
+        spec=spec,
+        image_shape=(size, size, settings["channels"]),
     )
 
 
 def _parse(text: str) -> dict[str, int]:
-    values = parse_settings("synthetic", text, LOWEST)
+    values = whole_numbers("synthetic", text, LOWEST)
     if values.get("channels", 3) not in (1, 3):
         raise SourceError(f"synthetic: channels: expected 1 or 3, received {values['channels']}")
     return values

@@ -16,7 +16,8 @@ from pipelines import build, in_memory, statistics
 from pipelines.augment import crops, keys, recipes
 from pipelines.augment.recipes import PRESETS, Recipe, render
 from pipelines.resize import resize_centre, resize_window
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 from pipelines.sources.open import open_source
 
 INDICES = np.random.default_rng(0).permutation(60)[:37]
@@ -24,8 +25,10 @@ INDICES = np.random.default_rng(0).permutation(60)[:37]
 
 def numbered(n: int = 60, size: int = 8) -> ArraySource:
     """Image i is filled with i, so that a batch tells which images it holds."""
-    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, size, size, 3))
-    return ArraySource("test", np.arange(n) % 5, list("abcde"), (size, size, 3), lambda: pixels)
+    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, size, size, 3), np.uint8
+    )
+    return ArraySource(pixels, np.arange(n) % 5, list("abcde"))
 
 
 def train(source: Source, steps: Any = (), **changes: Any) -> tf.data.Dataset:
@@ -121,7 +124,7 @@ def test_ops_of_a_recipe_draw_independently() -> None:
     """Crop and flip of an image must not share a key: all nine crops occur with both flips."""
     pixels = np.zeros((400, 3, 3, 1), np.uint8)
     pixels[:] = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[..., None]
-    source = ArraySource("test", np.arange(400) % 2, ["a", "b"], (3, 3, 1), lambda: pixels)
+    source = ArraySource(pixels, np.arange(400) % 2, ["a", "b"])
     steps = ({"op": "pad_and_crop", "padding": 1}, {"op": "horizontal_flip"})
     data = train(source, steps, indices=np.arange(400), size=(3, 3), epochs=2)
     seen = {image.tobytes() for x, _ in data for image in x.numpy()}

@@ -13,6 +13,7 @@ from tuning.significance import (
     holm,
     mcnemar,
     mcnemar_counts,
+    mean_interval,
 )
 
 rng = np.random.default_rng
@@ -354,3 +355,35 @@ def test_holm_refuses_what_is_no_p_value() -> None:
     for bad in ([0.1, np.nan], [1.2], [-0.1]):
         with pytest.raises(ValueError, match=r"p-values within 0\.\.1"):
             holm(bad)
+
+
+def test_the_mean_interval_is_the_others_where_values_are_theirs():
+    hits, others = rng(5).uniform(size=80) < 0.7, rng(6).uniform(size=80) < 0.6
+    expected = accuracy_interval(int(hits.sum()), 80)
+    made = mean_interval(hits.astype(int), 0, 1)
+    assert (made.low, made.high) == (expected.low, expected.high)
+    expected = difference_interval(hits, others)
+    made = mean_interval(hits.astype(int) - others, -1, 1)
+    assert (made.low, made.high) == (expected.low, expected.high)
+    for value, low, high in ((0, 0, 40), (40, 0, 40), (3, -40, 40)):
+        made = mean_interval(np.full(50, value), low, high)
+        assert low <= made.low <= value <= made.high <= high
+        assert made.low < made.high
+    with pytest.raises(ValueError, match="whole numbers from 0 to 1"):
+        mean_interval(np.array([0, 2]), 0, 1)
+
+
+def test_the_interval_of_errors_on_many_versions_covers_the_truth():
+    """Forty versions of an image, as hard as it is: two networks on the same images."""
+    random, images, versions, draws = rng(11), 120, 40, 500
+    covered = 0
+    for _ in range(draws):
+        hardness, of_second = random.beta(0.6, 0.9, (2, images))  # mean 0.4
+        first = random.binomial(versions, hardness)
+        second = random.binomial(versions, 0.6 * hardness + 0.3 * of_second + 0.06)  # mean 0.42
+        interval = mean_interval(first - second, -versions, versions)
+        covered += interval.low <= versions * (0.40 - 0.42) <= interval.high
+        # of versions taken for images of their own it would be a fraction as wide
+        alone = 2 * 1.96 * np.sqrt((first - second).var() / versions / images)
+        assert interval.high - interval.low > 2 * alone
+    assert covered / draws == pytest.approx(0.95, abs=0.025)  # 2.5 standard errors

@@ -87,7 +87,7 @@ def table(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
         "columnWidths": widths | {"attributes.`Run Name`": 260, columns[-1]: 200},
         # sorted by a metric the table is flat; by time it hides runs under their folded parents
         "orderByKey": f"metrics.`{first}`",
-        "orderByAsc": first != "test_top1",
+        "orderByAsc": not first.endswith("top1"),
         "runsHiddenMode": "SHOW_ALL",
     }
 
@@ -113,7 +113,9 @@ def charts(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
             "selectedParams": ["model.name", *varies[:3]],
             # the last axis gives the lines their colours
             "selectedMetrics": [
-                name for name in (*costs, _score("val_top1", metrics), score) if name in metrics
+                name
+                for name in dict.fromkeys((*costs, _score("val_top1", metrics), score))
+                if name in metrics
             ],
             "showAllRuns": True,
             "runsCountToCompare": 100,
@@ -172,6 +174,8 @@ def _measured(metrics: set[str]) -> dict[str, int]:
 
 
 def _score(name: str, metrics: set[str]) -> str:
-    """The metric itself, or what reconstructions have instead of a top-1: a squared error."""
-    error = name.replace("top1", "mse")
-    return error if name not in metrics and error in metrics else name
+    """The metric itself, or what reconstructions have instead of a top-1: a squared error; where
+    no run has a test part, that of the validation part."""
+    names = [name, name.replace("top1", "mse")]
+    names += [other.replace("test_", "val_") for other in names]
+    return next((other for other in names if other in metrics), name)

@@ -130,8 +130,10 @@ def test_a_config_with_its_data_keeps_its_hashes() -> None:
 NO_RESULT = """
     bench.backends bench.batch_sizes bench.log bench.names bench.peers bench.precisions
     bench.seconds
-    evaluate.class_names evaluate.classes evaluate.ensemble.every evaluate.ensemble.kind
-    evaluate.ensemble.size evaluate.part evaluate.protocol evaluate.reuse evaluate.sides
+    data.verify
+    evaluate.class_names evaluate.classes evaluate.corruptions evaluate.ensemble.every
+    evaluate.ensemble.kind evaluate.ensemble.size evaluate.labels evaluate.part evaluate.protocol
+    evaluate.reuse evaluate.sides
     launch.address launch.cpus launch.executor launch.gpus launch.grace_seconds launch.resources
     launch.retries launch.runs_per_worker launch.workers
     search sweep

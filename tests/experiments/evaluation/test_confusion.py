@@ -36,6 +36,21 @@ def test_the_worst_pairs_are_named_with_their_share():
     assert pairs[0]["share"] == pytest.approx(2 / 3)
 
 
+def test_readable_names_stand_beside_the_classes():
+    counts = confusion.matrix(LABELS, np.array([0, 1, 7, 1, 0, 2]), 3)
+    titles = {"cat": "Felis", "dog": "Canis"}
+    pairs = confusion.worst_pairs(counts, NAMES, titles=titles)
+    assert [(pair["class"], pair["title"]) for pair in pairs] == [("cat", "Felis")] * 2 + [
+        ("dog", "Canis")
+    ]
+    assert [pair.get("taken_for_title") for pair in pairs] == ["Canis", None, "Felis"]
+    rows = confusion.per_class(counts, NAMES, titles)
+    assert [row["title"] for row in rows] == ["Felis", "Canis", ""]
+    assert list(rows[0])[:3] == ["class", "title", "images"]
+    assert "title" not in confusion.per_class(counts, NAMES)[0]
+    assert "title" not in confusion.worst_pairs(counts, NAMES)[0]
+
+
 def test_answers_outside_the_set_have_a_column_of_their_own(tmp_path):
     counts = confusion.matrix(LABELS, np.array([0, 7, 3, 1, 0, 2]), 3)
     assert counts.tolist() == [[1, 0, 0, 2], [1, 1, 0, 0], [0, 0, 1, 0]]

@@ -134,6 +134,11 @@ def test_kept_predictions_are_scored_without_the_models(trained, ids, monkeypatc
     assert document["ensemble"]["images"] == 359
     assert document["mcnemar"][0]["method"]
     assert document["notes"] == ["scored by the predictions that the runs kept"]
+    assert (document["part"], document["origin"]) == ("test", "held out")
+    words = ["evaluate.reuse=true", "evaluate.class_names=words.txt"]
+    Path("words.txt").write_text("\n".join(f"word {number}" for number in range(10)))
+    document, _ = printed(monkeypatch, capsys, "evaluate", ids[0], *words)
+    assert document["rows"][0]["worst_pairs"][0]["class"].startswith("word ")
 
 
 def test_other_parts_and_protocols(trained, ids, monkeypatch, capsys):
@@ -158,6 +163,7 @@ def test_a_runs_own_images_by_name_are_its_test_images(trained, ids, monkeypatch
     words = ["evaluate", ids[1], "data.source=digits"]
     document, _ = printed(monkeypatch, capsys, *words)
     assert (document["part"], document["images"], document["notes"]) == ("test", 359, [])
+    assert document["origin"] == "held out"
     assert document["rows"][0]["top1"] == trained[1][1]["test_top1"]
     document, _ = printed(monkeypatch, capsys, *words, "validation.seed=2")
     [note] = document["notes"]
@@ -173,16 +179,24 @@ def test_training_images_among_those_scored_are_told(ids, monkeypatch, capsys):
     assert document["notes"] == [f"mlp seed 1: {seen} of the 1797 images are its training images"]
 
 
-def test_a_file_is_matched_by_number_and_shown_as_text(monkeypatch, capsys, tmp_path):
+def test_a_file_is_matched_by_the_names_that_are_given_and_shown_as_text(
+    monkeypatch, capsys, tmp_path
+):
+    import pipelines
+
     pixels = keras.Input((32, 32, 3))
     x = keras.layers.GlobalAveragePooling2D()(pixels)
     keras.Model(pixels, keras.layers.Dense(3)(x)).save(tmp_path / "net.keras")
     words = ["evaluate", "net.keras", f"data.source={SYNTHETIC}", "bench.latency_calls=1"]
     monkeypatch.setenv("COLUMNS", "120")
-    assert inside(monkeypatch, *words) == 0
+    assert inside(monkeypatch, *words) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "net.keras has 3 classes whose names are not known" in said
+    assert "evaluate.class_names=FILE" in said
+    Path("names.txt").write_text("\n".join(pipelines.open_source(SYNTHETIC).class_names))
+    assert inside(monkeypatch, *words, "evaluate.class_names=names.txt") == 0
     shown = capsys.readouterr().out
     assert "60 images of 3 classes" in shown
-    assert "net.keras: its class names are not known" in shown
     assert "top-5" not in shown  # three classes have none
 
 

@@ -61,6 +61,28 @@ def test_the_answer_is_the_networks_softmax_best_first(saved, pictures, monkeypa
     np.testing.assert_allclose(found, chances[best], atol=1e-5)
 
 
+def test_readable_names_are_printed_behind_the_class(saved, pictures, monkeypatch, capsys):
+    words = [f"n0000000{at} word {at}, other" for at in range(6)]
+    (pictures.parent / "synsets.txt").write_text("\n".join(words))
+    given = ["predict", saved[0], pictures / "one.png", "evaluate.class_names=synsets.txt"]
+    assert inside(monkeypatch, *given, "--json") == 0
+    best = json.loads(capsys.readouterr().out)[0]["predictions"][0]
+    assert best["title"] == f"word {best['label'][-1]}"
+    assert inside(monkeypatch, *given) == 0
+    assert f"one.png: {best['label']} {best['title']} " in capsys.readouterr().out
+    # Keras's list is taken where it lies, and never fetched for this
+    monkeypatch.setenv("KERAS_HOME", str(pictures.parent / "keras"))
+    (pictures.parent / "synsets.txt").write_text("\n".join(word.split()[0] for word in words))
+    assert inside(monkeypatch, *given, "--json") == 0
+    assert "title" not in json.loads(capsys.readouterr().out)[0]["predictions"][0]
+    index = {at: [f"n{at:08d}", f"word_{at}"] for at in range(1000)}
+    (pictures.parent / "keras" / "models").mkdir(parents=True)
+    file = pictures.parent / "keras" / "models" / "imagenet_class_index.json"
+    file.write_text(json.dumps(index))
+    assert inside(monkeypatch, *given, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["predictions"][0]["title"] == best["title"]
+
+
 def test_folders_are_searched_and_pictures_explained(saved, pictures, monkeypatch, capsys):
     assert inside(monkeypatch, "predict", saved[0], pictures, "--explain", "cam", "--json") == 0
     captured = capsys.readouterr()
@@ -121,7 +143,7 @@ def test_a_bad_picture_is_one_line_or_skipped_and_counted(saved, pictures, monke
     [
         (["missing.keras", "x.png"], "missing.keras: no such file"),
         (["{saved}", "x.png"], "x.png: no such picture"),
-        (["{saved}", "empty"], "empty: no JPEG or PNG file in this folder"),
+        (["{saved}", "empty"], "empty: no image file in this folder"),
         (["{saved}", "evaluate.protocol=centre"], "name a picture or a folder"),
         (["broken.keras", "x.png"], "broken.keras: no Keras model that can be loaded"),
     ],

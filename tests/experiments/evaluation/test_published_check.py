@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,10 @@ def test_the_papers_figures_are_of_other_weights():
     figures = beside("plain34", "torchvision", subject(), row, sides=(), resized_to=256)
     assert [figure["top1_error"] for figure in figures] == [28.54]
     assert figures[0]["why_not"] == "of the authors' own network, not of these weights"
+
+
+def test_other_labels_do_not_compare():
+    where = replace(subject(), accepted=[np.array([0])] * 50_000, labels_file="real.json")
+    [figure] = found(where)
+    assert figure["why_not"] == "reported for the set's own labels, not those of real.json"
+    assert figure["top1_within"] is None

@@ -26,6 +26,8 @@ from experiments.evaluation import predict
 from experiments.inference import registered_model, served_model
 from experiments.runs.train import train
 
+SAME_PIXELS = ("c.bmp", "d.webp", "e.tif")  # as a.png
+
 
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory):
@@ -41,8 +43,10 @@ def registered(tmp_path_factory):
         turned = Image.Exif()
         turned[0x0112] = 6
         Image.fromarray(pixels[:30]).save(folder / "b.jpg", exif=turned)
+        for name in SAME_PIXELS:
+            Image.fromarray(pixels).save(folder / name, lossless=True)
         done = registered_model.register(run_id, "digits", uri)
-    files = [str(folder / name) for name in ("a.png", "b.jpg")]
+    files = [str(folder / name) for name in ("a.png", "b.jpg", *SAME_PIXELS)]
     expected = predict.predict(run_id, files, [f"tracking.uri={uri}"], quiet=True)
     return folder, uri, run_id, done, files, [row["predictions"] for row in expected]
 
@@ -93,12 +97,46 @@ def test_served_model_says_what_predict_says_of_bytes_and_base64(registered, sto
         wanted = [each["probability"] for each in expected]
         np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-3)
         assert answer["label"] == answer["labels"][0]
+    assert answers[2:] == [answers[0]] * len(SAME_PIXELS)
     folder = Path(mlflow.artifacts.download_artifacts(registered[3]["served"]["uri"]))
     network = served_model._load_pyfunc(str(folder / "data" / "served"))
     text = [base64.b64encode(picture).decode() for picture in pictures]
     assert network.predict(pd.DataFrame({"image": text})) == answers
     [few] = loaded.predict(pd.DataFrame({"image": pictures[:1]}), params={"top": 2})
     assert len(few["labels"]) == 2
+
+
+def test_labels_are_those_of_the_names_file_where_one_is_given(registered, monkeypatch, tmp_path):
+    served = []
+    monkeypatch.setattr(registered_model, "_log_keras", lambda *words: {})
+    monkeypatch.setattr(registered_model, "_log_served", lambda *words: served.append(words[2]))
+    names = [f"digit {number}" for number in range(10)]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    _, uri, run_id, *_ = registered
+    registered_model.register(run_id, "digits", uri, str(tmp_path / "names.txt"))
+    registered_model.register(run_id, "digits", uri)
+    assert served == [names, list("0123456789")]
+    changes = [f"tracking.uri={uri}", f"evaluate.class_names={tmp_path}/names.txt"]
+    rows = predict.predict(run_id, registered[4][:1], changes)
+    assert {each["label"] for each in rows[0]["predictions"]} < set(names)
+
+
+def test_readable_names_are_served_beside_the_labels(registered, tmp_path):
+    import pandas as pd
+
+    titles = {str(number): f"digit {number}" for number in range(10)}
+    served_model.write(
+        tmp_path / "served",
+        next((registered[0] / ".ilsvrc").rglob("model.keras")),
+        list(titles),
+        crop_fraction=1.0,
+        gives_probabilities=False,
+        max_pixels=40 * 56,
+        titles=titles,
+    )
+    network = served_model._load_pyfunc(str(tmp_path / "served"))
+    [answer] = network.predict(pd.DataFrame({"image": [Path(registered[4][0]).read_bytes()]}))
+    assert answer["title"] == f"digit {answer['label']}"
 
 
 def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
@@ -113,14 +151,14 @@ def test_what_is_no_picture_is_refused_by_its_row(registered, tmp_path):
         max_pixels=40 * 56 - 1,
     )
     network = served_model._load_pyfunc(str(tmp_path / "served"))
-    large, small = (Path(file).read_bytes() for file in registered[4])
+    large, small = (Path(file).read_bytes() for file in registered[4][:2])
     for bad, said in (
-        (b"GIF89a", "image 1: .* not JPEG or PNG"),
-        ("%%%", "image 1: expected a JPEG.*not base64"),
-        ("é", "image 1: expected a JPEG.*not base64"),
-        (b"", "image 1: expected a JPEG"),
-        ("", "image 1: expected a JPEG"),
-        (None, "image 1: expected a JPEG.*neither bytes nor base64 text. Received: None"),
+        (b"\0\0\0\x20ftypheic", "image 1: .* HEIF or AVIF image, not JPEG, PNG"),
+        ("%%%", "image 1: expected an image file.*not base64"),
+        ("é", "image 1: expected an image file.*not base64"),
+        (b"", "image 1: expected an image file"),
+        ("", "image 1: expected an image file"),
+        (None, "image 1: expected an image file.*neither bytes nor base64 text. Received: None"),
         (5, "image 1: .*neither bytes nor base64 text. Received: 5"),
         (float("nan"), "image 1: .*Received: nan"),
         ([1, 2], r"image 1: .*Received: \[1, 2\]"),
@@ -241,7 +279,7 @@ def test_command_prints_how_it_is_used(registered, monkeypatch, capsys):
         "store": "sqlite:///x.db",
         **{k: registered[3][k] for k in ("keras", "served")},
     }
-    monkeypatch.setattr(registered_model, "register", lambda run_id, name, uri: done)
+    monkeypatch.setattr(registered_model, "register", lambda *words: done)
     assert inside(monkeypatch, "register", "r", "digits") == 0
     printed = capsys.readouterr().out
     assert "mlflow models serve -m models:/digits-served/1" in printed

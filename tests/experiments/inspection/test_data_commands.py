@@ -150,6 +150,7 @@ def test_stats_are_of_the_training_part(clean, monkeypatch, capsys):
     assert document["images"] == 16
     text = run(monkeypatch, capsys, "stats", f"folder:{clean}", "--limit", "5")
     assert "5 images, evenly over the official training part" in text
+    assert "(standard, a sample of 5 of 16 images)" in text
     assert "eigenvectors" in text
     assert "all images" in run(monkeypatch, capsys, "stats", "digits", "--limit", "10")
 
@@ -207,12 +208,12 @@ def test_check_lists_classes_of_which_no_file_can_be_read(
 ):
     for name in classes:
         for path in (clean / "train" / name).iterdir():
-            Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+            path.with_suffix(".avif").write_bytes(b"\0\0\0\x20ftypavif" + path.name.encode())
             path.unlink()
     out = run(monkeypatch, capsys, "check", f"folder:{clean}", "--json", code=1)
     document = json.loads(out)
     listed = [x["image"] for x in document["findings"] if x["problem"] == "undecodable"]
-    assert listed == [f"train/{name}/{k}.webp" for name in classes for k in range(8)]
+    assert listed == [f"train/{name}/{k}.avif" for name in classes for k in range(8)]
     assert document["images"] == 24 - 8 * len(classes)
     assert document["classes"] == 2
 
@@ -256,3 +257,16 @@ def test_a_deep_check_finds_contents_that_changed_behind_their_times(clean, monk
     deep = run(monkeypatch, capsys, "check", f"folder:{clean}", "--json", "--deep", code=1)
     [finding] = json.loads(deep)["findings"]
     assert (finding["image"], finding["problem"]) == ("train/dog/5.png", "altered")
+
+
+def test_a_set_to_be_scored_has_a_test_part_alone(monkeypatch, capsys, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "set.npz", x_test=pixels, y_test=np.arange(12) % 3)
+    assert inside(monkeypatch, "data", "check", f"npz:{tmp_path / 'set.npz'}") == 0
+    printed = capsys.readouterr().out
+    assert "test: 12 images of 3 classes, official; a class has 4 to 4" in printed
+    assert "train" not in printed
+    assert inside(monkeypatch, "data", "stats", f"npz:{tmp_path / 'set.npz'}", "--json") == 0
+    stats = json.loads(capsys.readouterr().out)
+    assert stats["of"] == "all images (no official training part)"
+    assert stats["mean"] == pytest.approx(pixels.mean(axis=(0, 1, 2)))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.jobs.composition import composition, in_detail, in_words, lines, origins, remarks
-from pipelines.sources.base import ArraySource, Unused
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Unused
 
 
 def _source(labels, official=None):
     labels = np.array(labels)
     return ArraySource(
-        "drawn",
+        np.zeros((len(labels), 2, 2, 1), np.uint8),
         labels,
         ["ant", "bee", "cat"],
-        (2, 2, 1),
-        lambda: np.zeros((len(labels), 2, 2, 1), np.uint8),
+        spec="drawn",
         official_splits=official,
     )
 

@@ -60,6 +60,7 @@ def data_check():
     finding = dict.fromkeys(data.COLUMNS, EVIL)
     numbers = dict.fromkeys(("images", "classes", "corrupt", "duplicates", "across_splits"), 2)
     document = {"findings": [finding], "spec": "folder:x", "fingerprint": "0", **numbers}
+    document |= {"parts": {}, "remarks": [EVIL]}
     console.answer(document, data.check_table(document), False)
 
 

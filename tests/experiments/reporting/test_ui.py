@@ -151,6 +151,17 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
     assert table["orderByKey"] == "metrics.`test_mse`"
     assert table["orderByAsc"] is True
     assert "metrics.`val_top1`" not in table["selectedColumns"]
+    untested = {"val_top1", "macs"}  # published results are of the validation part
+    table = views.table(untested, [])
+    assert (table["orderByKey"], table["orderByAsc"]) == ("metrics.`val_top1`", False)
+    [drawn] = {card["yaxis"]["key"] for card in cards_of(untested, "SCATTER")}
+    assert drawn == "val_top1"
+    [parallel] = cards_of(untested, "PARALLEL")
+    assert parallel["selectedMetrics"] == ["macs", "val_top1"]
+
+
+def cards_of(metrics, kind):
+    return [c for c in views.charts(metrics, [])["compareRunCharts"] if c["type"] == kind]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

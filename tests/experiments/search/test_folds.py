@@ -19,7 +19,7 @@ LABELS = np.random.default_rng(0).choice(3, size=300, p=[0.6, 0.3, 0.1])
 def source(**official):
     parts = {name: np.asarray(indices) for name, indices in official.items()}
     return SimpleNamespace(
-        labels=LABELS, class_names=["a", "b", "c"], official_splits=parts or None
+        labels=LABELS, class_names=["a", "b", "c"], official_splits=parts or None, headline=None
     )
 
 

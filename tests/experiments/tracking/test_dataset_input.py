@@ -23,6 +23,7 @@ def record(source, fingerprint="0123456789abcdef" * 4, validation=None):
     [
         ("digits", "digits", "code", {"tags": {"ilsvrc.source": "digits"}}),
         ("folder:/data/my pets", "folder:my pets", "local", {"uri": "/data/my pets"}),
+        ("csv:/data/a.csv,folder=../x/y", "csv:a.csv", "local", {"uri": "/data/a.csv"}),
         ("tfds:cifar10", "tfds:cifar10", "code", {"tags": {"ilsvrc.source": "tfds:cifar10"}}),
         ("prepared:../x/it's", "prepared:its", "local", {"uri": "../x/it's"}),
     ],

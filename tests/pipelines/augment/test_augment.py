@@ -314,10 +314,11 @@ def test_resize_centre_equals_resize_then_crop(
     shape: tuple[int, int], size: tuple[int, int], fraction: float
 ) -> None:
     image = picture(*shape)
-    factor = max(size[0] / fraction / shape[0], size[1] / fraction / shape[1])
-    scaled = [round(side * factor) for side in shape]
+    sides = [math.floor(side / fraction) for side in size]
+    factor = max(sides[0] / shape[0], sides[1] / shape[1])
+    scaled = [int(side * factor) if size[0] == size[1] else round(side * factor) for side in shape]
     whole = tf.image.resize(image, scaled, antialias=True).numpy()
-    y, x = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
+    y, x = (round((made - wanted) / 2) for made, wanted in zip(scaled, size, strict=True))
     expected = whole[y : y + size[0], x : x + size[1]]
     view = resize_centre(size, fraction)
     np.testing.assert_allclose(view(tf.constant(image)), expected, atol=2e-2)

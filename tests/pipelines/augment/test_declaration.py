@@ -23,7 +23,7 @@ from pipelines.augment import crops, draws, keys
 from pipelines.augment.colour import Colours
 from pipelines.augment.ops import OPS
 from pipelines.augment.recipes import PRESETS, Recipe
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 
 NEGATIVE = '''
 
@@ -61,9 +61,9 @@ answer = {
 }
 import numpy as np
 from pipelines import build
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 pixels = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
-source = ArraySource("x", np.arange(4), list("abcd"), (2, 2, 1), lambda: pixels)
+source = ArraySource(pixels, np.arange(4), list("abcd"))
 recipe = Recipe((2, 2), parsed({}))
 (images, labels), = build.training_dataset(source, range(4), recipe, batch_size=4, epochs=1)
 answer["pixels"] = dict(zip(labels.numpy().tolist(), images.numpy()[:, 0, 0, 0].tolist()))
@@ -131,7 +131,7 @@ STEPS: list[dict[str, Any]] = [
 def test_what_is_drawn_stays_from_version_to_version() -> None:
     """Pixels that are only moved, so that no rounding is in them."""
     pixels = np.random.default_rng(0).integers(0, 256, (12, 6, 6, 3)).astype(np.uint8)
-    source = ArraySource("x", np.arange(12), [str(i) for i in range(12)], (6, 6, 3), lambda: pixels)
+    source = ArraySource(pixels, np.arange(12), [str(i) for i in range(12)])
     colours = Colours(np.array([1.0, 2.0, 3.0]), np.zeros(3), np.eye(3))
     recipe = Recipe((6, 6), STEPS, colours, seed=5)
     digest = hashlib.sha256()

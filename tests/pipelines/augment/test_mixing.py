@@ -10,7 +10,8 @@ import tensorflow as tf
 from pipelines import build, statistics
 from pipelines.augment import mixing, ops
 from pipelines.augment.recipes import Recipe
-from pipelines.sources.base import ArraySource, Source
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Source
 
 RNG = np.random.default_rng(2)
 IMAGES = RNG.uniform(0, 255, (6, 8, 10, 3)).astype(np.float32)
@@ -146,8 +147,8 @@ def test_in_tf_data_as_eagerly(make: Any) -> None:
 
 def numbered(n: int = 60) -> ArraySource:
     """Image i is filled with i, so that a batch tells what was mixed."""
-    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3))
-    return ArraySource("test", np.arange(n) % 5, list("abcde"), (8, 8, 3), lambda: pixels)
+    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    return ArraySource(pixels, np.arange(n) % 5, list("abcde"))
 
 
 class Reading(Source):

@@ -16,10 +16,10 @@ from pipelines import build, statistics
 from pipelines.augment import recipes
 from pipelines.augment.ops import OPS
 from pipelines.augment.recipes import Recipe
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 20, 20, 3)).astype(np.uint8)
-SOURCE = ArraySource("test", np.arange(40) % 4, list("abcd"), (20, 20, 3), lambda: PIXELS)
+SOURCE = ArraySource(PIXELS, np.arange(40) % 4, list("abcd"))
 SETTINGS: dict[str, dict[str, Any]] = {"scale_and_crop": {"short_side": [20, 30]}}
 
 
@@ -161,9 +161,7 @@ def test_bad_steps_are_refused_by_the_config(steps: Any) -> None:
 
 
 def test_colour_ops_refuse_grey_images_before_anything_is_read() -> None:
-    grey = ArraySource(
-        "test", np.arange(40) % 4, list("abcd"), (20, 20, 1), lambda: PIXELS[..., :1]
-    )
+    grey = ArraySource(PIXELS[..., :1], np.arange(40) % 4, list("abcd"))
     fitted = statistics.fit(grey, range(30))
     for name in recipes.COLOUR_OPS:
         with pytest.raises(ValueError, match=f"{name}.*remove {name}"):

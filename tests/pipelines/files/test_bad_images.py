@@ -200,12 +200,10 @@ PROGRESSIVE = encoded(picture((200, 300)), "JPEG", progressive=True)
 DRAWING = encoded(picture(), "PNG")
 FLIPPED = DRAWING[: len(DRAWING) // 2] + b"\x00\x01" + DRAWING[len(DRAWING) // 2 + 2 :]
 DAMAGED_JPEG, DAMAGED_PNG = (f"is a truncated or damaged {kind} file" for kind in ("JPEG", "PNG"))
-ANIMATED = encoded(
-    picture().convert("P"), "GIF", save_all=True, append_images=[picture(seed=5).convert("P")]
-)
+HEIF = b"\0\0\0\x20ftypheic" + bytes(500)
 REFUSED = {
     "zero bytes": (b"", "is empty"),
-    "text": (b"not an image", "is not a JPEG or PNG image"),
+    "text": (b"not an image", "is not a JPEG, PNG, BMP, GIF, WebP or TIFF image"),
     "half a JPEG": (PHOTO[: len(PHOTO) // 2], DAMAGED_JPEG),
     "JPEG without its last bytes": (PHOTO[:-2], DAMAGED_JPEG),
     "JPEG header only": (PHOTO[:30], DAMAGED_JPEG),
@@ -217,11 +215,9 @@ REFUSED = {
     "PNG with flipped bits": (FLIPPED, DAMAGED_PNG),
     "PNG magic only": (DRAWING[:8], DAMAGED_PNG),
     "PNG of no width": (png_of_size(24, 0), DAMAGED_PNG),
-    "animated GIF": (ANIMATED, "is a GIF image, not JPEG or PNG"),
-    "still GIF": (encoded(picture(), "GIF"), "is a GIF image"),
-    "BMP": (encoded(picture(), "BMP"), "is a BMP image"),
-    "WebP": (encoded(picture(), "WEBP"), "is a WebP image"),
-    "TIFF": (encoded(picture(), "TIFF"), "is a TIFF image"),
+    "HEIF": (HEIF, "is a HEIF or AVIF image, not JPEG, PNG, BMP, GIF, WebP or TIFF"),
+    "AVIF": (HEIF.replace(b"heic", b"avif"), "is a HEIF or AVIF image, not JPEG"),
+    "BigTIFF": (encoded(picture(), "TIFF", big_tiff=True), "is a BigTIFF image, not JPEG"),
     "JPEG bomb": (jpeg_of_size(60_000, 60_000), "has 60000 x 60000 pixels where data.max_pixels"),
     "PNG bomb": (png_of_size(60_000, 60_000), "has 60000 x 60000 pixels where data.max_pixels"),
     "PNG of 2**31 pixels a side": (
@@ -231,12 +227,17 @@ REFUSED = {
 }
 
 
+ONLY_DECODING_TELLS = {"PNG with flipped bits"}
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_unusable_files_are_named_or_skipped(tmp_path: Path, kind: str) -> None:
     contents, why = REFUSED[kind]
     folder(tmp_path, contents)
     with pytest.raises(SourceError) as caught:
-        open_source(f"folder:{tmp_path}")
+        open_source(
+            f"folder:{tmp_path}", verify="decode" if kind in ONLY_DECODING_TELLS else "header"
+        )
     text = str(caught.value)
     assert f"cat/odd.jpg {why}" in text
     assert "data.on_corrupt: skip" in text
@@ -260,8 +261,11 @@ def test_a_bomb_is_never_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     whole = verify.decode
     monkeypatch.setattr(verify, "decode", decode)
     folder(tmp_path, png_of_size(60_000, 60_000))
-    source = open_source(f"folder:{tmp_path}", on_corrupt="skip", max_corrupt_fraction=0.2)
-    assert len(source.corrupt) == 1
+    for how in ("header", "decode"):
+        source = open_source(
+            f"folder:{tmp_path}", on_corrupt="skip", max_corrupt_fraction=0.2, verify=how
+        )
+        assert len(source.corrupt) == 1
 
 
 def test_max_pixels_is_a_setting_and_holds_for_what_is_cached(tmp_path: Path) -> None:
@@ -283,11 +287,10 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
         open_source(f"folder:{root}")
 
 
-@pytest.mark.parametrize("name", ["odd.gif", "odd.bmp", "odd.webp", "odd.tiff"])
+@pytest.mark.parametrize("name", ["odd.heic", "odd.heif", "odd.avif"])
 def test_images_of_other_formats_are_not_passed_over(tmp_path: Path, name: str) -> None:
-    kind = {"gif": "GIF", "bmp": "BMP", "webp": "WEBP", "tiff": "TIFF"}[name[4:]]
-    folder(tmp_path, encoded(picture(), kind), name)
-    with pytest.raises(SourceError, match=f"{name} is a .* image, not JPEG or PNG"):
+    folder(tmp_path, HEIF, name)
+    with pytest.raises(SourceError, match=f"{name} is a HEIF or AVIF image, not JPEG, PNG"):
         open_source(f"folder:{tmp_path}")
 
 
@@ -333,21 +336,24 @@ def test_folders_that_lead_in_a_circle(tmp_path: Path) -> None:
         open_source(f"folder:{root}")
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("how", "opener"), [("header", "reader"), ("decode", "read_range")])
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, opener: str
+) -> None:
     import pipelines.files.verify
 
     root = folder(tmp_path, PHOTO)
-    read = pipelines.files.verify.read_range
+    read = getattr(pipelines.files.verify, opener)
 
-    def refuse(path: str, offset: int, size: int) -> bytes:
+    def refuse(path: str, *rest: int) -> Any:
         # Tests may run as root, who can read everything.
         if path.endswith("odd.jpg"):
             raise PermissionError(13, "Permission denied", path)
-        return read(path, offset, size)
+        return read(path, *rest)
 
-    monkeypatch.setattr(pipelines.files.verify, "read_range", refuse)
+    monkeypatch.setattr(pipelines.files.verify, opener, refuse)
     with pytest.raises(SourceError, match=r"cat/odd.jpg cannot be read \(Permission denied\)"):
-        open_source(f"folder:{root}")
+        open_source(f"folder:{root}", verify=how)
     monkeypatch.undo()
     assert len(open_source(f"folder:{root}")) == 7  # not held against it later
 

@@ -23,17 +23,18 @@ def test_each_mutated_file_is_read_whole_or_refused_by_name(tmp_path: Path) -> N
     assert ledger["refused"] > FILES // 2
 
 
-def test_unchanged_files_are_read_and_other_formats_refused(tmp_path: Path) -> None:
+def test_unchanged_files_are_all_read(tmp_path: Path) -> None:
     for name in CLASSES:
         (tmp_path / "set" / name).mkdir(parents=True)
         (tmp_path / "set" / name / "good.jpg").write_bytes(encoded(drawn(), "JPEG"))
     said = {}
     for number, (what, contents) in enumerate(originals().items()):
-        file = f"ant/{number:02d}.{what[:3].replace('jpe', 'jpg')}"
+        file = f"ant/{number:02d}.{what.split()[0]}"
         (tmp_path / "set" / file).write_bytes(contents)
         said[file] = what
     ledger = tried(tmp_path / "set", said)
-    assert {said[name] for name in ledger["reasons"]} == {"gif", "gif animated", "bmp"}
+    assert ledger["reasons"] == {}
+    assert ledger["read"] == len(said)
 
 
 def test_a_file_of_a_number_is_always_the_same() -> None:

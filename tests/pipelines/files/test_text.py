@@ -6,12 +6,8 @@ import pytest
 
 from pipelines.errors import SourceError
 from pipelines.files.text import read_lines, read_text
-from pipelines.sources.listed.ilsvrc_labels import (
-    GROUND_TRUTH,
-    TEXT_FILE,
-    _numbered,
-    validation_wnids,
-)
+from pipelines.sources.ilsvrc.kit import GROUND_TRUTH
+from pipelines.sources.ilsvrc.labels import TEXT_FILE, _numbered, validation_wnids
 
 BOM = b"\xef\xbb\xbf"
 
@@ -37,14 +33,14 @@ def test_a_file_is_read_no_further_than_its_limit():
 def test_the_first_image_of_the_validation_labels_is_kept(tmp_path):
     (tmp_path / TEXT_FILE).write_bytes(written_by_windows("a.JPEG n00000001\nb.JPEG n00000002\n"))
     wnids = {"a.JPEG": "n00000001", "b.JPEG": "n00000002"}
-    assert validation_wnids(tmp_path, ["a.JPEG", "b.JPEG"]) == wnids
+    assert validation_wnids([tmp_path], ["a.JPEG", "b.JPEG"]) == wnids
     (tmp_path / TEXT_FILE).write_bytes(b"\xff\xfea")
     with pytest.raises(SourceError, match=rf"{TEXT_FILE} is no text in UTF-8"):
-        validation_wnids(tmp_path, ["a.JPEG"])
+        validation_wnids([tmp_path], ["a.JPEG"])
 
 
 def test_the_first_line_of_the_ground_truth_is_kept():
-    labels = _numbered(written_by_windows("2\n1\n"), {1: "n00000001", 2: "n00000002"}, ["x.JPEG"])
+    labels = _numbered(written_by_windows("2\n1\n"), {1: "n00000001", 2: "n00000002"}, "JPEG")
     assert list(labels.values()) == ["n00000002", "n00000001"]
     with pytest.raises(SourceError, match=GROUND_TRUTH):
-        _numbered(b"x", {1: "n00000001"}, [])
+        _numbered(b"x", {1: "n00000001"}, "JPEG")

@@ -11,7 +11,7 @@ from experiments.jobs.plan import prepare
 from pipelines import splits
 from pipelines.errors import SplitError
 from pipelines.sources import duplicates
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.open import open_source
 from pipelines.sources.prepare import prepare as prepare_folder
 
@@ -53,7 +53,7 @@ def test_copies_are_found_in_a_folder_and_stay_known_when_prepared(tmp_path, siz
 def test_copies_are_found_among_images_in_memory():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype(np.uint8)
     pixels[5], pixels[7] = pixels[2], pixels[2]
-    source = ArraySource("test", np.arange(8) % 2, ["a", "b"], (4, 4, 3), lambda: pixels)
+    source = ArraySource(pixels, np.arange(8) % 2, ["a", "b"])
     found = duplicates.clusters(duplicates.content_digests(source))
     assert [members.tolist() for members in found] == [[2, 5, 7]]
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipelines.errors import SourceError
 from pipelines.files.shards import ShardReader
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
 from pipelines.sources.open import open_source
 from pipelines.sources.prepare import prepare, shrink
 from pipelines.sources.prepared import PreparedSource, manifest_fingerprint
@@ -74,7 +74,7 @@ def test_the_short_side_is_shrunk_and_windows_are_parts_of_the_image(
         full, small = image(source, i), image(ready, i)
         height, width = full.shape[:2]
         assert min(small.shape[:2]) == 32
-        assert small.shape[1] == round(width * 32 / min(height, width))
+        assert small.shape[1] == width * 32 // min(height, width)
         wanted = tf.image.resize(full, small.shape[:2], antialias=True).numpy()
         assert np.abs(small - wanted).mean() < (0.3 if encoding == "raw" else 4.0)
         part = image(ready, i, lambda shape: tf.constant([3, 5, 20, 11]))

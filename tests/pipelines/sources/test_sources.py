@@ -174,7 +174,7 @@ def test_directions_are_a_task_beyond_brightness_and_beyond_single_pixels() -> N
 
 
 def test_fingerprint_covers_pixels_labels_and_names() -> None:
-    from pipelines.sources.base import fingerprint
+    from pipelines.sources.array_source import fingerprint
 
     pixels, labels, names = np.zeros((2, 2, 2, 1), np.uint8), np.array([0, 1]), ["a", "b"]
     base = fingerprint([pixels], labels, names)

@@ -12,10 +12,11 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pipelines.errors import SourceError
-from pipelines.sources.base import ArraySource
+from pipelines.sources.array_source import ArraySource
+from pipelines.sources.base import Unused
 from pipelines.sources.open import open_source
-from pipelines.sources.records import tfds as tfds_source
-from pipelines.sources.records import tfds_builder
+from pipelines.sources.records.tfds import builder as tfds_builder
+from pipelines.sources.records.tfds import source as tfds_source
 
 FORMATS = ("array_record", "tfrecord")
 
@@ -85,6 +86,8 @@ def test_a_prepared_set_is_found_offline_with_its_splits(
         "train": 9, "validation": 4, "test": 3,
     }  # fmt: skip
     assert "splits extra are left out" in capsys.readouterr().err
+    why = "belong to a split that is no train, validation or test"
+    assert source.unused == (Unused("extra", 2, why),)
     wanted = {}  # by content: TFDS shuffles when it prepares
     for part, count in (("train", 9), ("validation", 4), ("test", 3)):
         for i in range(count):
@@ -160,6 +163,21 @@ def test_a_test_split_without_labels_is_left_out_aloud(tmp_path, place, file_for
     assert len(source) == 8
     assert list(source.official_splits) == ["train", "validation"]
     assert "split test has no labels and is left out" in capsys.readouterr().err
+    assert (
+        source.unused == open_source("tfds:tiny").unused == (Unused("test", 4, "have no labels"),)
+    )
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_second_validation_split_is_left_out(tmp_path, place, file_format, capsys):
+    parts = {"train": 5, "dev": 2, "val": 3}
+    place(build(tmp_path / "sets", file_format, parts=parts))
+    source = open_source("tfds:tiny")
+    assert {part: len(rows) for part, rows in source.official_splits.items()} == {
+        "train": 5, "validation": 2,
+    }  # fmt: skip
+    assert source.unused == (Unused("val", 3, "belong to a second validation part, beside 'dev'"),)
+    assert "splits val are left out" in capsys.readouterr().err
 
 
 def test_a_label_out_of_range_is_refused(prepared, place, monkeypatch):
@@ -253,9 +271,9 @@ def test_max_pixels_is_held_against_headers(prepared, place, file_format, tmp_pa
     assert len(open_source("tfds:tiny", max_pixels=36 * 20)) == 16
 
 
-def test_a_record_that_is_no_jpeg_or_png_is_named():
-    with pytest.raises(SourceError, match="split test: image 4 is a GIF image, not JPEG or PNG"):
-        tfds_source._shape("tfds:x: split test: image 4", b"GIF89a")
+def test_a_record_that_is_no_image_that_is_read_is_named():
+    with pytest.raises(SourceError, match="split test: image 4 is a HEIF or AVIF image, not JPEG"):
+        tfds_source._shape("tfds:x: split test: image 4", b"\0\0\0\x20ftypheic")
 
 
 def test_a_record_file_that_changes_after_it_was_opened_is_named(tmp_path, place):

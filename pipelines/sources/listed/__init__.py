@@ -1,1 +1,0 @@
-"""Images in files of their own: folders of classes, tables, official layouts."""

@@ -1,0 +1,1 @@
+"""`tfds:`: classification sets of TensorFlow Datasets."""

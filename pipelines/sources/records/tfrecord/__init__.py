@@ -1,0 +1,1 @@
+"""`tfrecord:`: examples in TFRecord files, read in place."""
