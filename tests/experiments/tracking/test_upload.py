@@ -72,7 +72,8 @@ def start_sweep(store):
     book = journal.of_sweep("scripted", "x").open()
     experiment = Experiment("scripted", Tracking(uri=store))
     images = Images(range(9))
-    cells = [SimpleNamespace(plan=SimpleNamespace(config=config, source=images))] * 2
+    plan, job = SimpleNamespace(config=config, source=images), SimpleNamespace(directory="none")
+    cells = [SimpleNamespace(plan=plan, job=job)] * 2
     parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
     return experiment, book, parent
 
