@@ -65,6 +65,9 @@ class Broken:
 class Images(list):
     fingerprint = "fingerprint"
 
+    def is_known_as(self, fingerprint):
+        return fingerprint == self.fingerprint
+
 
 def start_sweep(store):
     """A parent as a sweep has it, and its book."""
