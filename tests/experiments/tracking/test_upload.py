@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from blank_store import blank_store
 from command import inside, write_config
@@ -20,6 +21,7 @@ from scripted import Scripted, curve, execute, job, whole
 from experiments.config import settings
 from experiments.config.schema import Tracking
 from experiments.errors import BadInput
+from experiments.jobs.job import Job
 from experiments.runs import execute as execution
 from experiments.runs import sweep
 from experiments.tracking import delivery, journal, outbox, run_log, upload
@@ -75,7 +77,8 @@ def start_sweep(store):
     book = journal.of_sweep("scripted", "x").open()
     experiment = Experiment("scripted", Tracking(uri=store))
     images = Images(range(9))
-    plan, job = SimpleNamespace(config=config, source=images), SimpleNamespace(directory="none")
+    plan = SimpleNamespace(config=config, source=images)
+    job = Job(("cell", 0), config, np.arange(9), None, None, "key", "nowhere")
     cells = [SimpleNamespace(plan=plan, job=job)] * 2
     parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
     return experiment, book, parent
