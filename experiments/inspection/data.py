@@ -12,7 +12,7 @@ import numpy as np
 from experiments.config.data import Data
 from experiments.config.schema import Config
 from experiments.errors import BadInput
-from experiments.jobs.composition import composition, in_detail, remarks
+from experiments.jobs.composition import composition, in_detail, remarks, some_of
 from experiments.jobs.composition import document as composed
 from experiments.jobs.dataset import files_unchanged, open_source, split_of
 from experiments.presentation import csv_text
@@ -107,6 +107,8 @@ def check_table(document: dict[str, Any]) -> list[Any]:
         f"{document['corrupt']} corrupt, {document['duplicates']} duplicates"
         + (f" ({across} across official splits)" if across else "")
     )
+    if names := document.get("class_names"):
+        parts.append(f"classes: {some_of(names)}")
     parts += in_detail(document["parts"])
     parts += document["remarks"]
     parts.append(f"fingerprint {document['fingerprint']}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 IMBALANCED = 2.0  # largest class over smallest from which it is said
 DATA = "data.json"  # what a run keeps of it
+NAMED = 3  # classes, before the last
 SHOWN = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -71,6 +72,13 @@ def in_detail(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def some_of(names: Sequence[str]) -> str:
+    """The first names and the last one; all of a few."""
+    if len(names) <= NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED])}, ..., {names[-1]}"
+
+
 def in_words(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> str:
     """Classes and images of each part, in one clause."""
     words = []
@@ -84,7 +92,8 @@ def in_words(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> str:
         if missing:
             details.append(f"{missing} classes have none")
         words.append(f"{part['images']:,} {SHOWN[name]} ({', '.join(details)})")
-    return f"{len(source.class_names)} classes, {' + '.join(words)} images"
+    classes = f"{len(source.class_names)} classes ({some_of(source.class_names)})"
+    return f"{classes}, {' + '.join(words)} images"
 
 
 def lines(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -97,6 +106,11 @@ def origins(parts: Mapping[str, Mapping[str, Any]]) -> str:
     return ", ".join(f"{name} {part['origin']}" for name, part in parts.items())
 
 
+def unused_in_words(path: str, files: int, why: str) -> str:
+    """One of `Source.unused` as a clause."""
+    return f"{files:,} {'files' if files > 1 else 'file'} in {path} {why}"
+
+
 def remarks(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What a user must know of the images before believing a figure, a line each: classes of
     unequal size, what was left out, what reading decided."""
@@ -106,11 +120,7 @@ def remarks(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{source.spec}: validation is the official one, no test part is held out "
             "(validation.test_fraction=0.1 holds one out)"
         )
-    lines += [
-        f"{source.spec}: not used: {unused.files:,} {'files' if unused.files > 1 else 'file'} "
-        f"in {unused.path} {unused.why}"
-        for unused in source.unused
-    ]
+    lines += [f"{source.spec}: not used: {unused_in_words(*unused)}" for unused in source.unused]
     skipped = len(source.corrupt)
     if skipped:
         path, why = source.corrupt[0]

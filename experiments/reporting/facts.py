@@ -49,7 +49,7 @@ class Facts:
     """Of packages; more than one where runs differ."""
     data: list[dict[str, Any]]
     """A source each: source, fingerprint, train, validation and test images, corrupt images, and
-    of each part its classes and where it comes from (`jobs.composition`; empty where not kept)."""
+    what `jobs.composition.document` tells of it (empty where it was not kept)."""
     train_seconds: float
     stopped_early: int
     commands: list[Command] = field(default_factory=list)
@@ -108,7 +108,8 @@ def _data(runs: Sequence[TrackedRun]) -> list[dict[str, Any]]:
         }
         if tuple(entry.values()) not in sources:
             kept = json.loads(one.text_if_any(DATA) or "{}")
-            sources[tuple(entry.values())] = entry | {"parts": kept.get("parts", {})}
+            told: dict[str, Any] = {"class_names": [], "parts": {}, "unused": [], "notes": []}
+            sources[tuple(entry.values())] = entry | told | kept
     return list(sources.values())
 
 

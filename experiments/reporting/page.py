@@ -15,7 +15,7 @@ from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import LEFT, columns_of, legend
-from experiments.jobs.composition import in_detail
+from experiments.jobs.composition import in_detail, some_of, unused_in_words
 from experiments.presentation.formatting import in_words, percent
 from experiments.presentation.html_page import DETAILS, document, inline_svg, paragraphs
 from experiments.reporting.caveats import caveats, chosen_by_validation
@@ -175,7 +175,11 @@ def _facts(comparison: Comparison, facts: Facts) -> str:
             f"{data[name]:,} {name}" for name in ("train", "validation", "test") if data[name]
         )
         entries.append(("Data", f"{data['source']}: {counts} images" if counts else data["source"]))
+        if data["class_names"]:
+            entries.append(("Classes", some_of(data["class_names"])))
         entries += [("Part", line) for line in in_detail(data["parts"])]
+        entries += [("Not used", unused_in_words(**unused)) for unused in data["unused"]]
+        entries += [("Read as", note) for note in data["notes"]]
         entries.append(("Fingerprint", str(data["fingerprint"])))
     seeds = sorted({seed for row in comparison.rows for seed in row["seeds"]})
     entries.append(("Seeds", ", ".join(map(str, seeds))))

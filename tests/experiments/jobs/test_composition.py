@@ -47,7 +47,8 @@ def test_a_part_is_official_only_where_all_of_it_is_the_sets_own():
     mixed = composition(source, np.arange(3), None, np.array([5, 6]))
     assert mixed["test"]["origin"] == "held out"
     assert in_words(source, parts) == (
-        "3 classes, 3 train (official, 1 a class) + 3 val (held out) + 3 test (official) images"
+        "3 classes (ant, bee, cat), "
+        "3 train (official, 1 a class) + 3 val (held out) + 3 test (official) images"
     )
     assert in_detail(parts)[2] == (
         "test: 3 images of 3 classes, official; a class has 1 to 1, median 1"
@@ -61,7 +62,7 @@ def test_what_is_unequal_left_out_or_unused_is_named():
     source.corrupt = [("ant/1.jpg", "is empty"), ("bee/2.jpg", "is empty")]
     said = lines(source, composition(source, np.arange(16), None, None))
     assert said == [
-        "drawn: 3 classes, 16 train (3 to 9 a class) images",
+        "drawn: 3 classes (ant, bee, cat), 16 train (3 to 9 a class) images",
         "drawn: images are in data/train",
         "drawn: not used: 5 files in loose lie beside the class folders",
         "drawn: 2 corrupt images left out, such as ant/1.jpg, which is empty",

@@ -91,7 +91,7 @@ def test_report_sorts_changes_its_axis_and_prints_everything(comparison, tmp_pat
     keys = ("git_commit", "git_dirty", "machine", "device", "python", "precision", "augment")
     tags: dict[str, list[str]] = {key: [] for key in keys}
     data = {"source": "digits", "fingerprint": "f", "train": 9, "validation": 3, "test": 3,
-            "corrupt": 0, "parts": {}}  # fmt: skip
+            "corrupt": 0, "parts": {}, "class_names": [], "unused": [], "notes": []}  # fmt: skip
     facts = Facts(4, 0, 1, {"train.epochs": 3}, tags, {"keras": ["3.15"]}, [data], 1.0, 0)
     found = opened(report_page(comparison, facts, {}), tmp_path)
 

@@ -32,6 +32,8 @@ SETTINGS = {
 
 TEST_PART = {"images": 300, "classes": 10, "smallest": 28, "median": 30.5, "largest": 33,
              "origin": "held out", "class_images": {}}  # fmt: skip
+LOOSE = {"path": "loose", "files": 5, "why": "lie beside the class folders"}
+TOLD = {"parts": {"test": TEST_PART}, "class_names": list("abcdef"), "unused": [LOOSE]}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def store(tmp_path_factory):
             run = store.run("history", model, seed, metrics | COSTS | {"params": 1e5},
                             tags=ORIGIN, **SETTINGS)  # fmt: skip
             store.client.log_text(run, json.dumps({"keras": f"3.15.{seed}"}), "versions.json")
-            store.client.log_text(run, json.dumps({"parts": {"test": TEST_PART}}), "data.json")
+            store.client.log_text(run, json.dumps(TOLD), "data.json")
     store.run("history", "vgg16", 1, {}, status="FAILED")
     return store
 
@@ -191,6 +193,8 @@ def test_table_points_and_sections_are_all_there(found):
     assert f"git checkout {'c' * 40}" in page
     part = "test: 300 images of 10 classes, held out; a class has 28 to 33, median 30.5"
     assert f"<dt>Part</dt><dd>{part}</dd>" in page
+    assert "<dt>Classes</dt><dd>a, b, c, ..., f</dd>" in page
+    assert "<dt>Not used</dt><dd>5 files in loose lie beside the class folders</dd>" in page
     assert "ilsvrc report history --out report.html" in page
     single = [cells for cells in reader.rows if len(cells) == 5 and cells[0] == "nin"]
     assert [(cells[1], cells[3]) for cells in single] == [("1", "91.00"), ("2", "92.00")]

@@ -13,7 +13,8 @@ from experiments.tracking import provenance
 
 
 def record(source, fingerprint="0123456789abcdef" * 4, validation=None):
-    config = settings.parse({"data": {"source": source, "train_fraction": 0.5}})
+    data, parts = {"source": source, "train_fraction": 0.5}, {"test_fraction": 0.2}  # settled
+    config = settings.parse({"data": data, "validation": parts})
     job = Job(("run",), config, np.arange(7), validation, np.arange(2), "key", "folder")
     return provenance.record(job, fingerprint)
 

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from blank_store import blank_store
 from command import inside, write_config
@@ -20,6 +21,7 @@ from scripted import Scripted, curve, execute, job, whole
 from experiments.config import settings
 from experiments.config.schema import Tracking
 from experiments.errors import BadInput
+from experiments.jobs.job import Job
 from experiments.runs import execute as execution
 from experiments.runs import sweep
 from experiments.tracking import delivery, journal, outbox, run_log, upload
@@ -65,6 +67,9 @@ class Broken:
 class Images(list):
     fingerprint = "fingerprint"
 
+    def is_known_as(self, fingerprint):
+        return fingerprint == self.fingerprint
+
 
 def start_sweep(store):
     """A parent as a sweep has it, and its book."""
@@ -72,7 +77,9 @@ def start_sweep(store):
     book = journal.of_sweep("scripted", "x").open()
     experiment = Experiment("scripted", Tracking(uri=store))
     images = Images(range(9))
-    cells = [SimpleNamespace(plan=SimpleNamespace(config=config, source=images))] * 2
+    plan = SimpleNamespace(config=config, source=images)
+    job = Job(("cell", 0), config, np.arange(9), None, None, "key", "nowhere")
+    cells = [SimpleNamespace(plan=plan, job=job)] * 2
     parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
     return experiment, book, parent
 
