@@ -134,26 +134,22 @@ def _explain(
 ) -> None:
     """Write a picture for each row, and its path into the row."""
     from experiments.inference import grad_cam
-    from pipelines.build import evaluation_dataset
+    from pipelines.resize import resize_centre
 
     explained = grad_cam.Explainer(network.model)
-    views = evaluation_dataset(
-        pictures.source,
-        np.arange(len(pictures.source)),
-        size=network.model.input_shape[1:3],
-        batch_size=1,
-        crop_fraction=crop,
-    )
+    size = network.model.input_shape[1:3]
+    view = resize_centre(size, crop)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for at, ((image, _), row) in enumerate(zip(views, rows, strict=True)):
+        for at, row in enumerate(rows):
             best = row["predictions"][0]
             name = slug(Path(row["file"]).stem)[:60] or "picture"
             path = folder / f"{at + 1:04d}_{name}.png"
-            pixels = np.asarray(image)[0]
-            heat = explained.heat(pixels, int(answers[at]))
-            title = f"{_shown(best)}  {best['probability']:.1%}"
-            if drawn(path, grad_cam.draw, pixels, heat, Path(row["file"]).name, title):
+            photograph = pictures.source.images(at)
+            heat = explained.heat(np.asarray(view(photograph)), int(answers[at]))
+            window = grad_cam.crop_window(photograph.shape, size, crop)
+            texts = Path(row["file"]).name, f"{_shown(best)}\n{best['probability']:.1%}"
+            if drawn(path, grad_cam.draw, np.asarray(photograph), window, heat, *texts):
                 row["explanation"] = str(path)
     except OSError as error:
         raise BadInput(f"--explain: {folder} cannot be written ({error.strerror})") from None

@@ -124,6 +124,33 @@ def test_the_heat_is_the_gradient_weighted_map(saved):
     np.testing.assert_allclose(explained.heat(image, 2), heat / heat.max(), atol=0.02)
 
 
+def test_the_heat_lies_on_the_photograph_where_the_crop_was(tmp_path):
+    """Of 600 x 400 pixels a network of 20 x 20 sees the middle; its warmest map is top left."""
+    photograph = np.random.default_rng(3).integers(0, 256, (400, 600, 3), np.uint8)
+    window = grad_cam.crop_window(photograph.shape, (20, 20), 0.875)
+    scale = 22 / 400  # the short side to 20 / 0.875, floored
+    np.testing.assert_allclose(window, (1 / scale, 6 / (33 / 600), 20 / scale, 20 / (33 / 600)))
+    heat = np.zeros((4, 4))
+    heat[0, 0] = 1
+    grad_cam.draw(photograph, window, heat, "a.png", "cat\n98.0%", tmp_path / "cam.png")
+    drawn = (255 * imread(tmp_path / "cam.png")[..., :3]).round().astype(int)
+    dots = drawn[: drawn.shape[0] - 400, : drawn.shape[1] - 600]
+    [(row, column)] = [
+        (y, x)
+        for y, x in np.argwhere((dots == photograph[0, 0]).all(axis=-1))
+        if (drawn[y : y + 400, x : x + 600] == photograph).all()
+    ]  # pixel for pixel
+    second = column + 600 + (column)
+    beside = drawn[row : row + 400, second : second + 600]
+    changed = (abs(beside - photograph) > 2).any(axis=-1)
+    seen = np.zeros((400, 600), bool)
+    seen[20:380, 111:471] = True  # inside of the frame
+    assert changed[~seen].mean() > 0.95  # pale
+    assert not changed[200:375, 300:465].any()  # seen, and cold
+    warm = beside[22:60, 115:160].mean(axis=(0, 1))
+    assert warm[0] > 1.5 * warm[2]
+
+
 def test_good_pictures_are_scored_and_bad_ones_named(saved, pictures, monkeypatch, capsys):
     (pictures / "broken.png").write_bytes((pictures / "one.png").read_bytes()[:60])
     (pictures / "empty").mkdir()
