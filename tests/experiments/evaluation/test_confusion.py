@@ -131,3 +131,29 @@ def test_the_figures_are_drawn_for_few_and_for_many_classes(tmp_path):
         calibration.measure(chances, random.uniform(size=300) < 0.5), "title", tmp_path / "r.png"
     )
     assert imread(tmp_path / "r.png")[..., :3].std() > 0.05
+
+
+def test_no_text_of_the_calibration_picture_lies_on_a_bar(tmp_path, monkeypatch):
+    """Of a network that is always right and seldom sure: high bars to the left."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.text import Text
+
+    figures = []
+    monkeypatch.setattr(calibration, "save_picture", lambda figure, path: figures.append(figure))
+    sure = np.linspace(0.12, 0.5, 300)
+    chances = np.concatenate([sure[:, None], np.repeat((1 - sure[:, None]) / 9, 9, axis=1)], axis=1)
+    measured = calibration.measure(chances, np.ones(300, bool))
+    calibration.draw(measured, "a title", tmp_path / "r.png")
+    [figure] = figures
+    figure.canvas.draw()
+    bars = [
+        bar.get_window_extent()
+        for axes in figure.axes
+        for bar in axes.patches
+        if isinstance(bar, Rectangle)
+    ]
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    [told] = [text.get_window_extent() for text in texts if "ECE" in text.get_text()]
+    [title] = [text.get_window_extent() for text in texts if text.get_text() == "a title"]
+    assert len(bars) > 10
+    assert not any(told.overlaps(other) for other in [*bars, title])
