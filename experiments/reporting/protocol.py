@@ -91,7 +91,7 @@ def _training(comparison: Comparison, facts: Facts) -> str:
         _phrase(settings, "train.loss.name", "loss {}"),
         _class_weights(settings),
         f"images {' x '.join(map(str, size)) if isinstance(size, list) else size}" if size else "",
-        NORMALISED.get(settings.get("data.normalise"), ""),
+        NORMALISED.get(str(settings.get("data.normalise")), ""),
         f"augmentation: {augment[0]}" if len(augment) == 1 else "",
         _phrase(settings, "train.precision", "precision {}"),
         *_special(settings),
