@@ -1,4 +1,4 @@
-"""Top-k accuracy over every image of a set."""
+"""Top-k accuracy over every image of a set; precision, recall and F1 class by class."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def accuracies(logits: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str,
     if logits.shape[1] > 5:
         scores[f"{prefix}_top5"] = float((rank < 5).mean())
     return scores
+
+
+def precision_recall_f1(correct: np.ndarray, images: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Of each class, float [classes, 3]; NaN where it has no images, so that `np.nanmean` gives the
+    macro average. A class that was never answered has a precision of 0, as in scikit-learn.
+
+    Args:
+        correct, images, answers: of each class, its hits, its images and how often it was answered.
+    """
+    hits = np.where(images > 0, correct, np.nan)
+    each = (answers, images, (answers + images) / 2)
+    return np.stack([hits / np.maximum(count, 0.5) for count in each], axis=1)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

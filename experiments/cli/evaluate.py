@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.arguments import AsJson
+from experiments.cli.arguments import AsJson, fail_unless
 from experiments.errors import BadInput
-from experiments.presentation.console import answer, say
+from experiments.presentation.console import answer, complain, say
 
 NAMED = re.compile(r"[A-Za-z][\w-]*=.+")
 CHANGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+=")
@@ -76,7 +76,11 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The five most probable classes of pictures."""
+    """The five most probable classes of pictures.
+
+    A picture that cannot be read is named on stderr, and the exit code is 1; with --json it has an
+    error. data.on_corrupt=skip leaves it out.
+    """
     images, changes = sorted_words(words or [])
     if not images:
         if Path(network).exists() and not network.endswith(".keras"):
@@ -85,11 +89,15 @@ def predict(
                 "run ids are listed by: ilsvrc status NAME"
             )
         raise BadInput("predict: name a picture or a folder of pictures")
-    from experiments.evaluation.predict import lines
+    from experiments.evaluation.predict import complaints, lines
     from experiments.evaluation.predict import predict as classify
 
     rows = classify(network, images, changes, explain, quiet=as_json, say=say)
     answer(rows, lines(rows), as_json)
+    bad = complaints(rows)
+    for line in bad:
+        complain(line)
+    fail_unless(not bad)
 
 
 def sorted_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -7,34 +7,43 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.arguments import AsJson, Overrides, fail_unless, only, tracking_uri
+from experiments.cli.arguments import AsJson, Overrides, fail_unless, only
 from experiments.presentation.console import print_json, tell
 
-StoreOfRun = Annotated[
-    list[str] | None, typer.Argument(metavar="[tracking.uri=URI]", help="Store of the run.")
+STORE_AND_NAMES = "tracking.uri", "evaluate.class_names"
+StoreAndNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY.PATH=VALUE]...", help="tracking.uri, evaluate.class_names: of the labels."
+    ),
 ]
 
 
 def export(
     network: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help="Run id or .keras file.")],
-    changes: StoreOfRun = None,
+    changes: StoreAndNames = None,
     kind: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="savedmodel, onnx or litert.")
     ] = "savedmodel",
     out: Annotated[Path | None, typer.Option(help="File; folder for savedmodel.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over another network's file, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """A trained network for other runtimes, checked against the original on the same images.
 
     savedmodel: a folder for TensorFlow. onnx: FILE.onnx, needs pip install 'ilsvrc-suite[export]'.
-    litert: FILE.tflite, float32. Pixels 0..255 to logits, any batch size. Not supported: onnx and
-    litert of mixed precision, dropout at inference, quantisation, other backends than TensorFlow.
+    litert: FILE.tflite, float32. Pixels 0..255 to logits, any batch size. Class names, size, crop
+    and the run's id are in its metadata. Not supported: onnx and litert of mixed precision,
+    dropout at inference, quantisation, other backends than TensorFlow.
     """
     from experiments.inference import export as command
     from experiments.tracking.store import store_uri
 
-    store = store_uri(tracking_uri(changes or []))
-    done = command.export(network, kind, out, store)
+    given = only(changes or [], *STORE_AND_NAMES)
+    store = store_uri(given.get(STORE_AND_NAMES[0]))
+    done = command.export(network, kind, out, store, given.get(STORE_AND_NAMES[1]), force)
     print_json(done) if as_json else tell(command.text(done))
 
 
@@ -60,12 +69,7 @@ def reproduce(
 def register(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the registered model.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY.PATH=VALUE]...", help="tracking.uri, evaluate.class_names: of the labels."
-        ),
-    ] = None,
+    changes: StoreAndNames = None,
     as_json: AsJson = False,
 ) -> None:
     """A run's network as a version of NAME in MLflow's model registry, pixels to logits.
@@ -76,7 +80,7 @@ def register(
     from experiments.inference import registered_model as command
     from experiments.tracking.store import store_uri
 
-    given = only(changes or [], "tracking.uri", "evaluate.class_names")
-    store = store_uri(given.get("tracking.uri"))
-    document = command.register(run_id, name, store, given.get("evaluate.class_names"))
+    given = only(changes or [], *STORE_AND_NAMES)
+    store = store_uri(given.get(STORE_AND_NAMES[0]))
+    document = command.register(run_id, name, store, given.get(STORE_AND_NAMES[1]))
     print_json(document) if as_json else tell(command.text(document))

@@ -87,8 +87,9 @@ class Answers:
 
 
 def figures(answers: Answers, subject: Subject) -> dict[str, Any]:
-    """images top1 top5, 95% bootstrap intervals, ece mean_confidence, worst_pairs; under
-    `evaluate.labels` also labels, the file, and left_out.
+    """images top1 top5, 95% bootstrap intervals, ece mean_confidence, worst_pairs,
+    macro_precision macro_recall macro_f1; under `evaluate.labels` also labels, the file, and
+    left_out.
 
     top5 is None with five classes or fewer, and for lists of right labels.
     """
@@ -110,6 +111,7 @@ def figures(answers: Answers, subject: Subject) -> dict[str, Any]:
         "ece": calibrated.ece,
         "mean_confidence": calibrated.confidence,
         "worst_pairs": confusion.worst_pairs(counts, names, titles=subject.titles),
+        **confusion.macro_averages(counts),
     }
 
 

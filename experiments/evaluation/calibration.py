@@ -94,18 +94,15 @@ def draw(calibration: Calibration, title: str, path: Path) -> None:
     above.bar(
         middles, right, 0.92 * width, color=OKABE_ITO[5], edgecolor=OKABE_ITO[0], linewidth=0.6
     )
-    above.plot(said, right, "o", color=OKABE_ITO[1], markersize=3.5, zorder=4)
+    above.plot(said, right, "o", color=OKABE_ITO[1], markersize=3.5, zorder=4, clip_on=False)
     above.vlines(said, right, said, color=OKABE_ITO[1], linewidth=1.0, zorder=3.5)
     above.set(xlim=(0, 1), ylim=(0, 1))
     above.set_ylabel("accuracy", fontsize=9, color=INK)
-    above.text(
-        0.03,
-        0.97,
+    above.set_title(  # bars may be anywhere in the square
         f"ECE {calibration.ece:.3f} ({len(calibration.bins)} bins of equal width)\n"
         f"mean confidence {calibration.confidence:.3f}, accuracy {calibration.accuracy:.3f}\n"
         "orange: the bin's gap to its mean confidence",
-        transform=above.transAxes,
-        va="top",
+        loc="left",
         fontsize=8,
         color=INK,
     )

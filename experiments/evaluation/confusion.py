@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from experiments.metrics import precision_recall_f1
 from experiments.presentation import csv_text
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture, title_above
 from experiments.presentation.fonts import legible
 from experiments.presentation.formatting import shortened
 from tuning.significance import accuracy_interval
 
+RATES = "precision", "recall", "f1"
 NO_TITLES: Mapping[str, str] = MappingProxyType({})
 OUTSIDE = "another class"
 """The column of answers that are no class of the set."""
@@ -39,11 +41,13 @@ def matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarra
 def per_class(
     counts: np.ndarray, names: Sequence[str], titles: Mapping[str, str] = NO_TITLES
 ) -> list[dict[str, Any]]:
-    """class, images, correct, accuracy and its 95% interval; None for a class without images.
+    """class, images, correct, accuracy and its 95% interval, precision, recall and f1; None for a
+    class without images.
 
     With `titles`, readable names by class name, a title behind the class.
     """
     rows = []
+    rates = by_class(counts)
     for number, name in enumerate(names):
         images, correct = int(counts[number].sum()), int(counts[number, number])
         row: dict[str, Any] = {"class": name}
@@ -54,8 +58,22 @@ def per_class(
         if images:
             interval = accuracy_interval(correct, images)
             row |= {"accuracy": correct / images, "low": interval.low, "high": interval.high}
-        rows.append(row)
+        of_class = rates[number].tolist() if images else [None] * len(RATES)
+        rows.append(row | dict(zip(RATES, of_class, strict=True)))
     return rows
+
+
+def by_class(counts: np.ndarray) -> np.ndarray:
+    """precision, recall and f1 of each class, [classes, 3], as `metrics.precision_recall_f1`."""
+    classes = len(counts)
+    answers = counts.sum(axis=0)[:classes]
+    return precision_recall_f1(np.diagonal(counts), counts.sum(axis=1), answers)
+
+
+def macro_averages(counts: np.ndarray) -> dict[str, float]:
+    """macro_precision, macro_recall and macro_f1: means over the classes that have images."""
+    means = np.nanmean(by_class(counts), axis=0).tolist()
+    return {f"macro_{rate}": mean for rate, mean in zip(RATES, means, strict=True)}
 
 
 def worst_pairs(

@@ -21,7 +21,7 @@ from experiments.presentation.formatting import si, slug
 COLUMNS = (
     "name", "images", "top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high", "ece",
     "protocol", "passes", "params", "macs_per_image", "latency_ms_per_image",
-    LATENCY_DISTURBED,
+    LATENCY_DISTURBED, "macro_precision", "macro_recall", "macro_f1",
 )  # fmt: skip
 
 
@@ -153,6 +153,7 @@ def parts(document: dict[str, Any]) -> list[Any]:
     lines = [head, table]
     if any(row[LATENCY_DISTURBED] for row in rows):
         lines.append(DISTURBED_NOTE)
+    lines += [_macro(row) for row in rows]
     lines += [line for row in document["rows"] for line in _published(row)]
     lines += [line for row in document["rows"] if (line := _worst(row))]
     lines += [_pair(pair) for pair in document["mcnemar"]]
@@ -161,6 +162,14 @@ def parts(document: dict[str, Any]) -> list[Any]:
     if document["files"]:
         lines.append(f"{len(document['files'])} files beside the pictures, {document['files'][-1]}")
     return lines
+
+
+def _macro(row: dict[str, Any]) -> str:
+    precision, recall, f1 = (_percent(row[f"macro_{rate}"]) for rate in confusion.RATES)
+    return (
+        f"{row['name']}: macro-averaged precision {precision} %, recall {recall} %, F1 {f1} % "
+        "(the mean over classes)"
+    )
 
 
 def _worst(row: dict[str, Any]) -> str:

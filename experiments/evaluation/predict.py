@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from experiments.inference.loading import Network, crop_fraction, load
 from experiments.metrics import softmax
 from experiments.presentation.console import drawn, progress
 from experiments.presentation.formatting import slug
+
+if TYPE_CHECKING:
+    from pipelines.files.verify import Files
 
 TOP = 5
 
@@ -34,8 +37,8 @@ def predict(
     """A row a picture: file, predictions (label and probability, five at most, best first, and the
     title, a readable name, of a label that has one).
 
-    With `explain`, explanation: a Grad-CAM picture for the first class. With data.on_corrupt=skip
-    a bad picture has no predictions and skipped, the reason.
+    With `explain`, explanation: a Grad-CAM picture for the first class. A bad picture has no
+    predictions, and error, the reason: skipped instead, with data.on_corrupt=skip.
 
     Args:
         word: a network, as `loading.load`.
@@ -43,7 +46,7 @@ def predict(
         changes: settings key.path=value over the run's own, or over the defaults.
 
     Raises:
-        BadInput: no such network or picture, or a picture that cannot be read.
+        BadInput: no such network, or none of the pictures can be read.
     """
     given = settings.parse(settings.override({}, changes))
     [network] = load([word], given)
@@ -54,9 +57,9 @@ def predict(
         images,
         channels=network.model.input_shape[-1],
         max_pixels=config.data.max_pixels,
-        on_corrupt=config.data.on_corrupt,
     )
-    if pictures.problems:
+    bad = "skipped" if config.data.on_corrupt == "skip" else "error"
+    if pictures.problems and bad == "skipped":
         say(f"{len(pictures.problems)} of {len(pictures.files)} pictures skipped")
     names = class_names(network, config, say)
     readable = titles(names, config.evaluate.class_names, network.titles)
@@ -66,7 +69,7 @@ def predict(
     answers = iter(probabilities)
     for at, file in enumerate(pictures.files):
         if at in pictures.problems:
-            rows.append({"file": file, "predictions": [], "skipped": pictures.problems[at]})
+            rows.append({"file": file, "predictions": [], bad: pictures.problems[at]})
             continue
         row = next(answers)
         best = np.argsort(-row, kind="stable")[:TOP]
@@ -84,9 +87,11 @@ def predict(
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The answer for people."""
+    """The answer for people; pictures with an error are left to `complaints`."""
     printed = []
     for row in rows:
+        if "error" in row:
+            continue
         if "skipped" in row:
             printed.append(f"{row['file']}: skipped, {row['skipped']}")
             continue
@@ -95,6 +100,11 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         if "explanation" in row:
             printed.append(f"  {row['explanation']}")
     return printed
+
+
+def complaints(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each picture that could not be scored."""
+    return [f"{row['file']}: {row['error']}" for row in rows if "error" in row]
 
 
 def _shown(prediction: dict[str, Any]) -> str:
@@ -124,26 +134,22 @@ def _explain(
 ) -> None:
     """Write a picture for each row, and its path into the row."""
     from experiments.inference import grad_cam
-    from pipelines.build import evaluation_dataset
+    from pipelines.resize import resize_centre
 
     explained = grad_cam.Explainer(network.model)
-    views = evaluation_dataset(
-        pictures.source,
-        np.arange(len(pictures.source)),
-        size=network.model.input_shape[1:3],
-        batch_size=1,
-        crop_fraction=crop,
-    )
+    size = network.model.input_shape[1:3]
+    view = resize_centre(size, crop)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for at, ((image, _), row) in enumerate(zip(views, rows, strict=True)):
+        for at, row in enumerate(rows):
             best = row["predictions"][0]
             name = slug(Path(row["file"]).stem)[:60] or "picture"
             path = folder / f"{at + 1:04d}_{name}.png"
-            pixels = np.asarray(image)[0]
-            heat = explained.heat(pixels, int(answers[at]))
-            title = f"{_shown(best)}  {best['probability']:.1%}"
-            if drawn(path, grad_cam.draw, pixels, heat, Path(row["file"]).name, title):
+            photograph = pictures.source.images(at)
+            heat = explained.heat(np.asarray(view(photograph)), int(answers[at]))
+            window = grad_cam.crop_window(photograph.shape, size, crop)
+            texts = Path(row["file"]).name, f"{_shown(best)}\n{best['probability']:.1%}"
+            if drawn(path, grad_cam.draw, np.asarray(photograph), window, heat, *texts):
                 row["explanation"] = str(path)
     except OSError as error:
         raise BadInput(f"--explain: {folder} cannot be written ({error.strerror})") from None
@@ -159,34 +165,29 @@ class Pictures:
     problems: dict[int, str]
 
 
-def open_pictures(
-    names: Sequence[str], *, channels: int, max_pixels: int, on_corrupt: str
-) -> Pictures:
+def open_pictures(names: Sequence[str], *, channels: int, max_pixels: int) -> Pictures:
     """Files as named, folders by all the image files in and below them, by name.
 
     Photographs are turned upright as their EXIF orientation says.
 
     Raises:
-        BadInput: nothing there, or a file that is no picture and `on_corrupt` is error.
+        BadInput: not one of them is a picture.
     """
-    from pipelines.errors import SourceError, printable
-    from pipelines.files.verify import Files, examine
+    from pipelines.errors import printable
+    from pipelines.files.verify import Examined, Files, examine
     from pipelines.sources.file_source import FileSource
 
-    try:
-        files = _listed(names)
-    except SourceError as error:
-        raise BadInput(str(error)) from None
+    files = _listed(names)
     examined = [
-        examine(path, -1, int(size), max_pixels)
-        for path, size in zip(files.paths, files.sizes, strict=True)
+        Examined(files.problems[at])
+        if at in files.problems
+        else examine(path, -1, int(files.sizes[at]), max_pixels)
+        for at, path in enumerate(files.paths)
     ]
-    problems = {at: each.reason for at, each in enumerate(examined) if each.reason} | files.problems
-    if problems and (on_corrupt == "error" or len(problems) == len(examined)):
-        at = min(problems)
+    problems = {at: each.reason for at, each in enumerate(examined) if each.reason}
+    if len(problems) == len(examined):
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        fix = "" if on_corrupt == "skip" else "; set data.on_corrupt=skip to leave it out"
-        raise BadInput(f"{printable(files.paths[at])} {problems[at]}{more}{fix}")
+        raise BadInput(f"{printable(files.paths[0])}: {problems[0]}{more}")
     good = [at for at in range(len(examined)) if at not in problems]
     chosen = Files(
         [files.names[at] for at in good],
@@ -209,26 +210,29 @@ def open_pictures(
     return Pictures(source, [printable(path) for path in files.paths], problems)
 
 
-def _listed(names: Sequence[str]) -> Any:
+def _listed(names: Sequence[str]) -> Files:
+    """What is named; a row with a problem where that is no picture."""
+    from pipelines.errors import SourceError
     from pipelines.files.layout import join, list_images
-    from pipelines.files.verify import Files, stamps_of
+    from pipelines.files.verify import Files, files_of
 
-    parts = []
-    for name in names:
+    def listed(name: str) -> Files:
         path = Path(name)
-        if path.is_dir():
-            below = [Path(folder) for folder, _, _ in sorted(os.walk(path))]
-            files = join([list_images(path, folder) for folder in below])
-            if not len(files):
-                raise BadInput(f"{name}: no image file in this folder")
-            parts.append(files)
-            continue
+        problem = "expected a picture or a folder"
         try:
-            status = path.stat()
+            if path.is_dir():
+                below = [Path(folder) for folder, _, _ in sorted(os.walk(path))]
+                if len(files := join([list_images(path, folder) for folder in below])):
+                    return files
+                problem = "no image file in this folder"
+            elif path.is_file():
+                return replace(files_of([path]), names=[name], paths=[name])
+            path.stat()
         except OSError as error:
-            raise BadInput(f"{name}: no such picture ({error.strerror})") from None
-        if not path.is_file():
-            raise BadInput(f"{name}: expected a picture or a folder")
-        stamps = np.array([stamps_of(status)], np.int64)
-        parts.append(Files([name], [name], np.array([-1]), np.array([status.st_size]), stamps))
-    return join(parts)
+            problem = f"no such picture ({error.strerror})"
+        except SourceError as error:
+            problem = str(error)
+        nothing = np.zeros(1, np.int64), np.zeros((1, 2), np.int64)
+        return Files([name], [name], np.array([-1]), *nothing, {0: problem})
+
+    return join([listed(name) for name in names])

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.errors import FailedWork
 from experiments.jobs.job import Job, seed_for
 from experiments.jobs.predictions import Evaluation
-from experiments.metrics import accuracies, log_mean_probabilities, softmax
+from experiments.metrics import accuracies, log_mean_probabilities, precision_recall_f1, softmax
 
 if TYPE_CHECKING:
     from experiments.training.batches import Batches, Rows
@@ -118,13 +118,15 @@ def per_class(
     """{columns, data}, as `mlflow.log_table` writes it; classes without images are left out.
 
     The columns are class, images, top1, taken_for (the commonest wrong answer, or "") and times;
-    then title, where classes have readable names.
+    then title, where classes have readable names; last precision, recall and f1.
 
     Args:
         labels, predicted: int [images].
         titles: class name -> readable name.
     """
     rows = []
+    counts = (labels[labels == predicted], labels, predicted)
+    rates = precision_recall_f1(*(np.bincount(x, minlength=len(class_names)) for x in counts))
     for number, name in enumerate(class_names):
         answers = predicted[labels == number]
         if not len(answers):
@@ -133,6 +135,7 @@ def per_class(
         worst = int(times.argmax()) if len(times) else None
         taken = ["", 0] if worst is None else [class_names[int(wrong[worst])], int(times[worst])]
         title = [titles.get(name, "")] if titles else []
-        rows.append([name, len(answers), float((answers == number).mean()), *taken, *title])
-    columns = ["class", "images", "top1", "taken_for", "times"]
-    return {"columns": columns + ["title"] * bool(titles), "data": rows}
+        top1 = float((answers == number).mean())
+        rows.append([name, len(answers), top1, *taken, *title, *rates[number].tolist()])
+    columns = ["class", "images", "top1", "taken_for", "times", *["title"] * bool(titles)]
+    return {"columns": [*columns, "precision", "recall", "f1"], "data": rows}

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from experiments.errors import BadInput, FailedWork, first_line
+from experiments.inference import export_metadata
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect
-from experiments.tracking.tracked_run import fetched_network
+from experiments.tracking.tracked_run import fetched_network, find_run
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +45,14 @@ BOUND = 1e-4  # of max |exported - original| / max |original|
 MIXED_BOUND = 2e-2  # the same for mixed precision: a few of the last of bfloat16's 8 bits
 
 
-def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
+def export(
+    given: str,
+    kind: str,
+    out: Path | None,
+    uri: str,
+    names_file: str | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
     """Write the network of a run or a .keras file in another format, and check it.
 
     Args:
@@ -52,12 +60,16 @@ def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
         kind: savedmodel, onnx or litert.
         out: file, or folder for savedmodel; None: named by the network, in the current folder.
         uri: tracking store of the run.
+        names_file: of its classes, as `evaluate.class_names`; None: the run's own.
+        force: over another network's file, too.
 
     Returns:
-        {"file", "format", "bytes", "network", "images", "max_relative_difference", "bound"}
+        {"file", "format", "bytes", "network", "images", "max_relative_difference", "bound",
+        "metadata"}, the last as `export_metadata.describe`
 
     Raises:
-        BadInput: no such network, a format that it or this installation does not support.
+        BadInput: no such network, a format that it or this installation does not support, or the
+            file is another network's.
         FailedWork: the exported file says something else than the original.
     """
     if kind not in get_args(Format):
@@ -67,14 +79,17 @@ def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
             f"--format onnx needs {', '.join(missing)}; pip install 'ilsvrc-suite[export]'"
         )
     with tempfile.TemporaryDirectory(prefix="ilsvrc-export-") as folder:
-        model = load(given, uri)
+        model, metadata = load(given, uri, names_file)
         bound = _bound(model, kind)
         target = _target(model.name, kind, out)
+        if not force:
+            export_metadata.check_overwriting(target, kind, metadata)
         work = Path(folder) / f"exported{SUFFIXES[kind]}"
         images, wanted = example(model)  # before exporting: Keras wants a model that was called
         try:
             with _quiet(), _inlined(kind):
                 model.export(str(work), format=KERAS_NAMES[kind], verbose=False)
+            export_metadata.write(work, kind, metadata)
             with _quiet():
                 difference = furthest(RUNNERS[kind](work), images, wanted)
         except Exception as error:  # converters raise what they like
@@ -95,6 +110,7 @@ def export(given: str, kind: str, out: Path | None, uri: str) -> dict[str, Any]:
         "images": IMAGES,
         "max_relative_difference": difference,
         "bound": bound,
+        "metadata": metadata,
     }
 
 
@@ -103,21 +119,25 @@ def text(done: dict[str, Any]) -> str:
     return (
         f"Wrote {done['file']} ({done['bytes'] / 2**20:.1f} MiB); on {done['images']} images its "
         f"outputs are within {done['max_relative_difference']:.1e} of the original's largest "
-        f"(allowed: {done['bound']:g})"
+        f"(allowed: {done['bound']:g})\n{export_metadata.text(done['metadata'])}"
     )
 
 
-def load(given: str, uri: str) -> keras.Model:
-    """The network of a .keras file, or of a run of the store.
+def load(given: str, uri: str, names_file: str | None) -> tuple[keras.Model, dict[str, Any]]:
+    """The network of a .keras file, or of a run of the store, and what is known of it.
 
-    Raises BadInput: there is none.
+    Raises BadInput: there is none, or the file of names does not fit it.
     """
     if not given.endswith(".keras"):
-        with fetched_network(connect(uri), given, "export") as path:
-            return _load(path, given)
+        client = connect(uri)
+        with fetched_network(client, given, "export") as path:
+            model = _load(path, given)
+            run = find_run(client, given)
+            return model, export_metadata.describe(model, path, run, names_file)
     if not Path(given).is_file():
         raise BadInput(f"export: {given}: no such file")
-    return _load(Path(given), given)
+    model = _load(Path(given), given)
+    return model, export_metadata.describe(model, Path(given), None, names_file)
 
 
 def _load(path: Path, given: str) -> keras.Model:

@@ -134,8 +134,6 @@ def read_model(path: Path, said: str = "") -> tuple[Any, bool]:
         BadInput: no such file, not a Keras model, one that brings code along, or not one from
             images to classes.
     """
-    import keras
-
     from experiments.training.keras_file import load_network
     from models.registry import deployable
 
@@ -157,12 +155,18 @@ def read_model(path: Path, said: str = "") -> tuple[Any, bool]:
             f"{said}: expected a classifier of images of one size, (h, w, c) to (classes). "
             f"Received: {before} to {after}"
         )
+    return model, ends_in_softmax(model)
+
+
+def ends_in_softmax(model: Any) -> bool:
+    """Does a network give probabilities and not logits?"""
+    import keras
+
     last = model.layers[-1]
     while hasattr(last, "layers"):
         last = last.layers[-1]
     activation = getattr(last, "activation", None)
-    softmax = isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
-    return model, softmax
+    return isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
 
 
 def _run(word: str, config: Config) -> TrackedRun:

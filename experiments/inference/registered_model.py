@@ -19,6 +19,7 @@ from typing import Any
 
 from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
+from experiments.inference import served_model
 from experiments.inference.class_names import class_names, titles
 from experiments.inference.loading import RUN_ID, Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
@@ -30,6 +31,14 @@ ROOMS = ("models", "pipelines", "experiments")
 """Packages that travel with what is served."""
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas", "pillow")
 """What these need to serve; the versions at work here are pinned."""
+PORT = 5001
+COLUMN = f'"dataframe_split": {{"columns": ["{served_model.IMAGE}"], "data": [["'
+REQUEST = (
+    f"(printf '%s' '{{\"params\": {{\"top\": 3}}, {COLUMN}'; "
+    "base64 < photo.jpg | tr -d '\\n'; printf '\"]]}}') | curl -s -H "
+    f"'Content-Type: application/json' --data-binary @- http://127.0.0.1:{PORT}/invocations"
+)
+"""For a shell; a photograph would be too long for an argument."""
 NAMES = re.compile(r"[^/:.%\"']+")
 
 
@@ -85,7 +94,9 @@ def text(done: dict[str, Any]) -> str:
             f"{keras['name']} version {keras['version']}: pixels to logits, in Python:",
             f"  import mlflow, models.layers; mlflow.keras.load_model({keras['uri']!r})",
             f"{served['name']} version {served['version']}: pictures to labels, as a server:",
-            f"  mlflow models serve -m {served['uri']} --env-manager local --port 5001",
+            f"  mlflow models serve -m {served['uri']} --env-manager local --port {PORT}",
+            "and a request to it (params are optional; top is how many labels):",
+            f"  {REQUEST}",
         ]
     )
 
@@ -121,8 +132,6 @@ def _log_served(
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
-
-    from experiments.inference import served_model
 
     assert network.run is not None
     columns = [

@@ -12,6 +12,31 @@ if TYPE_CHECKING:
     from experiments.reporting.facts import Facts
 
 
+NORMALISED = {
+    "mean_std": "normalised by mean and deviation of the training part",
+    "mean": "normalised by the mean of the training part",
+    "unit": "pixels divided by 255",
+    "published": "normalised as the published weights expect",
+}
+VARIED = {
+    "train.epochs.": "epochs",
+    "data.batch_size.": "batch size",
+    "train.optimizer.name.": "optimizer",
+    "train.optimizer.learning_rate": "learning rate",
+    "train.optimizer.weight_decay.": "weight decay",
+    "train.optimizer.clip.": "gradient clipping",
+    "train.optimizer.ema.": "averaging of the weights",
+    "train.schedule.": "schedule",
+    "train.loss.": "loss",
+    "train.class_weights.": "class weights",
+    "train.accumulate.": "accumulation",
+    "data.image_size.": "image size",
+    "data.normalise.": "normalisation",
+    "train.precision.": "precision",
+}
+"""Beginnings of settings, and what is said to vary where one does."""
+
+
 def sentences(comparison: Comparison, facts: Facts) -> list[str]:
     """Split, training, scoring, spread, tests, cost; what varies is said to vary."""
     told = [_split(facts), _training(comparison, facts), _scoring(comparison, facts)]
@@ -55,22 +80,58 @@ def _split(facts: Facts) -> str:
 
 
 def _training(comparison: Comparison, facts: Facts) -> str:
-    def setting(key: str) -> Any:
-        if key in facts.settings:
-            return in_words(facts.settings[key])
-        return "varied" if key in comparison.varying else "?"
-
+    settings = facts.settings
+    size = settings.get("data.image_size")
     augment = facts.tags.get("augment") or ["none"]
-    text = (
-        f"{setting('train.epochs')} epochs, batches of {setting('data.batch_size')}, "
-        f"{setting('train.optimizer.name')} at {setting('train.optimizer.learning_rate')} with "
-        f"weight decay {setting('train.optimizer.weight_decay')}, schedule "
-        f"{setting('train.schedule.name')}, loss {setting('train.loss.name')}, images "
-        f"{setting('data.image_size')}, normalised by {setting('data.normalise')} of the training "
-        f"part, augmentation: {augment[0] if len(augment) == 1 else 'varied'}, precision "
-        f"{setting('train.precision')}"
-    )
-    return ", ".join([f"Training: {text}", *_special(facts.settings)])
+    parts = [
+        _phrase(settings, "train.epochs", "{} epochs"),
+        _phrase(settings, "data.batch_size", "batches of {}"),
+        _optimizer(settings),
+        _phrase(settings, "train.schedule.name", "schedule {}"),
+        _phrase(settings, "train.loss.name", "loss {}"),
+        _class_weights(settings),
+        f"images {' x '.join(map(str, size)) if isinstance(size, list) else size}" if size else "",
+        NORMALISED.get(str(settings.get("data.normalise")), ""),
+        f"augmentation: {augment[0]}" if len(augment) == 1 else "",
+        _phrase(settings, "train.precision", "precision {}"),
+        *_special(settings),
+    ]
+    varying = [f"{key}." for key in comparison.varying]
+    varied = [said for key, said in VARIED.items() if any(x.startswith(key) for x in varying)]
+    varied += ["augmentation"] * (len(augment) > 1)
+    between = f"; varied between runs: {', '.join(varied)}" if varied else ""
+    return f"Training: {', '.join(filter(None, parts))}{between}"
+
+
+def _phrase(settings: dict[str, Any], key: str, phrase: str) -> str:
+    return phrase.format(in_words(settings[key])) if key in settings else ""
+
+
+def _optimizer(settings: dict[str, Any]) -> str:
+    """sgd at 0.05 with weight decay 0.0005, as far as the runs share it."""
+    decay = "train.optimizer.weight_decay"
+    words = [
+        _phrase(settings, "train.optimizer.name", "{}") or "several optimizers",
+        _phrase(settings, "train.optimizer.learning_rate", "at {}"),
+        "without weight decay"
+        if settings.get(decay) == 0
+        else _phrase(settings, decay, "with weight decay {}"),
+    ]
+    return " ".join(filter(None, words))
+
+
+def _class_weights(settings: dict[str, Any]) -> str:
+    """balanced, or each class that has one."""
+    key = "train.class_weights"
+    if settings.get(key) == "balanced":
+        return "loss weighted by class (balanced: by the inverse of its number of images)"
+    weights = {
+        name.removeprefix(f"{key}."): weight
+        for name, weight in settings.items()
+        if name.startswith(f"{key}.")
+    }
+    named = ", ".join(f"{name} {in_words(weight)}" for name, weight in weights.items())
+    return f"loss weighted by class ({named}; rescaled to mean 1)" if named else ""
 
 
 def _special(settings: dict[str, Any]) -> list[str]:

@@ -27,6 +27,30 @@ def test_the_matrix_counts_true_classes_by_answers():
     assert rows[0]["low"] < 1 / 3 < rows[0]["high"]
 
 
+def test_precision_recall_and_f1_are_scikit_learns():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    random = np.random.default_rng(4)
+    labels = random.integers(0, 6, 200)
+    answers = np.where(random.uniform(size=200) < 0.6, labels, random.integers(0, 5, 200))
+    answers[answers == 5] = 0  # never answered
+    rows = confusion.per_class(confusion.matrix(labels, answers, 7), list("abcdefg"))
+    numbers = range(6)
+    wanted = precision_recall_fscore_support(labels, answers, labels=numbers, zero_division=0)
+    for rate, values in zip(("precision", "recall", "f1"), wanted, strict=False):
+        np.testing.assert_allclose([row[rate] for row in rows[:6]], values)
+    assert rows[6]["f1"] is rows[6]["precision"] is None  # without images
+    macro = confusion.macro_averages(confusion.matrix(labels, answers, 7))
+    assert list(macro) == ["macro_precision", "macro_recall", "macro_f1"]
+    np.testing.assert_allclose(list(macro.values()), [np.mean(x) for x in wanted[:3]])
+
+
+def test_answers_outside_the_set_cost_recall_and_no_precision():
+    rows = confusion.per_class(confusion.matrix(LABELS, np.array([0, 7, 3, 1, 0, 2]), 3), NAMES)
+    assert [row["precision"] for row in rows] == [0.5, 1.0, 1.0]
+    assert [row["recall"] for row in rows] == [pytest.approx(1 / 3), 0.5, 1.0]
+
+
 def test_the_worst_pairs_are_named_with_their_share():
     pairs = confusion.worst_pairs(confusion.matrix(LABELS, ANSWERS, 3), NAMES)
     assert [(pair["class"], pair["taken_for"], pair["images"]) for pair in pairs] == [
@@ -107,3 +131,29 @@ def test_the_figures_are_drawn_for_few_and_for_many_classes(tmp_path):
         calibration.measure(chances, random.uniform(size=300) < 0.5), "title", tmp_path / "r.png"
     )
     assert imread(tmp_path / "r.png")[..., :3].std() > 0.05
+
+
+def test_no_text_of_the_calibration_picture_lies_on_a_bar(tmp_path, monkeypatch):
+    """Of a network that is always right and seldom sure: high bars to the left."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.text import Text
+
+    figures = []
+    monkeypatch.setattr(calibration, "save_picture", lambda figure, path: figures.append(figure))
+    sure = np.linspace(0.12, 0.5, 300)
+    chances = np.concatenate([sure[:, None], np.repeat((1 - sure[:, None]) / 9, 9, axis=1)], axis=1)
+    measured = calibration.measure(chances, np.ones(300, bool))
+    calibration.draw(measured, "a title", tmp_path / "r.png")
+    [figure] = figures
+    figure.canvas.draw()
+    bars = [
+        bar.get_window_extent()
+        for axes in figure.axes
+        for bar in axes.patches
+        if isinstance(bar, Rectangle)
+    ]
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    [told] = [text.get_window_extent() for text in texts if "ECE" in text.get_text()]
+    [title] = [text.get_window_extent() for text in texts if text.get_text() == "a title"]
+    assert len(bars) > 10
+    assert not any(told.overlaps(other) for other in [*bars, title])

@@ -109,6 +109,10 @@ def test_the_folder_has_tables_and_figures_that_agree(ids, monkeypatch, capsys):
     assert sum(int(row["images"]) for row in classes) == 359
     top1 = document["rows"][0]["top1"]
     assert sum(int(row["correct"]) for row in classes) == round(top1 * 359)
+    assert list(classes[0])[-3:] == ["precision", "recall", "f1"]
+    for rate in ("precision", "recall", "f1"):
+        mean = np.mean([float(row[rate]) for row in classes])
+        assert document["rows"][0][f"macro_{rate}"] == pytest.approx(mean)
     counts = pd.read_csv("one/confusion.csv", index_col=0).to_numpy()
     np.fill_diagonal(counts, 0)
     worst = document["rows"][0]["worst_pairs"][0]

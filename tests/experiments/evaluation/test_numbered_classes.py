@@ -75,6 +75,9 @@ def test_readable_names_are_shown_and_keys_keep_the_class(tmp_path, evaluated, m
     words = ["evaluate", "net.keras", "data.source=folder:set", *WORDS, *given[:1]]
     assert inside(monkeypatch, *words) == 0
     out = capsys.readouterr().out
+    # of class 3 one of 3 right; class 7 answered 4 times for 2 images
+    macro = "precision 95.83 %, recall 94.44 %, F1 93.06 %"
+    assert f"net.keras: macro-averaged {macro} (the mean over classes)" in out
     assert "net.keras: most often takes word 3 for word 7 (2, 67%)" in out
     assert "25 images of 12 classes: folder:set, all (whole set); centre" in out
 

@@ -124,11 +124,57 @@ def test_the_heat_is_the_gradient_weighted_map(saved):
     np.testing.assert_allclose(explained.heat(image, 2), heat / heat.max(), atol=0.02)
 
 
-def test_a_bad_picture_is_one_line_or_skipped_and_counted(saved, pictures, monkeypatch, capsys):
+def test_the_heat_lies_on_the_photograph_where_the_crop_was(tmp_path):
+    """Of 600 x 400 pixels a network of 20 x 20 sees the middle; its warmest map is top left."""
+    photograph = np.random.default_rng(3).integers(0, 256, (400, 600, 3), np.uint8)
+    window = grad_cam.crop_window(photograph.shape, (20, 20), 0.875)
+    scale = 22 / 400  # the short side to 20 / 0.875, floored
+    np.testing.assert_allclose(window, (1 / scale, 6 / (33 / 600), 20 / scale, 20 / (33 / 600)))
+    heat = np.zeros((4, 4))
+    heat[0, 0] = 1
+    grad_cam.draw(photograph, window, heat, "a.png", "cat\n98.0%", tmp_path / "cam.png")
+    drawn = (255 * imread(tmp_path / "cam.png")[..., :3]).round().astype(int)
+    dots = drawn[: drawn.shape[0] - 400, : drawn.shape[1] - 600]
+    [(row, column)] = [
+        (y, x)
+        for y, x in np.argwhere((dots == photograph[0, 0]).all(axis=-1))
+        if (drawn[y : y + 400, x : x + 600] == photograph).all()
+    ]  # pixel for pixel
+    second = column + 600 + (column)
+    beside = drawn[row : row + 400, second : second + 600]
+    changed = (abs(beside - photograph) > 2).any(axis=-1)
+    seen = np.zeros((400, 600), bool)
+    seen[20:380, 111:471] = True  # inside of the frame
+    assert changed[~seen].mean() > 0.95  # pale
+    assert not changed[200:375, 300:465].any()  # seen, and cold
+    warm = beside[22:60, 115:160].mean(axis=(0, 1))
+    assert warm[0] > 1.5 * warm[2]
+
+
+def test_good_pictures_are_scored_and_bad_ones_named(saved, pictures, monkeypatch, capsys):
     (pictures / "broken.png").write_bytes((pictures / "one.png").read_bytes()[:60])
-    assert inside(monkeypatch, "predict", saved[0], pictures) == 2
-    [line] = capsys.readouterr().err.strip().splitlines()
-    assert "broken.png is a truncated or damaged PNG file; set data.on_corrupt=skip" in line
+    (pictures / "empty").mkdir()
+    words = [saved[0], "typo.png", pictures, pictures / "empty"]
+    assert inside(monkeypatch, "predict", *words, "--json") == 1
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)
+    reasons = {
+        "typo.png": "no such picture (No such file or directory)",
+        f"{pictures}/broken.png": "is a truncated or damaged PNG file",
+        f"{pictures}/empty": "no image file in this folder",
+    }
+    assert {row["file"]: row["error"] for row in rows if "error" in row} == reasons
+    assert [Path(row["file"]).name for row in rows if row["predictions"]] == ["one.png", "two.png"]
+    lines = [line for line in captured.err.splitlines() if line.startswith("ilsvrc: ")]
+    assert lines == [f"ilsvrc: {file}: {reason}" for file, reason in reasons.items()]
+    assert inside(monkeypatch, "predict", *words, "--explain", "cam") == 1
+    answered = [line for line in capsys.readouterr().out.splitlines() if "%" in line]
+    assert [Path(line.partition(":")[0]).name for line in answered] == ["one.png", "two.png"]
+    assert len(list(Path("cam").iterdir())) == 2
+
+
+def test_bad_pictures_are_left_out_where_that_is_said(saved, pictures, monkeypatch, capsys):
+    (pictures / "broken.png").write_bytes((pictures / "one.png").read_bytes()[:60])
     words = [saved[0], pictures, "data.on_corrupt=skip", "--json"]
     assert inside(monkeypatch, "predict", *words) == 0
     captured = capsys.readouterr()
@@ -136,6 +182,14 @@ def test_a_bad_picture_is_one_line_or_skipped_and_counted(saved, pictures, monke
     assert "1 of 3 pictures skipped" in captured.err
     assert [bool(row["predictions"]) for row in rows] == [False, True, True]
     assert rows[0]["skipped"] == "is a truncated or damaged PNG file"
+
+
+def test_nothing_but_bad_pictures_is_one_line_and_exit_2(saved, pictures, monkeypatch, capsys):
+    (pictures / "broken.png").write_bytes(b"no picture")
+    assert inside(monkeypatch, "predict", saved[0], pictures / "broken.png", "typo.png") == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "broken.png: " in line
+    assert line.endswith("(and 1 more)")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fake_store import FakeStore
 
 import models
 from experiments.errors import BadInput, FailedWork
-from experiments.inference import export
+from experiments.inference import export, export_metadata
 from models.layers.normalizations import Normalise
 
 STORE = "sqlite:///mlflow.db"
@@ -72,22 +73,50 @@ def read_litert(path: Path, images: np.ndarray) -> np.ndarray:
     return np.asarray(found)
 
 
+def metadata_of_savedmodel(path: Path) -> Any:
+    return json.loads((path / "assets.extra" / "metadata.json").read_text())
+
+
+def metadata_of_onnx(path: Path) -> Any:
+    session = importlib.import_module("onnxruntime").InferenceSession(str(path))
+    [taken], [given] = session.get_inputs(), session.get_outputs()
+    assert taken.shape == ["batch", 12, 10, 2]
+    assert given.shape == ["batch", 3]
+    entries = session.get_modelmeta().custom_metadata_map
+    texts = ("network", "output", "network_sha256")
+    return {key: value if key in texts else json.loads(value) for key, value in entries.items()}
+
+
+def metadata_of_litert(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt").decode() == "cat\ndog\nélan\n"
+        return json.loads(archive.read("metadata.json"))
+
+
 @pytest.mark.parametrize(
-    ("kind", "name", "read"),
+    ("kind", "name", "read", "metadata_of"),
     [
-        ("savedmodel", "grouped_savedmodel", read_savedmodel),
-        ("onnx", "grouped.onnx", read_onnx),
-        ("litert", "grouped.tflite", read_litert),
+        ("savedmodel", "grouped_savedmodel", read_savedmodel, metadata_of_savedmodel),
+        ("onnx", "grouped.onnx", read_onnx, metadata_of_onnx),
+        ("litert", "grouped.tflite", read_litert, metadata_of_litert),
     ],
 )
 def test_an_exported_file_says_the_same(
-    kind: str, name: str, read: Any, network: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    kind: str,
+    name: str,
+    read: Any,
+    metadata_of: Any,
+    network: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     if kind == "onnx":
         pytest.importorskip("tf2onnx")
         pytest.importorskip("onnxruntime")
     path, images, wanted = network
-    assert inside(monkeypatch, "export", path, "--format", kind, "--json") == 0
+    Path("names.txt").write_text("cat\ndog\nélan\n", encoding="utf-8")
+    words = [path, "evaluate.class_names=names.txt", "--format", kind]
+    assert inside(monkeypatch, "export", *words, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["file"] == name
     assert document["network"] == "grouped"
@@ -97,6 +126,15 @@ def test_an_exported_file_says_the_same(
     assert document["bytes"] == sum(
         p.stat().st_size for p in [Path(name), *Path(name).rglob("*")] if p.is_file()
     )
+    metadata = metadata_of(Path(name))
+    assert metadata == document["metadata"]
+    assert metadata["class_names"] == ["cat", "dog", "élan"]
+    assert (metadata["run_id"], metadata["output"]) == (None, "logits")
+    wanted_input = {"name": "pixels", "range": [0, 255], "height": 12, "width": 10, "channels": 2}
+    assert metadata["input"].items() >= wanted_input.items()
+    assert metadata["preprocessing"]["resize_to_cover"] == [13, 11]  # 12 and 10 over 0.875
+    assert inside(monkeypatch, "export", *words) == 0  # the same network again
+    assert "3 class names; 2 pixels 0..255, resized to cover 13 x 11" in capsys.readouterr().out
 
 
 def test_a_run_is_fetched_from_its_store(tmp_path: Path, network: Any) -> None:
@@ -111,6 +149,39 @@ def test_a_run_is_fetched_from_its_store(tmp_path: Path, network: Any) -> None:
     assert f"Wrote {out}" in export.text(done)
     np.testing.assert_allclose(read_savedmodel(out, network[1]), network[2], rtol=0, atol=1e-4)
     assert export.export(run, "savedmodel", out, store.uri)["file"] == str(out)  # written anew
+
+
+def test_another_runs_file_is_kept(
+    tmp_path: Path, network: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    store = FakeStore(tmp_path)
+    first, second = (store.run("some", "grouped", seed, {}) for seed in (1, 2))
+    store.client.log_artifact(first, str(network[0]))
+    keras.utils.set_random_seed(6)
+    (tmp_path / "second").mkdir()
+    deployed(grouped()).save(tmp_path / "second" / "model.keras")
+    store.client.log_artifact(second, str(tmp_path / "second" / "model.keras"))
+    names = json.dumps(["c", "a", "b"])
+    store.client.log_text(second, names, "class_names.json")
+
+    def exported(run: str, *words: str) -> int:
+        where = f"tracking.uri={store.uri}"
+        return inside(monkeypatch, "export", run, where, "--format", "litert", *words)
+
+    assert exported(first) == 0
+    before = Path("grouped.tflite").read_bytes()
+    assert exported(second) == 2
+    line = capsys.readouterr().err.strip()
+    holds = f"grouped.tflite holds the network grouped of run {first[:8]}"
+    assert line == f"ilsvrc: {holds}: name another with --out, or add --force"
+    assert Path("grouped.tflite").read_bytes() == before
+    assert exported(second, "--force") == 0
+    metadata = export_metadata.read(Path("grouped.tflite"), "litert")
+    assert metadata is not None
+    assert (metadata["run_id"], metadata["class_names"]) == (second, ["c", "a", "b"])
+    Path("grouped.tflite").write_bytes(b"from elsewhere")
+    assert exported(first) == 2
+    assert "holds a network that does not say whose it is" in capsys.readouterr().err
 
 
 def test_a_file_that_differs_is_not_written(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +243,10 @@ def test_what_cannot_be_checked_or_run_is_refused(tmp_path: Path) -> None:
         (["GOOD", "--format", "litert", "--out", "x.bin"], "a litert file ends in .tflite"),
         (["GOOD", "--out", "."], "is a folder with other things in it"),
         (["GOOD", "--out", "bad.keras"], "is a file, and a SavedModel is a folder"),
-        (["GOOD", "data.source=digits"], "takes tracking.uri=... only"),
+        (
+            ["GOOD", "data.source=digits"],
+            "tracking.uri=... and evaluate.class_names=... only",
+        ),
     ],
 )
 def test_bad_requests_are_one_line(

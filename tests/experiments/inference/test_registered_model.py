@@ -6,6 +6,8 @@ import base64
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +106,29 @@ def test_served_model_says_what_predict_says_of_bytes_and_base64(registered, sto
     assert network.predict(pd.DataFrame({"image": text})) == answers
     [few] = loaded.predict(pd.DataFrame({"image": pictures[:1]}), params={"top": 2})
     assert len(few["labels"]) == 2
+
+
+def test_the_printed_request_is_what_mlflows_server_takes(registered, store, tmp_path):
+    """The line as a shell runs it, its curl standing in, and the body as MLflow's server has it."""
+    import mlflow.pyfunc
+    from mlflow.pyfunc.scoring_server import invocations
+
+    line = registered_model.text(registered[3]).splitlines()[-1]
+    (tmp_path / "curl").write_text('#!/bin/sh\necho "$@" > arguments\ncat\n')
+    (tmp_path / "curl").chmod(0o755)
+    (tmp_path / "photo.jpg").write_bytes(Path(registered[4][1]).read_bytes())
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    body = subprocess.run(
+        line, shell=True, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True
+    ).stdout.decode()
+    arguments = (tmp_path / "arguments").read_text()
+    assert "--data-binary @- http://127.0.0.1:5001/invocations" in arguments
+    [kind] = re.findall(r"Content-Type: (\S+)", arguments)
+    loaded = mlflow.pyfunc.load_model(registered[3]["served"]["uri"])
+    answer = invocations(body, kind, loaded, loaded.metadata.get_input_schema())
+    assert answer.status == 200, answer.response
+    [prediction] = json.loads(answer.response)["predictions"]
+    assert prediction["labels"] == [each["label"] for each in registered[5][1][:3]]
 
 
 def test_labels_are_those_of_the_names_file_where_one_is_given(registered, monkeypatch, tmp_path):
@@ -209,6 +234,12 @@ def test_mlflow_serves_it_over_http_without_tuning_which_it_does_not_carry(regis
         pictures = [base64.b64encode(Path(file).read_bytes()).decode() for file in registered[4]]
         body = {"dataframe_split": {"columns": ["image"], "data": [[each] for each in pictures]}}
         answers = asked(f"{url}/invocations", body)["predictions"]
+        if shutil.which("curl"):
+            line = registered_model.REQUEST.replace(f":{registered_model.PORT}/", f":{port}/")
+            line = line.replace("photo.jpg", registered[4][0]).replace("curl", "curl --noproxy '*'")
+            done = subprocess.run(line, shell=True, capture_output=True, timeout=60)
+            [of_curl] = json.loads(done.stdout)["predictions"]
+            assert of_curl["labels"] == answers[0]["labels"][:3]
     finally:
         with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
             os.killpg(server.pid, signal.SIGKILL)  # the server and its workers
@@ -285,3 +316,4 @@ def test_command_prints_how_it_is_used(registered, monkeypatch, capsys):
     assert "mlflow models serve -m models:/digits-served/1" in printed
     assert "mlflow.keras.load_model('models:/digits/1')" in printed
     assert "sqlite:///x.db" in printed
+    assert registered_model.REQUEST in printed

@@ -35,7 +35,8 @@ def draw_calibration(name, path):
 
 
 def draw_heat(name, path):
-    grad_cam.draw(np.ones((8, 8, 3)), np.eye(4), name, f"{name}  98.0%", path)
+    photograph = np.ones((8, 8, 3), np.uint8)
+    grad_cam.draw(photograph, (0, 0, 8, 8), np.eye(4), name, f"{name}  98.0%", path)
 
 
 def draw_layers(name, path):

@@ -124,6 +124,34 @@ def test_protocol_tells_of_what_updates_have_that_most_have_not(found):
         assert part in told
 
 
+def test_settings_that_vary_are_told_in_a_sentence(found):
+    comparison, facts, _ = found
+
+    def training(varying, settings):
+        lines = sentences(replace(comparison, varying=varying), replace(facts, settings=settings))
+        return next(line for line in lines if line.startswith("Training: "))
+
+    varying = ["train.optimizer.learning_rate", "train.schedule.warmup_epochs", "model.name"]
+    settings = {key: value for key, value in facts.settings.items() if key not in varying}
+    settings |= {"train.optimizer.weight_decay": 0.0005, "data.image_size": [32, 32],
+                 "data.normalise": "mean_std", "train.class_weights.cat": 2.0,
+                 "train.class_weights.ice bear": 1.0}  # fmt: skip
+    assert training(varying, settings) == (
+        "Training: 10 epochs, sgd with weight decay 0.0005, loss weighted by class (cat 2.0, "
+        "ice bear 1.0; rescaled to mean 1), images 32 x 32, normalised by mean and deviation of "
+        "the training part, augmentation: pad_and_crop(2), precision float32; "
+        "varied between runs: learning rate, schedule"
+    )
+    varying = ["train.optimizer.name", "train.class_weights"]
+    told = training(varying, {"train.optimizer.weight_decay": 0.0})
+    assert told.startswith("Training: several optimizers without weight decay, ")
+    assert told.endswith("; varied between runs: optimizer, class weights")
+    told = training([], facts.settings | {"train.class_weights": "balanced"})
+    assert "loss weighted by class (balanced: by the inverse of its number of images)" in told
+    assert "varied" not in told
+    assert "?" not in told
+
+
 class Reader(HTMLParser):
     """What a browser makes of the page: texts of cells, and whether all that opens closes."""
 
