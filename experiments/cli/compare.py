@@ -28,6 +28,14 @@ Bench = Annotated[
         help="Add what `ilsvrc bench --log` measured of the same architectures.",
     ),
 ]
+BestOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY",
+        help="Of runs that differ in this setting alone, the one that validation chose; may be "
+        "repeated.",
+    ),
+]
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
 Experiments = Annotated[
     list[str] | None,
@@ -46,6 +54,7 @@ def compare(
     sort: Sort = None,
     test: Test = "auto",
     bench: Bench = None,
+    best_of: BestOf = None,
     uri: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,6 +65,7 @@ def compare(
     run(
         store, experiments, out,
         as_json=as_json, level=level, where=where or (), sort=sort, test=test, bench=bench,
+        best_of=best_of or (),
     )  # fmt: skip
 
 
@@ -67,6 +77,7 @@ def report(
     sort: Sort = None,
     test: Test = "auto",
     bench: Bench = None,
+    best_of: BestOf = None,
     uri: Store = None,
 ) -> None:
     """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
@@ -76,6 +87,7 @@ def report(
     command.run(
         store, experiments, out,
         level=level, where=where or (), sort=sort, test=test, bench=bench,
+        best_of=best_of or (),
     )  # fmt: skip
 
 

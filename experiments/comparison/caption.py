@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.comparison.best_of import in_short
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
 from experiments.presentation.columns import DISTURBED_NOTE, Column
@@ -13,6 +14,8 @@ def title(comparison: Comparison) -> str:
     """The experiments, and what was picked from them."""
     names = ", ".join(comparison.experiments)
     picked = [*comparison.where, *([] if comparison.level == "run" else [comparison.level])]
+    if comparison.best_of:
+        picked.append(f"best of {in_short(comparison.best_of['keys'])} by validation")
     return f"{names} ({', '.join(picked)})" if picked else names
 
 
@@ -58,7 +61,9 @@ def marked(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
 def notes(comparison: Comparison) -> list[str]:
     """What was tested, warnings, and runs that are not in the rows."""
     tested = comparison.significance or {}
-    lines = [*tested.get("notes", ()), *(comparison.bench or {}).get("notes", ())]
+    chosen = comparison.best_of or {}
+    lines = [*chosen.get("notes", ()), *tested.get("notes", ())]
+    lines += (comparison.bench or {}).get("notes", ())
     lines += [f"Warning: {warning}" for warning in comparison.warnings]
     gone = [f"{count} {status.lower()}" for status, count in comparison.left_out.items()]
     if comparison.repeats:
@@ -69,8 +74,10 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def short_notes(comparison: Comparison, most: int = 3) -> list[str]:
-    """For under a figure: warnings and runs left out; tests and bench stand under the table."""
+    """For under a figure: how rows were chosen, warnings, and runs left out; all else stands
+    under the table."""
     below = [*(comparison.significance or {}).get("notes", ())]
+    below += (comparison.best_of or {}).get("notes", ())[1:]
     below += (comparison.bench or {}).get("notes", ())
     lines = [note for note in notes(comparison) if note not in below]
     rest = len(lines) - most

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.comparison import bench_join, selection
+from experiments.comparison import bench_join, best_of, best_of_notes, selection
 from experiments.comparison.against_best import HitsOf, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput, nearest
@@ -37,6 +37,7 @@ def compare(
     sort: str | None = None,
     test: str = "none",
     bench: str | None = None,
+    best_of_keys: Sequence[str] = (),
 ) -> Comparison:
     """Finished runs of these experiments, grouped by config without its seed.
 
@@ -45,6 +46,7 @@ def compare(
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
         bench: measurements to stand beside the rows, as `bench_join.parsed`.
+        best_of_keys: settings of which validation picks one a row, as `best_of.choose`.
 
     Raises:
         BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
@@ -66,8 +68,19 @@ def compare(
         raise BadInput(_nothing_finished(client, names, left_out, level))
     there = {name for name, _ in finished}
     empty = [f"{name}: no finished runs, so no rows" for name in names if name not in there]
-    chosen = selection.matching(finished, where)
-    comparison = grouped(chosen, names, level, _inner_folds(client, [r for _, r in chosen]))
+    matching = selection.matching(finished, where)
+    choice = best_of.choose(matching, best_of_keys, level) if best_of_keys else None
+    chosen = choice.kept(matching) if choice else matching
+    comparison = grouped(
+        chosen,
+        names,
+        level,
+        _inner_folds(client, [r for _, r in chosen]),
+        choice.keys if choice else (),
+        [r for _, r in matching] if choice else (),
+    )
+    if choice:
+        comparison = best_of_notes.described(comparison, choice)
     comparison = replace(
         comparison,
         where=list(where),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.comparison.caption import marked, notes, origin, part, title
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.row_names import short_keys
 from experiments.errors import visible
 from experiments.presentation import csv_text
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
@@ -81,6 +82,10 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
     ]
     if len(comparison.experiments) > 1:
         columns.append(TableColumn("experiment", 3, lambda row: row["experiment"]))
+    columns += [
+        TableColumn(f"chosen\n{name}", 0, partial(_setting, key))
+        for key, name in short_keys((comparison.best_of or {}).get("keys", ())).items()
+    ]
     columns += [
         TableColumn(key.split(".", 1)[-1], 20, partial(_setting, key))
         for key in comparison.varying

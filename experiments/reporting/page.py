@@ -170,6 +170,8 @@ def _facts(comparison: Comparison, facts: Facts) -> str:
     if comparison.where:
         entries.append(("Filters", ", ".join(comparison.where)))
     entries.append(("Rows are", f"runs of level {comparison.level}"))
+    if comparison.best_of:
+        entries.append(("Chosen by validation", ", ".join(comparison.best_of["keys"])))
     for data in facts.data:
         counts = ", ".join(
             f"{data[name]:,} {name}" for name in ("train", "validation", "test") if data[name]
@@ -210,6 +212,8 @@ def _commands(comparison: Comparison, facts: Facts) -> str:
     options = "" if comparison.level == "run" else f" --level {shlex.quote(comparison.level)}"
     options += "".join(f" --where {shlex.quote(text)}" for text in comparison.where)
     options += f" --sort {shlex.quote(comparison.sort)}" if comparison.sort else ""
+    chosen = (comparison.best_of or {}).get("keys", ())
+    options += "".join(f" --best-of {shlex.quote(key)}" for key in chosen)
     if bench := comparison.bench:
         keys = ("batch", "precision", "side")
         picked = ",".join([bench["experiment"], *(f"{key}={bench[key]}" for key in keys)])

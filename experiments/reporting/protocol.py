@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def sentences(comparison: Comparison, facts: Facts) -> list[str]:
     """Split, training, scoring, spread, tests, cost; what varies is said to vary."""
     told = [_split(facts), _training(comparison, facts), _scoring(comparison, facts)]
+    told += (comparison.best_of or {}).get("notes", [])[:1]
     if any(row["n"] > 1 for row in comparison.rows):
         told.append(
             f"A figure a ± b is the mean and the sample standard deviation over "
@@ -55,7 +56,11 @@ def _split(facts: Facts) -> str:
 
 
 def _training(comparison: Comparison, facts: Facts) -> str:
+    chosen = (comparison.best_of or {}).get("keys", ())
+
     def setting(key: str) -> Any:
+        if key in chosen:
+            return "the value that validation chose"
         if key in facts.settings:
             return in_words(facts.settings[key])
         return "varied" if key in comparison.varying else "?"
