@@ -24,6 +24,11 @@ def part(comparison: Comparison) -> str:
     return "test" if comparison.score.startswith("test") else "validation"
 
 
+def top5(comparison: Comparison) -> str:
+    """The key of the top-5 accuracy on that part."""
+    return f"{comparison.score.partition('_')[0]}_top5"
+
+
 def origin(comparison: Comparison) -> str:
     """Source, number of seeds, device and precision in one line."""
     devices = [device.replace(", 1 threads", ", 1 thread") for device in comparison.devices]

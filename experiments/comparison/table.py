@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.comparison.caption import marked, notes, origin, part, title
+from experiments.comparison.caption import marked, notes, origin, part, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import short_keys
 from experiments.errors import visible
@@ -73,7 +73,7 @@ def write_markdown(comparison: Comparison, path: Path) -> None:
 
 def columns_of(comparison: Comparison) -> list[TableColumn]:
     """What the rows are, their score, and the metrics that any of them has."""
-    scored, prefix = part(comparison), comparison.score.partition("_")[0]
+    scored = part(comparison)
     columns = [
         TableColumn(
             "", 0, lambda row: "●" if row["pareto"] else "○" if row.get("dominated") else ""
@@ -95,7 +95,7 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
         TableColumn("n", 0, lambda row: str(row["n"])),
         TableColumn(f"{scored}\ntop-1 %", 0, partial(_accuracy, "top1_mean")),
         TableColumn("vs best\np (Holm)", 1, _against_best),
-        TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, f"{prefix}_top5")),
+        TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, top5(comparison))),
     ]
     columns += [
         TableColumn(column.heading, column.dropped, _cell(column))

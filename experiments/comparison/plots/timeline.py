@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.comparison.caption import figure_origin, repeated, title
+from experiments.comparison.caption import figure_origin, repeated, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import labels
 from experiments.presentation.figure_style import (
@@ -60,7 +60,7 @@ MOST = 30  # of our rows
 def draw(comparison: Comparison) -> Drawn | None:
     """The figure; None where no row has a top-5 error (five classes or fewer), and for several
     settings of one architecture."""
-    key = f"{comparison.score.partition('_')[0]}_top5"
+    key = top5(comparison)
     rows = [row for row in comparison.rows if row.get(key) is not None]
     shown = sorted(rows[:MOST], key=lambda row: (_year(row), row["name"]))
     if not shown or (len(shown) > 1 and len({row["model"] for row in shown}) == 1):

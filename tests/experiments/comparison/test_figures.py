@@ -372,7 +372,8 @@ def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
     written = {path.name for path in pictures.write(found, tmp_path, curves)}
 
     assert "pareto_params.png" not in written
-    for stem in ("pareto", "pareto_latency", "timeline", "curves", "depth", "ablation"):
+    paretos = ("pareto", "pareto_latency", "pareto_top5", "pareto_latency_top5")
+    for stem in (*paretos, "timeline", "curves", "depth", "ablation"):
         assert {f"{stem}.png", f"{stem}.svg", f"{stem}.html"} <= written
     for name in ("timeline", "curves", "depth", "ablation"):
         height, width, _ = matplotlib.image.imread(tmp_path / f"{name}.png").shape
