@@ -11,7 +11,11 @@ from experiments.cli.arguments import AsJson, tracking_uri
 from experiments.errors import BadInput
 
 Level = Annotated[
-    str, typer.Option(help="Kind of runs: run (of train and sweep), trial, outer_fold, ...")
+    str,
+    typer.Option(
+        help="Kind of runs: run (of train and sweep), trial, outer_fold, ...; auto: run, and "
+        "outer_fold where there are none."
+    ),
 ]
 Where = Annotated[
     list[str] | None,
@@ -49,7 +53,7 @@ def compare(
         Path | None,
         typer.Option(help="Folder for table.csv, table.md, pareto.png, pareto.html and others."),
     ] = None,
-    level: Level = "run",
+    level: Level = "auto",
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
@@ -72,7 +76,7 @@ def compare(
 def report(
     names: Experiments = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    level: Level = "run",
+    level: Level = "auto",
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",

@@ -9,6 +9,11 @@ from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
 from experiments.presentation.columns import DISTURBED_NOTE, Column
 
+OUTER_FOLDS = (
+    "Rows are the outer folds of nested searches: each was tested once, with the settings that its "
+    "own search chose"
+)
+
 
 def title(comparison: Comparison) -> str:
     """The experiments, and what was picked from them."""
@@ -67,7 +72,8 @@ def notes(comparison: Comparison) -> list[str]:
     """What was tested, warnings, and runs that are not in the rows."""
     tested = comparison.significance or {}
     chosen = comparison.best_of or {}
-    lines = [*chosen.get("notes", ()), *tested.get("notes", ())]
+    lines = [OUTER_FOLDS] if comparison.level == "outer_fold" else []
+    lines += [*chosen.get("notes", ()), *tested.get("notes", ())]
     lines += (comparison.bench or {}).get("notes", ())
     lines += [f"Warning: {warning}" for warning in comparison.warnings]
     gone = [f"{count} {status.lower()}" for status, count in comparison.left_out.items()]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs fetched at a time
 
+DEFAULT_LEVELS = ("run", "outer_fold")
+"""What level auto takes: the first of which the experiments hold any run."""
 INNER = "fold_val_top1"  # of a run that averages over inner folds, by step
 
 
@@ -32,7 +34,7 @@ def compare(
     client: MlflowClient,
     experiment_names: Sequence[str],
     *,
-    level: str = "run",
+    level: str = "auto",
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "none",
@@ -42,7 +44,8 @@ def compare(
     """Finished runs of these experiments, grouped by config without its seed.
 
     Args:
-        level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...
+        level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...;
+            auto for the outer folds of nested searches where there are no plain runs.
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
         bench: measurements to stand beside the rows, as `bench_join.parsed`.
@@ -54,9 +57,7 @@ def compare(
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
     wanted = None if bench is None else bench_join.parsed(bench)
-    attempts = [
-        (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
-    ]
+    level, attempts = _attempts(client, names, level)
     finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]
     done = {_what(name, r) for name, r in finished}
     left_out = Counter(
@@ -67,7 +68,7 @@ def compare(
     if not finished:
         raise BadInput(_nothing_finished(client, names, left_out, level))
     there = {name for name, _ in finished}
-    empty = [f"{name}: no finished runs, so no rows" for name in names if name not in there]
+    empty = [_without_rows(client, name, level) for name in names if name not in there]
     matching = selection.matching(finished, where)
     choice = best_of.choose(matching, best_of_keys, level) if best_of_keys else None
     chosen = choice.kept(matching) if choice else matching
@@ -96,6 +97,18 @@ def compare(
         rows = [r for r in rows if r.info.status == "FINISHED"]
         comparison = bench_join.joined(comparison, wanted, rows, runs)
     return selection.ordered(comparison, sort)
+
+
+def _attempts(
+    client: MlflowClient, names: Sequence[str], level: str
+) -> tuple[str, list[tuple[str, Run]]]:
+    """The level, and its runs as (experiment name, run), whatever became of them."""
+    ids = {name: find_experiment(client, name) for name in names}
+    for one in DEFAULT_LEVELS if level == "auto" else (level,):
+        attempts = [(name, run) for name in names for run in _runs(client, ids[name], one)]
+        if attempts:
+            return one, attempts
+    return (DEFAULT_LEVELS[0] if level == "auto" else level), []
 
 
 def find_experiment(client: MlflowClient, name: str) -> str:
@@ -204,6 +217,15 @@ def _nothing_finished(
     return (
         f"{shown}: no finished runs ({what}); the tag `error` of a failed run says why, and "
         "the same ilsvrc sweep CONFIG resumes"
+    )
+
+
+def _without_rows(client: MlflowClient, name: str, level: str) -> str:
+    others = _levels(client, [name])
+    others.pop(level, None)
+    there = ", ".join(f"{count} {other}" for other, count in sorted(others.items()))
+    return f"{name}: no finished runs, so no rows" + (
+        f" (it has {there}: --level)" if there else ""
     )
 
 

@@ -29,7 +29,7 @@ def run(
     out: Path | None,
     *,
     as_json: bool,
-    level: str = "run",
+    level: str = "auto",
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",

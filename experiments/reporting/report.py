@@ -19,7 +19,7 @@ def run(
     names: Sequence[str],
     out: Path,
     *,
-    level: str = "run",
+    level: str = "auto",
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",

@@ -226,6 +226,34 @@ def test_outer_folds_of_one_nested_search_are_one_row(store):
     assert {v["fold"] for v in found.rows[0]["values"]} == {"outer/0", "outer/1", "outer/2"}
 
 
+def test_nested_searches_are_compared_at_their_outer_folds_without_being_told(store):
+    names = [f"{store.name}-{model}" for model in ("nin", "mlp")]
+    for name, shift in zip(names, (0.0, 0.1), strict=True):
+        for fold, value in enumerate((0.70, 0.75, 0.72)):
+            store.run(
+                name, name[-3:], 1, top1(value - shift * (1 + 0.1 * fold)), level="outer_fold",
+                tags={"path": f"outer/{fold}", "mlflow.parentRunId": name,
+                      "config_hash": f"{name}-{fold}"},
+                data__train_images=60, data__test_images=30,
+            )  # fmt: skip
+        store.run(name, name[-3:], 1, {"val_top1": 0.99}, level="trial")
+
+    found = compare.compare(store.client, names, test="auto")
+
+    assert found == compare.compare(store.client, names, test="auto", level="outer_fold")
+    assert (found.level, [(r["model"], r["n"]) for r in found.rows]) == (
+        "outer_fold",
+        [("nin", 3), ("mlp", 3)],
+    )
+    assert found.rows[1]["tested_by"] == "corrected resampled t over folds"
+    assert "Rows are the outer folds of nested searches" in text_of(found, 160)
+    plain = f"{store.name}-plain"
+    store.run(plain, "lenet5", 1, top1(0.9))
+    mixed = compare.compare(store.client, [plain, names[0]])
+    assert (mixed.level, [r["model"] for r in mixed.rows]) == ("run", ["lenet5"])
+    assert "(it has 3 outer_fold, 1 trial: --level)" in mixed.warnings[0]
+
+
 def test_inner_folds_of_a_trial_are_its_values(store):
     run = store.run(store.name, "nin", 1, {"val_top1": 0.8, "macs": 1e6}, level="trial")
     for fold, value in enumerate((0.7, 0.8, 0.9)):
