@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from experiments.comparison.best_of import in_short
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
-from experiments.presentation.columns import DISTURBED_NOTE, Column
+from experiments.presentation.columns import DISTURBED_NOTE, TIMED_NOTE, Column
 
 OUTER_FOLDS = (
     "Rows are the outer folds of nested searches: each was tested once, with the settings that its "
@@ -63,9 +63,12 @@ def seeds(comparison: Comparison) -> str:
 
 
 def marked(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
-    """What the mark at values of these columns means, where there is one."""
-    there = any(column.mark(row) for column in columns for row in comparison.rows)
-    return [DISTURBED_NOTE] if there else []
+    """What the mark at values of these columns means, where there is one; else how far their times
+    and rates are to be trusted, where no run says that it was alone on its machine."""
+    cells = [(column, row) for column in columns for row in comparison.rows]
+    if any(column.mark(row) for column, row in cells):
+        return [DISTURBED_NOTE]
+    return [TIMED_NOTE] if any(column.doubtful(row) for column, row in cells) else []
 
 
 def notes(comparison: Comparison) -> list[str]:

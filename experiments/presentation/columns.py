@@ -28,6 +28,10 @@ DISTURBED_NOTE = (
     "† Measured while the machine did other things, every time: too slow by an unknown amount; "
     "ilsvrc bench infer measures side by side"
 )
+TIMED_NOTE = (
+    "Times and rates: measured at the end of each run, on a machine that may have done other "
+    "things; ilsvrc bench infer measures side by side"
+)
 
 _whole = "{:.0f}".format
 
@@ -65,6 +69,12 @@ class Column:
     def mark(self, row: Row) -> str:
         """What follows a value that was disturbed every time it was measured."""
         return DISTURBED if self.disturbed and row.get(self.disturbed) else ""
+
+    def doubtful(self, row: Row) -> bool:
+        """Is there a time or rate that is not known to be of an idle machine?"""
+        timed = self.kind == "measured" and not self.key.endswith("_bytes")
+        known = self.disturbed and row.get(self.disturbed) is False
+        return timed and row.get(self.key) is not None and not known
 
 
 @dataclass(frozen=True, kw_only=True)

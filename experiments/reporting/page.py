@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from experiments.comparison.caption import part, repeated, title, top5
+from experiments.comparison.caption import marked, part, repeated, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
@@ -156,6 +156,7 @@ def _pareto(comparison: Comparison) -> str:
         "Area of a bubble: number of parameters. Line: Pareto front of the axis shown. "
         f"Bars: ± 1 sample standard deviation over {repeated(comparison)}.",
         *(f"{axis.note}." for axis in axes if axis.note),
+        *marked(comparison, axes),
     ]
     return (
         f"{choices}\n"

@@ -57,7 +57,7 @@ def notes_of(comparison: Comparison, axis: CostAxis) -> list[str]:
         f"Area of a bubble: number of parameters. Line: Pareto front. Bars: ± 1 sample standard "
         f"deviation over {repeated(comparison)}. {axis.note}".rstrip(". ")
         + ".",
-        *marked(comparison, [axis]),
+        *marked(comparison, axes()),  # the pointer shows the other costs, too
         *notes(comparison),
     ]
     placed = {id(row) for row in placeable(comparison.rows, axis)}
