@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,15 +33,17 @@ class TableColumn(NamedTuple):
 
 
 def render(comparison: Comparison, width: int | None = None) -> Table:
-    """A table for a terminal of `width` columns (None: this one); what does not fit is left out."""
+    """A table for a terminal of `width` columns (None: this one); what does not fit is left out,
+    and named below."""
     from rich.measure import Measurement
 
     from experiments.presentation.terminal import Terminal
 
     console = Terminal(width=width) if width else wide_console()
     columns = columns_of(comparison)
+    every = list(columns)
     while True:
-        table = _table(comparison, columns)
+        table = _table(comparison, columns, [one.heading for one in every if one not in columns])
         needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
         longest = max(len(row["name"]) for row in comparison.rows)
         needed -= max(0, longest - NAME)  # rather a name in two lines than a column less
@@ -83,7 +85,7 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
     if len(comparison.experiments) > 1:
         columns.append(TableColumn("experiment", 3, lambda row: row["experiment"]))
     columns += [
-        TableColumn(f"chosen\n{name}", 0, partial(_setting, key))
+        TableColumn("chosen\n" + name.replace("_", "\n"), 0, partial(_setting, key))
         for key, name in short_keys((comparison.best_of or {}).get("keys", ())).items()
     ]
     columns += [
@@ -110,14 +112,20 @@ def _cell(column: Column) -> Callable[[Row], str]:
     return partial(written, column.key) if written else column.cell
 
 
-def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
+def _table(
+    comparison: Comparison, columns: list[TableColumn], left_out: Sequence[str] = ()
+) -> Table:
     from rich import box
     from rich.table import Table
 
+    below = legend(comparison, [column.heading for column in columns])
+    if left_out:
+        names = ", ".join(heading.replace("\n", " ") for heading in left_out)
+        below.append(f"Left out for want of width: {names}; --out and --json have them")
     table = Table(
         title=title(comparison),
         title_style="bold",
-        caption="\n".join(legend(comparison, [column.heading for column in columns])),
+        caption="\n".join(below),
         caption_style="none",
         title_justify="left",
         caption_justify="left",

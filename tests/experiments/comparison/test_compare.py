@@ -451,7 +451,7 @@ def test_command_prints_one_json_object(store, capsys):
     assert printed["score"] == "test_top1"
 
 
-@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("width", [80, 100, 160, 200])
 def test_table_fits_the_terminal_and_keeps_what_matters(width):
     rows = [
         row("resnet20", 40.6e6, 270e3, 0.974, 0.003, pareto=True),
@@ -465,7 +465,10 @@ def test_table_fits_the_terminal_and_keeps_what_matters(width):
     assert line.lstrip().startswith("●")
     for part in ("97.4 ± 0.3", "40.6 M", "270 k"):
         assert part in line
-    assert ("512" in line) == (width == 200)  # memory only where there is room
+    assert ("512" in line) == (width >= 160)  # memory only where there is room
+    dropped = " ".join(" ".join(lines).split()).partition("Left out for want of width: ")[2]
+    assert ("memory MiB" in dropped) == (width < 160)
+    assert not any(name in dropped for name in ("MACs", "params", "test top-1 %"))
     plain = next(line for line in lines if "plain20" in line)
     assert "●" not in plain
     one_seed = next(line for line in lines if "lenet5" in line)
