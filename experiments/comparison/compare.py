@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from experiments.comparison import bench_join, best_of, best_of_notes, selection
 from experiments.comparison.against_best import HitsOf, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput, nearest
+from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import find_run
@@ -84,6 +86,7 @@ def compare(
         comparison = best_of_notes.described(comparison, choice)
     comparison = replace(
         comparison,
+        rows=_with_classes(client, comparison.rows),
         where=list(where),
         left_out=dict(sorted(left_out.items())),
         warnings=empty + comparison.warnings,
@@ -151,6 +154,17 @@ def _what(name: str, run: Run) -> tuple[str | None, ...]:
     keys = ("config_hash", "source_fingerprint", "path")
     tags = [run.data.tags.get(key) for key in keys]
     return name, *(tags if tags[0] else [run.info.run_id])
+
+
+def _with_classes(client: MlflowClient, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with `classes`, of how many their images are; None where no run keeps that."""
+    counts: dict[str | None, int | None] = {}
+    for row in rows:
+        if row["source_fingerprint"] not in counts:
+            run = find_run(client, row["run_ids"][0])
+            kept = json.loads((run and run.text_if_any(DATA)) or "{}")
+            counts[row["source_fingerprint"]] = len(kept.get("class_names", ())) or None
+    return [{**row, "classes": counts[row["source_fingerprint"]]} for row in rows]
 
 
 def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:

@@ -45,7 +45,8 @@ class Comparison:
     dominated`, the varying settings under their config keys, means (accuracies as fractions and
     squared errors also with `_std`, the sample standard deviation over seeds and folds, None where
     n is 1; latency and rate as `shared_cost`, with `latency_disturbed infer_disturbed`), `device
-    precision source git_commit git_dirty machine run_ids`, and `values`: the score
+    precision source git_commit git_dirty machine run_ids`, `classes` of the images as
+    `compare.compare` gives them, and `values`: the score
     of every seed and fold. Reconstructions have `test_mse val_mse train_mse` and no top-1.
     """
 
