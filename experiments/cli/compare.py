@@ -11,7 +11,11 @@ from experiments.cli.arguments import AsJson, tracking_uri
 from experiments.errors import BadInput
 
 Level = Annotated[
-    str, typer.Option(help="Kind of runs: run (of train and sweep), trial, outer_fold, ...")
+    str,
+    typer.Option(
+        help="Kind of runs: run (of train and sweep), trial, outer_fold, ...; auto: run, and "
+        "outer_fold where there are none."
+    ),
 ]
 Where = Annotated[
     list[str] | None,
@@ -28,6 +32,14 @@ Bench = Annotated[
         help="Add what `ilsvrc bench --log` measured of the same architectures.",
     ),
 ]
+BestOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY",
+        help="Of runs that differ in this setting alone, the one that validation chose; may be "
+        "repeated.",
+    ),
+]
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
 Experiments = Annotated[
     list[str] | None,
@@ -41,11 +53,12 @@ def compare(
         Path | None,
         typer.Option(help="Folder for table.csv, table.md, pareto.png, pareto.html and others."),
     ] = None,
-    level: Level = "run",
+    level: Level = "auto",
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
     bench: Bench = None,
+    best_of: BestOf = None,
     uri: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,17 +69,19 @@ def compare(
     run(
         store, experiments, out,
         as_json=as_json, level=level, where=where or (), sort=sort, test=test, bench=bench,
+        best_of=best_of or (),
     )  # fmt: skip
 
 
 def report(
     names: Experiments = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    level: Level = "run",
+    level: Level = "auto",
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
     bench: Bench = None,
+    best_of: BestOf = None,
     uri: Store = None,
 ) -> None:
     """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
@@ -76,6 +91,7 @@ def report(
     command.run(
         store, experiments, out,
         level=level, where=where or (), sort=sort, test=test, bench=bench,
+        best_of=best_of or (),
     )  # fmt: skip
 
 

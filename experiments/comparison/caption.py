@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.comparison.best_of import in_short
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
-from experiments.presentation.columns import DISTURBED_NOTE, Column
+from experiments.presentation.columns import DISTURBED_NOTE, TIMED_NOTE, Column
+
+OUTER_FOLDS = (
+    "Rows are the outer folds of nested searches: each was tested once, with the settings that its "
+    "own search chose"
+)
 
 
 def title(comparison: Comparison) -> str:
     """The experiments, and what was picked from them."""
     names = ", ".join(comparison.experiments)
     picked = [*comparison.where, *([] if comparison.level == "run" else [comparison.level])]
+    if comparison.best_of:
+        picked.append(f"best of {in_short(comparison.best_of['keys'])} by validation")
     return f"{names} ({', '.join(picked)})" if picked else names
 
 
 def part(comparison: Comparison) -> str:
     """The part of the data that the score was measured on: test or validation."""
     return "test" if comparison.score.startswith("test") else "validation"
+
+
+def top5(comparison: Comparison) -> str:
+    """The key of the top-5 accuracy on that part."""
+    return f"{comparison.score.partition('_')[0]}_top5"
 
 
 def origin(comparison: Comparison) -> str:
@@ -50,15 +63,21 @@ def seeds(comparison: Comparison) -> str:
 
 
 def marked(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
-    """What the mark at values of these columns means, where there is one."""
-    there = any(column.mark(row) for column in columns for row in comparison.rows)
-    return [DISTURBED_NOTE] if there else []
+    """What the mark at values of these columns means, where there is one; else how far their times
+    and rates are to be trusted, where no run says that it was alone on its machine."""
+    cells = [(column, row) for column in columns for row in comparison.rows]
+    if any(column.mark(row) for column, row in cells):
+        return [DISTURBED_NOTE]
+    return [TIMED_NOTE] if any(column.doubtful(row) for column, row in cells) else []
 
 
 def notes(comparison: Comparison) -> list[str]:
     """What was tested, warnings, and runs that are not in the rows."""
     tested = comparison.significance or {}
-    lines = [*tested.get("notes", ()), *(comparison.bench or {}).get("notes", ())]
+    chosen = comparison.best_of or {}
+    lines = [OUTER_FOLDS] if comparison.level == "outer_fold" else []
+    lines += [*chosen.get("notes", ()), *tested.get("notes", ())]
+    lines += (comparison.bench or {}).get("notes", ())
     lines += [f"Warning: {warning}" for warning in comparison.warnings]
     gone = [f"{count} {status.lower()}" for status, count in comparison.left_out.items()]
     if comparison.repeats:
@@ -69,8 +88,10 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def short_notes(comparison: Comparison, most: int = 3) -> list[str]:
-    """For under a figure: warnings and runs left out; tests and bench stand under the table."""
+    """For under a figure: how rows were chosen, warnings, and runs left out; all else stands
+    under the table."""
     below = [*(comparison.significance or {}).get("notes", ())]
+    below += (comparison.best_of or {}).get("notes", ())[1:]
     below += (comparison.bench or {}).get("notes", ())
     lines = [note for note in notes(comparison) if note not in below]
     rest = len(lines) - most

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.comparison import bench_join, selection
+from experiments.comparison import bench_join, best_of, best_of_notes, selection
 from experiments.comparison.against_best import HitsOf, checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput, nearest
+from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import find_run
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs fetched at a time
 
+DEFAULT_LEVELS = ("run", "outer_fold")
+"""What level auto takes: the first of which the experiments hold any run."""
 INNER = "fold_val_top1"  # of a run that averages over inner folds, by step
 
 
@@ -32,19 +36,22 @@ def compare(
     client: MlflowClient,
     experiment_names: Sequence[str],
     *,
-    level: str = "run",
+    level: str = "auto",
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "none",
     bench: str | None = None,
+    best_of_keys: Sequence[str] = (),
 ) -> Comparison:
     """Finished runs of these experiments, grouped by config without its seed.
 
     Args:
-        level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...
+        level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...;
+            auto for the outer folds of nested searches where there are no plain runs.
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
         bench: measurements to stand beside the rows, as `bench_join.parsed`.
+        best_of_keys: settings of which validation picks one a row, as `best_of.choose`.
 
     Raises:
         BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
@@ -52,9 +59,7 @@ def compare(
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
     wanted = None if bench is None else bench_join.parsed(bench)
-    attempts = [
-        (name, r) for name in names for r in _runs(client, find_experiment(client, name), level)
-    ]
+    level, attempts = _attempts(client, names, level)
     finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]
     done = {_what(name, r) for name, r in finished}
     left_out = Counter(
@@ -65,11 +70,23 @@ def compare(
     if not finished:
         raise BadInput(_nothing_finished(client, names, left_out, level))
     there = {name for name, _ in finished}
-    empty = [f"{name}: no finished runs, so no rows" for name in names if name not in there]
-    chosen = selection.matching(finished, where)
-    comparison = grouped(chosen, names, level, _inner_folds(client, [r for _, r in chosen]))
+    empty = [_without_rows(client, name, level) for name in names if name not in there]
+    matching = selection.matching(finished, where)
+    choice = best_of.choose(matching, best_of_keys, level) if best_of_keys else None
+    chosen = choice.kept(matching) if choice else matching
+    comparison = grouped(
+        chosen,
+        names,
+        level,
+        _inner_folds(client, [r for _, r in chosen]),
+        choice.keys if choice else (),
+        [r for _, r in matching] if choice else (),
+    )
+    if choice:
+        comparison = best_of_notes.described(comparison, choice)
     comparison = replace(
         comparison,
+        rows=_with_classes(client, comparison.rows),
         where=list(where),
         left_out=dict(sorted(left_out.items())),
         warnings=empty + comparison.warnings,
@@ -83,6 +100,18 @@ def compare(
         rows = [r for r in rows if r.info.status == "FINISHED"]
         comparison = bench_join.joined(comparison, wanted, rows, runs)
     return selection.ordered(comparison, sort)
+
+
+def _attempts(
+    client: MlflowClient, names: Sequence[str], level: str
+) -> tuple[str, list[tuple[str, Run]]]:
+    """The level, and its runs as (experiment name, run), whatever became of them."""
+    ids = {name: find_experiment(client, name) for name in names}
+    for one in DEFAULT_LEVELS if level == "auto" else (level,):
+        attempts = [(name, run) for name in names for run in _runs(client, ids[name], one)]
+        if attempts:
+            return one, attempts
+    return (DEFAULT_LEVELS[0] if level == "auto" else level), []
 
 
 def find_experiment(client: MlflowClient, name: str) -> str:
@@ -125,6 +154,17 @@ def _what(name: str, run: Run) -> tuple[str | None, ...]:
     keys = ("config_hash", "source_fingerprint", "path")
     tags = [run.data.tags.get(key) for key in keys]
     return name, *(tags if tags[0] else [run.info.run_id])
+
+
+def _with_classes(client: MlflowClient, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with `classes`, of how many their images are; None where no run keeps that."""
+    counts: dict[str | None, int | None] = {}
+    for row in rows:
+        if row["source_fingerprint"] not in counts:
+            run = find_run(client, row["run_ids"][0])
+            kept = json.loads((run and run.text_if_any(DATA)) or "{}")
+            counts[row["source_fingerprint"]] = len(kept.get("class_names", ())) or None
+    return [{**row, "classes": counts[row["source_fingerprint"]]} for row in rows]
 
 
 def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
@@ -191,6 +231,15 @@ def _nothing_finished(
     return (
         f"{shown}: no finished runs ({what}); the tag `error` of a failed run says why, and "
         "the same ilsvrc sweep CONFIG resumes"
+    )
+
+
+def _without_rows(client: MlflowClient, name: str, level: str) -> str:
+    others = _levels(client, [name])
+    others.pop(level, None)
+    there = ", ".join(f"{count} {other}" for other, count in sorted(others.items()))
+    return f"{name}: no finished runs, so no rows" + (
+        f" (it has {there}: --level)" if there else ""
     )
 
 

@@ -45,7 +45,8 @@ class Comparison:
     dominated`, the varying settings under their config keys, means (accuracies as fractions and
     squared errors also with `_std`, the sample standard deviation over seeds and folds, None where
     n is 1; latency and rate as `shared_cost`, with `latency_disturbed infer_disturbed`), `device
-    precision source git_commit git_dirty machine run_ids`, and `values`: the score
+    precision source git_commit git_dirty machine run_ids`, `classes` of the images as
+    `compare.compare` gives them, and `values`: the score
     of every seed and fold. Reconstructions have `test_mse val_mse train_mse` and no top-1.
     """
 
@@ -71,6 +72,8 @@ class Comparison:
     """See `against_best`: the best row, the tests made, and notes on what they say."""
     bench: dict[str, Any] | None = None
     """See `bench_join`: which measurements stand beside the rows, and notes on them."""
+    best_of: dict[str, Any] | None = None
+    """See `best_of`: the settings that validation chose, `keys`, and notes on the choice."""
 
 
 def grouped(
@@ -78,19 +81,26 @@ def grouped(
     experiments: Sequence[str],
     level: str = "run",
     folds: Folds | None = None,
+    chosen: Sequence[str] = (),
+    measured: Sequence[Run] = (),
 ) -> Comparison:
     """Rows of finished runs, given as (experiment name, run); `left_out` stays empty.
+
+    Args:
+        chosen: config keys that rows hold, but are not told apart by.
+        measured: other runs, whose measurements count where their networks are those of rows.
 
     Raises:
         BadInput: no run has a top-1 or a squared error of reconstructions.
     """
-    kept = _newest_of_each(runs)
+    kept = newest_of_each(runs)
     score = _score([run for _, run in kept], experiments)
-    groups = _groups(kept, level)
-    varying = _varying(list(groups.values()))
-    timed = shared([run for _, run in kept])
+    groups = groups_of(kept, level)
+    varying = [key for key in _varying(list(groups.values())) if key not in chosen]
+    timed = shared([*(run for _, run in kept), *measured])
     rows = [
-        _row(key[0], members, varying, score, folds or {}, timed) for key, members in groups.items()
+        _row(key[0], members, [*varying, *chosen], score, folds or {}, timed)
+        for key, members in groups.items()
     ]
     rows.sort(key=_best_first)
     name_rows(rows, varying)
@@ -132,7 +142,7 @@ def _best_first(row: Mapping[str, Any]) -> tuple[float, float, float]:
     return (-_or(row["top1_mean"], -1.0), _or(mse, math.inf), _or(row["macs"], math.inf))
 
 
-def _newest_of_each(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
+def newest_of_each(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
     """One run for each (experiment, config with seed, data, fold): the newest."""
     newest: dict[tuple[str, ...], tuple[str, Run]] = {}
     for name, run in sorted(runs, key=lambda pair: (pair[1].info.start_time, pair[1].info.run_id)):
@@ -153,7 +163,7 @@ def _score(runs: Sequence[Run], names: Sequence[str]) -> Score:
     )
 
 
-def _groups(runs: Sequence[tuple[str, Run]], level: str) -> dict[tuple[str, str, str], list[Run]]:
+def groups_of(runs: Sequence[tuple[str, Run]], level: str) -> dict[tuple[str, str, str], list[Run]]:
     """Runs of one config without its seed; outer folds by the nested search that they belong to,
     because each of them picks its own settings."""
     groups: dict[tuple[str, str, str], list[Run]] = {}

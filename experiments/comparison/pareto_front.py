@@ -10,7 +10,7 @@ from experiments.presentation.columns import MACS, CostAxis, Row, axes
 
 def placeable(rows: Sequence[Row], axis: CostAxis = MACS) -> list[Row]:
     """Rows that have both coordinates of the accuracy-cost plane."""
-    return [r for r in rows if r.get(axis.key) is not None and r["top1_mean"] is not None]
+    return [r for r in rows if r.get(axis.key) is not None and r.get(axis.accuracy) is not None]
 
 
 def optimal(rows: Sequence[Row], axis: CostAxis = MACS) -> list[Row]:
@@ -18,13 +18,14 @@ def optimal(rows: Sequence[Row], axis: CostAxis = MACS) -> list[Row]:
     placed = placeable(rows, axis)
 
     def dominates(other: Row, row: Row) -> bool:
-        if axis.better(row[axis.key], other[axis.key]) or other["top1_mean"] < row["top1_mean"]:
+        gain = other[axis.accuracy] - row[axis.accuracy]
+        if axis.better(row[axis.key], other[axis.key]) or gain < 0:
             return False
-        return bool(other[axis.key] != row[axis.key] or other["top1_mean"] > row["top1_mean"])
+        return bool(other[axis.key] != row[axis.key] or gain > 0)
 
     chosen = [row for row in placed if not any(dominates(other, row) for other in placed)]
     sign = 1 if axis.less_is_better else -1
-    return sorted(chosen, key=lambda row: (sign * row[axis.key], -row["top1_mean"]))
+    return sorted(chosen, key=lambda row: (sign * row[axis.key], -row[axis.accuracy]))
 
 
 def mark(rows: Sequence[dict[str, Any]]) -> None:
@@ -36,6 +37,6 @@ def mark(rows: Sequence[dict[str, Any]]) -> None:
         row["dominated"] = id(row) in placed - chosen
 
 
-def drawable(rows: Sequence[Row]) -> list[CostAxis]:
+def drawable(rows: Sequence[Row], accuracy: str = MACS.accuracy) -> list[CostAxis]:
     """The axes on which at least one row can be placed."""
-    return [axis for axis in axes() if placeable(rows, axis)]
+    return [axis for cost in axes() if placeable(rows, axis := cost.against(accuracy))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,8 @@ def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tu
     kept = list(runs)
     for text in filters:
         name, wanted, negated = _parsed(text)
-        key = _full_key(name, [run for _, run in runs])
+        there = {key for _, run in runs for key in (*run.data.params, *run.data.tags)}
+        key = full_key(name, there, "--where", "param or tag")
         passing = [pair for pair in kept if _is(pair[1], key, wanted) != negated]
         if not passing:
             there = sorted({str(_get(run, key)) for _, run in kept})
@@ -70,18 +71,22 @@ def _parsed(text: str) -> tuple[str, str, bool]:
     return name.rstrip("! "), wanted.strip(), name.rstrip().endswith("!")
 
 
-def _full_key(name: str, runs: Sequence[Run]) -> str:
-    keys = {key for run in runs for key in (*run.data.params, *run.data.tags)}
+def full_key(name: str, keys: Collection[str], option: str, kind: str) -> str:
+    """The key that an option names, whole or by its last parts.
+
+    Raises:
+        BadInput: none of the keys, or several.
+    """
     if name in keys:
         return name
     ends = sorted(key for key in keys if key.endswith(f".{name}"))
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise BadInput(f"--where {name}: could be {', '.join(ends)}; write it in full")
+        raise BadInput(f"{option} {name}: could be {', '.join(ends)}; write it in full")
     close = nearest(name, sorted(keys))
-    hint = f"nearest: {close}" if close else "any param or tag of the runs will do"
-    raise BadInput(f"--where {name}: no run has a param or tag of this name; {hint}")
+    hint = f"nearest: {close}" if close else f"any {kind} of the runs will do"
+    raise BadInput(f"{option} {name}: no run has a {kind} of this name; {hint}")
 
 
 def _get(run: Run, key: str) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.comparison.caption import marked, notes, origin, part, title
+from experiments.comparison.caption import marked, notes, origin, part, title, top5
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.row_names import short_keys
 from experiments.errors import visible
 from experiments.presentation import csv_text
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
@@ -32,15 +33,17 @@ class TableColumn(NamedTuple):
 
 
 def render(comparison: Comparison, width: int | None = None) -> Table:
-    """A table for a terminal of `width` columns (None: this one); what does not fit is left out."""
+    """A table for a terminal of `width` columns (None: this one); what does not fit is left out,
+    and named below."""
     from rich.measure import Measurement
 
     from experiments.presentation.terminal import Terminal
 
     console = Terminal(width=width) if width else wide_console()
     columns = columns_of(comparison)
+    every = list(columns)
     while True:
-        table = _table(comparison, columns)
+        table = _table(comparison, columns, [one.heading for one in every if one not in columns])
         needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
         longest = max(len(row["name"]) for row in comparison.rows)
         needed -= max(0, longest - NAME)  # rather a name in two lines than a column less
@@ -72,7 +75,7 @@ def write_markdown(comparison: Comparison, path: Path) -> None:
 
 def columns_of(comparison: Comparison) -> list[TableColumn]:
     """What the rows are, their score, and the metrics that any of them has."""
-    scored, prefix = part(comparison), comparison.score.partition("_")[0]
+    scored = part(comparison)
     columns = [
         TableColumn(
             "", 0, lambda row: "●" if row["pareto"] else "○" if row.get("dominated") else ""
@@ -82,6 +85,10 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
     if len(comparison.experiments) > 1:
         columns.append(TableColumn("experiment", 3, lambda row: row["experiment"]))
     columns += [
+        TableColumn("chosen\n" + name.replace("_", "\n"), 0, partial(_setting, key))
+        for key, name in short_keys((comparison.best_of or {}).get("keys", ())).items()
+    ]
+    columns += [
         TableColumn(key.split(".", 1)[-1], 20, partial(_setting, key))
         for key in comparison.varying
         if key != "model.name"
@@ -90,7 +97,7 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
         TableColumn("n", 0, lambda row: str(row["n"])),
         TableColumn(f"{scored}\ntop-1 %", 0, partial(_accuracy, "top1_mean")),
         TableColumn("vs best\np (Holm)", 1, _against_best),
-        TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, f"{prefix}_top5")),
+        TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, top5(comparison))),
     ]
     columns += [
         TableColumn(column.heading, column.dropped, _cell(column))
@@ -105,14 +112,20 @@ def _cell(column: Column) -> Callable[[Row], str]:
     return partial(written, column.key) if written else column.cell
 
 
-def _table(comparison: Comparison, columns: list[TableColumn]) -> Table:
+def _table(
+    comparison: Comparison, columns: list[TableColumn], left_out: Sequence[str] = ()
+) -> Table:
     from rich import box
     from rich.table import Table
 
+    below = legend(comparison, [column.heading for column in columns])
+    if left_out:
+        names = ", ".join(heading.replace("\n", " ") for heading in left_out)
+        below.append(f"Left out for want of width: {names}; --out and --json have them")
     table = Table(
         title=title(comparison),
         title_style="bold",
-        caption="\n".join(legend(comparison, [column.heading for column in columns])),
+        caption="\n".join(below),
         caption_style="none",
         title_justify="left",
         caption_justify="left",

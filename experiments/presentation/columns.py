@@ -7,7 +7,7 @@ figures of accuracy against cost all read it; whoever adds a metric adds a line 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from experiments.presentation.formatting import si, significant
@@ -27,6 +27,10 @@ DISTURBED = " †"
 DISTURBED_NOTE = (
     "† Measured while the machine did other things, every time: too slow by an unknown amount; "
     "ilsvrc bench infer measures side by side"
+)
+TIMED_NOTE = (
+    "Times and rates: measured at the end of each run, on a machine that may have done other "
+    "things; ilsvrc bench infer measures side by side"
 )
 
 _whole = "{:.0f}".format
@@ -66,10 +70,16 @@ class Column:
         """What follows a value that was disturbed every time it was measured."""
         return DISTURBED if self.disturbed and row.get(self.disturbed) else ""
 
+    def doubtful(self, row: Row) -> bool:
+        """Is there a time or rate that is not known to be of an idle machine?"""
+        timed = self.kind == "measured" and not self.key.endswith("_bytes")
+        known = self.disturbed and row.get(self.disturbed) is False
+        return timed and row.get(self.key) is not None and not known
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostAxis(Column):
-    """A cost that accuracy is drawn against: the horizontal axis of a figure."""
+    """A cost that accuracy is drawn against: the horizontal axis of a figure, and what is drawn."""
 
     axis: int
     """Its place among the axes."""
@@ -84,11 +94,31 @@ class CostAxis(Column):
     """The unit's name."""
     prefixed: bool = False
     """Ticks read 10 M, not 10000000."""
+    accuracy: str = "top1_mean"
+    """The key of the accuracy that is drawn against it."""
 
     @property
     def stem(self) -> str:
         """The name of its files without their endings."""
-        return "pareto" if self.key == "macs" else f"pareto_{self.slug}"
+        return f"pareto_{self.slug}".replace("_macs", "")
+
+    @property
+    def ranked(self) -> str:
+        """Top-1 or Top-5."""
+        return "Top-5" if self.accuracy.endswith("top5") else "Top-1"
+
+    def against(self, accuracy: str) -> CostAxis:
+        """The same cost with the accuracy of another key, such as test_top5."""
+        axis = replace(self, accuracy=accuracy)
+        return axis if axis.ranked == self.ranked else replace(axis, slug=f"{self.slug}_top5")
+
+    def error(self, row: Row) -> float:
+        """Per cent."""
+        return 100 * (1 - row[self.accuracy])
+
+    def spread(self, row: Row) -> float:
+        """One sample standard deviation of the error, per cent; 0 where there is none."""
+        return 100 * (row.get(f"{self.accuracy.removesuffix('_mean')}_std") or 0.0)
 
     def shown(self, row: Row) -> str:
         """The row's value for people, with its unit."""

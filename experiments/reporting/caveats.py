@@ -18,11 +18,19 @@ def caveats(comparison: Comparison, facts: Facts) -> list[str]:
     """Sentences, the gravest first."""
     rows = comparison.rows
     doubts = list(comparison.warnings)
+    if comparison.best_of:
+        doubts += comparison.best_of["notes"][1:]
+        if comparison.score.startswith("test"):
+            doubts.append(
+                "Validation chose the setting of each row, so the rows' validation figures are "
+                "optimistic; their test figures are not for that reason"
+            )
     doubts += _repetition([row["n"] for row in rows])
     if comparison.score == "test_top1" and len(rows) > 1:
         doubts.append(
             f"{len(rows)} configurations were tested on the same test images and are ranked by "
             "that test: the figure of the first is optimistic; choose by validation"
+            + (" among the rows, too" if comparison.best_of else "")
         )
     if (interval := best_interval(comparison, facts)) is not None:
         doubts.append(interval)
@@ -102,7 +110,8 @@ def _repetition(counts: list[int]) -> list[str]:
 
 
 def _budget(comparison: Comparison, facts: Facts) -> list[str]:
-    varying = set(comparison.varying)
+    chosen = (comparison.best_of or {}).get("keys", ())
+    varying = {*comparison.varying, *chosen}
     doubts = []
     if "train.epochs" in varying:
         doubts.append("Rows trained for different numbers of epochs")
@@ -110,7 +119,8 @@ def _budget(comparison: Comparison, facts: Facts) -> list[str]:
         doubts.append("Rows saw images of different sizes, to which MACs and accuracy answer")
     if "data.train_images" in varying:
         doubts.append("Rows trained on different numbers of images")
-    if "model.name" in varying and "train.optimizer.learning_rate" in facts.settings:
+    tuned = any(key.startswith("train.") for key in chosen)
+    if "model.name" in varying and "train.optimizer.learning_rate" in facts.settings and not tuned:
         doubts.append(
             "All architectures share one recipe (optimizer, learning rate, epochs); "
             "each might do better with its own"

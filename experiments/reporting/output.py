@@ -29,11 +29,12 @@ def run(
     out: Path | None,
     *,
     as_json: bool,
-    level: str = "run",
+    level: str = "auto",
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",
     bench: str | None = None,
+    best_of: Sequence[str] = (),
 ) -> None:
     """The command: print the table (or JSON), and with `out` write and log the files.
 
@@ -41,7 +42,10 @@ def run(
         BadInput: as `compare` and `write`, or the store does not answer.
     """
     client = connect(uri)
-    comparison = compare(client, names, level=level, where=where, sort=sort, test=test, bench=bench)
+    comparison = compare(
+        client, names,
+        level=level, where=where, sort=sort, test=test, bench=bench, best_of_keys=best_of,
+    )  # fmt: skip
     files: list[Path] = []
     if out is not None:
         files = write(comparison, out, learning_curves.fetch(client, comparison))

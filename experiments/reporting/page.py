@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from experiments.comparison.caption import part, repeated, title
+from experiments.comparison.caption import marked, part, repeated, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
@@ -22,6 +22,7 @@ from experiments.reporting.caveats import caveats, chosen_by_validation
 from experiments.reporting.protocol import sentences
 
 if TYPE_CHECKING:
+    from experiments.presentation.columns import CostAxis
     from experiments.reporting.facts import Facts
 
 PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -142,13 +143,11 @@ def _pareto(comparison: Comparison) -> str:
     axes = drawable(comparison.rows)
     if not axes:
         return paragraphs(["No row has both a top-1 and a cost."])
-    first = axes[0]
-    buttons = "".join(
-        f'<button type="button" data-axis="{axis.slug}" '
-        f'aria-pressed="{str(axis is first).lower()}">{escape(axis.title)}</button> '
-        for axis in axes
+    first, with_top5 = axes[0], drawable(comparison.rows, top5(comparison))
+    choices = "\n".join(
+        _choice(offered, first) for offered in ((axes, with_top5) if with_top5 else (axes,))
     )
-    drawings = {axis.slug: pareto_html.svg(comparison, axis) for axis in axes}
+    drawings = {axis.slug: pareto_html.svg(comparison, axis) for axis in (*axes, *with_top5)}
     # in templates: a browser neither draws nor counts them until they are asked for
     kept = "\n".join(
         f'<template data-axis="{slug}">{drawing}</template>' for slug, drawing in drawings.items()
@@ -157,12 +156,23 @@ def _pareto(comparison: Comparison) -> str:
         "Area of a bubble: number of parameters. Line: Pareto front of the axis shown. "
         f"Bars: ± 1 sample standard deviation over {repeated(comparison)}.",
         *(f"{axis.note}." for axis in axes if axis.note),
+        *marked(comparison, axes),
     ]
     return (
-        f'<div class="choice" role="group" aria-label="Cost">{buttons}</div>\n'
+        f"{choices}\n"
         f'<figure class="stage">{drawings[first.slug]}\n{DETAILS}</figure>\n{kept}\n'
         f"{paragraphs(lines)}"
     )
+
+
+def _choice(axes: Sequence[CostAxis], shown: CostAxis) -> str:
+    buttons = "".join(
+        f'<button type="button" data-axis="{axis.slug}" '
+        f'aria-pressed="{str(axis is shown).lower()}">{escape(axis.title)}</button> '
+        for axis in axes
+    )
+    what = f"{axes[0].ranked} error against"
+    return f'<div class="choice" role="group" aria-label="{what}">{what}: {buttons}</div>'
 
 
 def _facts(comparison: Comparison, facts: Facts) -> str:
@@ -170,6 +180,8 @@ def _facts(comparison: Comparison, facts: Facts) -> str:
     if comparison.where:
         entries.append(("Filters", ", ".join(comparison.where)))
     entries.append(("Rows are", f"runs of level {comparison.level}"))
+    if comparison.best_of:
+        entries.append(("Chosen by validation", ", ".join(comparison.best_of["keys"])))
     for data in facts.data:
         counts = ", ".join(
             f"{data[name]:,} {name}" for name in ("train", "validation", "test") if data[name]
@@ -214,6 +226,8 @@ def _commands(comparison: Comparison, facts: Facts) -> str:
     options = "" if comparison.level == "run" else f" --level {shlex.quote(comparison.level)}"
     options += "".join(f" --where {shlex.quote(text)}" for text in comparison.where)
     options += f" --sort {shlex.quote(comparison.sort)}" if comparison.sort else ""
+    chosen = (comparison.best_of or {}).get("keys", ())
+    options += "".join(f" --best-of {shlex.quote(key)}" for key in chosen)
     if bench := comparison.bench:
         keys = ("batch", "precision", "side")
         picked = ",".join([bench["experiment"], *(f"{key}={bench[key]}" for key in keys)])

@@ -40,6 +40,7 @@ VARIED = {
 def sentences(comparison: Comparison, facts: Facts) -> list[str]:
     """Split, training, scoring, spread, tests, cost; what varies is said to vary."""
     told = [_split(facts), _training(comparison, facts), _scoring(comparison, facts)]
+    told += (comparison.best_of or {}).get("notes", [])[:1]
     if any(row["n"] > 1 for row in comparison.rows):
         told.append(
             f"A figure a ± b is the mean and the sample standard deviation over "
@@ -96,11 +97,13 @@ def _training(comparison: Comparison, facts: Facts) -> str:
         _phrase(settings, "train.precision", "precision {}"),
         *_special(settings),
     ]
-    varying = [f"{key}." for key in comparison.varying]
+    chosen = (comparison.best_of or {}).get("keys", ())
+    varying = [f"{key}." for key in comparison.varying if key not in chosen]
     varied = [said for key, said in VARIED.items() if any(x.startswith(key) for x in varying)]
     varied += ["augmentation"] * (len(augment) > 1)
     between = f"; varied between runs: {', '.join(varied)}" if varied else ""
-    return f"Training: {', '.join(filter(None, parts))}{between}"
+    picked = f"; validation chose {', '.join(chosen)}" if chosen else ""
+    return f"Training: {', '.join(filter(None, parts))}{between}{picked}"
 
 
 def _phrase(settings: dict[str, Any], key: str, phrase: str) -> str:

@@ -19,11 +19,12 @@ def run(
     names: Sequence[str],
     out: Path,
     *,
-    level: str = "run",
+    level: str = "auto",
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",
     bench: str | None = None,
+    best_of: Sequence[str] = (),
 ) -> Path:
     """The command: write the page.
 
@@ -31,7 +32,10 @@ def run(
         BadInput: as `compare`, or the file cannot be written.
     """
     client = connect(uri)
-    comparison = compare(client, names, level=level, where=where, sort=sort, test=test, bench=bench)
+    comparison = compare(
+        client, names,
+        level=level, where=where, sort=sort, test=test, bench=bench, best_of_keys=best_of,
+    )  # fmt: skip
     facts = gather(client, comparison)
     curves = learning_curves.fetch(client, comparison)
     target = out / "report.html" if out.is_dir() else out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.comparison.best_of import FOLLOWS
 from experiments.comparison.caption import figure_origin, part, repeated, title
 from experiments.comparison.grouping import Comparison
 from experiments.presentation.columns import Row
@@ -24,8 +25,6 @@ from experiments.presentation.html_page import Drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FOLLOWS = ("data.train_images", "data.validation_images", "data.test_images")
-"""Params that only say what another setting led to."""
 MOST = 40
 
 

@@ -1,4 +1,4 @@
-"""Top-1 error against a cost, for print: Pareto front, bubbles of parameters, error bars."""
+"""Error against a cost, for print: Pareto front, bubbles of parameters, error bars."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def draw(comparison: Comparison, axis: CostAxis = MACS) -> tuple[Figure, list[Bo
     colours = dict(zip(comparison.experiments, itertools.cycle(OKABE_ITO), strict=False))
     on_front = optimal(rows, axis)
 
-    label_axes(axes, axis.label, f"Top-1 error on {part(comparison)} (%)")
+    label_axes(axes, axis.label, f"{axis.ranked} error on {part(comparison)} (%)")
     plain_axes(axes)
     if rows:
         _scale(axes, rows, axis)
@@ -99,11 +99,11 @@ def span(low: float, high: float, margins: tuple[float, float]) -> tuple[float, 
 def limits(
     rows: Sequence[Row], axis: CostAxis = MACS
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Cost (its log10 where `logarithmic`) and top-1 error in percent, with room for bubbles."""
+    """Cost (its log10 where `logarithmic`) and error in percent, with room for bubbles."""
     costs = costs_of(rows, axis)
     across = [math.log10(v) for v in costs] if logarithmic(costs) else costs
-    spread = [100 * (row["top1_std"] or 0.0) for row in rows]
-    errors = [100 * row["top1_error"] for row in rows]
+    spread = [axis.spread(row) for row in rows]
+    errors = [axis.error(row) for row in rows]
     low = min(e - s for e, s in zip(errors, spread, strict=True))
     high = max(e + s for e, s in zip(errors, spread, strict=True))
     return span(min(across), max(across), (0.10, 0.14)), span(low, high, (0.13, 0.13))
@@ -148,7 +148,7 @@ def _front(axes: Axes, on_front: Sequence[Row], axis: CostAxis) -> None:
     if not on_front:
         return
     costs = [*costs_of(on_front, axis), axes.get_xlim()[axis.less_is_better]]
-    errors = [100 * row["top1_error"] for row in on_front]
+    errors = [axis.error(row) for row in on_front]
     axes.step(costs, [*errors, errors[-1]], where="post", color=FRONT, linewidth=1.1, zorder=2)
 
 
@@ -161,13 +161,13 @@ def _bubbles(
     largest: float,
 ) -> None:
     for row in sorted(rows, key=lambda row: -(row["params"] or 0)):  # small ones on top
-        x, y = row[axis.key] / axis.unit, 100 * row["top1_error"]
+        x, y = row[axis.key] / axis.unit, axis.error(row)
         colour = colours[row["experiment"]]
-        if row["top1_std"]:
+        if axis.spread(row):
             axes.errorbar(
                 x,
                 y,
-                yerr=100 * row["top1_std"],
+                yerr=axis.spread(row),
                 color=colour,
                 linewidth=0.9,
                 capsize=2,
@@ -194,11 +194,11 @@ def _labels(
     written = labelled(rows, on_front)
     bubbles, sizes, lines, texts = [], [], _front_segments(on_front, axes, axis), []
     for row in [*written, *(row for row in rows if not any(row is one for one in written))]:
-        cost, error = row[axis.key] / axis.unit, 100 * row["top1_error"]
+        cost, error = row[axis.key] / axis.unit, axis.error(row)
         x, y = here((cost, error))
         radius = max(diameter(row["params"], largest) / 2 + 0.5, 2.0) * pixels
         bubbles.append(Bubble(float(x), float(y), radius))
-        reach = here((cost, error + 100 * (row["top1_std"] or 0.0)))[1] - y
+        reach = here((cost, error + axis.spread(row)))[1] - y
         lines.append((float(x), float(y - reach), float(x), float(y + reach)))
     for row, name in zip(written, labels(written), strict=True):
         text = axes.text(
@@ -227,21 +227,21 @@ def _labels(
 
 
 def _front_segments(on_front: Sequence[Row], axes: Axes, axis: CostAxis) -> list[Segment]:
-    points = [(row[axis.key] / axis.unit, 100 * row["top1_error"]) for row in on_front]
+    points = [(row[axis.key] / axis.unit, axis.error(row)) for row in on_front]
     shown = [axes.transData.transform(point) for point in points]
     end = float(axes.bbox.x1 if axis.less_is_better else axes.bbox.x0)
     return staircase([(float(x), float(y)) for x, y in shown], end)
 
 
 def _caption(comparison: Comparison, axis: CostAxis) -> list[str]:
-    bars = any(row["top1_std"] for row in comparison.rows)
+    bars = any(axis.spread(row) for row in comparison.rows)
     spread = f"Bars: ± 1 sample standard deviation over {repeated(comparison)}." if bars else ""
     lines = [figure_origin(comparison), f"{spread} {axis.note}".strip()]
     lines += marked(comparison, [axis])
     rows = placeable(comparison.rows, axis)
     missing = len(comparison.rows) - len(rows)
     if missing:
-        lines.append(f"Not drawn for want of {axis.title} or top-1: {missing}")
+        lines.append(f"Not drawn for want of {axis.title} or {axis.ranked.lower()}: {missing}")
     if len(rows) > MOST_LABELS:
         lines.append(f"Of {len(rows)} rows only those on the front are named")
     return [*lines, *short_notes(comparison)]

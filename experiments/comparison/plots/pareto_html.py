@@ -1,4 +1,4 @@
-"""Top-1 error against a cost as one HTML file: inline SVG, details under the pointer."""
+"""Error against a cost as one HTML file: inline SVG, details under the pointer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from experiments.comparison.caption import figure_origin, marked, notes, part, repeated, title
+from experiments.comparison.caption import figure_origin, marked, notes, part, repeated, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import optimal, placeable
 from experiments.comparison.plots.pareto import (
@@ -46,7 +46,7 @@ def svg(comparison: Comparison, axis: CostAxis = MACS) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="pareto-figure" data-axis="{axis.slug}" '
         f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" '
-        f'aria-label="Top-1 error against {escape(axis.title)}">\n{drawn}\n</svg>'
+        f'aria-label="{axis.ranked} error against {escape(axis.title)}">\n{drawn}\n</svg>'
     )
 
 
@@ -57,13 +57,18 @@ def notes_of(comparison: Comparison, axis: CostAxis) -> list[str]:
         f"Area of a bubble: number of parameters. Line: Pareto front. Bars: ± 1 sample standard "
         f"deviation over {repeated(comparison)}. {axis.note}".rstrip(". ")
         + ".",
-        *marked(comparison, [axis]),
+        *marked(comparison, axes()),  # the pointer shows the other costs, too
         *notes(comparison),
     ]
     placed = {id(row) for row in placeable(comparison.rows, axis)}
     missing = [row["name"] for row in comparison.rows if id(row) not in placed]
     if missing:
-        lines.append(f"Not drawn for want of {axis.title} or top-1: {', '.join(missing)}")
+        lines.append(
+            f"Not drawn for want of {axis.title} or {axis.ranked.lower()}: {', '.join(missing)}"
+        )
+    other = axis.against(top5(comparison))
+    if other != axis and placeable(comparison.rows, other):
+        lines.append(f"{other.ranked} error against {axis.title}: {other.stem}.html")
     if len(placed) > MOST_LABELS:
         lines.append("Only rows on the front are named; point at the others")
     return lines
@@ -104,7 +109,7 @@ class _Scale:
         self.across, self.up = limits(rows, axis)
 
     def of(self, row: Row) -> tuple[float, float]:
-        return self.x(row[self.axis.key] / self.axis.unit), self.y(100 * row["top1_error"])
+        return self.x(row[self.axis.key] / self.axis.unit), self.y(self.axis.error(row))
 
     def x(self, cost: float) -> float:
         value = math.log10(cost) if self.log else cost
@@ -152,17 +157,18 @@ def _axes(scale: _Scale, of_part: str) -> list[str]:
     )
     drawn.append(
         f'<text class="tick" transform="translate(22 {middle_y:g}) rotate(-90)" '
-        f'text-anchor="middle">Top-1 error on {of_part} (%)</text>'
+        f'text-anchor="middle">{scale.axis.ranked} error on {of_part} (%)</text>'
     )
     return drawn
 
 
 def _bar(row: Row, scale: _Scale) -> Segment | None:
     """One standard deviation to either side."""
-    if not row["top1_std"]:
+    error, std = scale.axis.error(row), scale.axis.spread(row)
+    if not std:
         return None
-    x, error, std = scale.of(row)[0], row["top1_error"], row["top1_std"]
-    return x, scale.y(100 * (error - std)), x, scale.y(100 * (error + std))
+    x = scale.of(row)[0]
+    return x, scale.y(error - std), x, scale.y(error + std)
 
 
 def _point(row: Row, bubble: Bubble, scale: _Scale, colour: str, on_front: bool) -> list[str]:
@@ -180,16 +186,16 @@ def _point(row: Row, bubble: Bubble, scale: _Scale, colour: str, on_front: bool)
         f'<circle class="point" tabindex="0" data-name="{escape(row["name"])}" '
         f'cx="{bubble.x:.1f}" cy="{bubble.y:.1f}" r="{bubble.radius:.1f}" '
         f'fill="{colour}" fill-opacity="{opacity}" stroke="{colour}">'
-        f"<title>{escape(details(row, on_front))}</title></circle>"
+        f"<title>{escape(details(row, on_front, scale.axis))}</title></circle>"
     )
     return drawn
 
 
-def details(row: Row, on_front: bool) -> str:
+def details(row: Row, on_front: bool, drawn: CostAxis = MACS) -> str:
     """What the pointer shows of a row."""
     facts = [
         f"{row['name']}{' (Pareto-optimal)' if on_front else ''}",
-        f"top-1 {percent(row, 'top1_mean')} %, n = {row['n']}",
+        f"{drawn.ranked.lower()} {percent(row, drawn.accuracy)} %, n = {row['n']}",
     ]
     if row.get("vs_best"):
         facts.append(f"against the best: {row['vs_best']}")

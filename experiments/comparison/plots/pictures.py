@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.comparison.caption import top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import drawable
 from experiments.comparison.plots import ablation_bars, depth, learning_curves, timeline
@@ -14,7 +15,8 @@ from experiments.presentation.html_page import Drawn
 
 
 def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> list[Path]:
-    """pareto.{png,svg,html} always; of the other costs and the other figures what the rows allow.
+    """pareto.{png,svg,html} always; of the other costs, of top-5 error (pareto_top5, ...) and of
+    the other figures what the rows allow.
 
     Raises:
         OSError: a file cannot be written.
@@ -23,7 +25,8 @@ def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> li
     from experiments.presentation import figure_style, html_page
 
     written: list[Path] = []
-    for axis in [MACS, *(axis for axis in drawable(comparison.rows) if axis != MACS)]:
+    drawn = [MACS, *(axis for axis in drawable(comparison.rows) if axis != MACS)]
+    for axis in [*drawn, *drawable(comparison.rows, top5(comparison))]:
         written += pareto.pareto(comparison, out / axis.stem, axis)
         page = out / f"{axis.stem}.html"
         page.write_text(pareto_html.page(comparison, axis), encoding="utf-8")

@@ -1,5 +1,8 @@
 """The lectures' first picture: the winners of ILSVRC by year, and beside them our own runs.
 
+Only of sets of as many classes: one guess of ten classes has a top-5 error of 50 %, of a thousand
+99.5 %.
+
 Errors are top-5 on the test set of each year, of the best entry trained on the challenge's own
 images (with additional ones, SuperVision had 15.3 % in 2012 and Clarifai 11.2 % in 2013).
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.comparison.caption import figure_origin, repeated, title
+from experiments.comparison.caption import figure_origin, repeated, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import labels
 from experiments.presentation.figure_style import (
@@ -54,14 +57,17 @@ WINNERS = (
 HUMAN = 5.1
 """One annotator, trained on 500 images, on 1,500 test images; another, trained on 100, had 12.0 %
 (Russakovsky et al. 2015, section 6.4)."""
+CLASSES = 1000
 MOST = 30  # of our rows
 
 
 def draw(comparison: Comparison) -> Drawn | None:
-    """The figure; None where no row has a top-5 error (five classes or fewer), and for several
-    settings of one architecture."""
-    key = f"{comparison.score.partition('_')[0]}_top5"
-    rows = [row for row in comparison.rows if row.get(key) is not None]
+    """The figure; None where no row has a top-5 error of as many classes as ILSVRC, and for
+    several settings of one architecture."""
+    key = top5(comparison)
+    rows = [
+        row for row in comparison.rows if row.get(key) is not None and row.get("classes") == CLASSES
+    ]
     shown = sorted(rows[:MOST], key=lambda row: (_year(row), row["name"]))
     if not shown or (len(shown) > 1 and len({row["model"] for row in shown}) == 1):
         return None

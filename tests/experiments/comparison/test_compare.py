@@ -226,6 +226,34 @@ def test_outer_folds_of_one_nested_search_are_one_row(store):
     assert {v["fold"] for v in found.rows[0]["values"]} == {"outer/0", "outer/1", "outer/2"}
 
 
+def test_nested_searches_are_compared_at_their_outer_folds_without_being_told(store):
+    names = [f"{store.name}-{model}" for model in ("nin", "mlp")]
+    for name, shift in zip(names, (0.0, 0.1), strict=True):
+        for fold, value in enumerate((0.70, 0.75, 0.72)):
+            store.run(
+                name, name[-3:], 1, top1(value - shift * (1 + 0.1 * fold)), level="outer_fold",
+                tags={"path": f"outer/{fold}", "mlflow.parentRunId": name,
+                      "config_hash": f"{name}-{fold}"},
+                data__train_images=60, data__test_images=30,
+            )  # fmt: skip
+        store.run(name, name[-3:], 1, {"val_top1": 0.99}, level="trial")
+
+    found = compare.compare(store.client, names, test="auto")
+
+    assert found == compare.compare(store.client, names, test="auto", level="outer_fold")
+    assert (found.level, [(r["model"], r["n"]) for r in found.rows]) == (
+        "outer_fold",
+        [("nin", 3), ("mlp", 3)],
+    )
+    assert found.rows[1]["tested_by"] == "corrected resampled t over folds"
+    assert "Rows are the outer folds of nested searches" in text_of(found, 160)
+    plain = f"{store.name}-plain"
+    store.run(plain, "lenet5", 1, top1(0.9))
+    mixed = compare.compare(store.client, [plain, names[0]])
+    assert (mixed.level, [r["model"] for r in mixed.rows]) == ("run", ["lenet5"])
+    assert "(it has 3 outer_fold, 1 trial: --level)" in mixed.warnings[0]
+
+
 def test_inner_folds_of_a_trial_are_its_values(store):
     run = store.run(store.name, "nin", 1, {"val_top1": 0.8, "macs": 1e6}, level="trial")
     for fold, value in enumerate((0.7, 0.8, 0.9)):
@@ -423,7 +451,7 @@ def test_command_prints_one_json_object(store, capsys):
     assert printed["score"] == "test_top1"
 
 
-@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("width", [80, 100, 160, 200])
 def test_table_fits_the_terminal_and_keeps_what_matters(width):
     rows = [
         row("resnet20", 40.6e6, 270e3, 0.974, 0.003, pareto=True),
@@ -437,7 +465,10 @@ def test_table_fits_the_terminal_and_keeps_what_matters(width):
     assert line.lstrip().startswith("●")
     for part in ("97.4 ± 0.3", "40.6 M", "270 k"):
         assert part in line
-    assert ("512" in line) == (width == 200)  # memory only where there is room
+    assert ("512" in line) == (width >= 160)  # memory only where there is room
+    dropped = " ".join(" ".join(lines).split()).partition("Left out for want of width: ")[2]
+    assert ("memory MiB" in dropped) == (width < 160)
+    assert not any(name in dropped for name in ("MACs", "params", "test top-1 %"))
     plain = next(line for line in lines if "plain20" in line)
     assert "●" not in plain
     one_seed = next(line for line in lines if "lenet5" in line)

@@ -194,8 +194,9 @@ def test_a_column_of_labels_is_spread_and_keeps_its_order():
 
 def test_timeline_shows_published_winners_the_human_and_our_runs_apart():
     found = comparison([
-        row("resnet20_cifar", 4e7, 2e5, 0.9, 0.01, test_top5=0.99, test_top5_std=0.002),
-        row("lenet5", 4e5, 6e4, 0.7, None, test_top5=0.95, test_top5_std=None),
+        row("resnet20_cifar", 4e7, 2e5, 0.9, 0.01, test_top5=0.99, test_top5_std=0.002,
+            classes=1000),
+        row("lenet5", 4e5, 6e4, 0.7, None, test_top5=0.95, test_top5_std=None, classes=1000),
     ])  # fmt: skip
     drawn = timeline.draw(found)
     published, ours = drawn.figure.axes
@@ -216,10 +217,22 @@ def test_timeline_shows_published_winners_the_human_and_our_runs_apart():
 
 
 def test_no_timeline_without_top5_or_for_settings_of_one_network():
-    few_classes = row("lenet5", 4e5, 6e4, 0.7, None, test_top5=None)
+    few_classes = row("lenet5", 4e5, 6e4, 0.7, None, test_top5=None, classes=1000)
     assert timeline.draw(comparison([few_classes])) is None
-    settings = [row(f"mlp rate={r}", 4e5, 6e4, 0.7, None, model="mlp") for r in (1, 2)]
+    settings = [
+        row(f"mlp rate={r}", 4e5, 6e4, 0.7, None, model="mlp", classes=1000) for r in (1, 2)
+    ]
     assert timeline.draw(comparison(settings)) is None
+
+
+@pytest.mark.parametrize("classes", [10, 999, None])
+def test_top5_of_fewer_classes_is_not_set_beside_that_of_a_thousand(classes):
+    rows = [row(name, 4e5, 6e4, 0.7, None, classes=classes) for name in ("lenet5", "nin")]
+    assert timeline.draw(comparison(rows)) is None
+    rows[0]["classes"] = timeline.CLASSES
+    assert [
+        t.get_text() for t in timeline.draw(comparison(rows)).figure.axes[1].get_xticklabels()
+    ] == ["lenet5"]
 
 
 # --- learning curves ------------------------------------------------------------------------
@@ -364,7 +377,7 @@ def test_bars_show_several_settings_changed_one_at_a_time():
 
 def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
     unknown = dict.fromkeys(("infer_images_per_second", "peak_memory_bytes"))
-    rows = [row(n, 1e6, None, t, 0.01, **unknown, **{"model.name": n, "values": []})
+    rows = [row(n, 1e6, None, t, 0.01, **unknown, **{"model.name": n, "values": []}, classes=1000)
             for n, t in [("plain20_cifar", 0.9), ("plain56_cifar", 0.8)]]  # fmt: skip
     found = comparison(rows)
     curves = {"plain20_cifar": {"val_top1": [{1: 0.5, 2: 0.9}]}}
@@ -372,7 +385,8 @@ def test_what_applies_is_written_and_every_mark_has_its_text(tmp_path):
     written = {path.name for path in pictures.write(found, tmp_path, curves)}
 
     assert "pareto_params.png" not in written
-    for stem in ("pareto", "pareto_latency", "timeline", "curves", "depth", "ablation"):
+    paretos = ("pareto", "pareto_latency", "pareto_top5", "pareto_latency_top5")
+    for stem in (*paretos, "timeline", "curves", "depth", "ablation"):
         assert {f"{stem}.png", f"{stem}.svg", f"{stem}.html"} <= written
     for name in ("timeline", "curves", "depth", "ablation"):
         height, width, _ = matplotlib.image.imread(tmp_path / f"{name}.png").shape

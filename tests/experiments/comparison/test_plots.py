@@ -145,6 +145,35 @@ def test_page_has_a_circle_a_row_and_asks_nobody():
         assert 20 <= y <= 540
 
 
+def test_top5_error_is_drawn_against_cost_with_a_front_of_its_own():
+    top5 = {"lenet5": 0.999, "nin": 0.998, "vgg11": None}
+    rows = [
+        row(name, macs, params, top1, std, test_top5=top5[name], test_top5_std=0.001)
+        for name, macs, params, top1, std in NETWORKS
+        if name in top5
+    ]
+    found = grouping.Comparison(["history"], "test_top1", rows, ["model.name"])
+    axes = pareto_front.drawable(rows, "test_top5")
+    assert [axis.stem for axis in axes][:3] == [
+        "pareto_top5",
+        "pareto_params_top5",
+        "pareto_latency_top5",
+    ]
+    macs = axes[0]
+    assert [r["name"] for r in pareto_front.optimal(rows, macs)] == ["lenet5"]
+    assert [r["name"] for r in pareto_front.optimal(rows)] == ["lenet5", "nin", "vgg11"]
+
+    figure, _, bubbles = pareto.draw(found, macs)
+    assert len(bubbles) == 2
+    assert figure.axes[0].get_ylabel() == "Top-5 error on test (%)"
+    assert any("want of MACs or top-5: 1" in text.get_text() for text in figure.texts)
+    page = pareto_html.page(found, macs)
+    assert "top-5 99.9 ± 0.1 %" in page
+    assert page.count('class="point"') == 2
+    assert "Top-5 error against MACs: pareto_top5.html" in pareto_html.page(found)
+    assert pareto_front.drawable([row(*NETWORKS[0], test_top5=None)], "test_top5") == []
+
+
 def test_page_places_points_in_order():
     text = pareto_html.page(comparison(NETWORKS[:3]))
     found = re.findall(r'data-name="(\w+)" cx="([\d.]+)" cy="([\d.]+)"', text)

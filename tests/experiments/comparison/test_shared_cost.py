@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.comparison import compare, grouping, pareto_front, table
 from experiments.comparison.pareto_front import optimal
 from experiments.comparison.plots import pareto, pareto_html
-from experiments.presentation.columns import axes
+from experiments.presentation.columns import TIMED_NOTE, axes
 
 RATE = "train__optimizer__learning_rate"
 MARK = "while the machine did other things"
@@ -162,8 +162,29 @@ def test_pictures_mark_it_on_the_axis_that_it_is_of():
         assert (MARK in " ".join(below.split())) is is_latency
         page = pareto_html.page(made, axis)
         assert (">busy †<" in page) is is_latency
-        assert (MARK in page) is is_latency
+        assert MARK in page  # the pointer shows the latency on every page
         assert "latency 7.60 ms †" in page  # under the pointer everywhere
+
+
+def test_times_of_machines_that_nobody_watched_are_called_so_in_table_and_pictures():
+    made = marked_comparison()
+    made.rows[0]["latency_disturbed"] = None
+    latency = next(axis for axis in axes() if axis.slug == "latency")
+
+    def everywhere():
+        figure, _, _ = pareto.draw(made, latency)
+        below = " ".join(text.get_text() for text in figure.texts)
+        legend = table.legend(made, [latency.heading])
+        return [" ".join(text.split()) for text in (below, "\n".join(legend))]
+
+    assert all(TIMED_NOTE in text for text in everywhere())
+    assert TIMED_NOTE in pareto_html.page(made, latency)
+    for one in made.rows:
+        one["latency_disturbed"] = False
+    assert not any(TIMED_NOTE in text for text in everywhere())
+    assert TIMED_NOTE in table.legend(made, ["train\nimages/s"])  # whose machine nobody watches
+    figure, _, _ = pareto.draw(made, next(axis for axis in axes() if axis.slug == "memory"))
+    assert not any(TIMED_NOTE in text.get_text() for text in figure.texts)
 
 
 def test_nothing_is_marked_where_nothing_was_disturbed():
