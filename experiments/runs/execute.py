@@ -14,6 +14,7 @@ from experiments.launch.pool import Pool
 from experiments.launch.progress import Display
 from experiments.tracking.delivery import Delivery
 from experiments.tracking.experiment import Experiment, open_journal
+from experiments.tracking.initial import drop_initial
 from experiments.tracking.lock import held
 from experiments.tracking.outbox import PATIENCE, Outbox
 from experiments.tracking.store import answers, in_words
@@ -71,6 +72,7 @@ def execute(
         run.end(outcome, fingerprints[job.path])
         if outcome.status == "finished":
             snapshots.clear(Path(job.directory))
+            drop_initial(job)
         lock.close()
         return run
 
