@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from blank_store import blank_store
 from mlflow import MlflowClient
-from scripted import Scripted, execute, job
+from scripted import NETWORK, PREDICTIONS, Trained, execute, job
 
 from experiments.tracking import upload
 from experiments.tracking.store import local_path
 from experiments.tracking.tracked_run import find_run
-
-NETWORK, PREDICTIONS = "model.keras", "predictions.parquet"
-
-
-class Trained(Scripted):
-    """Its fits leave a network and predictions, as `fit` does: under another name first."""
-
-    def __init__(self, content):
-        super().__init__(1)
-        self.content = content
-
-    def run(self, jobs, on_event):
-        for one, outcome in super().run(jobs, on_event):
-            files = [Path(one.directory) / name for name in (NETWORK, PREDICTIONS)]
-            for file in files:
-                unfinished = file.with_name("writing")
-                unfinished.write_bytes(self.content)
-                os.replace(unfinished, file)
-            yield one, replace(outcome, model=str(files[0]), predictions=str(files[1]))
 
 
 @pytest.fixture
