@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.launch.executors import Inline
-from experiments.launch.pool import Pool
+from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.tracking.delivery import Delivery
 from experiments.tracking.experiment import Experiment, open_journal
@@ -22,7 +22,7 @@ from experiments.training import snapshots
 
 
 def execute(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job] | Backlog,
     executor: Inline | Pool,
     experiment: Experiment,
     fingerprints: Mapping[FitPath, str],
