@@ -194,9 +194,10 @@ def _plan_runs(
             parent = by_id[parent].parent
     made.kept = {run_id: (by_id[run_id], why) for run_id, why in kept.items()}
     going = [run for run in ours if run.id not in kept and run.id not in elsewhere]
-    made.runs = sorted(going, key=lambda run: _depth(run, by_id), reverse=True)
     folders = {run.id: stored.folder_of(run, experiment) for run in going}
     made.artifacts = {run_id: path for run_id, path in folders.items() if path}
+    going = [run for run in going if stored.is_there(run)]
+    made.runs = sorted(going, key=lambda run: _depth(run, by_id), reverse=True)
     if any(not (run.info.artifact_uri or "").startswith(("file:", "/")) for run in going):
         made.left.append("artifacts that the server keeps: remove them there with mlflow gc")
 

@@ -69,6 +69,11 @@ def registered(client: MlflowClient) -> dict[str, str]:
             return versions
 
 
+def is_there(run: TrackedRun) -> bool:
+    """Can it be removed? A server keeps what is deleted, and lists it for ever."""
+    return run.info.lifecycle_stage == "active" or bool(database.path_of(run.client.tracking_uri))
+
+
 def remove(client: MlflowClient, run: TrackedRun) -> None:
     """Delete a run: for good from a database file, as MLflow deletes from others."""
     if run.info.lifecycle_stage == "active":

@@ -39,11 +39,11 @@ def usage(uri: str | None) -> dict[str, Any]:
     experiments: dict[str, Experiment | None] = dict.fromkeys(_here())
     for experiment in client.search_experiments() if client else ():
         experiments[experiment.name] = experiment
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in sorted(experiments):
         stored_as = experiments[name]
         location = local_path(stored_as.artifact_location) if stored_as else None
-        row = {"name": name, "runs": None} | _bytes(ROOT / name, location, once)
+        row = {"name": name, "runs": None, **_bytes(ROOT / name, location, once)}
         if client and stored_as:
             row["runs"] = sum(1 for _ in stored.runs_of(client, stored_as))
         if row["runs"] or row["total"]:

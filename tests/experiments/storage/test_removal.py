@@ -16,7 +16,7 @@ from mlflow.entities import ViewType
 from scripted import Scripted, Trained, execute, job
 
 from experiments.errors import BadInput
-from experiments.storage import removal, usage
+from experiments.storage import removal, stored, usage
 from experiments.tracking import status
 from experiments.tracking.lock import held
 from experiments.tracking.run_log import JOURNAL_TAG
@@ -243,3 +243,21 @@ def test_unsent_fits_are_of_this_folder(store):
     execute(Scripted(1), [job(4)], store)
     removal.carry_out(removal.plan("scripted", store))
     assert runs(store) is None
+
+
+def test_a_server_deletes_runs_in_its_own_way_and_keeps_its_artifacts(store, monkeypatch):
+    monkeypatch.setattr(stored.database, "path_of", lambda uri: None)
+    client = MlflowClient(store)
+    experiment = client.create_experiment("served", artifact_location="mlflow-artifacts:/9")
+    run = client.create_run(experiment, tags={"level": "run"})
+    client.set_terminated(run.info.run_id)
+    plan = removal.plan("served", store)
+    assert plan.left == ["artifacts that the server keeps: remove them there with mlflow gc"]
+    for name in ("served", "scripted"):
+        removal.carry_out(removal.plan(name, store))
+        assert {run.info.lifecycle_stage for run in runs(store, name)} == {"deleted"}
+        again = removal.plan(name, store)
+        assert (again.runs, again.folders, again.artifacts) == ([], [], {})
+    assert not below("mlruns/scripted", ".ilsvrc/scripted"), "these are here"
+    execute(Trained(b"again"), [job(1)], store)
+    assert len(client.search_runs([client.get_experiment_by_name("scripted").experiment_id])) == 1
