@@ -19,6 +19,7 @@ from experiments.cli.data import data_app
 from experiments.cli.evaluate import evaluate, predict
 from experiments.cli.runs import export, register, reproduce
 from experiments.cli.search import nested, search
+from experiments.cli.storage import du, rm
 from experiments.cli.tracking import status, ui, upload
 from experiments.cli.train import ensemble, sweep, train
 from experiments.cli.zoo import describe, models
@@ -38,7 +39,7 @@ ROOMS = tuple(HOME / name for name in ("models", "pipelines", "tuning", "experim
 
 COMMANDS = (
     models, describe, configs, schema, train, sweep, ensemble, search, nested, status, upload,
-    compare, report, ui, export, reproduce, register, evaluate, predict,
+    compare, report, ui, export, reproduce, register, evaluate, predict, du, rm,
 )  # fmt: skip
 """In the order of `ilsvrc --help`."""
 

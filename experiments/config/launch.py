@@ -41,6 +41,12 @@ class Launch(Section):
         20.0, description="that workers have, once asked to stop, to write their snapshots"
     )
 
+    stop_after_failures: Limit | None = Field(
+        None,
+        description="failed runs in a row after which a sweep or ensemble starts no more; null: "
+        "never",
+    )
+
     @model_validator(mode="after")
     def _one_executor(self) -> Launch:
         for key in ("address", "resources"):

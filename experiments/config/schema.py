@@ -85,6 +85,14 @@ class Config(Section):
     launch: Launch = Field(default_factory=Launch)
     bench: Bench = Field(default_factory=Bench)
 
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _axes_are_no_settings_of_launch(cls, axes: Any) -> Any:
+        for key in axes if isinstance(axes, dict) else ():
+            if key in Launch.model_fields:
+                raise ValueError(f"{key} is no axis; write launch.{key}")
+        return axes
+
     @field_validator("sweep")
     @classmethod
     def _axes_have_values(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -66,7 +66,8 @@ def ensemble(config: Config, where: str) -> dict[str, Any]:
         failed = any(outcome.status != "finished" for outcome, _ in done.values())
         status = "failed" if failed else "finished"
         document = {"run_id": parent.id, "name": config.name, **team.settings, "status": status}
-        rows = [_row(number, team, done) for number in range(len(team.members))]
+        begun = [n for n, member in enumerate(team.members) if member.cell.job.path in done]
+        rows = [_row(number, team, done) for number in begun]
         if failed:
             return document | {"members": rows}
         predictions = [_read(number, team, done) for number in range(len(team.members))]

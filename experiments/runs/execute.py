@@ -10,10 +10,11 @@ from typing import Any
 
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.launch.executors import Inline
-from experiments.launch.pool import Pool
+from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.tracking.delivery import Delivery
 from experiments.tracking.experiment import Experiment, open_journal
+from experiments.tracking.initial import drop_initial
 from experiments.tracking.lock import held
 from experiments.tracking.outbox import PATIENCE, Outbox
 from experiments.tracking.store import answers, in_words
@@ -21,7 +22,7 @@ from experiments.training import snapshots
 
 
 def execute(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job] | Backlog,
     executor: Inline | Pool,
     experiment: Experiment,
     fingerprints: Mapping[FitPath, str],
@@ -71,6 +72,7 @@ def execute(
         run.end(outcome, fingerprints[job.path])
         if outcome.status == "finished":
             snapshots.clear(Path(job.directory))
+            drop_initial(job)
         lock.close()
         return run
 

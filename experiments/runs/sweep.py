@@ -20,6 +20,7 @@ from experiments.jobs.dataset import check_same_images, open_source, source_key
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
+from experiments.launch.pool import Backlog
 from experiments.launch.progress import Display
 from experiments.presentation.console import say
 from experiments.runs.execute import execute
@@ -131,7 +132,8 @@ def run_cells(
     """Run the cells that are not done yet, each tracked under a parent run with this level.
 
     Returns:
-        (outcome, run id) by path, of those done before as well.
+        (outcome, run id) by path, of those done before as well; without those that were not begun
+        because `launch.stop_after_failures` had come before them.
     """
     check_free(Path(cell.job.directory) for cell in cells)
     tracked = {}
@@ -153,12 +155,38 @@ def run_cells(
             for cell in cells:
                 if cell.job.path not in done:
                     fetch_initial(cell.job, experiment, cell.plan.source)
+            stop = StopAfter(config.launch.stop_after_failures)
+            backlog = Backlog(todo, wanted=lambda job: not stop.reached)
             with executors.executor(config.launch) as executor:
                 for job, outcome, run in execute(
-                    todo, executor, experiment, prints, display, parent=parent, level=level
+                    backlog, executor, experiment, prints, display, parent=parent, level=level
                 ):
                     tracked[job.path] = (outcome, run)
+                    stop.hear(outcome)
+            if left := len(todo) - len(tracked):
+                display.say(stop.in_words(left))
     return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
+
+
+class StopAfter:
+    """Counts failed runs in a row, up to the limit of them."""
+
+    def __init__(self, limit: int | None):
+        self.limit, self.in_a_row = limit, 0
+        self.reached = False
+        """Stays so, whatever those come to that were at work then."""
+
+    def hear(self, outcome: Outcome) -> None:
+        self.in_a_row = self.in_a_row + 1 if outcome.status == "failed" else 0
+        self.reached |= self.limit is not None and self.in_a_row >= self.limit
+
+    def in_words(self, left: int) -> str:
+        """What is said of so many runs that were not begun."""
+        return (
+            f"stopped after {self.limit} failed runs in a row (launch.stop_after_failures), "
+            f"{left} not begun: mend what the last ones say, and run the same command to go on; it "
+            "tries the failed ones again"
+        )
 
 
 def parent_run(

@@ -20,7 +20,7 @@ from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
-from experiments.tracking.initial import fetch_initial
+from experiments.tracking.initial import drop_initial, fetch_initial
 from experiments.tracking.search_journal import State
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
@@ -94,8 +94,10 @@ class Drive:
         for job, outcome in executor.run(self._backlog, self._on_event):
             self.display.drop(job)
             self._end(self._tasks[job.path], job.path, outcome, len(job.train))
-            if job.measured and outcome.status == "finished":
-                snapshots.clear(Path(job.directory))
+            if outcome.status == "finished":
+                drop_initial(job)
+                if job.measured:
+                    snapshots.clear(Path(job.directory))
             self._release()
         for search in self.work.searches:
             search.close()

@@ -17,6 +17,9 @@ from experiments.tracking.experiment import Experiment
 from experiments.tracking.journal import Journal
 from experiments.tracking.tracked_run import TrackedRun, fetched_network, find_run
 
+FILE = "initial.keras"
+"""In a job's directory, as long as its fit may go on."""
+
 PARTS = {"validation": "val", "test": "test"}
 """The held-out parts, as a split and as predictions name them."""
 
@@ -40,6 +43,11 @@ def fetch_initial(job: Job, experiment: Experiment, source: Any) -> None:
     with fetched_network(experiment.client, donor, "train.initialize_from") as path:
         _check_unseen(job, f"run {donor}", _seen_by(experiment.client, donor, source))
         _put(path, job)
+
+
+def drop_initial(job: Job) -> None:
+    """Remove the copy of it once the fit has finished: its run says what it began from."""
+    (Path(job.directory) / FILE).unlink(missing_ok=True)
 
 
 def training_images(run: TrackedRun, source: Any) -> np.ndarray:
@@ -118,6 +126,6 @@ def _check_unseen(job: Job, donor: str, seen: np.ndarray) -> None:
 
 
 def _put(network: Path, job: Job) -> None:
-    target = Path(job.directory) / "initial.keras"
+    target = Path(job.directory) / FILE
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(network, target)

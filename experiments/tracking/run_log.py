@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.jobs.job import Outcome
+from experiments.tracking.store import local_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,6 +105,18 @@ class RunLog:
     def file(self, path: str | Path, folder: str | None = None) -> None:
         self.client.log_artifact(self.id, str(path), folder)
 
+    def file_once(self, path: Path, artifacts: Path | None) -> None:
+        """Store a file that stays where it is, and whose writers replace it and never change it.
+
+        Args:
+            path: of the file.
+            artifacts: the folder of the run's artifacts, where it is on this machine. The file lies
+                on the disk once then, under both names, if the file system has links.
+        """
+        self.file(path)
+        if artifacts is not None:
+            _link(artifacts / path.name, path)
+
     def end(self, status: str, stamp: int | None = None) -> None:
         """Close the run as finished, failed or killed, now or at a time stamp."""
         self.flush()
@@ -134,10 +149,26 @@ def complete(
     run.tag(outcome.tags | ({"error": outcome.error} if outcome.error else {}))
     for name, content in outcome.artifacts.items():
         run.document(name, json.dumps(content, indent=1))
-    for path in (outcome.predictions, outcome.model, *outcome.files):
-        if path and Path(path).exists():
-            run.file(path)
+    kept = [Path(path) for path in (outcome.predictions, outcome.model) if path]
+    folder = local_path(run.client.get_run(run.id).info.artifact_uri) if kept else None
+    for path in filter(Path.exists, kept):
+        run.file_once(path, folder)
+    for picture in outcome.files:
+        if Path(picture).exists():
+            run.file(picture)
     run.end(outcome.status, closed)
+
+
+def _link(stored: Path, kept: Path) -> None:
+    """Make a stored copy another name of the file that it was made from, in one step."""
+    link = kept.with_name(f"{kept.name}.linked")
+    with contextlib.suppress(OSError):  # two file systems, or one without links: two files
+        if not stored.samefile(kept) and filecmp.cmp(stored, kept):
+            link.unlink(missing_ok=True)
+            link.hardlink_to(kept)
+            link.replace(stored)
+    with contextlib.suppress(OSError):
+        link.unlink(missing_ok=True)
 
 
 def text(value: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.errors import BadInput, first_line, shown
@@ -111,6 +113,14 @@ def experiment_names(uri: str) -> list[str]:
         return []
     found = connect(uri).search_experiments(order_by=["creation_time DESC"])
     return [experiment.name for experiment in found if experiment.name != "Default"]
+
+
+def local_path(uri: str | None) -> Path | None:
+    """Where artifacts of this address lie on this machine; None of those that a server keeps."""
+    parts = urllib.parse.urlsplit(uri or "")
+    if parts.scheme not in ("", "file") or parts.netloc or not parts.path:
+        return None
+    return Path(urllib.parse.unquote(parts.path) if parts.scheme else str(uri))
 
 
 def store_key(uri: str) -> str:

@@ -148,6 +148,8 @@ def answers(folder: Path, run: Callable[..., Any]) -> dict[str, Any]:
     tell("export", ids[0], store)
     tell("reproduce", ids[0], store)
     tell("register", ids[0], "tiny", store)
+    tell("du", store)
+    tell("rm (listed)", "swept", store)
 
     tell("bench pipeline", *PIPELINE)
     return said

@@ -135,7 +135,7 @@ NO_RESULT = """
     evaluate.ensemble.kind evaluate.ensemble.size evaluate.labels evaluate.part evaluate.protocol
     evaluate.reuse evaluate.sides
     launch.address launch.cpus launch.executor launch.gpus launch.grace_seconds launch.resources
-    launch.retries launch.runs_per_worker launch.workers
+    launch.retries launch.runs_per_worker launch.stop_after_failures launch.workers
     search sweep
     tracking.save_model tracking.system_metrics tracking.uri
     train.allow_overlap train.checkpoint.every_seconds train.checkpoint.keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,7 +49,11 @@ def trained(donor, name, *words):
 
 
 def test_a_network_of_the_same_split_goes_on(donor):
-    assert trained(donor, "same")["status"] == "finished"
+    row = trained(donor, "same")
+    assert row["status"] == "finished"
+    [kept] = (Path(".ilsvrc") / "same").glob("*/*.keras")  # the donor's is its run's
+    [artifact] = (donor[0] / "mlruns" / "same").glob(f"{row['run_id']}/artifacts/model.keras")
+    assert artifact.samefile(kept)
 
 
 def test_one_of_another_split_is_refused_with_the_number_of_its_training_images(donor):

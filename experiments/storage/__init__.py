@@ -1,0 +1,1 @@
+"""What experiments take on the disk, and how they are removed."""
