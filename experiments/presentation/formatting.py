@@ -55,6 +55,11 @@ def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
     return " ".join([model, *varied, f"seed {seed}"])
 
 
+def short_id(run_id: str) -> str:
+    """A run's id in a line; every command takes these digits for the whole."""
+    return run_id[:8]
+
+
 def shortened(text: str, letters: int, ending: str = "...") -> str:
     """A text of so many letters at most, its ending included."""
     return text if len(text) <= letters else text[: letters - len(ending)] + ending

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from experiments.config import yaml_text
+from experiments.config.settings import changed_yaml
 from experiments.presentation.formatting import in_words
 from experiments.search.report import top
 
@@ -27,12 +29,10 @@ def of_result(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def of_dry_run(document: Mapping[str, Any]) -> str:
-    """What `--dry-run` says."""
-    import yaml
-
+def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
+    """What `--dry-run` says; of the config the keys that differ from the defaults, or all."""
     config = {k: v for k, v in document["config"].items() if k != "sweep" or v}
-    lines = [yaml.safe_dump(config, sort_keys=False), document["text"]]
+    lines = [yaml_text.write(config) if every_key else changed_yaml(config), document["text"]]
     for number, settings in enumerate(document["candidates"][: 2 * SHOWN]):
         lines.append(f"trial {number}: {_shown(settings)}")
     if len(document["candidates"]) > 2 * SHOWN:
