@@ -15,7 +15,7 @@ from experiments.cli.arguments import (
     Overrides,
     fail_unless,
 )
-from experiments.presentation.console import complain, print_json, tell
+from experiments.presentation.console import complain, print_json, say, tell
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start apart from an earlier search of this name.")
@@ -67,4 +67,6 @@ def _search(
     print_json(result) if as_json else tell(text.of_result(result))
     if "error" in result:
         complain(result["error"])
+    elif not as_json:
+        say(f"next: {text.next_command(kind, result, str(path))}")
     fail_unless(result["status"] == "finished")

@@ -13,6 +13,7 @@ from experiments.cli.arguments import (
     fail_unless,
 )
 from experiments.presentation.console import print_json, say, show, tell
+from experiments.presentation.formatting import short_id
 
 
 def train(
@@ -42,11 +43,11 @@ def train(
     if as_json:
         print_json(result)
     else:
-        from experiments.presentation.formatting import short_id
-
         # only the first of several hosts keeps a run
         name = f"run {short_id(result['run_id'])}" if result["run_id"] else "this host"
         tell(f"{name} {result['status']}")
+        if result["run_id"] and result["status"] == "finished":
+            say(f"next: ilsvrc evaluate {short_id(result['run_id'])}, or ilsvrc ui --open")
     fail_unless(result["status"] == "finished")
 
 
@@ -74,7 +75,10 @@ def sweep(
         print_json(result)
     failed = [run for run in result["runs"] if run["status"] != "finished"]
     for run in failed:
-        say(f"failed: run {run['run_id']}: {run.get('error')}")
+        say(f"failed: run {short_id(run['run_id'])}: {run.get('error')}")
+    if not as_json:
+        again = "; the same command tries those that failed once more" if failed else ""
+        say(f"next: ilsvrc compare {checked.name} --out {checked.name}{again}")
     fail_unless(not failed)
 
 
@@ -106,6 +110,9 @@ def ensemble(
         show(command.render(result))
     for member in failed:
         say(f"failed: {member['name']}: {member.get('error')}")
+    if not as_json:
+        compare = f"ilsvrc compare {checked.name} --level ensemble"
+        say(f"next: {'the same command tries them once more' if failed else compare}")
     fail_unless(not failed)
 
 
@@ -124,6 +131,8 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
     tell(to_yaml(config) if every_key else changed_yaml(config.model_dump(mode="json")))
     tell(head)
     for line in dict.fromkeys(x for c in cells for x in remarks(c.plan.source, c.plan.parts)):
+        tell(line)
+    for line in dict.fromkeys(filter(None, (cell.plan.to_beat for cell in cells))):
         tell(line)
     if len(cells) > 1:
         show(forecast.table(document))

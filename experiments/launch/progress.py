@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from experiments.jobs.baseline import remark
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.pace import Pace, Work, duration, pace_of, seconds_of, together
 from experiments.presentation.columns import progress_line
@@ -197,7 +198,9 @@ class Display:
         seconds = self.drop(job)
         if outcome.status == "finished" and (pace := pace_of(outcome, seconds)):
             self.paces.append(pace)
-        words = progress_line(outcome.scores) if outcome.status == "finished" else outcome.error
+        words = outcome.error
+        if outcome.status == "finished":
+            words = progress_line(outcome.scores) + remark(outcome.scores)
         run = f", run {short_id(run_id)}" if run_id else ""
         self.say(
             f"[{self.ended}/{self.total}] {job.label}: {outcome.status}, {words} "

@@ -41,6 +41,11 @@ def percent(row: Mapping[str, Any], key: str) -> str:
     return f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
 
 
+def score(name: str, value: float) -> str:
+    """A metric's value: accuracies, which are fractions, in percent; losses as they are."""
+    return f"{value:.2%}" if name.endswith(("top1", "top5")) else f"{value:.4f}"
+
+
 def _exponent(value: float) -> int:
     return int(f"{abs(value):e}".split("e")[1])
 

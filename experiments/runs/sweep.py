@@ -155,6 +155,8 @@ def run_cells(
         plans = [cell.plan for cell in cells]
         for line in dict.fromkeys(line for p in plans for line in lines(p.source, p.parts)):
             display.say(line)
+        for line in dict.fromkeys(filter(None, (plan.to_beat for plan in plans))):
+            display.say(line)
         book.append(
             "planned",
             cells=[

@@ -52,8 +52,9 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         with Display(1, every_epoch=not quiet, works=works) as display:
             display.paces = paces(config.name)
             display.say(headline(plan))
-            for line in composition.remarks(plan.source, plan.parts):
-                display.say(line)
+            for line in (*composition.remarks(plan.source, plan.parts), plan.to_beat):
+                if line:
+                    display.say(line)
             [(job, outcome, run)] = execute([job], executor, experiment, fingerprints, display)
     if outcome.bad_input:
         raise BadInput(str(outcome.error))
