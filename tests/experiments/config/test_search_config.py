@@ -251,3 +251,9 @@ def test_a_strategy_is_switched_by_one_key_and_what_it_ignores_is_said(words, ig
     assert not said
     assert len(texts) == len(ignored)
     assert all(text.startswith(begin) for text, begin in zip(texts, ignored, strict=True))
+
+
+def test_hyperband_is_refused_where_folds_choose() -> None:
+    text = f"{{strategy: hyperband, space: {{{RATE}: {{type: float, low: 0.1, high: 1}}}}}}"
+    assert "Received: 3 folds" in refusal(text, folds=3)
+    space.check(config_of(text), "c.yaml")
