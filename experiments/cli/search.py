@@ -7,8 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from experiments.cli.arguments import AsJson, ConfigFile, DryRun, Overrides, fail_unless
-from experiments.presentation.console import complain, print_json, tell
+from experiments.cli.arguments import (
+    AsJson,
+    ConfigFile,
+    DryRun,
+    EveryKey,
+    Overrides,
+    fail_unless,
+)
+from experiments.presentation.console import complain, print_json, say, tell
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start apart from an earlier search of this name.")
@@ -20,10 +27,11 @@ def search(
     changes: Overrides = None,
     fresh: Fresh = False,
     dry_run: DryRun = False,
+    every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose settings on validation folds; run again to continue."""
-    _search("search", config, changes, fresh, dry_run, as_json)
+    _search("search", config, changes, fresh, dry_run, every_key, as_json)
 
 
 def nested(
@@ -31,10 +39,11 @@ def nested(
     changes: Overrides = None,
     fresh: Fresh = False,
     dry_run: DryRun = False,
+    every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
     """Nested cross-validation: a search in every outer fold, its winner tested once."""
-    _search("nested", config, changes, fresh, dry_run, as_json)
+    _search("nested", config, changes, fresh, dry_run, every_key, as_json)
 
 
 def _search(
@@ -43,6 +52,7 @@ def _search(
     changes: list[str] | None,
     fresh: bool,
     dry_run: bool,
+    every_key: bool,
     as_json: bool,
 ) -> None:
     from experiments.config import settings
@@ -51,10 +61,12 @@ def _search(
     checked = settings.load(path, changes or ())
     if dry_run:
         document = run.dry_run(kind, checked, str(path))
-        print_json(document) if as_json else tell(text.of_dry_run(document))
+        print_json(document) if as_json else tell(text.of_dry_run(document, every_key))
         return
     result = run.run(kind, checked, str(path), fresh=fresh)
     print_json(result) if as_json else tell(text.of_result(result))
     if "error" in result:
         complain(result["error"])
+    elif not as_json:
+        say(f"next: {text.next_command(kind, result, str(path))}")
     fail_unless(result["status"] == "finished")

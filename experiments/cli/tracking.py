@@ -14,6 +14,7 @@ from experiments.presentation.console import print_json, say, tell
 
 def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
     """What is done, failed, running and left, with an estimate."""
+    from experiments.jobs.pace import duration
     from experiments.tracking import status as command
 
     rows = command.status(name)
@@ -22,11 +23,14 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
         return
     for row in rows:
         left = row["seconds_left"]
-        eta = f", about {left / 60:.1f} min to go" if left else ""
+        eta = f", about {duration(left)} to go" if left else ""
         tell(
             f"{row['name']}: {row['runs']} runs, {row['done']} done, {row['failed']} failed, "
             f"{row['running']} running, {row['left']} left{eta}"
         )
+        for run in row["under_way"]:
+            at = f"epoch {run['epoch']}/{run['epochs']}"
+            tell(f"  {run['run']}: {run['fraction']:.0%}, {at} ended")
     if not rows:
         tell("nothing has run in this folder yet")
 

@@ -4,34 +4,59 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.cli.arguments import AsJson, ConfigFile, DryRun, Overrides, fail_unless
+from experiments.cli.arguments import (
+    AsJson,
+    ConfigFile,
+    DryRun,
+    EveryKey,
+    Overrides,
+    fail_unless,
+)
 from experiments.presentation.console import print_json, say, show, tell
+from experiments.presentation.formatting import short_id
 
 
 def train(
-    config: ConfigFile, changes: Overrides = None, dry_run: DryRun = False, as_json: AsJson = False
+    config: ConfigFile,
+    changes: Overrides = None,
+    dry_run: DryRun = False,
+    every_key: EveryKey = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train one network, tracked; test it once at the end."""
     from experiments.config import settings
 
     checked = settings.load(config, changes or ())
-    if dry_run:
-        _dry_run(checked, 1, as_json)
-        return
     from experiments.runs import train as command
 
+    if checked.sweep:
+        say(command.one_of_the_sweep(checked, str(config)))
+    if dry_run:
+        from experiments.jobs.plan import prepare
+        from experiments.runs.sweep import Cell
+
+        plan = prepare(checked)
+        cell = Cell({}, plan, plan.job(("run",)))
+        _dry_run(plan.config, [cell], as_json, every_key, command.headline(plan))
+        return
     result = command.train(checked, quiet=as_json)
     if as_json:
         print_json(result)
     else:
         # only the first of several hosts keeps a run
-        name = f"run {result['run_id']}" if result["run_id"] else "this host"
+        name = f"run {short_id(result['run_id'])}" if result["run_id"] else "this host"
         tell(f"{name} {result['status']}")
+        if result["run_id"] and result["status"] == "finished":
+            say(f"next: ilsvrc evaluate {short_id(result['run_id'])}, or ilsvrc ui --open")
     fail_unless(result["status"] == "finished")
 
 
 def sweep(
-    config: ConfigFile, changes: Overrides = None, dry_run: DryRun = False, as_json: AsJson = False
+    config: ConfigFile,
+    changes: Overrides = None,
+    dry_run: DryRun = False,
+    every_key: EveryKey = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train every combination of the config's sweep axes; run again to continue."""
     from experiments.config import settings
@@ -42,19 +67,27 @@ def sweep(
     command.check_axes(checked, str(config))
     if dry_run:
         cells = list(command.plan_cells(checked, str(config)))
-        _dry_run(checked, len(cells), as_json, cells[0].plan)
+        head = command.announcement(checked, cells) + command.sizes_differ(checked, cells)
+        _dry_run(checked, cells, as_json, every_key, head)
         return
     result = command.sweep(checked, str(config))
     if as_json:
         print_json(result)
     failed = [run for run in result["runs"] if run["status"] != "finished"]
     for run in failed:
-        say(f"failed: run {run['run_id']}: {run.get('error')}")
+        say(f"failed: run {short_id(run['run_id'])}: {run.get('error')}")
+    if not as_json:
+        again = "; the same command tries those that failed once more" if failed else ""
+        say(f"next: ilsvrc compare {checked.name} --out {checked.name}{again}")
     fail_unless(not failed)
 
 
 def ensemble(
-    config: ConfigFile, changes: Overrides = None, dry_run: DryRun = False, as_json: AsJson = False
+    config: ConfigFile,
+    changes: Overrides = None,
+    dry_run: DryRun = False,
+    every_key: EveryKey = False,
+    as_json: AsJson = False,
 ) -> None:
     """Average several networks' probabilities, against the best of them; run again to continue."""
     from experiments.config import settings
@@ -62,10 +95,12 @@ def ensemble(
     checked = settings.load(config, changes or ())
     from experiments.runs import ensemble as command
     from experiments.runs.members import plan_team
+    from experiments.runs.train import headline
 
     if dry_run:
         cells = plan_team(checked, str(config)).cells
-        _dry_run(checked, len(cells), as_json, cells[0].plan)
+        plan = cells[0].plan
+        _dry_run(plan.config, cells, as_json, every_key, headline(plan))
         return
     result = command.ensemble(checked, str(config))
     failed = [member for member in result["members"] if member["status"] != "finished"]
@@ -75,31 +110,40 @@ def ensemble(
         show(command.render(result))
     for member in failed:
         say(f"failed: {member['name']}: {member.get('error')}")
+    if not as_json:
+        compare = f"ilsvrc compare {checked.name} --level ensemble"
+        say(f"next: {'the same command tries them once more' if failed else compare}")
     fail_unless(not failed)
 
 
-def _dry_run(config: Any, fits: int, as_json: bool, plan: Any = None) -> None:
-    from experiments.config.settings import to_yaml
+def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head: str) -> None:
+    from experiments.config.settings import changed_yaml, to_yaml
     from experiments.jobs.composition import remarks
-    from experiments.jobs.plan import prepare
-    from experiments.runs.train import dry_run, headline
+    from experiments.runs import forecast
+    from experiments.runs.train import dry_run
 
-    plan = plan or prepare(config)
-    document = dry_run(plan, fits)
+    plan = cells[0].plan
+    document = dry_run(plan, len(cells)) | forecast.forecast(cells)
     if as_json:
         print_json(document)
         return
     cost, update = document["cost"], document["update"]
-    tell(to_yaml(plan.config))
-    tell(headline(plan))
-    for line in remarks(plan.source, plan.parts):
+    tell(to_yaml(config) if every_key else changed_yaml(config.model_dump(mode="json")))
+    tell(head)
+    for line in dict.fromkeys(x for c in cells for x in remarks(c.plan.source, c.plan.parts)):
         tell(line)
-    tell(
-        f"{cost['params']:,} params, {cost['macs']:,} MACs, "
-        f"{cost['activation_bytes']:,} activation bytes an image"
-    )
+    for line in dict.fromkeys(filter(None, (cell.plan.to_beat for cell in cells))):
+        tell(line)
+    if len(cells) > 1:
+        show(forecast.table(document))
+    else:
+        tell(
+            f"{cost['params']:,} params, {cost['macs']:,} MACs, "
+            f"{cost['activation_bytes']:,} activation bytes an image"
+        )
     tell(
         f"{update['images']} images an update, parts: {update['parts']}; learning rate before its "
         f"schedule: {update['learning_rate']:g} (scaling: {update['scaling']})"
+        f"{', in run 1' if len(cells) > 1 else ''}"
     )
-    tell(f"{fits} fit{'s' if fits > 1 else ''}; nothing was trained (--dry-run)")
+    tell(f"{forecast.summary(document)}; nothing was trained (--dry-run)")

@@ -5,8 +5,9 @@ Each section is in the file of its name; `experiments.config` has all of their n
 
 from __future__ import annotations
 
+import warnings
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
@@ -110,15 +111,19 @@ class Config(Section):
         return axes
 
     @model_validator(mode="after")
-    def _one_fit_a_candidate_in_brackets(self) -> Config:
-        folds, repeats = self.validation.folds, self.validation.repeats
-        if self.search and self.search.declaration.brackets and (folds or repeats > 1):
-            raise ValueError(
-                f"search.strategy: {self.search.strategy} stops candidates early on one score "
-                "each, and folds give several; set validation.folds=null validation.repeats=1, or "
-                "another strategy"
-            )
-        return self
+    def _one_fit_a_candidate_in_brackets(self) -> Self:
+        protocol, search = self.validation, self.search
+        if not search or not search.declaration.brackets:
+            return self
+        if not protocol.folds and protocol.repeats == 1:
+            return self
+        warnings.warn(
+            "validation.folds and repeats are ignored: strategy "
+            f"{search.strategy} stops candidates early on one score each",
+            stacklevel=1,
+        )
+        single = protocol.model_copy(update={"folds": None, "repeats": 1})
+        return self.model_copy(update={"validation": single})
 
     @model_validator(mode="after")
     def _soft_labels_where_possible(self) -> Config:

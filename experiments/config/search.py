@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -241,6 +242,31 @@ class Search(WithSections):
         return getattr(self, self.strategy) or self.declaration.section()
 
     @model_validator(mode="after")
+    def _without_what_is_ignored(self) -> Self:
+        """Strategies are switched by one key: what only another one takes is said and left out."""
+        ignored = dict(self.ignored())
+        for key, why in ignored.items():
+            warnings.warn(f"search.{key} is ignored: {why}", stacklevel=1)
+        fields = type(self).model_fields
+        defaults = {key: fields[key].get_default(call_default_factory=True) for key in ignored}
+        return self.model_copy(update=defaults) if ignored else self
+
+    def ignored(self) -> Iterator[tuple[str, str]]:
+        """Keys that are set and that the strategy takes no notice of, and why."""
+        name, strategy = self.strategy, self.declaration
+        if strategy.listed and self.space and self.settings:
+            yield "space", f"strategy {name} takes its candidates from search.settings"
+        if not strategy.listed and self.settings and self.space:
+            yield "settings", f"strategy {name} takes its candidates from search.space"
+        if self.trials is not None and strategy.ends:
+            yield "trials", f"strategy {name}: {strategy.ends}"
+        for part in list(WithSections.model_fields)[len(Common.model_fields) :]:
+            if getattr(self, part) is not None and name != part:
+                yield part, f"it is of strategy {part}, and this is {name}"
+        if strategy.brackets and self.racing is not None:
+            yield "racing", f"it is over folds, and {name} has none"
+
+    @model_validator(mode="after")
     def _what_the_strategy_takes(self) -> Self:
         strategy = self.declaration
         if strategy.listed:
@@ -260,11 +286,6 @@ class Search(WithSections):
                     f"space: strategy {self.strategy} needs one; add for example "
                     "space: {train.optimizer.learning_rate: [0.01, 0.1]}"
                 )
-        if self.trials is not None and strategy.ends:
-            raise ValueError(f"trials: {strategy.ends}; leave it out")
-        for part in list(WithSections.model_fields)[len(Common.model_fields) :]:
-            if getattr(self, part) is not None and self.strategy != part:
-                raise ValueError(f"{part}: for strategy {part}. Received: {self.strategy}")
         if strategy.ends is None and self.trials is None and self.budget == Budget():
             raise ValueError(
                 f"trials: strategy {self.strategy} goes on for ever; set trials, budget.seconds or "
@@ -276,6 +297,4 @@ class Search(WithSections):
     def _the_strategy_can_work(self) -> Self:
         if self.space:
             self.declaration.check(self, Space(tuple(self.parameters())))
-        if self.declaration.brackets and self.racing is not None:
-            raise ValueError(f"racing: is over folds, and {self.strategy} has none; leave it out")
         return self

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from experiments.config import meant, yaml_text
 from experiments.config.schema import Config
-from experiments.config.search import TYPES
+from experiments.config.search import TYPES, Search
 from experiments.errors import BadInput, nearest
 from pipelines.files.text import read_text
 
@@ -24,6 +24,33 @@ def to_yaml(config: Config) -> str:
         if not document[section]:
             del document[section]
     return yaml_text.write(document)
+
+
+SAID_ANYWAY = ("name", "data.source", "model.name")  # what is trained on what
+
+
+def changed_yaml(document: Mapping[str, Any]) -> str:
+    """As `to_yaml` of a config's JSON, without the keys that have their defaults."""
+    defaults = Config().model_dump(mode="json")
+    if document.get("search"):
+        defaults["search"] = Search.model_construct().model_dump(mode="json")
+    kept = _differing(document, defaults)
+    kept.get("tracking", {}).pop("uri", None)
+    return yaml_text.write({key: value for key, value in kept.items() if value not in ({}, None)})
+
+
+def _differing(
+    document: Mapping[str, Any], defaults: Mapping[str, Any], above: str = ""
+) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in document.items():
+        default = defaults.get(key, ...)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if below := _differing(value, default, f"{above}{key}."):
+                kept[key] = below
+        elif value != default or f"{above}{key}" in SAID_ANYWAY:
+            kept[key] = value
+    return kept
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:

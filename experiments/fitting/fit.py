@@ -17,6 +17,7 @@ from experiments.fitting.scoring import PER_CLASS, TAGS, per_class, score_fit
 from experiments.fitting.stages import Chain, train_stages
 from experiments.fitting.worker_state import WORKER
 from experiments.jobs import pretrained
+from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import DATA, composition, document, origins
 from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import Event, Job, Outcome, seed_for
@@ -123,6 +124,7 @@ def _fitted(
         parts = composition(source, job.train, job.validation, job.test)
         artifacts[DATA] = document(source, parts)
         tags["data_parts"] = origins(parts)
+        last.scores.update(baselines(config, parts, len(source.class_names)))
     if job.measured and last.held_out and not trainer.reconstructs:
         columns = last.held_out[-1][2].columns  # of the test part, else of the validation part
         artifacts[PER_CLASS] = per_class(

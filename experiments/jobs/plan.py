@@ -17,7 +17,7 @@ from experiments.config.identity import config_hash, graph_key
 from experiments.config.schema import Config
 from experiments.config.train import Loss, Train
 from experiments.errors import BadInput
-from experiments.jobs import pretrained
+from experiments.jobs import baseline, pretrained
 from experiments.jobs.composition import composition
 from experiments.jobs.dataset import (
     PHOTOGRAPH_CROP,
@@ -57,6 +57,11 @@ class Plan:
         """Where the images come from, as `composition`."""
         split = self.split
         return composition(self.source, split.train, split.validation, split.test)
+
+    @property
+    def to_beat(self) -> str:
+        """What a network that has learnt nothing scores, in a line; empty where nothing tells."""
+        return baseline.in_words(baseline.baselines(self.config, self.parts, self.classes))
 
     def job(self, path: FitPath, axes: Mapping[str, Any] | None = None) -> Job:
         """The fit that the plan describes."""

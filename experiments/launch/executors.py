@@ -35,6 +35,11 @@ def executor(launch: Launch) -> Inline | Pool:
     )
 
 
+def at_a_time(launch: Launch) -> int:
+    """Jobs that the executor runs side by side."""
+    return 1 if launch.executor == "inline" else launch.workers
+
+
 class Inline:
     """Runs jobs in this process, one after the other."""
 

@@ -41,6 +41,11 @@ def percent(row: Mapping[str, Any], key: str) -> str:
     return f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
 
 
+def score(name: str, value: float) -> str:
+    """A metric's value: accuracies, which are fractions, in percent; losses as they are."""
+    return f"{value:.2%}" if name.endswith(("top1", "top5")) else f"{value:.4f}"
+
+
 def _exponent(value: float) -> int:
     return int(f"{abs(value):e}".split("e")[1])
 
@@ -53,6 +58,11 @@ def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
         if key not in ("model.name", "seed")
     ]
     return " ".join([model, *varied, f"seed {seed}"])
+
+
+def short_id(run_id: str) -> str:
+    """A run's id in a line; every command takes these digits for the whole."""
+    return run_id[:8]
 
 
 def shortened(text: str, letters: int, ending: str = "...") -> str:

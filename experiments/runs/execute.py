@@ -17,6 +17,7 @@ from experiments.tracking.experiment import Experiment, open_journal
 from experiments.tracking.initial import drop_initial
 from experiments.tracking.lock import held
 from experiments.tracking.outbox import PATIENCE, Outbox
+from experiments.tracking.progress import Progress
 from experiments.tracking.store import answers, in_words
 from experiments.training import snapshots
 
@@ -46,6 +47,7 @@ def execute(
     """
     running: dict[FitPath, tuple[Job, Delivery, contextlib.ExitStack]] = {}
     loads: dict[FitPath, SystemMetrics] = {}
+    told: dict[FitPath, Progress] = {}
     outbox = Outbox(lambda: answers(experiment.uri), display.say, *in_words(experiment.uri))
 
     def on_event(job: Job, event: dict[str, Any]) -> None:
@@ -60,8 +62,10 @@ def execute(
             if job.config.tracking.system_metrics:
                 loads[job.path] = SystemMetrics()
             run.begin()
+            told[job.path] = Progress(job)
         elif event["kind"] == "epoch":
             running[job.path][1].epoch(event["epoch"], event["values"])
+        told[job.path].hear(event)
         if (load := loads.get(job.path)) and (values := load.due()):
             running[job.path][1].aside(load.taken, values)
         display.event(job, event)
@@ -69,6 +73,7 @@ def execute(
     def close(job: Job, outcome: Outcome) -> Delivery:
         _, run, lock = running.pop(job.path)
         loads.pop(job.path, None)
+        told.pop(job.path).end()
         run.end(outcome, fingerprints[job.path])
         if outcome.status == "finished":
             snapshots.clear(Path(job.directory))
@@ -80,7 +85,7 @@ def execute(
     try:
         for job, outcome in executor.run(jobs, on_event):
             run = close(job, outcome)
-            display.end(job, outcome)
+            display.end(job, outcome, run.id)
             yield job, outcome, run
         ended = True
     finally:

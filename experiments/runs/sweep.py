@@ -18,6 +18,7 @@ from experiments.errors import BadInput
 from experiments.jobs.composition import lines
 from experiments.jobs.dataset import check_same_images, open_source, source_key
 from experiments.jobs.job import FitPath, Job, Outcome
+from experiments.jobs.pace import Work, work_of
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
 from experiments.launch.pool import Backlog
@@ -32,6 +33,7 @@ from experiments.tracking.experiment import Experiment, forgiving, replay
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal, of_sweep
 from experiments.tracking.lock import check_free, held
+from experiments.tracking.progress import paces
 from experiments.tracking.run_log import RunLog
 from experiments.tracking.tracked_run import find_run
 from tuning.oracles import grid
@@ -44,6 +46,11 @@ class Cell:
     axes: dict[str, Any]
     plan: Plan
     job: Job
+
+    @property
+    def work(self) -> Work:
+        """What its fit has to do, as far as that is known without building the network."""
+        return work_of(self.plan.config, self.plan.input_shape, len(self.job.train))
 
 
 def sweep(config: Config, where: str) -> dict[str, Any]:
@@ -137,18 +144,28 @@ def run_cells(
     """
     check_free(Path(cell.job.directory) for cell in cells)
     tracked = {}
-    with Display(len(cells)) as display:
+    works = {cell.job.path: cell.work for cell in cells}
+    workers = executors.at_a_time(config.launch)
+    with Display(len(cells), works=works, workers=workers) as display:
+        display.paces = paces(config.name)
         done = _kept(cells, experiment, parent, level, display)
         todo = [cell.job for cell in cells if cell.job.path not in done]
         display.ended = len(done)
+        for path in done:
+            del display.waiting[path]
         display.say(headline + (f", {len(done)} already done" if done else "") + remark)
         plans = [cell.plan for cell in cells]
         for line in dict.fromkeys(line for p in plans for line in lines(p.source, p.parts)):
             display.say(line)
+        for line in dict.fromkeys(filter(None, (plan.to_beat for plan in plans))):
+            display.say(line)
         book.append(
             "planned",
-            cells=[{"directory": c.job.directory, "label": c.job.label} for c in cells],
-            workers=config.launch.workers,
+            cells=[
+                {"directory": c.job.directory, "label": c.job.label, "work": asdict(c.work)}
+                for c in cells
+            ],
+            workers=workers,
         )
         if todo:
             prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}

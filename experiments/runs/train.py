@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.config.schema import Config
+from experiments.config.settings import flatten
 from experiments.errors import BadInput, shown
-from experiments.jobs.composition import document, in_words, remarks
+from experiments.jobs import composition
 from experiments.jobs.job import Job, Outcome
+from experiments.jobs.pace import work_of
 from experiments.jobs.plan import Plan, prepare
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.optimization.schedules import base_rate
+from experiments.presentation.formatting import in_words
 from experiments.runs.execute import execute
 from experiments.runtime import devices
 from experiments.runtime.machine import check_weights
@@ -23,6 +26,10 @@ from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal
 from experiments.tracking.lock import check_free
+from experiments.tracking.progress import paces
+
+if TYPE_CHECKING:
+    from models.cost import Profile
 
 
 def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
@@ -41,10 +48,13 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         experiment = Experiment(config.name, config.tracking)
         fetch_initial(job, experiment, plan.source)
         fingerprints = {job.path: plan.source.fingerprint}
-        with Display(1, every_epoch=not quiet) as display:
+        works = {job.path: work_of(plan.config, plan.input_shape, len(job.train))}
+        with Display(1, every_epoch=not quiet, works=works) as display:
+            display.paces = paces(config.name)
             display.say(headline(plan))
-            for line in remarks(plan.source, plan.parts):
-                display.say(line)
+            for line in (*composition.remarks(plan.source, plan.parts), plan.to_beat):
+                if line:
+                    display.say(line)
             [(job, outcome, run)] = execute([job], executor, experiment, fingerprints, display)
     if outcome.bad_input:
         raise BadInput(str(outcome.error))
@@ -88,7 +98,7 @@ def headline(plan: Plan) -> str:
     height, width, channels = plan.input_shape
     text = (
         f"{plan.config.model.name} on {plan.config.data.source}: "
-        f"{in_words(plan.source, plan.parts)} at {height}x{width}x{channels}, "
+        f"{composition.in_words(plan.source, plan.parts)} at {height}x{width}x{channels}, "
         f"{plan.config.train.epochs} epochs"
     )
     if stages := plan.config.train.stages:
@@ -98,23 +108,7 @@ def headline(plan: Plan) -> str:
 
 def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
     """What a run would do: resolved config, data found, cost of the network, number of fits."""
-    load_tensorflow()
-    import models
-    from models.registry import deployable
-
-    config = plan.config
-    try:
-        network = models.outline(
-            config.model.name,
-            input_shape=plan.input_shape,
-            classes=plan.classes,
-            **config.model.options,
-        )
-    except ValueError as error:
-        raise BadInput(f"model: {error}") from None
-    profile = models.profile(deployable(network))
-    if config.launch.executor != "ray":  # whose nodes may be larger
-        check_weights(profile.params)
+    config, profile = plan.config, profile_of(plan)
     split = plan.split
     return {
         "config": _without_password(config.model_dump(mode="json")),
@@ -124,7 +118,7 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
             "classes": plan.classes,
             "fingerprint": plan.source.fingerprint,
             "corrupt": [list(item) for item in plan.source.corrupt],
-            **document(plan.source, plan.parts),
+            **composition.document(plan.source, plan.parts),
             "train": len(split.train),
             "validation": 0 if split.validation is None else len(split.validation),
             "test": 0 if split.test is None else len(split.test),
@@ -142,6 +136,41 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
         },
         "fits": fits,
     }
+
+
+def profile_of(plan: Plan) -> Profile:
+    """Parameters and multiply-accumulates of the network, which is not built.
+
+    Raises:
+        BadInput: the options do not suit it, or its weights do not fit into memory.
+    """
+    load_tensorflow()
+    import models
+    from models.registry import deployable
+
+    model = plan.config.model
+    try:
+        network = models.outline(
+            model.name, input_shape=plan.input_shape, classes=plan.classes, **model.options
+        )
+    except ValueError as error:
+        raise BadInput(f"model: {error}") from None
+    profile = models.profile(deployable(network))
+    if plan.config.launch.executor != "ray":  # whose nodes may be larger
+        check_weights(profile.params)
+    return profile
+
+
+def one_of_the_sweep(config: Config, where: str) -> str:
+    """Which of a sweep's runs `train` takes, in a line."""
+    sections = config.model_dump(mode="json")
+    known = sections | flatten(sections)
+    chosen = ", ".join(f"{key}={in_words(known[key])}" for key in config.sweep if key in known)
+    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
+    return (
+        f"train takes one run, {chosen or 'as the sections say'}, and leaves the sweep axes "
+        f"({product}) out; for all of them: ilsvrc sweep {where}"
+    )
 
 
 def _without_password(document: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.job import FitPath, Job, Outcome, path_text
-from experiments.launch.executors import Inline
+from experiments.jobs.pace import duration
+from experiments.launch.executors import Inline, at_a_time
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
-from experiments.presentation.formatting import in_words
+from experiments.presentation.formatting import in_words, score
 from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
@@ -224,23 +225,25 @@ class Drive:
             self._tell_refit(task, outcome, fresh)
             return
         self.images += record["images"]
-        score, error, epochs = outcome.scores.get(self.objective), outcome.error, None
+        value, error, epochs = outcome.scores.get(self.objective), outcome.error, None
         if outcome.status == "finished":
             prepared = self.candidates.prepared(task.fit.settings, task.fit.epochs)
             epochs = epochs_of(outcome, prepared.config)
-            error = None if score is not None else f"there is no {self.objective}"
-        self.work.tell(task, outcome.status, score, error, epochs)
+            error = None if value is not None else f"there is no {self.objective}"
+        self.work.tell(task, outcome.status, value, error, epochs)
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
-        score = outcome.scores.get(self.best_by.replace("val_", "test_"))
-        self.work.tell(task, outcome.status, score, outcome.error)
+        value = outcome.scores.get(self.best_by.replace("val_", "test_"))
+        self.work.tell(task, outcome.status, value, outcome.error)
         run_id = ""
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
             job = self.candidates.job(task, self._winner(task))
             run_id = self.tracked.refit(job, outcome, self._level, fresh=fresh)
         self.refits[task.outer] = outcome, run_id
         if fresh:
-            words = [f"{k} {v:.4f}" for k, v in outcome.scores.items() if k.startswith("test_")]
+            words = [
+                f"{k} {score(k, v)}" for k, v in outcome.scores.items() if k.startswith("test_")
+            ]
             came_to = outcome.error or ", ".join(words) or "no test"
             self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
 
@@ -299,8 +302,8 @@ class Drive:
         """A line a trial, and after the first one how long the rest may take."""
         words = trial.error
         if trial.score is not None:
-            spread = "" if trial.std is None else f" ± {trial.std:.4f}"
-            words = f"{self.objective} {trial.score:.4f}{spread}"
+            spread = "" if trial.std is None else f" ± {score(self.objective, trial.std)}"
+            words = f"{self.objective} {score(self.objective, trial.score)}{spread}"
         elif trial.gave_up:
             words = f"gave up after {trial.gave_up.folds} folds (p {trial.gave_up.p:.3f})"
         count = f"{self.fits}/{self.planned or '?'} fits"
@@ -312,8 +315,8 @@ class Drive:
         if not self._estimated and self.seconds and (self.planned or 0) > self.fits:
             self._estimated = True
             each, left = median(self.seconds), (self.planned or 0) - self.fits
-            minutes = left * each / self.config.launch.workers / 60
-            self.display.say(f"about {minutes:.1f} minutes to go: {left} fits of {each:.2g} s")
+            whole = duration(left * each / at_a_time(self.config.launch))
+            self.display.say(f"about {whole} to go: {left} fits of {each:.2g} s")
 
 
 def epochs_of(outcome: Outcome, config: Config) -> int:

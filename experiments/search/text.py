@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from experiments.presentation.formatting import in_words
+from experiments.config import yaml_text
+from experiments.config.settings import changed_yaml
+from experiments.presentation.formatting import in_words, score, short_id
 from experiments.search.report import top
 
 SHOWN = 10  # trials
@@ -27,12 +29,10 @@ def of_result(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def of_dry_run(document: Mapping[str, Any]) -> str:
-    """What `--dry-run` says."""
-    import yaml
-
+def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
+    """What `--dry-run` says; of the config the keys that differ from the defaults, or all."""
     config = {k: v for k, v in document["config"].items() if k != "sweep" or v}
-    lines = [yaml.safe_dump(config, sort_keys=False), document["text"]]
+    lines = [yaml_text.write(config) if every_key else changed_yaml(config), document["text"]]
     for number, settings in enumerate(document["candidates"][: 2 * SHOWN]):
         lines.append(f"trial {number}: {_shown(settings)}")
     if len(document["candidates"]) > 2 * SHOWN:
@@ -41,13 +41,23 @@ def of_dry_run(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def next_command(kind: str, document: Mapping[str, Any], config: str) -> str:
+    """What is worth doing with a search that has ended."""
+    name = document["name"]
+    if kind == "nested":
+        return f"ilsvrc compare {name} --level outer_fold"
+    if document["refit"] and document["refit"]["status"] == "finished":
+        return f"ilsvrc evaluate {short_id(document['refit']['run_id'])}, or ilsvrc ui --open"
+    return f"ilsvrc search {config} search.refit=true trains the best on all and tests it once"
+
+
 def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     name = document["score_name"]
     yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
     for trial in top(dict(document), SHOWN):
-        std = "" if trial["std"] is None else f"{trial['std']:.4f}"
+        std = "" if trial["std"] is None else score(name, trial["std"])
         yield (
-            f"{trial['number']:>5}  {trial['score']:>9.4f}  {std:>7}  "
+            f"{trial['number']:>5}  {score(name, trial['score']):>9}  {std:>7}  "
             f"{_shown(trial['hyperparameters'])}"
         )
     for trial in document["trials"]:
@@ -55,7 +65,7 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
             yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
     refit = document["refit"]
     if refit and refit["status"] == "finished":
-        scores = ", ".join(f"{k} {v:.4f}" for k, v in refit.items() if k.startswith("test_"))
+        scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
         yield f"the best, trained on the whole learning set: {scores}"
 
 
@@ -66,15 +76,14 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         if test not in row or "inner_score" not in row:
             yield f"{row['fold']:>5}  {'failed':>7}  {'':>9}  {row['error'] or ''}"
             continue
-        settings = _shown(row["hyperparameters"])
-        yield f"{row['fold']:>5}  {row['inner_score']:>7.4f}  {row[test]:>9.4f}  {settings}"
+        inner, outer = (score(test, row[key]) for key in ("inner_score", test))
+        yield f"{row['fold']:>5}  {inner:>7}  {outer:>9}  {_shown(row['hyperparameters'])}"
     if document[f"mean_{test}"] is None:
         return
-    std = document[f"std_{test}"]
+    mean, std = document[f"mean_{test}"], document[f"std_{test}"]
     yield (
-        f"{test} {document[f'mean_{test}']:.4f}{'' if std is None else f' ± {std:.4f}'} over "
-        f"{len(document['outer'])} outer folds; inner scores of the winners "
-        f"{document['best_inner_score']:.4f}, optimism {document['optimism']:+.4f}"
+        f"{test} {score(test, mean)}{'' if std is None else f' ± {score(test, std)}'} over "
+        f"{len(document['outer'])} outer folds; {_optimism(document, test)}"
     )
     if document["winners_differ"]:
         yield (
@@ -83,6 +92,22 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         )
     else:
         yield "every outer fold chose the same settings"
+
+
+def _optimism(document: Mapping[str, Any], test: str) -> str:
+    """How far the search's own scores are from the tests of what it chose, and why."""
+    by = document["optimism"]
+    points = test.endswith("top1")
+    apart = f"{100 * by:+.2f} points" if points else f"{by:+.4f}"
+    why = (
+        "better than their tests, as the best of many look"
+        if by > 0
+        else "worse than their tests, since a winner is trained on more images before its test"
+        if by < 0
+        else "equal to their tests"
+    )
+    inner = score(test, document["best_inner_score"])
+    return f"inner scores of the winners {inner}, {why} (optimism {apart})"
 
 
 def _shown(settings: Mapping[str, Any]) -> str:

@@ -11,12 +11,17 @@ from typing import Any
 
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT
+from experiments.jobs.pace import Pace, Work, seconds_of, together
 from experiments.tracking.journal import COMMANDS, Journal
 from experiments.tracking.lock import holder
+from experiments.tracking.progress import pace, progress_of
+
+SHOWN = ("epoch", "epochs", "fraction")
 
 
 def status(name: str | None = None) -> list[dict[str, Any]]:
-    """One row an experiment: counts and, where runs are left, an estimate in seconds.
+    """One row an experiment: counts, where runs are left an estimate in seconds, and how far those
+    are that are under way.
 
     Raises:
         BadInput: there is no such experiment here.
@@ -41,32 +46,70 @@ def _or_a_word(journal: Journal) -> Iterator[None]:
 
 def _row(name: str) -> dict[str, Any]:
     root = ROOT / name
-    fits = {str(path.parent) for path in root.glob("*/journal.jsonl") if _is_fit(path)}
+    fits = {str(path.parent): str(path.parent.name) for path in _fits(root)}
+    works: dict[str, Work] = {}
     workers = 1
     for path in sorted(root.glob("sweep-*")):
         book = Journal(path)
         with _or_a_word(book):
             if planned := book.last("planned"):
-                fits |= {cell["directory"] for cell in planned["cells"]}
+                fits |= {cell["directory"]: cell["label"] for cell in planned["cells"]}
+                works |= {
+                    c["directory"]: Work(**c["work"]) for c in planned["cells"] if "work" in c
+                }
                 workers = planned["workers"]
-    states = []
-    for fit in map(Journal, map(Path, sorted(fits))):
-        with _or_a_word(fit):
-            states.append(_state(fit))
     counts = dict.fromkeys(("done", "failed", "running", "left"), 0)
-    seconds = []
-    for state, took in states:
-        counts[state] += 1
-        if took is not None:
-            seconds.append(took)
+    seconds: list[float] = []
+    paces: list[Pace] = []
+    unfinished = []
+    under_way = []
+    for directory, label in sorted(fits.items()):
+        fit = Journal(Path(directory))
+        with _or_a_word(fit):
+            state, took = _state(fit)
+            counts[state] += 1
+            if took is not None:
+                seconds.append(took)
+                paces += filter(None, [pace(fit)])
+            if state in ("running", "left"):
+                told = progress_of(Path(directory)) if state == "running" else None
+                unfinished.append((works.get(directory), told))
+                if told:
+                    under_way.append({"run": label, **{k: told[k] for k in SHOWN}})
+    estimate = _weighed(unfinished, paces, workers)
     for path in sorted([*root.glob("search-*"), *root.glob("nested-*")]):
         with _or_a_word(Journal(path)):
             of_search, took_each, workers = _search(path, workers)
             counts = {state: count + of_search[state] for state, count in counts.items()}
             seconds += took_each
     remaining = counts["left"] + counts["running"]
-    estimate = median(seconds) * remaining / workers if seconds and remaining else None
-    return {"name": name, "runs": sum(counts.values()), **counts, "seconds_left": estimate}
+    if remaining > len(unfinished) or estimate is None:  # of fits of which no work is known
+        estimate = median(seconds) * remaining / workers if seconds and remaining else None
+    return {
+        "name": name, "runs": sum(counts.values()), **counts, "seconds_left": estimate,
+        "under_way": under_way,
+    }  # fmt: skip
+
+
+def _weighed(
+    unfinished: list[tuple[Work | None, dict[str, Any] | None]], paces: list[Pace], workers: int
+) -> float | None:
+    """Seconds of fits by what each has to do and has done; None where too little is known."""
+    for work, told in unfinished:
+        if not paces and work and work.amount and told and told["fraction"] > 0:
+            took = told["time"] - told["began"]
+            paces = [Pace(work.macs, took / (told["fraction"] * work.amount), 0.0)]
+    left = []
+    for work, told in unfinished:
+        whole = None if work is None else seconds_of(work, paces)
+        if whole is None:
+            return None
+        left.append(whole * (1 - (told["fraction"] if told else 0.0)))
+    return together(left, workers) if left else None
+
+
+def _fits(root: Path) -> Iterator[Path]:
+    return (path for path in root.glob("*/journal.jsonl") if _is_fit(path))
 
 
 def _is_fit(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,6 @@ def refusal(text: str, *words: str, folds: int | None = None) -> str:
         ("{strategy: manual, settings: [{seed: 1}, {seed: 1}]}", ["settings: 1: the same as 0"]),
         ("{strategy: grid, settings: [{seed: 1}]}", ["settings: for strategy manual"]),
         ("{strategy: grid}", ["space: strategy grid needs one"]),
-        ("{strategy: grid, trials: 3, space: {seed: [1]}}", ["trials: a grid is complete"]),
         ("{strategy: random, space: {seed: [1]}}", ["trials: strategy random goes on for ever"]),
         (
             "{strategy: grid, space: {data.batch_size: {type: int, low: 1, high: 9, log: true}}}",
@@ -56,10 +56,6 @@ def refusal(text: str, *words: str, folds: int | None = None) -> str:
         (
             "{strategy: bayesian, trials: 3, space: {seed: [1, 2]}}",
             ["trials: 3 and the first 3 are drawn at random"],
-        ),
-        (
-            "{strategy: random, trials: 3, space: {seed: [1]}, hyperband: {factor: 2}}",
-            ["hyperband: for strategy hyperband. Received: random"],
         ),
         (
             "{strategy: grid, space: {train.epochs: {type: itn, low: 1, high: 2}}}",
@@ -112,14 +108,6 @@ def test_a_search_that_cannot_work_is_refused_in_one_line(text: str, said: list[
     message = refusal(text)
     for words in said:
         assert words in message
-
-
-def test_hyperband_is_refused_with_folds() -> None:
-    text = f"{{strategy: hyperband, space: {{{RATE}: {{type: float, low: 0.1, high: 1}}}}}}"
-    assert "search.strategy: hyperband" in refusal(text, "validation.folds=3")
-    assert "search.strategy: hyperband" in refusal(text, "validation.repeats=2")
-    assert "Received: 3 folds" in refusal(text, folds=3)
-    space.check(config_of(text), "c.yaml")
 
 
 def test_a_value_is_checked_under_its_condition() -> None:
@@ -223,3 +211,49 @@ def test_every_shipped_search_can_start(path: Path) -> None:
         models.outline(
             network.name, input_shape=plan.input_shape, classes=plan.classes, **network.options
         )
+
+
+@pytest.mark.parametrize(
+    ("words", "ignored"),
+    [
+        (["strategy=grid"], ["search.trials is ignored: strategy grid: a grid is complete"]),
+        (["strategy=random"], []),
+        (
+            ["strategy=random", "hyperband.factor=2"],
+            ["search.hyperband is ignored: it is of strategy hyperband, and this is random"],
+        ),
+        (
+            ["strategy=random", "settings=[{seed: 1}]"],
+            ["search.settings is ignored: strategy random takes its candidates from search.space"],
+        ),
+        (
+            ["strategy=manual", "settings=[{seed: 1}]"],
+            ["search.space is ignored: strategy manual takes", "search.trials is ignored"],
+        ),
+        (
+            ["strategy=hyperband", "racing={}"],
+            [
+                "search.trials is ignored", "search.racing is ignored: it is over folds",
+                "validation.folds and repeats are ignored: strategy hyperband",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_a_strategy_is_switched_by_one_key_and_what_it_ignores_is_said(words, ignored):
+    raw = {"search": {"trials": 5, "space": {RATE: [0.1, 0.2]}}, "validation": {"folds": 3}}
+    given = settings.override(raw, [f"search.{word}" for word in words])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        config = settings.parse(given)
+        texts = [str(one.message) for one in said]
+        said.clear()
+        assert settings.parse(config.model_dump(mode="json")) == config  # and is left out for good
+    assert not said
+    assert len(texts) == len(ignored)
+    assert all(text.startswith(begin) for text, begin in zip(texts, ignored, strict=True))
+
+
+def test_hyperband_is_refused_where_folds_choose() -> None:
+    text = f"{{strategy: hyperband, space: {{{RATE}: {{type: float, low: 0.1, high: 1}}}}}}"
+    assert "Received: 3 folds" in refusal(text, folds=3)
+    space.check(config_of(text), "c.yaml")

@@ -95,7 +95,7 @@ def test_a_declaration_is_what_its_settings_are_checked_by(halton: None) -> None
 
 
 SECTION = """
-import importlib, sys
+import importlib, sys, warnings
 from pydantic import PositiveInt
 from experiments.config.section import Section
 from experiments.config.strategies import STRATEGIES, Strategy
@@ -118,12 +118,13 @@ from experiments.search.space import oracle_of
 def parsed(**more):
     return settings.parse({"search": {"strategy": "skips", "space": {"seed": [1, 2, 3]}, **more}})
 
+warnings.simplefilter("error", UserWarning)
 assert [oracle_of(parsed(**more)).announced() for more in ({}, {"skips": {"leap": 2}})] == [3, 2]
 for more in ({"skips": {"leap": 0}}, {"skips": {"leep": 2}}, {"trials": 3}, {"strategy": "grid",
         "skips": {}}):
     try:
         parsed(**more)
-    except BadInput as error:
+    except (BadInput, UserWarning) as error:
         print(error)
 print(*[name for name in ("tensorflow", "keras", "keras_tuner", "mlflow") if name in sys.modules])
 """
@@ -136,8 +137,8 @@ def test_a_section_of_its_own_is_a_key_that_is_checked() -> None:
     assert ran.stdout.splitlines() == [
         "config: search.skips.leap: input should be greater than 0. Received: 0",
         "config: search.skips.leep: unknown key; did you mean search.skips.leap?",
-        "config: search: trials: leap says how many; leave it out",
-        "config: search: skips: for strategy skips. Received: grid",
+        "search.trials is ignored: strategy skips: leap says how many",
+        "search.skips is ignored: it is of strategy skips, and this is grid",
         "",
     ]
 

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import scripted
 
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT, Outcome, run_directory
 from experiments.tracking import journal
 from experiments.tracking.lock import held
+from experiments.tracking.progress import Progress, progress_of
 from experiments.tracking.status import status
 
 
@@ -68,8 +70,37 @@ def test_every_state_is_counted_and_the_rest_estimated():
             "running": 1,
             "left": 4,
             "seconds_left": 20 * (4 + 1) / 2,  # median of three runs, over two workers
+            "under_way": [],
         }
     ]
+
+
+def test_what_is_left_is_weighed_by_its_work_and_what_is_running_says_how_far_it_is():
+    small, large = {"macs": 1e6, "images": 1000}, {"macs": 39e6, "images": 1000}
+    cells = [(fit("a", True), small, "mlp"), (str(ROOT / "exp" / "b"), large, "resnet")]
+    book = journal.of_sweep("exp", "x").open()
+    planned = [{"directory": d, "label": label, "work": work} for d, work, label in cells]
+    book.append("planned", cells=planned, workers=1)
+    with held(Path(cells[0][0])):
+        assert status("exp")[0]["seconds_left"] is None
+        told = {"began": 100.0, "time": 110.0, "epoch": 1, "fraction": 0.25, "epochs": 4}
+        (Path(cells[0][0]) / "progress.json").write_text(json.dumps(told))
+        [row] = status("exp")
+    assert row["seconds_left"] == pytest.approx(30 + 20 * 40)  # 40 s in all, and 20 times that
+    assert row["under_way"] == [{"run": "mlp", "epoch": 1, "epochs": 4, "fraction": 0.25}]
+
+
+def test_a_fit_says_how_far_it_is_until_it_ends():
+    one = scripted.job(1, name="exp", train={"epochs": 4})
+    progress = Progress(one)
+    progress.hear({"kind": "begin"})
+    assert progress_of(Path(one.directory)) is None
+    progress.hear({"kind": "epoch", "epoch": 1})
+    told = progress_of(Path(one.directory))
+    assert told is not None
+    assert (told["epoch"], told["epochs"], told["fraction"]) == (1, 4, 0.25)
+    progress.end()
+    assert progress_of(Path(one.directory)) is None
 
 
 def test_an_unknown_name_lists_what_is_here():
@@ -87,6 +118,7 @@ def test_fits_of_a_search_count_as_they_are_journaled():
         outcome = asdict(Outcome(path, state))
         book.append("ended", path=path, outcome=outcome, seconds=4.0 + 2 * fold)
     row = {"name": "exp", "runs": 10, "done": 2, "failed": 1, "running": 0, "left": 7}
+    row["under_way"] = []
     assert status("exp") == [row | {"seconds_left": 5.0 * 7 / 2}]
     with held(folder):
         assert status("exp")[0]["running"] == 2
