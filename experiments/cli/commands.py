@@ -17,6 +17,7 @@ from experiments.cli.compare import compare, report
 from experiments.cli.configs import configs, schema
 from experiments.cli.data import data_app
 from experiments.cli.evaluate import evaluate, predict
+from experiments.cli.init import init
 from experiments.cli.runs import export, register, reproduce
 from experiments.cli.search import nested, search
 from experiments.cli.storage import du, rm
@@ -38,7 +39,7 @@ HOME = Path(__file__).parents[2]
 ROOMS = tuple(HOME / name for name in ("models", "pipelines", "tuning", "experiments"))
 
 COMMANDS = (
-    models, describe, configs, schema, train, sweep, ensemble, search, nested, status, upload,
+    models, describe, init, configs, schema, train, sweep, ensemble, search, nested, status, upload,
     compare, report, ui, export, reproduce, register, evaluate, predict, du, rm,
 )  # fmt: skip
 """In the order of `ilsvrc --help`."""

@@ -115,6 +115,8 @@ def answers(folder: Path, run: Callable[..., Any]) -> dict[str, Any]:
 
     tell("models")
     tell("configs")
+    tell("init")
+    tell("init (looked at)", "--source", "digits", "--minutes", "1e6")
     tell("describe", "mlp", "classes=10", "input_shape=[8, 8, 1]", "hidden=[6]")
     tell("data check", source)
     tell("data check (findings)", source, "--tiny", "42")
