@@ -23,7 +23,7 @@ def parsed(*words: str) -> Config:
 @pytest.mark.parametrize(
     ("config", "run", "group"),
     [
-        ("quickstart", "c9f16eb24d1a", "79ef8f865846"),
+        ("quickstart", "7cb237a8ec63", "02b9f2b42c79"),
         ("history", "1bc9e3451d02", "dd379f26d7b2"),
         ("nested", "d74e9f30a035", "c95a35190797"),
         ("search-bayesian", "3ff4e8fae976", "472485481e36"),

@@ -11,6 +11,7 @@ import experiments.configs
 import models
 from experiments.config import settings
 from experiments.runs import sweep
+from models.cost import profile
 
 FOLDER = Path(experiments.configs.__file__).parent
 CONFIGS = sorted(
@@ -41,3 +42,26 @@ def test_every_cell_can_be_planned_and_built(path: Path) -> None:
         if key not in built:
             built.add(key)
             models.outline(network.name, input_shape=shape, classes=plan.classes, **network.options)
+
+
+def test_the_quickstart_compares_a_dense_a_plain_and_a_residual_network_within_its_minute() -> None:
+    cells = list(sweep.plan_cells(settings.load(FOLDER / "quickstart.yaml"), "quickstart"))
+    plans = [cell.plan for cell in cells]
+
+    assert {plan.classes for plan in plans} == {20}, "top-5 of few classes says nothing"
+    macs = {}
+    for plan in plans:
+        network = plan.config.model
+        macs[network.name] = profile(
+            models.outline(
+                network.name, input_shape=plan.input_shape, classes=20, **network.options
+            )
+        ).macs
+    assert {"mlp", "lenet5"} < set(macs)
+    assert macs["plain20_cifar"] == macs["resnet20_cifar"], "shortcuts alone tell them apart"
+
+    shown = sum(
+        macs[plan.config.model.name] * len(plan.split.train) * plan.config.train.epochs
+        for plan in plans
+    )
+    assert shown < 0.6e12  # 0.48e12 takes 93 s of CPU in all, start and compilation included
