@@ -117,6 +117,12 @@ def ask_to_stop() -> None:
     _asked = True
 
 
+def forget_to_stop() -> None:
+    """The work that was to end has ended, and this process goes on."""
+    global _asked
+    _asked = False
+
+
 def asked_to_stop() -> bool:
     """Has a signal asked for the end?"""
     return _asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines import splits, statistics
 from pipelines.augment import recipes
+from pipelines.build import evaluation_dataset, fit_dataset
 from pipelines.errors import SourceError, SplitError
 from pipelines.sources.array_source import ArraySource
 from pipelines.sources.arrays.dataset import from_dataset
@@ -15,6 +16,8 @@ __all__ = [
     "Source",
     "SourceError",
     "SplitError",
+    "evaluation_dataset",
+    "fit_dataset",
     "from_dataset",
     "open_source",
     "recipes",

@@ -56,6 +56,60 @@ def training_dataset(
     chosen = _checked(source, indices, batch_size)
     _within("epochs", epochs, 1, 2**EPOCH_BITS - 1 - first_epoch)
     _within("first_epoch", first_epoch, 0, 2**EPOCH_BITS - 2)
+    every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
+    data = _of_epochs(source, chosen, recipe, every, batch_size, threads, portion)
+    return _finish(data, epochs * math.ceil(len(chosen) / batch_size), threads)
+
+
+def fit_dataset(
+    source: Source,
+    indices: Iterable[int] | np.ndarray,
+    recipe: Recipe,
+    *,
+    batch_size: int,
+    first_epoch: int = 0,
+    threads: int = 0,
+) -> tf.data.Dataset:
+    """The batches of `training_dataset`, an epoch an iteration: for `model.fit(epochs=n)`.
+
+    Its length is the number of batches in an epoch. Each new iteration goes on with the epoch
+    after the last one that was read to its end; one that is left before its last batch counts for
+    nothing, so that what only looks at a batch, as Keras does, skips no epoch. A dataset that is
+    made again begins again at `first_epoch` and gives the same bits.
+    Arguments and errors as `training_dataset`.
+    """
+    chosen = _checked(source, indices, batch_size)
+    _within("first_epoch", first_epoch, 0, 2**EPOCH_BITS - 2)
+    steps = math.ceil(len(chosen) / batch_size)
+    with tf.device("CPU:0"):
+        epoch = tf.Variable(first_epoch, dtype=tf.int64, trainable=False)
+    every = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
+    data = _of_epochs(source, chosen, recipe, every, batch_size, threads, WHOLE)
+    numbers = every.flat_map(lambda now: tf.data.Dataset.from_tensors(now).repeat())
+    data = tf.data.Dataset.zip(numbers, data)  # the epoch of each batch with it
+    data = _finish(data, steps, threads)
+
+    def counted(number: tf.Tensor, numbered: Any) -> Any:
+        now, batch = numbered
+        done = tf.cast(number == steps - 1, tf.int64)
+        with tf.control_dependencies([epoch.assign(now + done)]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    options = tf.data.Options()  # nothing reads ahead behind the count
+    options.experimental_optimization.inject_prefetch = False
+    return data.enumerate().map(counted).with_options(options)
+
+
+def _of_epochs(
+    source: Source,
+    chosen: np.ndarray,
+    recipe: Recipe,
+    every: tf.data.Dataset,
+    batch_size: int,
+    threads: int,
+    portion: Portion,
+) -> tf.data.Dataset:
+    """The batches of the epochs in `every`, int64 [], in order."""
     _within("seed", recipe.seed, 0, 2**63 - 1)
     n = len(chosen)
     with tf.device("CPU:0"):
@@ -93,24 +147,19 @@ def training_dataset(
         pairs = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:]))
         return pairs.map(lambda first, stop: order[first:stop])
 
-    every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
     if source.array is None:
-        data = every.flat_map(tf.autograph.experimental.do_not_convert(decoded))
-    else:
-        data = every.flat_map(
-            lambda epoch: tf.data.Dataset.zip(
-                tf.data.Dataset.from_tensors(epoch).repeat(),
-                cut(epoch_order(rows, recipe.seed, epoch)),
-            )
+        return every.flat_map(tf.autograph.experimental.do_not_convert(decoded))
+    data = every.flat_map(
+        lambda epoch: tf.data.Dataset.zip(
+            tf.data.Dataset.from_tensors(epoch).repeat(),
+            cut(epoch_order(rows, recipe.seed, epoch)),
         )
-        views = None
-        if recipe.plain:
-            views = in_memory.views_of(source, recipe.size, recipe.crop_fraction)
-        make = _whole(views, recipe, load.one, mixed)
-        data = _map(
-            data, lambda epoch, batch: part(make(epoch, part(batch, before)), after), threads
-        )
-    return _finish(data, epochs * math.ceil(n / batch_size), threads)
+    )
+    views = None
+    if recipe.plain:
+        views = in_memory.views_of(source, recipe.size, recipe.crop_fraction)
+    make = _whole(views, recipe, load.one, mixed)
+    return _map(data, lambda epoch, batch: part(make(epoch, part(batch, before)), after), threads)
 
 
 def batch_maker(held: in_memory.Resident, recipe: Recipe) -> in_memory.Make:

@@ -26,6 +26,7 @@ from experiments.cli.train import ensemble, sweep, train
 from experiments.cli.zoo import describe, models
 from experiments.errors import BadInput, FailedWork, Stopped, ask_to_stop, of_surroundings
 from experiments.presentation.console import complain, standard_streams
+from experiments.runtime.interactive import check_packages
 
 app = typer.Typer(
     name="ilsvrc",
@@ -59,6 +60,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _stop)
     with standard_streams() as stdout:
         try:
+            check_packages()
             app()
         except (BadInput, FailedWork) as error:
             complain(error)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing as mp
 import os
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from experiments.config.launch import Launch
@@ -96,7 +99,8 @@ class Child(Worker):
         context = mp.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, self.share), daemon=True)
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
         self.forget()
 
@@ -130,6 +134,17 @@ class Child(Worker):
             code = self.process.exitcode
             self.stop()
             return [Lost(_cause_of_death(code))]
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """A worker needs nothing of the caller's script, and would run it once more to have it."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def serve(connection: Connection, share: Share) -> None:

@@ -38,6 +38,16 @@ def path_of(uri: str) -> Path | None:
     return Path(name) if uri.startswith(PREFIX) and name != ":memory:" else None
 
 
+def absolute(uri: str) -> str:
+    """The same store from any folder: MLflow keeps what it opened, also where a notebook has
+    changed folders since."""
+    path = path_of(uri)
+    if path is None:
+        return uri
+    _, mark, options = uri.partition("?")
+    return f"{PREFIX}{path.resolve()}{mark}{options}"
+
+
 def prepare(path: Path) -> None:
     """Leave a store at this path that MLflow can open, made if there is none.
 

@@ -61,7 +61,7 @@ def connect(uri: str) -> MlflowClient:
     if path := database.path_of(uri):
         database.prepare(path)
     try:
-        client = StoreClient(tracking_uri=uri)
+        client = StoreClient(tracking_uri=database.absolute(uri))
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise does_not_work(uri, error) from None

@@ -1,0 +1,92 @@
+"""The runs of one experiment as a table to compute with: a row a run, plain columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from experiments.comparison.compare import PAGE, find_experiment
+from experiments.comparison.grouping import NOT_A_SETTING, value_of
+from experiments.errors import BadInput
+from experiments.presentation.columns import of_kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+ATTEMPT = ("config_hash", "source_fingerprint", "path", "mlflow.parentRunId")
+"""Tags that two attempts at the same run have in common."""
+
+
+def frame(client: MlflowClient, name: str, level: str = "run") -> pd.DataFrame:
+    """A row a run: model, seed, the settings that vary, scores, costs, status, run_id.
+
+    Settings have their config keys. Accuracies are fractions; what no run measured has no column.
+    Of several attempts at the same run the last that finished counts, else the last.
+
+    Raises:
+        BadInput: the experiment is unknown, or has no runs of this level.
+    """
+    import pandas as pd
+
+    if not level.replace("_", "").isalnum():
+        raise BadInput(f"level: expected a word such as run or trial. Received: {level!r}")
+    runs = _last_attempts(_runs(client, find_experiment(client, name), level))
+    if not runs:
+        raise BadInput(f"{name}: no runs of level {level}; run, sweep or search first")
+    keys = sorted({key for run in runs for key in run.data.params})
+    varying = [
+        key
+        for key in keys
+        if key.split(".")[0] not in NOT_A_SETTING
+        and key != "model.name"  # a column of its own
+        and len({run.data.params.get(key) for run in runs}) > 1
+    ]
+    metrics = [
+        column.key
+        for column in of_kind("accuracy", "error", "loss", "size", "work", "measured")
+        if any(column.key in run.data.metrics for run in runs)
+    ]
+    return pd.DataFrame([_row(run, varying, metrics) for run in runs])
+
+
+def _row(run: Run, varying: list[str], metrics: list[str]) -> dict[str, Any]:
+    params, measured = run.data.params, run.data.metrics
+    return {
+        "model": value_of(params.get("model.name")),
+        "seed": value_of(params.get("seed")),
+        **{key: value_of(params.get(key)) for key in varying},
+        **{key: measured.get(key) for key in metrics},
+        "status": run.info.status.lower(),
+        "run_id": run.info.run_id,
+    }
+
+
+def _runs(client: MlflowClient, experiment: str, level: str) -> list[Run]:
+    """Every run of a level, the oldest first; what repeats another is not one more of it."""
+    runs: list[Run] = []
+    token = None
+    while token != "":
+        page = client.search_runs(
+            [experiment],
+            f"tags.level = '{level}'",
+            max_results=PAGE,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        runs += [run for run in page if "reproduces" not in run.data.tags]
+        token = page.token or ""
+    return runs
+
+
+def _last_attempts(runs: list[Run]) -> list[Run]:
+    last: dict[tuple[str | None, ...], Run] = {}
+    for run in runs:
+        tags = run.data.tags
+        key = (
+            tuple(tags.get(tag) for tag in ATTEMPT) if "config_hash" in tags else (run.info.run_id,)
+        )
+        if key not in last or run.info.status == "FINISHED" or last[key].info.status != "FINISHED":
+            last.pop(key, None)
+            last[key] = run
+    return list(last.values())
