@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +16,7 @@ from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.launch.executors import Inline
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
+from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words
 from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
@@ -234,13 +236,23 @@ class Drive:
         self.work.tell(task, outcome.status, score, outcome.error)
         run_id = ""
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
-            job = self.candidates.job(task, self._winner(task))
-            run_id = self.tracked.refit(job, outcome, self._level, fresh=fresh)
+            winner = self._winner(task)
+            job = self.candidates.job(task, winner)
+            scores = outcome.scores | self._inner(winner)
+            told = replace(outcome, scores=scores)
+            run_id = self.tracked.refit(job, told, self._level, fresh=fresh)
         self.refits[task.outer] = outcome, run_id
         if fresh:
             words = [f"{k} {v:.4f}" for k, v in outcome.scores.items() if k.startswith("test_")]
             came_to = outcome.error or ", ".join(words) or "no test"
             self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
+
+    def _inner(self, winner: Trial | None) -> dict[str, float]:
+        """The winner's score in the search, for the run of its outer fold."""
+        if not self.study.nested or winner is None or winner.score is None:
+            return {}
+        score = {self.best_by: winner.score}
+        return {f"inner_{name}": value for name, value in (score | rounded(score)).items()}
 
     @property
     def _level(self) -> str:
