@@ -62,6 +62,11 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 def write_markdown(comparison: Comparison, path: Path) -> None:
     """The whole table with its legend, for a paper's appendix or a pull request."""
+    path.write_text(markdown(comparison), encoding="utf-8")
+
+
+def markdown(comparison: Comparison) -> str:
+    """The whole table with its legend."""
     columns = columns_of(comparison)
     headings = [column.heading for column in columns]
     headers = [_escaped(heading.replace("\n", " ")) for heading in headings]
@@ -70,7 +75,7 @@ def write_markdown(comparison: Comparison, path: Path) -> None:
     for row in comparison.rows:
         lines.append(_line([_escaped(column.cell(row).strip()) for column in columns]))
     lines += ["", *(f"- {_escaped(note)}" for note in legend(comparison, headings)), ""]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
 
 
 def columns_of(comparison: Comparison) -> list[TableColumn]:

@@ -6,6 +6,7 @@ figures of accuracy against cost all read it; whoever adds a metric adds a line 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -54,8 +55,8 @@ class Column:
     """Rank by which it goes where the terminal is narrow, the highest first; 0: never."""
     progress: str = ""
     """A value in a line of progress."""
-    view: int = 0
-    """Width of its column in MLflow's run table, in pixels."""
+    rounded: tuple[str, float] | None = None
+    """The metric that MLflow's pages show instead, and its unit: they print every digit."""
     bench: tuple[str, str] | None = None
     """Of kind bench: the mode of `ilsvrc bench`, and the metric of its rows."""
     disturbed: str = ""
@@ -135,7 +136,7 @@ class CostAxis(Column):
 LATENCY_DISTURBED = "latency_disturbed"
 
 MACS = CostAxis(
-    key="macs", kind="work", heading="MACs", text=si, view=110,
+    key="macs", kind="work", heading="MACs", text=si, rounded=("macs_millions", 1e6),
     axis=1, slug="macs", title="MACs", label="Multiply-accumulates for one image", prefixed=True,
     note="MACs = multiply-accumulates of conv and dense layers, one image",
 )  # fmt: skip
@@ -147,17 +148,20 @@ COLUMNS: list[Column] = [
     Column(key="val_loss", kind="loss", progress="val loss {:.3f}"),
     Column(
         key="test_top1", kind="accuracy", less_is_better=False,
-        progress="test top-1 {:.2%}", view=155,
+        progress="test top-1 {:.2%}", rounded=("test_top1_percent", 0.01),
     ),
     Column(
         key="test_top5", kind="accuracy", less_is_better=False,
-        progress="test top-5 {:.2%}", view=155,
+        progress="test top-5 {:.2%}", rounded=("test_top5_percent", 0.01),
     ),
     Column(
         key="val_top1", kind="accuracy", heading="val\ntop-1 %", less_is_better=False, dropped=7,
-        progress="val top-1 {:.2%}", view=155,
+        progress="val top-1 {:.2%}", rounded=("val_top1_percent", 0.01),
     ),
-    Column(key="val_top5", kind="accuracy", less_is_better=False),
+    Column(
+        key="val_top5", kind="accuracy", less_is_better=False,
+        rounded=("val_top5_percent", 0.01),
+    ),
     Column(key="test_mse", kind="error", heading="test\nMSE", progress="test mse {:.4g}"),
     Column(key="val_mse", kind="error", heading="val\nMSE", dropped=7, progress="val mse {:.4g}"),
     Column(key="train_mse", kind="error", heading="train\nMSE", dropped=9),
@@ -167,14 +171,16 @@ COLUMNS: list[Column] = [
     ),
     MACS,
     CostAxis(
-        key="params", kind="size", heading="params", text=si, view=110,
+        key="params", kind="size", heading="params", text=si,
+        rounded=("params_millions", 1e6),
         axis=2, slug="params", title="Parameters", label="Trainable parameters", prefixed=True,
     ),
     Column(
         key="activation_bytes", kind="work", heading="activations\nMiB", unit=MIB, dropped=12
     ),
     CostAxis(
-        key="latency_ms_p50", kind="measured", heading="p50\nms", dropped=4, view=155,
+        key="latency_ms_p50", kind="measured", heading="p50\nms", dropped=4,
+        rounded=("latency_ms", 1.0),
         axis=3, slug="latency", title="Latency", label="Latency of one image, median (ms)",
         note="Latency: network alone, batch 1, image in memory, logits on the host", suffix="ms",
         disturbed=LATENCY_DISTURBED,
@@ -185,11 +191,11 @@ COLUMNS: list[Column] = [
     ),
     Column(
         key="train_images_per_second", kind="measured", heading="train\nimages/s",
-        less_is_better=False, dropped=5, view=234,
+        less_is_better=False, dropped=5,
     ),
     CostAxis(
         key="infer_images_per_second", kind="measured", heading="infer\nimages/s",
-        less_is_better=False, dropped=6,
+        less_is_better=False, dropped=6, rounded=("images_per_second", 1.0),
         axis=5, slug="images_per_second", title="Images per second",
         label="Images per second at inference", suffix="images/s", prefixed=True,
         note="Rate: network alone, evaluation batches in memory, median batch",
@@ -242,6 +248,27 @@ def axes() -> list[CostAxis]:
     """The costs that accuracy is drawn against, in the order in which they are offered."""
     costs = [column for column in COLUMNS if isinstance(column, CostAxis)]
     return sorted(costs, key=lambda cost: cost.axis)
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """What runs log for MLflow's pages beside these metrics: four digits in a handy unit, and
+    logarithms of what spans several powers of ten, for charts, whose axes are linear."""
+    metrics = {}
+    for column in COLUMNS:
+        value = values.get(column.key)
+        if column.rounded is None or value is None or not math.isfinite(value):
+            continue
+        name, unit = column.rounded
+        metrics[name] = float(f"{value / unit:.4g}")
+        if column.kind in ("size", "work") and value > 0:
+            metrics[f"log10_{column.key}"] = round(math.log10(value), 3)
+    return metrics
+
+
+def exact(metrics: Mapping[str, float]) -> dict[str, float]:
+    """A run's metrics without those that `rounded` made of them."""
+    made = rounded(dict.fromkeys((column.key for column in COLUMNS), 1.0))
+    return {name: value for name, value in metrics.items() if name not in made}
 
 
 def progress_line(values: Mapping[str, float]) -> str:

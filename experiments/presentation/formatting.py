@@ -52,12 +52,17 @@ def _exponent(value: float) -> int:
 
 def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
     """The name of a run: what its sweep varies, and the seed."""
+    return f"{setting_title(model, axes)} seed {seed}"
+
+
+def setting_title(model: str, axes: Mapping[str, Any]) -> str:
+    """The name that runs have in common which differ in their seed alone."""
     varied = [
         f"{key.rpartition('.')[2]}={shortened(in_words(value), 40)}"
         for key, value in axes.items()
         if key not in ("model.name", "seed")
     ]
-    return " ".join([model, *varied, f"seed {seed}"])
+    return " ".join([model, *varied])
 
 
 def short_id(run_id: str) -> str:

@@ -33,12 +33,15 @@ from experiments.tracking.tracked_run import TrackedRun, find_run
 
 COUNTS = frozenset({"params", "macs", "activation_bytes"})
 """Of a run's cost, what no clock measures."""
+LEVEL = "reproduction"
+"""Of the new run: one of level run would count twice wherever runs are counted."""
 CHANGEABLE = ("tracking.uri", "data.source", "launch.")  # none of them changes a result
 INSTEAD = {
     "sweep": "give one of its runs",
     "search": "run `ilsvrc search` on its config.yaml",
     "trial": "run `ilsvrc search` on the config.yaml of the run above it",
     "nested": "run `ilsvrc nested` on its config.yaml",
+    "reproduction": "give the run that it repeats, the tag `reproduces` names it",
     "outer_fold": "run `ilsvrc nested` on the config.yaml of the run above it",
     "bench": "run `ilsvrc bench` again",
 }
@@ -79,8 +82,9 @@ def reproduce(
             for line in warnings:
                 display.say(f"warning: {line}")
             [(job, outcome, run)] = execute(
-                [job], executor, experiment, {job.path: plan.source.fingerprint}, display
-            )
+                [job], executor, experiment, {job.path: plan.source.fingerprint}, display,
+                level=LEVEL,
+            )  # fmt: skip
             was, device = original.tags.get("device"), outcome.tags.get("device")
             if device not in (None, was):
                 warnings.append(f"device: {was} then, {device} now")

@@ -24,6 +24,7 @@ from experiments.launch import executors
 from experiments.launch.pool import Backlog
 from experiments.launch.progress import Display
 from experiments.presentation.console import say
+from experiments.reporting import parent_page
 from experiments.runs.execute import execute
 from experiments.runs.train import result
 from experiments.runtime import devices
@@ -79,6 +80,8 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
             status = "failed" if failed else "finished"
         finally:
             end_parent(parent, experiment, book, status)
+        if not experiment.away:
+            parent_page.attach(experiment.client, config.name, parent.id)
     rows = [
         {**cell.axes, **result(cell.job, *done[cell.job.path])}
         for cell in cells

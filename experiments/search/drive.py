@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +17,7 @@ from experiments.jobs.pace import duration
 from experiments.launch.executors import Inline, at_a_time
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
+from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words, score
 from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
@@ -237,8 +239,11 @@ class Drive:
         self.work.tell(task, outcome.status, value, outcome.error)
         run_id = ""
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
-            job = self.candidates.job(task, self._winner(task))
-            run_id = self.tracked.refit(job, outcome, self._level, fresh=fresh)
+            winner = self._winner(task)
+            job = self.candidates.job(task, winner)
+            scores = outcome.scores | self._inner(winner)
+            told = replace(outcome, scores=scores)
+            run_id = self.tracked.refit(job, told, self._level, fresh=fresh)
         self.refits[task.outer] = outcome, run_id
         if fresh:
             words = [
@@ -246,6 +251,13 @@ class Drive:
             ]
             came_to = outcome.error or ", ".join(words) or "no test"
             self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
+
+    def _inner(self, winner: Trial | None) -> dict[str, float]:
+        """The winner's score in the search, for the run of its outer fold."""
+        if not self.study.nested or winner is None or winner.score is None:
+            return {}
+        score = {self.best_by: winner.score}
+        return {f"inner_{name}": value for name, value in (score | rounded(score)).items()}
 
     @property
     def _level(self) -> str:

@@ -284,7 +284,7 @@ class SearchRuns:
         created = self.experiment.client.create_run(
             self.experiment.id,
             start_time=int(trial.began * 1000),
-            run_name=f"trial {trial.number} {title}",
+            run_name=f"{trial_run.outer_words(trial.path)}trial {trial.number} {title}",
             tags={key: str(value) for key, value in tags.items()},
         )
         live.run_id = str(created.info.run_id)
@@ -296,7 +296,8 @@ class SearchRuns:
         if live.opening is None:
             opening = self.experiment.opening(job, self.fingerprint, level, self.parent.id)
             search = {"search_id": self._tags["search_id"]}
-            live.opening = replace(opening, tags=opening.tags | search)
+            named = f"{trial_run.outer_words(opening.tags['path'])}{opening.name}"
+            live.opening = replace(opening, name=named, tags=opening.tags | search)
         run = open_run(self.experiment.client, self.experiment.id, live.opening, look=look)
         live.run_id = run.id
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.jobs.job import Outcome
+from experiments.presentation.columns import rounded
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class TrialRun:
     """Of its folds in order; those that there are."""
     began: float
     """Seconds since 1970."""
+
+
+def outer_words(path: str) -> str:
+    """The outer fold of a path, before what is said of it; nothing in a plain search."""
+    first, _, rest = path.partition("/")
+    return f"outer fold {rest.partition('/')[0]}, " if first == "outer" else ""
 
 
 def ending(trial: TrialRun) -> dict[str, str]:
@@ -58,6 +65,7 @@ def metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
             continue
         last = len(finished[0].history) if len(trial.outcomes) == 1 else 0
         yield name, fmean(values), last
+        yield from ((short, mean, last) for short, mean in rounded({name: fmean(values)}).items())
         if len(values) > 1:
             yield f"{name}_std", stdev(values), 0
     seconds = [outcome.cost["train_seconds"] for outcome in finished

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.jobs.job import Outcome
+from experiments.presentation.columns import rounded
 from experiments.tracking.store import local_path
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def complete(
             stamp = stamps[epoch - 1] if epoch <= len(stamps) else closed
             run.metrics(values, step=epoch, stamp=stamp)
     last = len(outcome.history)
-    run.metrics(outcome.scores | outcome.cost, step=last, stamp=closed)
+    measured = outcome.scores | outcome.cost
+    run.metrics(measured | rounded(measured), step=last, stamp=closed)
     run.tag(outcome.tags | ({"error": outcome.error} if outcome.error else {}))
     for name, content in outcome.artifacts.items():
         run.document(name, json.dumps(content, indent=1))

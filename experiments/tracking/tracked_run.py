@@ -19,6 +19,7 @@ from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.errors import BadInput, first_line, shown
 from experiments.jobs.predictions import FILE, Predictions, read
+from experiments.presentation.columns import exact
 from experiments.tracking.run_log import JOURNAL_TAG
 from experiments.tracking.store import does_not_work
 
@@ -45,12 +46,12 @@ class TrackedRun:
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
-    """The last value of each."""
+    """The last value of each, without those that MLflow's pages get beside the exact ones."""
 
     @classmethod
     def of(cls, client: MlflowClient, run: Run) -> TrackedRun:
         """From what the client's own functions return."""
-        return cls(client, run.info, run.data.tags, run.data.params, run.data.metrics)
+        return cls(client, run.info, run.data.tags, run.data.params, exact(run.data.metrics))
 
     @property
     def id(self) -> str:

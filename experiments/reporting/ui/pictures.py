@@ -20,28 +20,28 @@ from experiments.tracking.store import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FILES = {views.TABLE: "mlflow-table.png", views.CHARTS: "mlflow-charts.png"}
+FILES = {
+    views.TABLE: "mlflow-table.png", views.CHARTS: "mlflow-charts.png",
+    views.TRIALS: "mlflow-trials.png", views.FOLDS: "mlflow-folds.png",
+}  # fmt: skip
 
 PAGES = ("pareto.png", "report.png")
 SIZES = {
-    views.TABLE: (1600, 640), views.CHARTS: (1600, 1240),
+    views.TABLE: (1600, 640), views.CHARTS: (1600, 1800),
+    views.TRIALS: (1600, 1240), views.FOLDS: (1600, 1240),
     "pareto.png": (1040, 800), "report.png": (1240, 1280),
 }  # fmt: skip
+DRAWN = "document.querySelector('.scatterlayer .point') && document.querySelector('.parcoords')"
 READY = {
     views.TABLE: "document.querySelectorAll('.ag-center-cols-container .ag-row').length",
-    views.CHARTS: "document.querySelector('.scatterlayer .point') && "
-    "document.querySelector('.parcoords')",
-}
+    views.CHARTS: DRAWN, views.TRIALS: DRAWN, views.FOLDS: DRAWN,
+}  # fmt: skip
 LOADED = "document.querySelector('h1') && document.readyState == 'complete'"
 IN_THE_WAY = {  # buttons to press; the browser remembers that the side bar is folded
     views.TABLE: ("Hide banner", "Toggle sidebar"),
-    views.CHARTS: ("Hide banner",),
 }
 SETTLING = 2.0  # seconds in which layouts move to their place
 BYTES, COLOURS = 200_000, 256  # a larger file is written again with so few colours
-
-# Opened by this name of this machine, the page leaves its chat panel closed.
-NAME = "10.0.0.1"
 
 
 def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
@@ -62,16 +62,16 @@ def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
         raise BadInput(f"--pictures needs a browser: install one of {', '.join(BROWSERS)}")
     client = connect(uri)
     folder.mkdir(parents=True, exist_ok=True)
-    port = serve.free_port()
-    server = serve.start(uri, port, origin=f"http://{NAME}:{port}")
+    server = serve.start(uri)
     try:
-        links = serve.links(client, f"http://{NAME}:{port}", experiment)
-        if len(links) < len(FILES):
+        urls = {link.label: link.url for link in serve.links(client, server.page_url, experiment)}
+        if "charts" not in urls:
             raise BadInput("--pictures: no runs to draw, or a store that takes no views")
-        with tab(browser, [f"--host-resolver-rules=MAP {NAME} {serve.HOST}"]) as page:
+        with tab(browser) as page:
             drawn = [
-                _view(page, link, key, folder / FILES[key])
-                for link, key in zip(links, FILES, strict=True)
+                _view(page, urls[views.VIEWS[key].label], key, folder / file)
+                for key, file in FILES.items()
+                if views.VIEWS[key].label in urls
             ]
     finally:
         serve.stop(server)
@@ -82,7 +82,7 @@ def draw(uri: str, folder: Path, experiment: str | None = None) -> list[Path]:
 
 def _view(page: Tab, link: str, key: str, path: Path) -> Path:
     page.open(link, SIZES[key], READY[key])
-    for label in IN_THE_WAY[key]:
+    for label in IN_THE_WAY.get(key, ("Hide banner",)):
         page.evaluate(f"document.querySelector('button[aria-label=\"{label}\"]')?.click()")
     return _save(page, path)
 

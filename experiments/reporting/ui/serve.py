@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from experiments.comparison.compare import find_experiment
 from experiments.errors import BadInput, FailedWork, Stopped, shown
 from experiments.presentation.console import say, tell
+from experiments.reporting import parent_page
 from experiments.reporting.ui import views
 from experiments.runtime import parent
 from experiments.tracking.store import connect
@@ -26,15 +27,35 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 HOST = "127.0.0.1"
+NAME = "ilsvrc.localhost"
+"""What pages are opened by. Browsers take every name under localhost for this machine; opened as
+localhost or 127.0.0.1, MLflow's page unfolds its chat panel over a quarter of the window."""
 START_SECONDS = 120.0
 
 
 class Server(NamedTuple):
-    """A running MLflow server: its process (leader of a group), address and log file."""
+    """A running MLflow server: its process (leader of a group), port and log file."""
 
     process: subprocess.Popen[bytes]
-    base_url: str
+    port: int
     log: Path
+
+    @property
+    def base_url(self) -> str:
+        """For programs."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def page_url(self) -> str:
+        """For browsers."""
+        return f"http://{NAME}:{self.port}"
+
+
+class Link(NamedTuple):
+    """A page: what it shows, and where."""
+
+    label: str
+    url: str
 
 
 def serve(
@@ -42,8 +63,8 @@ def serve(
 ) -> int:
     """Run the UI until Ctrl-C or SIGTERM, and return the exit code 0.
 
-    The addresses of the run table and of the charts go to stdout. A store that is a server already
-    is not served again: its addresses are printed, and that is all.
+    Links to the run table, the charts and the report go to stdout, each after its label. A store
+    that is a server already is not served again: its links are printed, and that is all.
 
     Raises:
         BadInput: unknown experiment, port taken, or a store that does not answer.
@@ -59,8 +80,8 @@ def serve(
         server = None
         try:
             server = start(uri, port)
-            _announce(links(client, server.base_url, experiment), open_browser)
-            say("Ctrl-C stops the server.")
+            _announce(links(client, server.page_url, experiment), open_browser)
+            say(f"A browser that does not know {NAME}: {server.base_url}. Ctrl-C stops the server.")
             code = server.process.wait()
             raise FailedWork(f"The MLflow server ended with {code}: {_tail(server.log)}")
         except (KeyboardInterrupt, Stopped):
@@ -70,20 +91,18 @@ def serve(
                 stop(server)
 
 
-def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Server:
+def start(uri: str, port: int | None = None) -> Server:
     """Start an MLflow server on a database and wait until it answers (about ten seconds).
 
     Args:
         uri: the database.
         port: None for a free one.
-        origin: of pages that may write beside those opened at the server's own address.
 
     Raises:
         BadInput: the port is taken or out of range.
         FailedWork: the server died or did not answer.
     """
     port = free_port(port)
-    base_url = f"http://{HOST}:{port}"
     handle, name = tempfile.mkstemp(prefix="ilsvrc-ui-", suffix=".log")
     words = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
     environment = os.environ | {
@@ -91,9 +110,10 @@ def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Se
         "MLFLOW_BACKEND_STORE_URI": uri,  # its password is not for the list of processes
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # helper processes for GenAI judges
+        # any port: a tunnel's other end may have another
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"localhost:*,{HOST}:*,{NAME}:*",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{NAME}:*",
     }
-    if origin is not None:
-        environment["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = origin
     say(f"Starting MLflow on {shown(uri)} (about 10 s)...")
     with os.fdopen(handle, "wb") as log:
         # a group of its own, because the server forks workers that must go with it
@@ -105,7 +125,7 @@ def start(uri: str, port: int | None = None, *, origin: str | None = None) -> Se
             env=environment,
             start_new_session=True,
         )
-    server = Server(process, base_url, Path(name))
+    server = Server(process, port, Path(name))
     try:
         _wait(server)
     except BaseException:
@@ -129,8 +149,8 @@ def stop(server: Server) -> None:
         server.log.unlink(missing_ok=True)
 
 
-def links(client: MlflowClient, base_url: str, experiment: str | None = None) -> list[str]:
-    """The addresses of the run table and, where the store takes views, of the charts.
+def links(client: MlflowClient, base_url: str, experiment: str | None = None) -> list[Link]:
+    """The run table and, where the store takes views, the charts and what else there is to show.
 
     MLflow's first page shows no runs, so these lead into an experiment (None: the one that ran
     last), each with a shared view that is kept in a tag of it. Without any run there is the plain
@@ -141,10 +161,14 @@ def links(client: MlflowClient, base_url: str, experiment: str | None = None) ->
     """
     experiment_id = find_experiment(client, experiment) if experiment else _newest(client)
     if experiment_id is None:
-        return [base_url.rstrip("/")]
-    if not views.write(client, experiment_id):
-        return [views.address(base_url, experiment_id, None)]
-    return [views.address(base_url, experiment_id, key) for key in (views.TABLE, views.CHARTS)]
+        return [Link("MLflow", base_url.rstrip("/"))]
+    keys = views.write(client, experiment_id)
+    if not keys:
+        return [Link("table", views.address(base_url, experiment_id, None))]
+    shown = [Link(views.VIEWS[k].label, views.address(base_url, experiment_id, k)) for k in keys]
+    if parent := parent_page.newest(client, experiment_id):
+        shown.append(Link("report", parent_page.address(base_url, experiment_id, parent)))
+    return shown
 
 
 def _newest(client: MlflowClient) -> str | None:
@@ -166,13 +190,14 @@ def newest_name(client: MlflowClient) -> str:
     return str(client.get_experiment(newest).name)
 
 
-def _announce(addresses: Sequence[str], open_browser: bool) -> None:
-    """The run table's address on a line of its own, then that of the charts."""
-    for url in addresses:
-        tell(url)
-    if "/experiments/" not in addresses[0]:
+def _announce(shown: Sequence[Link], open_browser: bool) -> None:
+    """Each link on a line of its own, after what it shows; the first one is opened."""
+    width = max(len(link.label) for link in shown) + 2
+    for link in shown:
+        tell(f"{link.label + ':':{width}}{link.url}")
+    if "/experiments/" not in shown[0].url:
         say("No runs yet: run a sweep first, ilsvrc sweep CONFIG.")
-    if open_browser and not webbrowser.open(addresses[0]):
+    if open_browser and not webbrowser.open(shown[0].url):
         say("No browser could be opened here; open the address above.")
 
 

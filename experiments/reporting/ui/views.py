@@ -1,4 +1,4 @@
-"""What MLflow's pages show first: a run table with its columns, and charts of accuracy and cost.
+"""MLflow's stored views: which there are, where they are kept, and their addresses.
 
 MLflow's browser code reads a view from the experiment tag `mlflow.sharedViewState.KEY` when the
 address ends in `?viewStateShareKey=KEY`; its own Share and Save buttons write the same. The tag
@@ -11,44 +11,87 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.presentation.columns import COLUMNS, CostAxis
+from experiments.presentation.figure_style import OKABE_ITO
+from experiments.reporting.ui import states
+from experiments.reporting.ui.states import NETWORK, Held
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 TAG = "mlflow.sharedViewState."
-TABLE, CHARTS = "ilsvrc", "ilsvrc-charts"
-NAMES = {TABLE: "Accuracy and cost: table", CHARTS: "Accuracy and cost: charts"}
+COLOUR = "mlflow.runColor"
+COLOURS = (*OKABE_ITO, "#8A63BF", "#A6630C", "#1F272D", "#C83243", "#308613", "#8396A5")
 LOOKED_AT = 300
 """Newest runs that are searched for settings that vary."""
-VARYING = 6
-"""Settings that get a column, at most."""
-ALWAYS = ("model.name", "seed")
-NEVER = ("name", "config_hash", "data.train_images", "data.validation_images", "data.test_images")
 
 
-def write(client: MlflowClient, experiment_id: str) -> bool:
-    """Write both views for what the experiment holds; False where the store does not let us."""
+class View(NamedTuple):
+    """A view: its label where links are listed, its name on the page, and what it shows."""
+
+    label: str
+    name: str
+    state: Callable[[Held], dict[str, Any]]
+    level: str | None = None
+    """Of the runs that it is about, which must be there; None: all that were trained."""
+    is_chart: bool = False
+
+
+TABLE, CHARTS, TRIALS, FOLDS = "ilsvrc", "ilsvrc-charts", "ilsvrc-trials", "ilsvrc-folds"
+VIEWS = {
+    TABLE: View("table", "Accuracy and cost: table", states.table),
+    CHARTS: View("charts", "Accuracy and cost: charts", states.charts, is_chart=True),
+    TRIALS: View("trials", "Trials of the search", states.trials, "trial", is_chart=True),
+    FOLDS: View("outer folds", "Outer folds", states.folds, "outer_fold", is_chart=True),
+}
+
+
+def write(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Write the views of what the experiment holds; their keys, none where the store refuses."""
     from mlflow.exceptions import MlflowException
 
+    keys = []
     try:
         experiment = client.get_experiment(experiment_id)
         runs = client.search_runs([experiment_id], "tags.level LIKE '%'", max_results=LOOKED_AT)
-        params = [run.data.params for run in runs if "params" in run.data.metrics]
-        metrics = {name for run in runs for name in run.data.metrics}
-        varies = varying(params)
-        states = {TABLE: table(metrics, varies), CHARTS: charts(metrics, varies)}
-        for key, state in states.items():
+        for key, view in VIEWS.items():
+            about = [run for run in runs if _is_about(run, view)]
+            if view.level and not about:
+                continue
+            metrics = {name for run in about for name in run.data.metrics}
+            held = Held(metrics, [run.data.params for run in about])
+            if key == TABLE:
+                name_settings(client, about, held)
+            state = view.state(held)
             # no clock: the same view is the same text, and is not written again
-            text = packed(NAMES[key], state, experiment.creation_time or 0)
+            text = packed(view.name, state, experiment.creation_time or 0)
             if experiment.tags.get(TAG + key) != text:
                 client.set_experiment_tag(experiment_id, TAG + key, text)
+            keys.append(key)
+        paint(client, runs)
     except MlflowException:
-        return False
-    return True
+        return []
+    return keys
+
+
+def name_settings(client: MlflowClient, runs: Sequence[Run], held: Held) -> None:
+    """Tag runs with what the table groups them by."""
+    for run, name in zip(runs, held.settings(), strict=True):
+        if run.data.tags.get(states.SETTING) != name:
+            client.set_tag(run.info.run_id, states.SETTING, name)
+
+
+def paint(client: MlflowClient, runs: Sequence[Run]) -> None:
+    """Give the runs of a network one colour, the networks' in the order of their first run."""
+    trained = [run for run in reversed(runs) if NETWORK in run.data.params]
+    networks = list(dict.fromkeys(run.data.params[NETWORK] for run in trained))
+    for run in trained:
+        colour = COLOURS[networks.index(run.data.params[NETWORK]) % len(COLOURS)]
+        if run.data.tags.get(COLOUR) != colour:
+            client.set_tag(run.info.run_id, COLOUR, colour)
 
 
 def address(base_url: str, experiment_id: str, key: str | None) -> str:
@@ -56,85 +99,8 @@ def address(base_url: str, experiment_id: str, key: str | None) -> str:
     page = f"{base_url.rstrip('/')}/#/experiments/{experiment_id}/runs"
     if key is None:
         return page
-    mode = "&compareRunsMode=CHART" if key == CHARTS else ""
+    mode = "&compareRunsMode=CHART" if VIEWS[key].is_chart else ""
     return f"{page}?viewStateShareKey={key}{mode}"
-
-
-def varying(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """Settings that differ between runs, most different values first, at most VARYING."""
-    values: dict[str, set[str | None]] = {}
-    for key in sorted({key for settings in params for key in settings}):
-        if key not in (*ALWAYS, *NEVER):
-            values[key] = {settings.get(key) for settings in params}
-    several = [key for key, distinct in values.items() if len(distinct) > 1]
-    return sorted(several, key=lambda key: -len(values[key]))[:VARYING]
-
-
-def table(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
-    """The state of the run table, sorted by test accuracy.
-
-    Args:
-        metrics: names of the metrics that there are.
-        varies: params that get a column.
-    """
-    first = _score("test_top1", metrics)
-    widths = {f"metrics.`{name}`": width for name, width in _measured(metrics).items()}
-    widths |= {f"params.`{name}`": max(110, 50 + 8 * len(name)) for name in (*varies, *ALWAYS)}
-    columns = [*widths, "attributes.`Dataset`"]
-    return {
-        "selectedColumns": columns,
-        "columnOrder": ["attributes.`Run Name`", *columns],
-        "columnWidths": widths | {"attributes.`Run Name`": 260, columns[-1]: 200},
-        # sorted by a metric the table is flat; by time it hides runs under their folded parents
-        "orderByKey": f"metrics.`{first}`",
-        "orderByAsc": not first.endswith("top1"),
-        "runsHiddenMode": "SHOW_ALL",
-    }
-
-
-def charts(metrics: set[str], varies: Sequence[str]) -> dict[str, Any]:
-    """The state of the chart page: accuracy against each cost, parallel coordinates.
-
-    Only runs that trained a network are listed, so that there are as many points as rows. The
-    charts that MLflow adds itself, one a metric, are folded.
-    """
-    score = _score("test_top1", metrics)
-    costs = [column.key for column in COLUMNS if column.view and isinstance(column, CostAxis)]
-    cards: list[dict[str, Any]] = [
-        _card("SCATTER", f"ilsvrc-{cost}", "ilsvrc")
-        | {"xaxis": _axis(cost), "yaxis": _axis(score), "runsCountToCompare": 100}
-        for cost in costs
-        if cost in metrics or not metrics
-    ]
-    cards.append(
-        _card("PARALLEL", "ilsvrc-parallel", "ilsvrc-parallel")
-        | {
-            # words are cut short on every axis but the first
-            "selectedParams": ["model.name", *varies[:3]],
-            # the last axis gives the lines their colours
-            "selectedMetrics": [
-                name
-                for name in dict.fromkeys((*costs, _score("val_top1", metrics), score))
-                if name in metrics
-            ],
-            "showAllRuns": True,
-            "runsCountToCompare": 100,
-        }
-    )
-    sections = [
-        _section("ilsvrc", "Accuracy against cost", columns=3),
-        _section("ilsvrc-parallel", "Parallel coordinates", columns=1),
-        # where MLflow puts its own charts
-        *(
-            _section(f"ilsvrc-{name}", name) | {"display": False, "isGenerated": True}
-            for name in ("Model metrics", "System metrics")
-        ),
-    ]
-    return table(metrics, varies) | {
-        "searchFilter": "metrics.params > 0",
-        "compareRunCharts": cards,
-        "compareRunSections": sections,
-    }
 
 
 def packed(name: str, state: Mapping[str, Any], made: int) -> str:
@@ -148,34 +114,8 @@ def packed(name: str, state: Mapping[str, Any], made: int) -> str:
     return json.dumps({"name": name, "createdAt": made, "updatedAt": made, "state": packed_state})
 
 
-def _card(kind: str, uuid: str, section: str) -> dict[str, Any]:
-    fields = {"uuid": uuid, "type": kind, "metricSectionId": section}
-    return fields | {"deleted": False, "isGenerated": False}
-
-
-def _section(uuid: str, name: str, columns: int = 3) -> dict[str, Any]:
-    fields = {"uuid": uuid, "name": name, "display": True, "columns": columns}
-    return fields | {"isGenerated": False, "isReordered": False, "deleted": False}
-
-
-def _axis(metric: str) -> dict[str, str]:
-    return {"key": metric, "type": "METRIC"}
-
-
-def _measured(metrics: set[str]) -> dict[str, int]:
-    """Metrics of the run table and the widths of their columns: the scores that there are, and
-    all costs."""
-    shown = [(_score(column.key, metrics), column) for column in COLUMNS if column.view]
-    return {
-        name: column.view
-        for name, column in shown
-        if column.kind != "accuracy" or name in metrics or not metrics
-    }
-
-
-def _score(name: str, metrics: set[str]) -> str:
-    """The metric itself, or what reconstructions have instead of a top-1: a squared error; where
-    no run has a test part, that of the validation part."""
-    names = [name, name.replace("top1", "mse")]
-    names += [other.replace("test_", "val_") for other in names]
-    return next((other for other in names if other in metrics), name)
+def _is_about(run: Run, view: View) -> bool:
+    level = run.data.tags.get("level")
+    if view.level:
+        return bool(level == view.level)
+    return "params" in run.data.metrics and level != "reproduction"

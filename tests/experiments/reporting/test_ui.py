@@ -25,18 +25,21 @@ from PIL import Image
 from experiments.config.schema import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.jobs.job import Job
-from experiments.presentation.columns import COLUMNS
-from experiments.reporting.ui import pictures, serve, views
+from experiments.presentation.columns import COLUMNS, rounded
+from experiments.reporting.ui import pictures, serve, states, views
 from experiments.reporting.ui.browser import tab
+from experiments.reporting.ui.states import Held
 from experiments.tracking import provenance
 
 HARMLESS = (
     "AG Grid: since",  # MLflow's table, on two options that will be renamed
     "ResizeObserver loop completed",  # a layout that took two frames
 )
-METRICS = {"test_top1": 0.971, "val_top1": 0.962, "macs": 40_551_552.0, "params": 269_722.0}
-
-METRICS |= {"latency_ms_p50": 1.5}
+MEASURED = {
+    "test_top1": 0.97123, "test_top5": 0.99812, "val_top1": 0.96234, "macs": 40_551_552.0,
+    "params": 269_722.0, "latency_ms_p50": 1.51234, "infer_images_per_second": 3210.6,
+}  # fmt: skip
+METRICS = MEASURED | rounded(MEASURED)
 
 
 @pytest.fixture(scope="module")
@@ -49,59 +52,72 @@ def store(tmp_path_factory):
     job = Job(("run",), Config(), np.arange(7), None, None, "key", "folder")
     store.client.log_inputs(run_id, [provenance.record(job, "fedcba9876543210")])
     small = {"test_top1": 0.943, "macs": 4e5, "params": 6e4, "latency_ms_p50": 0.5}
-    store.run("quickstart", "lenet5", 2, METRICS | small, train__epochs=20)
-    store.run("quickstart", "lenet5", 3, METRICS | small | {"test_top1": 0.941}, train__epochs=20)
+    for seed, top1 in ((2, 0.945), (3, 0.935)):
+        metrics = MEASURED | small | {"test_top1": top1}
+        store.run("quickstart", "lenet5", seed, metrics | rounded(metrics), train__epochs=20)
+    repeated = {"reproduces": run_id}
+    store.run("quickstart", "resnet20", 1, METRICS, level="reproduction", tags=repeated)
     return store
 
 
 @pytest.fixture(scope="module")
 def server(store):
-    port = serve.free_port()
-    server = serve.start(store.uri, port, origin=f"http://{pictures.NAME}:{port}")
+    server = serve.start(store.uri)
     yield server
     serve.stop(server)
 
 
-def test_browser_shows_runs_and_metrics_at_the_link(store, server, tmp_path):
-    link, _ = serve.links(store.client, server.base_url)
-    ready = f"{pictures.READY[views.TABLE]} >= 3 && document.body.innerText.includes('fedcba98')"
-    page, errors = rendered(link, tmp_path, ready)
+def test_a_fresh_browser_shows_a_row_a_setting_with_accuracy_and_all_costs(store, server, tmp_path):
+    link = links(store, server)["table"]
+    ready = (
+        f"{pictures.READY[views.TABLE]} >= 2 && document.body.innerText.includes('94 (average)')"
+    )
+    page, errors, seen, heads = rendered(link, tmp_path, ready, (1600, 900))
     assert errors == []
     assert "Accuracy and cost: table" in page
-    for text in ("resnet20 seed 1", "lenet5 seed 2", "lenet5 seed 3", "0.971", "fedcba9876543210"):
-        assert text in page, f"{text} is not on the page"
-    assert "vgg16" not in page
-    columns = set(re.findall(r'col-id="(?:metrics|params)\.`(.*?)`"', page))
-    wanted = {"test_top1", "val_top1", "macs", "params", "latency_ms_p50", "train.epochs", "seed"}
-    assert columns >= wanted | {"model.name"}
-    assert "train.precision" not in columns, "the same in all runs"
+    assert page.count("MLflow Assistant") == 0, "its panel is in the way"
+    assert "lenet5 epochs=20" in seen
+    assert "resnet20 epochs=30" in seen
+    assert "seed 2" not in seen, "seeds stand folded under their mean"
+    assert "vgg16" not in seen
+    assert "sweep" not in seen
+    wanted = ["test_top1_percent", "test_top5_percent", "macs_millions", "params_millions"]
+    whole = [
+        name for name, right in sorted(heads.items(), key=lambda head: head[1]) if right < 1580
+    ]
+    assert whole[:6] == [*wanted, "latency_ms", "images_per_second"]
+    for value in ("94", "97.12", "99.81", "40.55", "0.2697", "1.512", "3211"):
+        assert value in seen, f"{value} is not in the window"
 
 
-def test_browser_draws_as_many_points_as_there_are_runs(store, server, tmp_path):
-    _, link = serve.links(store.client, server.base_url)
-    points = "document.querySelectorAll('.scatterlayer path.point').length >= 9"
-    page, errors = rendered(link, tmp_path, f"{points} && {pictures.READY[views.CHARTS]}")
+def test_browser_draws_as_many_points_as_there_are_runs_a_colour_a_network(store, server, tmp_path):
+    points = "document.querySelectorAll('.scatterlayer path.point').length >= 18"
+    link = links(store, server)["charts"]
+    ready = f"{points} && {pictures.READY[views.CHARTS]}"
+    page, errors, _, _ = rendered(link, tmp_path, ready, (2800, 2000))
     assert errors == []
     assert len(set(re.findall(r"\w+ seed \d", page))) == 3
     assert ">sweep<" not in page, "a parent trains nothing"
-    titles = [f"{cost} vs. test_top1" for cost in ("macs", "params", "latency_ms_p50")]
-    for title in [*titles, "Parallel Coordinates"]:
-        assert title in page, f"no chart {title}"
-    assert len(re.findall(r'<path class="point', page)) == 3 * 3
+    for cost in ("log10_macs", "log10_params", "latency_ms"):
+        for score in ("test_top1_percent", "test_top5_percent"):
+            assert f"{cost} vs. {score}" in page
+    drawn = re.findall(r'<path class="point.*?fill: (rgb\(.*?\))', page)
+    assert len(drawn) == 3 * 6
+    assert len(set(drawn)) == 2, "a colour a network"
     assert 'class="parcoords"' in page
 
 
 def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
     browser()
     monkeypatch.setattr(pictures, "SETTLING", 0.5)
-    port = int(server.base_url.rpartition(":")[2])
-    monkeypatch.setattr(serve, "free_port", lambda: port)
-    monkeypatch.setattr(serve, "start", lambda uri, port, origin: server)
+    monkeypatch.setattr(serve, "start", lambda uri: server)
     monkeypatch.setattr(serve, "stop", lambda server: None)
     made = pictures.draw(store.uri, tmp_path / "pictures", "quickstart")
-    assert [path.name for path in made] == [*pictures.FILES.values(), *pictures.PAGES]
+    there = [pictures.FILES[key] for key in (views.TABLE, views.CHARTS)]
+    assert [path.name for path in made] == [*there, *pictures.PAGES]
     colours = []
-    for path, size in zip(made, pictures.SIZES.values(), strict=True):
+    for path, key in zip(made, (views.TABLE, views.CHARTS, *pictures.PAGES), strict=True):
+        size = pictures.SIZES[key]
         assert path.stat().st_size < 200_000
         with Image.open(path) as picture:
             assert picture.size == size
@@ -130,12 +146,14 @@ def test_views_fit_into_tags_and_are_written_only_when_they_change(store, monkey
     )
     assert views.write(store.client, number)
     assert views.write(store.client, number)
-    assert [key for _, key, _ in written] == [views.TAG + key for key in views.NAMES]
-    many = {f"train.some.quite.long.key.number_{at}" for at in range(50)}
-    params = [dict.fromkeys(many, "a"), dict.fromkeys(many, "b")]
-    state = views.charts({column.key for column in COLUMNS if column.view}, views.varying(params))
-    text = views.packed("x", state, 0)
-    assert len(text) < 5000
+    assert [key for _, key, _ in written] == [views.TAG + views.TABLE, views.TAG + views.CHARTS]
+    many = [f"train.some.quite.long.key.number_{at}" for at in range(50)]
+    params = [dict.fromkeys(many, str(at // 2)) | {"model.name": f"net{at}"} for at in range(200)]
+    metrics = {column.key for column in COLUMNS} | set(METRICS)
+    for view in views.VIEWS.values():
+        state = view.state(Held(metrics, params))
+        text = views.packed("x", state, 0)
+        assert len(text) < 5000
     stream = base64.b64decode(json.loads(text)["state"].removeprefix("deflate;"))
     assert json.loads(zlib.decompress(stream)) == json.loads(json.dumps(state))
 
@@ -146,13 +164,19 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
         for m, s, e in (("a", "1", "1"), ("b", "2", "2"), ("c", "3", "3"))
     ]
     runs[0]["model.options.width"] = "0.5"
-    assert views.varying(runs) == ["train.epochs", "model.options.width"]
-    table = views.table({"val_mse", "test_mse", "macs"}, [])
+    held = Held(set(), runs)
+    assert held.varying() == ["train.epochs", "model.options.width"]
+    assert held.settings() == ["a epochs=1 width=0.5", "b epochs=2", "c epochs=3"]
+    assert states.table(held)["groupBy"] is None, "nothing is there twice"
+    grouped = states.table(Held(set(), [*runs, runs[1] | {"seed": "7"}]))
+    assert grouped["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "setting"}]
+    assert grouped["groupsExpanded"]["tag.setting.b epochs=2"] is False
+    table = states.table(Held({"val_mse", "test_mse", "macs"}))
     assert table["orderByKey"] == "metrics.`test_mse`"
     assert table["orderByAsc"] is True
     assert "metrics.`val_top1`" not in table["selectedColumns"]
     untested = {"val_top1", "macs"}  # published results are of the validation part
-    table = views.table(untested, [])
+    table = states.table(Held(untested))
     assert (table["orderByKey"], table["orderByAsc"]) == ("metrics.`val_top1`", False)
     [drawn] = {card["yaxis"]["key"] for card in cards_of(untested, "SCATTER")}
     assert drawn == "val_top1"
@@ -161,7 +185,40 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
 
 
 def cards_of(metrics, kind):
-    return [c for c in views.charts(metrics, [])["compareRunCharts"] if c["type"] == kind]
+    return [c for c in states.charts(Held(metrics))["compareRunCharts"] if c["type"] == kind]
+
+
+def links(store, server):
+    """Addresses by label, of the experiment that ran last."""
+    return {link.label: link.url for link in serve.links(store.client, server.page_url)}
+
+
+def test_runs_without_rounded_metrics_are_shown_with_the_exact_ones():
+    table = states.table(Held({"test_top1", "val_top1", "macs", "params"}))
+    assert table["orderByKey"] == "metrics.`test_top1`"
+    assert "metrics.`macs`" in table["selectedColumns"]
+    cards = states.charts(Held({"test_top1", "macs"}))["compareRunCharts"]
+    assert (cards[0]["xaxis"]["key"], cards[0]["yaxis"]["key"]) == ("macs", "test_top1")
+
+
+def test_searches_and_nested_runs_have_views_of_their_own(tmp_path):
+    store = FakeStore(tmp_path)
+    for rate in ("0.1", "0.3"):
+        scores = {"val_top1": 0.5, "val_top1_percent": 50.0}
+        store.run("nest", "mlp", 1, scores, level="trial", train__optimizer__learning_rate=rate)
+    store.run("nest", "mlp", 1, METRICS | {"inner_val_top1_percent": 50.0}, level="outer_fold")
+    labels = [link.label for link in serve.links(store.client, "http://127.0.0.1:5000")]
+    assert labels == ["table", "charts", "trials", "outer folds"]
+    params = [{"model.name": "mlp", "train.optimizer.learning_rate": r} for r in ("0.1", "0.3")]
+    state = states.trials(Held({"val_top1_percent"}, params))
+    points, lines = state["compareRunCharts"]
+    assert points["xaxis"] == {"key": "train.optimizer.learning_rate", "type": "PARAM"}
+    assert points["yaxis"]["key"] == "val_top1_percent"
+    assert lines["selectedParams"] == ["model.name", "train.optimizer.learning_rate"]
+    assert state["searchFilter"] == "tags.level = 'trial'"
+    folds = states.folds(Held(set(METRICS) | {"inner_val_top1_percent"}, params))
+    axes = [folds["compareRunCharts"][0][axis]["key"] for axis in ("xaxis", "yaxis")]
+    assert axes == ["inner_val_top1_percent", "test_top1_percent"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -192,14 +249,14 @@ def test_a_signal_ends_the_command_and_leaves_nobody_behind(number, store, tmp_p
     finally:
         command.kill()
         command.stdout.close()
-    assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/")
+    assert re.match(rf"table: +http://{serve.NAME}:{port}/#/experiments/", link)
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
         pass
 
 
 def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
     def link(name=None):
-        return serve.links(store.client, "http://127.0.0.1:5000", name)[0]
+        return serve.links(store.client, "http://127.0.0.1:5000", name)[0].url
 
     def table(name):
         found = store.client.get_experiment_by_name(name).experiment_id
@@ -214,11 +271,11 @@ def test_link_leads_to_the_experiment_that_ran_last_or_the_named_one(store):
 def test_without_runs_the_link_is_plain_and_says_what_to_do(tmp_path, capsys, monkeypatch):
     store = FakeStore(tmp_path)
     store.experiment("without-runs")
-    (url,) = serve.links(store.client, "http://127.0.0.1:5000/")
-    assert url == "http://127.0.0.1:5000"
-    serve._announce([url], open_browser=False)
+    (link,) = serve.links(store.client, "http://127.0.0.1:5000/")
+    assert link.url == "http://127.0.0.1:5000"
+    serve._announce([link], open_browser=False)
     printed = capsys.readouterr()
-    assert printed.out == f"{url}\n"
+    assert printed.out.split() == ["MLflow:", link.url]
     assert "ilsvrc sweep" in printed.err
 
 
@@ -229,9 +286,11 @@ def test_a_remote_store_is_not_served_again(server, capsys, monkeypatch):
 
     assert serve.serve(server.base_url, open_browser=True, experiment="older") == 0
 
-    link, charts = capsys.readouterr().out.splitlines()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (table, link), (charts, drawn) = lines
+    assert (table, charts) == ("table:", "charts:")
     assert link.startswith(f"{server.base_url}/#/experiments/")
-    assert charts.endswith("compareRunsMode=CHART")
+    assert drawn.endswith("compareRunsMode=CHART")
     assert opened == [link]
 
 
@@ -269,14 +328,22 @@ def test_a_servers_last_words_and_arguments_hold_no_password(tmp_path, monkeypat
     assert "hunter2" not in " ".join(started[0])
 
 
-def rendered(url: str, folder: Path, ready: str) -> tuple[str, list[str]]:
-    """The page once `ready`, an expression, holds in it, and what it said to the console."""
+def rendered(
+    url: str, folder: Path, ready: str, size: tuple[int, int]
+) -> tuple[str, list[str], str, dict[str, float]]:
+    """The page once `ready`, an expression, holds in it, what it said to the console, its text, and
+    where the columns of its metrics end."""
     log = folder / "chromium.log"
     with tab(browser(), ["--enable-logging", f"--log-file={log}"]) as page:
-        page.open(url, (2800, 1400), ready)
+        page.open(url, size, ready)
         shown = page.evaluate("document.documentElement.outerHTML")
+        text = page.evaluate("document.body.innerText")
+        heads = page.evaluate(
+            "Object.fromEntries([...document.querySelectorAll('.ag-header-cell[col-id^=metrics]')]"
+            ".map(e => [e.getAttribute('col-id').slice(9, -1), e.getBoundingClientRect().right]))"
+        )
     said = [line for line in log.read_text().splitlines() if "CONSOLE" in line]
-    return shown, [line for line in said if not any(word in line for word in HARMLESS)]
+    return shown, [line for line in said if not any(word in line for word in HARMLESS)], text, heads
 
 
 def members(group: int) -> list[int]:
