@@ -27,7 +27,7 @@ FILES = {
 
 PAGES = ("pareto.png", "report.png")
 SIZES = {
-    views.TABLE: (1600, 640), views.CHARTS: (1600, 1800),
+    views.TABLE: (1600, 640), views.CHARTS: (1600, 2180),
     views.TRIALS: (1600, 1240), views.FOLDS: (1600, 1240),
     "pareto.png": (1040, 800), "report.png": (1240, 1280),
 }  # fmt: skip

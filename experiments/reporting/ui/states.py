@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.presentation.columns import COLUMNS, rounded
+from experiments.presentation.columns import COLUMNS, axes, rounded
 from experiments.presentation.formatting import setting_title
 
 NETWORK, SEED = "model.name", "seed"
@@ -18,12 +18,8 @@ VARYING = 6
 GROUPS = 60
 """Groups that are stored as folded, at most; a tag has no room for more."""
 POINTS = 300
-SHOWN = tuple(column for column in COLUMNS if column.rounded)
 TRAINED = "metrics.params > 0 and tags.level != 'reproduction'"
 """A filter: neither parents, which train nothing, nor repetitions, which would count twice."""
-COST = {
-    "macs": "log10_macs", "params": "log10_params", "latency_ms_p50": "latency_ms",
-}  # fmt: skip
 EDGE, LETTER = 38, 6.3  # pixels around a heading, of a letter
 NAME_WIDTH, DATE_WIDTH, DATE = 290, 40, "runDateAndNestInfo"
 
@@ -58,6 +54,10 @@ class Held:
         """The rounded metric of this one, or the exact one where runs are older than it."""
         short = rounded({name: 1.0})
         return next((other for other in short if other in self.metrics), name)
+
+    def axis(self, name: str) -> str:
+        """The logarithm of this metric where there is one, else as `shown`."""
+        return log if (log := f"log10_{name}") in self.metrics else self.shown(name)
 
     def varying(self) -> list[str]:
         """Settings that differ between runs, most different values first, at most VARYING."""
@@ -99,7 +99,7 @@ def charts(held: Held) -> dict[str, Any]:
     scores = [held.score("test_top1")]
     if (fifth := held.score("test_top5")) in held.metrics:
         scores.append(fifth)
-    costs = [log if log in held.metrics else held.shown(cost) for cost, log in COST.items()]
+    costs = [held.axis(column.key) for column in axes() if column.rounded]
     costs = [cost for cost in costs if cost in held.metrics or not held.metrics]
     points = [
         _scatter(f"{cost}-{score}", _axis(cost), _axis(score)) for cost in costs for score in scores
@@ -139,7 +139,7 @@ def folds(held: Held) -> dict[str, Any]:
 def _measured(held: Held) -> Iterable[str]:
     """Metrics of the run table: the scores that there are, test before validation, and all costs
     that a reader compares by."""
-    for column in SHOWN:
+    for column in filter(lambda column: column.rounded, COLUMNS):
         name = held.score(column.key)
         if column.kind != "accuracy":
             yield held.shown(column.key)

@@ -11,12 +11,13 @@ from experiments.comparison import table
 from experiments.comparison.grouping import grouped
 from experiments.comparison.plots import depth, pareto_html, pictures
 from experiments.comparison.selection import ordered
-from experiments.presentation.columns import COLUMNS, CostAxis, progress_line
+from experiments.presentation.columns import COLUMNS, CostAxis, exact, progress_line, rounded
 from experiments.presentation.figure_style import new_figure
 from experiments.presentation.html_page import Drawn
 from experiments.reporting.facts import Facts
 from experiments.reporting.page import report_page
-from experiments.reporting.ui import views
+from experiments.reporting.ui import states
+from experiments.reporting.ui.states import Held
 
 TAGS = ("git_commit", "git_dirty", "machine", "device", "python", "precision", "augment")
 
@@ -26,7 +27,8 @@ FACTS = Facts(3, 0, 1, {}, {tag: [] for tag in TAGS}, {}, [], 1.0, 0)
 @pytest.fixture
 def toy():
     column = CostAxis(
-        key="toy_joules", kind="measured", heading="toy\nmJ", unit=1e-3, dropped=1, view=120,
+        key="toy_joules", kind="measured", heading="toy\nmJ", unit=1e-3, dropped=1,
+        rounded=("toy_mj", 1e-3),
         less_is_better=False, progress="toy {:.1f} J",
         axis=9, slug="toy", title="Toy", label="Toy energy (mJ)", suffix="mJ",
     )  # fmt: skip
@@ -62,10 +64,11 @@ def test_a_column_is_added_in_one_place(toy, tmp_path):
     assert 'data-sort="375">375</td>' in page
     assert '<button type="button" data-axis="toy"' in page
     assert "toy 375 mJ" in pareto_html.page(found, toy)
-    state = views.charts({"test_top1", "macs", "toy_joules"}, [])
-    assert "metrics.`toy_joules`" in state["selectedColumns"]
-    assert state["columnWidths"]["metrics.`toy_joules`"] == 120
-    assert "toy_joules" in [card["xaxis"]["key"] for card in state["compareRunCharts"][:-1]]
+    assert rounded({"toy_joules": 0.123456}) == {"toy_mj": 123.5}
+    assert exact({"toy_joules": 0.123456, "toy_mj": 123.5}) == {"toy_joules": 0.123456}
+    state = states.charts(Held({"test_top1", "macs", "toy_joules", "toy_mj"}))
+    assert "metrics.`toy_mj`" in state["selectedColumns"]
+    assert "toy_mj" in [card["xaxis"]["key"] for card in state["compareRunCharts"][:-1]]
     assert progress_line({"toy_joules": 0.25, "val_top1": 0.5}) == "val top-1 50.00%, toy 0.2 J"
 
 
