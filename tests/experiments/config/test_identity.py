@@ -23,7 +23,7 @@ def parsed(*words: str) -> Config:
 @pytest.mark.parametrize(
     ("config", "run", "group"),
     [
-        ("quickstart", "7cb237a8ec63", "02b9f2b42c79"),
+        ("quickstart", "d2c6c9b1a25a", "c8e5d1349a3d"),
         ("history", "1bc9e3451d02", "dd379f26d7b2"),
         ("nested", "d74e9f30a035", "c95a35190797"),
         ("search-bayesian", "3ff4e8fae976", "472485481e36"),
