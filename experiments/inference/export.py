@@ -151,7 +151,14 @@ def _load(path: Path, given: str) -> keras.Model:
         )
     from experiments.training.keras_file import load_network
 
-    return load_network(path, f"export: {given}")
+    model = load_network(path, f"export: {given}")
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        raise BadInput(
+            f"export: {given}: expected a network of images of one size, (h, w, c). "
+            f"Received: {shape}"
+        )
+    return model
 
 
 def example(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:

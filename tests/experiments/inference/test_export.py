@@ -200,6 +200,14 @@ def test_a_file_that_differs_is_not_written(network: Any, monkeypatch: pytest.Mo
     assert not Path("grouped_savedmodel").exists()
 
 
+def test_a_network_of_any_size_is_refused_in_one_line(tmp_path: Path) -> None:
+    pixels = keras.Input((None, None, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(pixels)
+    keras.Model(pixels, mean).save(tmp_path / "any.keras")
+    with pytest.raises(BadInput, match=r"images of one size.*Received: \(None, None, None, 3\)"):
+        export.export(str(tmp_path / "any.keras"), "savedmodel", None, STORE)
+
+
 def test_a_converter_that_fails_is_one_line(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*words: Any, **more: Any) -> None:
         raise RuntimeError("no kernel for it\nand a page more")
