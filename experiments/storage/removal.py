@@ -112,10 +112,13 @@ def carry_out(made: Plan) -> None:
 
 
 def document(made: Plan, *, removed: bool) -> dict[str, Any]:
-    """What goes and what stays, as JSON; `bytes` are what the disk has again.
+    """What goes and what stays, as JSON. To be made before the plan is carried out.
 
-    To be made before the plan is carried out. A file that a journal and a run share counts with
-    the folder of the journal.
+    Returns:
+        {"name", "store" (without a password), "removed" (False: it was only listed), "bytes" (that
+        the disk has again), "runs": [{"run_id", "name", "level", "bytes"}], "folders":
+        [{"directory", "bytes"}], "kept": [{"run_id", "name", "level", "why"}], "left": [what else
+        stays, in words]}. A file that a journal and a run share counts with the journal's folder.
     """
     once = Once()
     folders = [{"directory": str(p), "bytes": once.sizes([p])} for p in made.folders]
