@@ -68,5 +68,5 @@ def _search(
     if "error" in result:
         complain(result["error"])
     elif not as_json:
-        say(f"next: {text.next_command(kind, result, str(path))}")
+        say(f"next: {text.next_command(kind, result)}")
     fail_unless(result["status"] == "finished")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,7 @@ from experiments.presentation.columns import progress_line
 from experiments.presentation.formatting import short_id
 from experiments.presentation.terminal import Terminal
 
+LOADING = "loading"
 LINE_SECONDS = 60.0
 """From one line to the next inside runs, where there is no terminal."""
 
@@ -31,7 +33,7 @@ class Fit:
     task: Any
     first: tuple[float, float] | None = None
     last: tuple[float, float] | None = None
-    words: str = "loading"
+    words: str = LOADING
 
     def mark(self, fraction: float, now: float) -> None:
         """Hear how far it is. The first mark is behind loading and tracing."""
@@ -86,6 +88,7 @@ class Display:
         """Fits that have not begun."""
         self._workers = workers
         self._fits: dict[FitPath, Fit] = {}
+        self._took: list[float] = []
         self._spoke = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -115,7 +118,7 @@ class Display:
     def event(self, job: Job, event: dict[str, Any]) -> None:
         kind = event["kind"]
         if kind == "begin":
-            task = self._bars.add_task(job.label, total=None, note="loading", eta="?")
+            task = self._bars.add_task(job.label, total=None, note=LOADING, eta="?")
             work = self.waiting.pop(job.path, None)
             self._fits[job.path] = Fit(time.monotonic(), work, task)
         elif kind == "progress":
@@ -144,6 +147,9 @@ class Display:
         """Hear that a fit has come so far, and say so where that is due."""
         fit, now = self._fits[job.path], time.monotonic()
         fit.mark(fraction, now)
+        if fit.words == LOADING:
+            fit.words = "training"
+            self._bars.update(fit.task, note=fit.words)
         own = fit.seconds_left(now, self.paces)
         self._bars.update(fit.task, eta="?" if own is None else duration(own))
         if self.console.is_terminal:
@@ -170,12 +176,14 @@ class Display:
 
     def seconds_left(self) -> float | None:
         """Of the whole; None as long as nothing tells."""
-        if self.total - self.ended != len(self._fits) + len(self.waiting):
-            return None  # fits are to come of which nothing is known
+        unknown = self.total - self.ended - len(self._fits) - len(self.waiting)
+        if unknown < 0 or (unknown and not self._took):
+            return None
         now = time.monotonic()
         paces = self.paces + [fit.pace for fit in self._fits.values() if fit.pace is not None]
         left = [fit.seconds_left(now, paces) for fit in self._fits.values()]
         left += [seconds_of(work, paces) for work in self.waiting.values()]
+        left += [median(self._took)] * unknown if unknown else []
         known = [seconds for seconds in left if seconds is not None]
         return together(known, self._workers) if known and len(known) == len(left) else None
 
@@ -191,7 +199,8 @@ class Display:
         if fit is None:
             return 0.0
         self._bars.remove_task(fit.task)
-        return time.monotonic() - fit.began
+        self._took.append(time.monotonic() - fit.began)
+        return self._took[-1]
 
     def end(self, job: Job, outcome: Outcome, run_id: str = "") -> None:
         """Say how a fit ended, and in which run it is tracked."""

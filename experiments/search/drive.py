@@ -92,6 +92,7 @@ class Drive:
         """Replay the journal, then run what is left."""
         if self.state.ended:
             self.display.say(f"{len(self.state.ended)} fits already done")
+            self.display.ended = len(self.state.ended)
         self._release()
         self._replaying = False
         for job, outcome in executor.run(self._backlog, self._on_event):

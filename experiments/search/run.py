@@ -57,7 +57,7 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
             state.begin(matters, versions)
             work = new_work(study)
             planned = planned_fits(study, work)
-            with Display(planned or 0) as display:
+            with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
                 display.say(announcement(study, work, planned))
                 for line in lines(study.source, study.parts):
                     display.say(line)

@@ -41,14 +41,14 @@ def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
     return "\n".join(lines)
 
 
-def next_command(kind: str, document: Mapping[str, Any], config: str) -> str:
+def next_command(kind: str, document: Mapping[str, Any]) -> str:
     """What is worth doing with a search that has ended."""
     name = document["name"]
     if kind == "nested":
         return f"ilsvrc compare {name} --level outer_fold"
     if document["refit"] and document["refit"]["status"] == "finished":
         return f"ilsvrc evaluate {short_id(document['refit']['run_id'])}, or ilsvrc ui --open"
-    return f"ilsvrc search {config} search.refit=true trains the best on all and tests it once"
+    return "the same command with search.refit=true trains the best on all and tests it once"
 
 
 def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:

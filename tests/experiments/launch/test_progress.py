@@ -69,7 +69,21 @@ def test_without_a_terminal_a_line_a_minute_weighs_the_rest_by_its_work(capsys, 
         display.end(first, Outcome(first.path, "finished", scores={"val_top1": 0.5}), "0123456789")
     lines = capsys.readouterr().err.splitlines()
     # 30 steps of 10 s, and 4 x 30 more of the other
-    assert lines[0] == "[0/2] lenet5 seed 1: 20%, loading; about 24 min to go"
-    assert lines[1] == "[0/2] lenet5 seed 1: 40%, loading; about 23 min to go"
+    assert lines[0] == "[0/2] lenet5 seed 1: 20%, training; about 24 min to go"
+    assert lines[1] == "[0/2] lenet5 seed 1: 40%, training; about 23 min to go"
     assert lines[2].endswith("finished, val top-1 50.00% (140 s, run 01234567)")
     assert len(lines) == 3
+
+
+def test_fits_of_which_nothing_is_known_take_as_long_as_those_before(capsys, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    work = job()
+    with Display(5, workers=2) as display:
+        assert display.seconds_left() is None
+        for seconds in (100, 120):
+            display.event(work, {"kind": "begin"})
+            clock.now += seconds
+            display.drop(work)
+        assert display.seconds_left() == 3 * 110 / 2
+    assert capsys.readouterr().err == ""
