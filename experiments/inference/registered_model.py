@@ -24,6 +24,7 @@ from experiments.inference.class_names import class_names, titles
 from experiments.inference.loading import RUN_ID, Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.presentation.console import say
+from experiments.tracking.database import absolute
 from experiments.tracking.tracked_run import NETWORK
 
 SERVED = "-served"
@@ -214,7 +215,7 @@ def _store(uri: str) -> Iterator[None]:
     import mlflow
 
     before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(absolute(uri))
     level = logging.getLogger("mlflow").level
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     try:

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from blank_store import blank_store
 from command import inside
-from mlflow import MlflowClient
 from rich.console import Console
 
 import experiments.configs
@@ -26,6 +25,7 @@ from experiments.runs.members import plan_team
 from experiments.search import run as search
 from experiments.search.folds import search_folds
 from experiments.tracking.search_journal import State, find, what_matters
+from experiments.tracking.store import connect
 from experiments.tracking.tracked_run import find_run
 from tuning.significance import difference_interval, mcnemar
 
@@ -47,7 +47,7 @@ def config_of(*words):
 
 def files_of(member):
     """A member's predictions as it left them: the frame of each part, by image."""
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = connect("sqlite:///mlflow.db")
     path = client.download_artifacts(member["run_id"], "predictions.parquet")
     table = pd.read_parquet(path).sort_values("index")
     return {part: rows.reset_index() for part, rows in table.groupby("part")}
@@ -136,7 +136,7 @@ def test_members_differ_in_their_seed_alone(there):
             different = probabilities(frame[part]) != probabilities(frames[0][part])
             assert different.mean() > 0.9
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = connect("sqlite:///mlflow.db")
     runs = [client.get_run(member["run_id"]).data.params for member in there["members"]]
     for params in runs[1:]:
         assert {key for key in params if params[key] != runs[0][key]} == {"seed"}
@@ -167,7 +167,7 @@ def test_a_disturbed_latency_of_a_member_marks_the_sum(there):
 
 
 def test_it_is_tracked_as_a_parent_with_predictions_of_its_own(there):
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = connect("sqlite:///mlflow.db")
     parent = client.get_run(there["run_id"])
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["level"] == "ensemble"
@@ -324,7 +324,7 @@ def test_the_best_candidates_of_a_search_are_retrained_and_tested(there, monkeyp
         np.testing.assert_array_equal(job.test, folds.test)
         assert not set(job.train) & set(job.test)
     assert fits[0].config.seed != fits[1].config.seed
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = connect("sqlite:///mlflow.db")
     levels = {client.get_run(m["run_id"]).data.tags["level"] for m in document["members"]}
     assert levels == {"refit"}  # not a run: compare would average it with runs of fewer images
 

@@ -206,3 +206,14 @@ def test_a_first_start_that_is_killed_while_the_store_is_made_is_continued(tmp_p
 @pytest.mark.parametrize("making", [False, True])
 def test_twenty_first_starts_are_continued(capfd, making):
     assert first_start.main(20, 14, making) == 0, capfd.readouterr().out
+
+
+def test_a_process_that_changes_folders_changes_stores(tmp_path, monkeypatch):
+    for name in ("one", "other"):
+        blank_store(tmp_path / name)
+        monkeypatch.chdir(tmp_path / name)
+        connect("sqlite:///mlflow.db").create_experiment(name)
+    assert {e.name for e in connect("sqlite:///mlflow.db").search_experiments()} == {
+        "Default",
+        "other",
+    }
