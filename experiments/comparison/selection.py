@@ -36,10 +36,10 @@ def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tu
         key = full_key(name, there, "--where", "param or tag")
         passing = [pair for pair in kept if _is(pair[1], key, wanted) != negated]
         if not passing:
-            there = sorted({str(_get(run, key)) for _, run in kept})
+            values = sorted({str(_get(run, key)) for _, run in kept})
             raise BadInput(
-                f"--where {text}: no run passes; {key} is {', '.join(there[:8])}"
-                f"{' and others' if len(there) > 8 else ''}"
+                f"--where {text}: no run passes; {key} is {', '.join(values[:8])}"
+                f"{' and others' if len(values) > 8 else ''}"
             )
         kept = passing
     return kept
