@@ -32,8 +32,8 @@ def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tu
     kept = list(runs)
     for text in filters:
         name, wanted, negated = _parsed(text)
-        there = {key for _, run in runs for key in (*run.data.params, *run.data.tags)}
-        key = full_key(name, there, "--where", "param or tag")
+        keys = {key for _, run in runs for key in (*run.data.params, *run.data.tags)}
+        key = full_key(name, keys, "--where", "param or tag")
         passing = [pair for pair in kept if _is(pair[1], key, wanted) != negated]
         if not passing:
             values = sorted({str(_get(run, key)) for _, run in kept})

@@ -25,8 +25,8 @@ def write(comparison: Comparison, out: Path, curves: Mapping[str, Curves]) -> li
     from experiments.presentation import figure_style, html_page
 
     written: list[Path] = []
-    axes = [MACS, *(axis for axis in drawable(comparison.rows) if axis != MACS)]
-    for axis in [*axes, *drawable(comparison.rows, top5(comparison))]:
+    costs = [MACS, *(axis for axis in drawable(comparison.rows) if axis != MACS)]
+    for axis in [*costs, *drawable(comparison.rows, top5(comparison))]:
         written += pareto.pareto(comparison, out / axis.stem, axis)
         page = out / f"{axis.stem}.html"
         page.write_text(pareto_html.page(comparison, axis), encoding="utf-8")
