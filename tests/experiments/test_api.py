@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from blank_store import blank_store
 from command import TINY
 
 import experiments
@@ -40,6 +41,11 @@ child.process.join()
 print("it ended with", child.process.exitcode)
 """
 AXES = {"seed": [1, 2], "train.optimizer.learning_rate": np.array([0.01, 0.1])}
+
+
+@pytest.fixture(autouse=True)
+def store(own_folder: Path) -> None:
+    blank_store(own_folder)
 
 
 def python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -79,6 +85,7 @@ def test_importing_the_suite_is_light(tmp_path: Path) -> None:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The JSON of a sweep over two seeds and two rates, the table of it, and its folder."""
     folder, before = tmp_path_factory.mktemp("swept"), Path.cwd()
+    blank_store(folder)
     os.chdir(folder)
     try:
         result = experiments.sweep(MLP, {"sweep": AXES})
