@@ -64,4 +64,4 @@ def test_the_quickstart_compares_a_dense_a_plain_and_a_residual_network_within_i
         macs[plan.config.model.name] * len(plan.split.train) * plan.config.train.epochs
         for plan in plans
     )
-    assert shown < 0.6e12  # 0.48e12 takes 93 s of CPU in all, start and compilation included
+    assert shown < 0.6e12  # 0.48e12 takes 105 s of CPU, comparison included
