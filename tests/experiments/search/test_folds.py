@@ -12,6 +12,7 @@ from experiments.errors import BadInput
 from experiments.search import folds as module
 from experiments.search import study
 from experiments.search.folds import nested_folds, search_folds, thinned
+from experiments.search.trial_run import outer_words
 
 LABELS = np.random.default_rng(0).choice(3, size=300, p=[0.6, 0.3, 0.1])
 
@@ -195,3 +196,9 @@ def test_training_parts_are_thinned_alone():
     part = thinned(made, source(), train)
     assert set(part) < set(train)
     assert np.all(np.abs(counts(part) - counts(train) / 2) <= 1)
+
+
+def test_names_of_nested_runs_tell_their_outer_fold():
+    assert outer_words("outer/2/trial/7") == "outer fold 2, "
+    assert outer_words("outer/11/refit") == "outer fold 11, "
+    assert outer_words("trial/7") == outer_words("refit") == ""
