@@ -42,7 +42,7 @@ def absolute(uri: str) -> str:
     """The same store from any folder: MLflow keeps what it opened, also where a notebook has
     changed folders since."""
     path = path_of(uri)
-    if path is None:
+    if path is None or str(path).startswith("file:"):  # SQLite's own addresses stay as they are
         return uri
     _, mark, options = uri.partition("?")
     return f"{PREFIX}{path.resolve()}{mark}{options}"
