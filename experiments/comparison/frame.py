@@ -66,7 +66,7 @@ def _runs(client: MlflowClient, experiment: str, level: str) -> list[Run]:
     """Every run of a level, the oldest first; what repeats another is not one more of it."""
     runs: list[Run] = []
     token = None
-    while token != "":
+    while True:
         page = client.search_runs(
             [experiment],
             f"tags.level = '{level}'",
@@ -75,8 +75,9 @@ def _runs(client: MlflowClient, experiment: str, level: str) -> list[Run]:
             page_token=token,
         )
         runs += [run for run in page if "reproduces" not in run.data.tags]
-        token = page.token or ""
-    return runs
+        token = page.token
+        if not token:
+            return runs
 
 
 def _last_attempts(runs: list[Run]) -> list[Run]:
