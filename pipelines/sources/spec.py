@@ -27,14 +27,7 @@ def place_and_settings(
     end = next(ends, 1)
     place, values = ",".join(pieces[:end]).strip(), dict[str, str]()
     for setting in pieces[end:]:
-        key, _, value = (piece.strip() for piece in setting.partition("="))
-        if key not in known:
-            raise SourceError(
-                f"{scheme}: unknown setting {key!r}{nearest(key, known)}; expected "
-                f"{', '.join(known) or 'none'}: write {form!r}"
-            )
-        if key in values:
-            raise SourceError(f"{scheme}: {key} is given twice: remove one")
+        key, value = _setting(scheme, setting, known, values, f": write {form!r}")
         if not value or (known[key] and value not in known[key]):
             expected = " or ".join(known[key]) or "a value"
             close = nearest(value, known[key])
@@ -49,6 +42,21 @@ def _exists(path: str) -> bool:
     return os.path.lexists(os.path.expanduser(path.strip()))
 
 
+def _setting(
+    scheme: str, text: str, known: Collection[str], before: Collection[str], advice: str = ""
+) -> tuple[str, str]:
+    """Key and value of "key=value": one of the known keys, and none of those before it."""
+    key, _, value = (piece.strip() for piece in text.partition("="))
+    if key not in known:
+        expected = ", ".join(known) or "none"
+        raise SourceError(
+            f"{scheme}: unknown setting {key!r}{nearest(key, known)}; expected {expected}{advice}"
+        )
+    if key in before:
+        raise SourceError(f"{scheme}: {key} is given twice: remove one")
+    return key, value
+
+
 def spelled(place: str, settings: Mapping[str, str]) -> str:
     """The place and its settings as a spec has them."""
     return ",".join([place, *(f"{key}={value}" for key, value in settings.items())])
@@ -61,15 +69,8 @@ def whole_numbers(scheme: str, text: str, lowest: Mapping[str, int]) -> dict[str
     """
     values: dict[str, int] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if key not in lowest:
-            raise SourceError(
-                f"{scheme}: unknown setting {key!r}{nearest(key, lowest)}; "
-                f"expected {', '.join(lowest)}"
-            )
-        if key in values:
-            raise SourceError(f"{scheme}: {key} is given twice: remove one")
-        if not equals or not value.isdecimal() or int(value) < lowest[key]:
+        key, value = _setting(scheme, part, lowest, values)
+        if not value.isdecimal() or int(value) < lowest[key]:
             raise SourceError(
                 f"{scheme}: {key}: expected a whole number from {lowest[key]}, received {value!r}"
             )

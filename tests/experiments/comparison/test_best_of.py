@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from types import SimpleNamespace
 
@@ -105,7 +106,7 @@ def test_table_and_report_say_what_was_chosen_and_how(store, width):
     from rich.console import Console
 
     found = compare.compare(store.client, ["history"], best_of_keys=[RATE])
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(table.render(found, width))
     text = " ".join(console.export_text().split())
     assert "history (best of learning_rate by validation)" in text
