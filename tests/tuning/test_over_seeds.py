@@ -1,0 +1,154 @@
+"""The test of settings: where the truth is known, over the sizes that users have."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from tuning.over_seeds import Difference, Training, difference, training_variances
+
+ALPHA = 0.05
+
+
+def answers(draw, rows, seeds, images, noise, lead=0.0, accuracy=0.9):
+    """Bool [rows, seeds, images] of rows that are equal but for the first's lead.
+
+    Images are as hard as they are for every row, so that answers are paired; a training shifts the
+    accuracy by a normal draw of standard deviation `noise`.
+    """
+    hard = draw.beta(2 * accuracy, 2 * (1 - accuracy), images)
+    shift = noise * draw.normal(size=(rows, seeds))
+    shift[0] += lead
+    # a shift spares the images that are always right or always wrong
+    slope = hard * (1 - hard) / (hard * (1 - hard)).mean()
+    chance = hard.astype(np.float32) + shift[..., None].astype(np.float32) * slope.astype(
+        np.float32
+    )
+    return draw.random((rows, seeds, images), dtype=np.float32) < chance
+
+
+def stars(hits, alpha=ALPHA):
+    """The pairs found different, each at a level shared between all pairs."""
+    rows = len(hits)
+    pairs = list(combinations(range(rows), 2))
+    known = training_variances({row: hits[row].mean(axis=1) for row in range(rows)})
+    found = []
+    for one, other in pairs:
+        made = difference(hits[one], hits[other], (known[one], known[other]))
+        if abs(made.mean) > made.half_width(alpha / len(pairs)):
+            found.append((one, other))
+    return found
+
+
+CELLS = [
+    (2, 2, 359, 300), (2, 3, 359, 300), (2, 10, 359, 200), (4, 2, 359, 200), (14, 2, 359, 30),
+    (2, 2, 2000, 200), (3, 5, 2000, 100), (2, 2, 50_000, 60), (4, 3, 10_000, 40),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003, 0.006, 0.01])
+def test_of_equal_settings_none_is_found_worse_oftener_than_promised(noise):
+    draw, found, runs = np.random.default_rng(round(1000 * noise)), 0, 0
+    for rows, seeds, images, repeats in CELLS:
+        here = sum(bool(stars(answers(draw, rows, seeds, images, noise))) for _ in range(repeats))
+        # every cell by itself, within 3.5 standard errors of a share of 0.05
+        assert here <= ALPHA * repeats + 3.5 * np.sqrt(ALPHA * (1 - ALPHA) * repeats)
+        found, runs = found + here, runs + repeats
+    assert found <= ALPHA * runs + 2 * np.sqrt(ALPHA * (1 - ALPHA) * runs)
+
+
+def test_the_test_over_images_alone_finds_what_is_not_there():
+    """Why this test is made: the same draws, tested as if the networks were the settings."""
+    draw, found, ours = np.random.default_rng(5), 0, 0
+    for _ in range(150):
+        hits = answers(draw, 2, 2, 10_000, 0.006)
+        gains = hits[0].sum(axis=0, dtype=int) - hits[1].sum(axis=0, dtype=int)
+        found += abs(gains.mean()) > 1.96 * gains.std(ddof=1) / np.sqrt(10_000)
+        ours += bool(stars(hits))
+    assert found / 150 > 0.25
+    assert ours / 150 <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / 150)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 13])
+def test_the_interval_covers_whatever_the_ratio_of_the_variances(degrees):
+    """Two normal parts: one known, one estimated with few degrees of freedom."""
+    draw, runs = np.random.default_rng(degrees), 1500
+    for images in (0.01, 0.3, 1.0, 3.0, 100.0):
+        means = draw.normal(size=runs) * np.sqrt(images + 1)
+        estimates = draw.chisquare(degrees, runs) / degrees
+        misses = sum(
+            abs(mean) > Difference(mean, images, ((estimate, degrees),)).half_width(ALPHA)
+            for mean, estimate in zip(means, estimates, strict=True)
+        )
+        assert misses / runs <= ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / runs)
+
+
+def test_rows_that_scatter_alike_are_pooled_and_others_stand_for_themselves():
+    draw = np.random.default_rng(3)
+    alike = training_variances({row: draw.normal(0.9, 0.01, 3) for row in range(6)})
+    assert {each.degrees for each in alike.values()} == {12}
+    assert len({each.variance for each in alike.values()}) == 1
+    wild = {0: [0.3, 0.5, 0.7], 1: [0.9, 0.901, 0.902], 2: [0.9, 0.899, 0.9], 3: [0.8]}
+    apart = training_variances(wild)
+    assert apart[0] == Training(pytest.approx(0.04), 2, pooled=False)
+    assert apart[1].variance == pytest.approx(1e-6)
+    assert 3 not in apart
+    assert training_variances({0: [0.5], 1: [0.6]}) == {}
+
+
+def test_a_wild_row_among_calm_ones_is_not_found_different_oftener_than_promised():
+    """Pooled, it would lend its neighbours' calm."""
+    draw, runs, found = np.random.default_rng(8), 2000, 0
+    noise = np.array([0.03, 0.002, 0.002, 0.002])
+    for _ in range(runs):
+        scores = 0.9 + noise[:, None] * draw.normal(size=(4, 3))
+        known = training_variances(dict(enumerate(scores)))
+        parts = [known[0], known[1]]
+        training = (
+            ((2 * parts[0].variance / 3, parts[0].degrees),)
+            if parts[0].pooled
+            else tuple((part.variance / 3, part.degrees) for part in parts)
+        )
+        made = Difference(scores[0].mean() - scores[1].mean(), 1e-7, training)
+        found += abs(made.mean) > made.half_width(ALPHA)
+    assert found / runs <= ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / runs)
+
+
+def test_a_lead_beyond_the_noise_is_found():
+    draw = np.random.default_rng(4)
+    by_seeds = [
+        np.mean([bool(stars(answers(draw, 2, seeds, 2000, 0.006, lead=0.02))) for _ in range(60)])
+        for seeds in (2, 3, 6)
+    ]
+    assert by_seeds == sorted(by_seeds)
+    assert by_seeds[-1] > 0.9
+
+
+def test_p_is_the_level_at_which_the_interval_ends_at_zero():
+    for mean in (0.001, 0.01, -0.02, 0.2):
+        made = Difference(mean, 1e-5, ((2e-5, 4),))
+        assert made.half_width(made.p_value) == pytest.approx(abs(mean))
+        interval = made.interval(1 - made.p_value)
+        assert min(abs(interval.low), abs(interval.high)) == pytest.approx(0, abs=1e-9)
+    assert Difference(0.0, 1e-5, ((2e-5, 4),)).p_value == 1.0
+    # with no spread to speak of it is as small as it can be, and still a number
+    assert 0 < Difference(0.5, 1e-12, ((1e-12, 40),)).p_value < 1e-12
+
+
+def test_the_variance_of_the_mean_is_what_it_is_over_many_draws():
+    draw = np.random.default_rng(6)
+    made = []
+    for _ in range(400):
+        hits = answers(draw, 2, 4, 500, 0.01)
+        known = training_variances({row: hits[row].mean(axis=1) for row in range(2)})
+        made.append(difference(hits[0], hits[1], (known[0], known[1])))
+    told = np.mean([each.images + sum(v for v, _ in each.training) for each in made])
+    assert told == pytest.approx(np.var([each.mean for each in made]), rel=0.25)
+
+
+def test_what_is_no_pair_of_answers_is_refused():
+    right = np.ones((2, 5), bool)
+    training = (Training(1e-4, 1, pooled=False),) * 2
+    for first, second in ((right, right[:, :4]), (right.astype(int), right), (right[:1],) * 2):
+        with pytest.raises(ValueError, match="of two seeds or more"):
+            difference(first, second, training)
