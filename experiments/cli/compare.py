@@ -24,7 +24,21 @@ Where = Annotated[
 Sort = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Any column; a minus sign turns it around.")
 ]
-Test = Annotated[str, typer.Option(help="Against the best row: auto, paired, mcnemar or none.")]
+Test = Annotated[
+    str,
+    typer.Option(
+        help="Against the best row: auto (of settings, over seeds and images), paired (over seeds "
+        "or folds alone), mcnemar (of the trained networks alone) or none."
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        metavar="POINTS",
+        help="Say of each row whether it is worse, equivalent within so many points of accuracy, "
+        "or undecided.",
+    ),
+]
 Bench = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +71,7 @@ def compare(
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
+    margin: Margin = None,
     bench: Bench = None,
     best_of: BestOf = None,
     uri: Store = None,
@@ -68,8 +83,8 @@ def compare(
     experiments, store = _experiments_and_store(names, uri)
     run(
         store, experiments, out,
-        as_json=as_json, level=level, where=where or (), sort=sort, test=test, bench=bench,
-        best_of=best_of or (),
+        as_json=as_json, level=level, where=where or (), sort=sort, test=test, margin=margin,
+        bench=bench, best_of=best_of or (),
     )  # fmt: skip
 
 
@@ -80,6 +95,7 @@ def report(
     where: Where = None,
     sort: Sort = None,
     test: Test = "auto",
+    margin: Margin = None,
     bench: Bench = None,
     best_of: BestOf = None,
     uri: Store = None,
@@ -90,8 +106,8 @@ def report(
     experiments, store = _experiments_and_store(names, uri)
     command.run(
         store, experiments, out,
-        level=level, where=where or (), sort=sort, test=test, bench=bench,
-        best_of=best_of or (),
+        level=level, where=where or (), sort=sort, test=test, margin=margin,
+        bench=bench, best_of=best_of or (),
     )  # fmt: skip
 
 

@@ -1,33 +1,28 @@
-"""Is the best row better than each other, or was it luck? One test a row, Holm over all of them."""
+"""Is the best row better than each other, or was it luck? Every pair of rows is tested."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
-from typing import Any, Literal
+from itertools import combinations
+from typing import Any
 
-import numpy as np
-
+from experiments.comparison import pair_tests
 from experiments.comparison.grouping import Comparison
+from experiments.comparison.pair_tests import (
+    FEWEST_PAIRS,
+    ONE_SEED,
+    PAIRED_T,
+    SEEDS_AND_IMAGES,
+    HitsOf,
+    Sizes,
+    Test,
+    Tested,
+)
 from experiments.errors import BadInput
 
-Test = Literal["auto", "paired", "mcnemar", "none"]
 TESTS: tuple[Test, ...] = ("auto", "paired", "mcnemar", "none")
 ALPHA = 0.05
-FEWEST_PAIRS = 3
-"""Below this many common seeds or folds a t-test has next to no power, and is not made."""
-NONE = (0.0, 0.0)
-CORRECTED = "corrected resampled t over folds"
-PAIRED_T = "paired t over seeds"
-MCNEMAR = "McNemar"
-SIGN_FLIP = "randomisation over images"
-
-HitsOf = Callable[[str, str], "tuple[np.ndarray, np.ndarray] | None"]
-"""Of a run id and a part (test, val): the images' index, int [images], and whether the label was
-right, bool [images]; None where the run kept none."""
-Sizes = Mapping[str, tuple[float, float]]
-"""Of a run id: training images, and images that the score was measured on."""
 
 
 def checked(test: str) -> Test:
@@ -43,152 +38,152 @@ def checked(test: str) -> Test:
 
 
 def with_significance(
-    comparison: Comparison, test: Test, sizes: Sizes, answers: HitsOf
+    comparison: Comparison,
+    test: Test,
+    sizes: Sizes,
+    answers: HitsOf,
+    margin: float | None = None,
 ) -> Comparison:
-    """The comparison with `significance`, and with `vs_best p_value p_holm` in its rows.
+    """The comparison with `significance`, and with what follows in its rows.
 
-    auto: over the folds or seeds that two rows share, where there are at least three; otherwise
-    on the kept predictions of the same images, McNemar's test for one common seed and for several
-    its like, `sign_flip` of the hits of all of them. Rows that allow neither are told why.
+    Of settings (`pair_tests.of_settings`): vs_best p_value p_holm better tested_by, and behind
+    behind_low behind_high, by how much the best row is better, with an interval. Every pair of rows
+    is tested and Holm's correction is over all of them, so that it holds whichever row came out
+    best: the best is picked by these same scores. The intervals hold together, each at ALPHA
+    divided by the number of pairs. Rows with one common seed allow no such test.
+
+    Of the trained networks (`pair_tests.of_networks`), where rows share one seed, or with mcnemar:
+    networks_p_value networks_p_holm networks_tested_by, against the best alone.
+
+    Args:
+        test: auto, paired (over seeds), mcnemar (networks alone) or none.
+        margin: so many points apart are equivalent: adds verdict (worse, equivalent, undecided) to
+            the rows, None leaves it out.
     """
     scored = [row for row in comparison.rows if row["top1_mean"] is not None]
     if test == "none" or not scored:
         return comparison
     best = max(scored, key=lambda row: row["top1_mean"])
-    results: dict[int, dict[str, Any]] = {}
-    for row in scored:
-        if row is not best:
-            results[id(row)] = _tested(best, row, test, sizes, answers, comparison)
-    _adjust([result for result in results.values() if result["p_value"] is not None])
+    others = [row for row in scored if row is not best]
+    part = comparison.score.partition("_")[0]
+    settings: dict[tuple[int, int], Tested] = {}
+    if test != "mcnemar":
+        settings = _of_settings(comparison, [best, *others], test == "paired", sizes, answers, part)
+    known = [one for one in settings.values() if one.p_value is not None]
+    adjusted = _adjusted(known)
+    networks = {
+        id(row): _of_networks(best, row, comparison, sizes, answers, part)
+        for row in others
+        if test == "mcnemar" or _between(settings, best, row).why == ONE_SEED
+    }
+    of_networks = _adjusted([one for one in networks.values() if one.p_value is not None])
     rows = []
     for row in comparison.rows:
-        result = results.get(id(row))
-        numbers = {key: result[key] if result else None for key in ("p_value", "p_holm", "better")}
-        text = "best" if row is best else result["text"] if result else ""
-        rows.append({**row, "vs_best": text, **numbers, "tested_by": result and result["test"]})
-    return replace(
-        comparison, rows=rows, significance=_summary(best, list(results.values()), comparison)
-    )
+        more = _blank(margin)
+        if row is best:
+            more |= {"vs_best": "best"} | ({} if margin is None else {"verdict": "best"})
+        elif row in others:
+            one = _between(settings, best, row)
+            more |= _numbers(one, adjusted.get(id(one)), len(known), margin)
+            if (network := networks.get(id(row))) and network.p_value is not None:
+                more["networks_p_value"] = network.p_value
+                more["networks_p_holm"] = of_networks[id(network)]
+                more["networks_tested_by"] = network.test
+        rows.append({**row, **more})
+    results = [_between(settings, best, row) for row in others] if settings else []
+    summary = _summary(best, results, list(networks.values()), len(known), comparison, margin)
+    return replace(comparison, rows=rows, significance=summary)
 
 
-def _tested(
-    best: Mapping[str, Any],
-    row: Mapping[str, Any],
-    test: Test,
+def _of_settings(
+    comparison: Comparison,
+    rows: Sequence[Mapping[str, Any]],
+    paired: bool,
     sizes: Sizes,
     answers: HitsOf,
+    part: str,
+) -> dict[tuple[int, int], Tested]:
+    """Of every pair of rows, by their ids in the order of the rows."""
+    from tuning.over_seeds import training_variances
+
+    scores: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        of_split = [value["score"] for value in row["values"] if not value["fold"]]
+        scores.setdefault(row["source_fingerprint"], {})[id(row)] = of_split
+    training = {row: of for data in scores.values() for row, of in training_variances(data).items()}
+    tests = {}
+    for first, second in combinations(rows, 2):
+        why = pair_tests.apart(first, second, comparison.varying, sizes)
+        tests[id(first), id(second)] = (
+            Tested(why=why)
+            if why
+            else pair_tests.of_settings(
+                pair_tests.common(first, second),
+                (training.get(id(first)), training.get(id(second))),
+                sizes,
+                answers,
+                part,
+                paired=paired,
+            )
+        )
+    return tests
+
+
+def _between(
+    tests: Mapping[tuple[int, int], Tested], best: Mapping[str, Any], row: Mapping[str, Any]
+) -> Tested:
+    return tests.get((id(best), id(row)), Tested())
+
+
+def _of_networks(
+    best: Mapping[str, Any],
+    row: Mapping[str, Any],
     comparison: Comparison,
-) -> dict[str, Any]:
-    pairs = _pairs(best, row)
-    if test == "auto":
-        test = "paired" if len(pairs) >= FEWEST_PAIRS else "mcnemar"
-    if best["source_fingerprint"] != row["source_fingerprint"]:
-        return _untested("other data")
-    if any(best[key] != row[key] for key in comparison.varying if key.startswith("validation.")):
-        return _untested("other split")
-    if any(sizes.get(a["run_id"], NONE)[1] != sizes.get(b["run_id"], NONE)[1] for a, b in pairs):
-        return _untested("other split")  # folds of other searches may bear the same numbers
-    if test == "paired":
-        return _paired(pairs, sizes)
-    return _over_images(pairs, answers, comparison.score.partition("_")[0])
+    sizes: Sizes,
+    answers: HitsOf,
+    part: str,
+) -> Tested:
+    if why := pair_tests.apart(best, row, comparison.varying, sizes):
+        return Tested(why=why)
+    return pair_tests.of_networks(pair_tests.common(best, row), answers, part)
 
 
-def _pairs(
-    best: Mapping[str, Any], row: Mapping[str, Any]
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Values of the same seed and fold."""
-    by_key = {(value["seed"], value["fold"]): value for value in row["values"]}
-    keys = [(value["seed"], value["fold"]) for value in best["values"]]
-    return [(v, by_key[key]) for v, key in zip(best["values"], keys, strict=True) if key in by_key]
-
-
-def _paired(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], sizes: Sizes) -> dict[str, Any]:
-    from scipy import stats
-
-    from tuning.significance import all_equal, corrected_resampled_t
-
-    n = len(pairs)
-    folds = {first["fold"] for first, _ in pairs} - {""}
-    seeds = {first["seed"] for first, _ in pairs}
-    what = "folds" if folds else "seeds"
-    if n < FEWEST_PAIRS:
-        return _untested(f"{n} common {what}")
-    differences = np.array([first["score"] - second["score"] for first, second in pairs])
-    if folds and len(seeds) > 1:  # seeds of a fold share its images: one difference a fold
-        by_fold: dict[str, list[float]] = {}
-        for difference, (first, _) in zip(differences, pairs, strict=True):
-            by_fold.setdefault(first["fold"], []).append(difference)
-        differences = np.array([fmean(of_fold) for of_fold in by_fold.values()])
-        if len(differences) < FEWEST_PAIRS:
-            return _untested(f"{len(differences)} common folds")
-    if all_equal(differences):  # a t would be 0/0 or infinite
-        return _untested(f"all {len(differences)} differences equal")
-    if folds:
-        parts = [sizes.get(first["run_id"]) for first, _ in pairs]
-        known = [part for part in parts if part and min(part) > 0]
-        if len(known) < len(parts):
-            return _untested("sizes of folds unknown")
-        train, held = (fmean(part[k] for part in known) for k in (0, 1))
-        p = corrected_resampled_t(differences, train, held).p_value
-        return _result(p, CORRECTED, f"{len(differences)} folds", float(differences.mean()))
-    p = float(stats.ttest_1samp(differences, 0.0).pvalue)
-    return _result(p, PAIRED_T, f"{n} seeds", float(differences.mean()))
-
-
-def _over_images(
-    pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], answers: HitsOf, part: str
-) -> dict[str, Any]:
-    from tuning.significance import mcnemar, sign_flip
-
-    if not pairs:
-        return _untested("no common seed")
-    fold = pairs[0][0]["fold"]
-    if fold.rpartition("/")[0].endswith("fold"):
-        return _untested(f"{len(pairs)} common folds")
-    seeds, index, hits = [], None, []
-    for first, second in pairs:
-        if first["fold"] != fold:
-            continue
-        one, other = answers(first["run_id"], part), answers(second["run_id"], part)
-        if one is None or other is None:
-            continue
-        index = one[0] if index is None else index
-        if not (np.array_equal(one[0], index) and np.array_equal(other[0], index)):
-            return _untested("other images")
-        seeds.append(first["seed"])
-        hits.append((one[1], other[1]))
-    if not hits:
-        return _untested("no kept predictions")
-    n = len(hits[0][0])
-    sample = f"{n} images, seed{'s' * (len(seeds) > 1)} {_listed(seeds)}{fold and f', {fold}'}"
-    right, others = (np.sum([pair[k] for pair in hits], axis=0) for k in (0, 1))
-    gain = float((right - others).sum()) / (n * len(hits))
-    if len(hits) == 1:
-        return _result(mcnemar(*hits[0]).p_value, MCNEMAR, sample, gain)
-    return _result(sign_flip(right, others), SIGN_FLIP, sample, gain)
-
-
-def _listed(seeds: Sequence[Any]) -> str:
-    words = [str(seed) for seed in seeds]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _result(p: float, test: str, sample: str, gain: float) -> dict[str, Any]:
-    """`_adjust` writes p_holm and text once all tests are made."""
-    return {"p_value": p, "test": test, "sample": sample, "better": gain}
-
-
-def _untested(why: str) -> dict[str, Any]:
-    nothing = dict.fromkeys(("p_value", "p_holm", "test", "sample", "better"))
-    return nothing | {"text": f"not tested: {why}"}
-
-
-def _adjust(results: Sequence[dict[str, Any]]) -> None:
+def _adjusted(tests: Sequence[Tested]) -> dict[int, float]:
+    """Holm's p of each test, by its id."""
     from tuning.significance import holm
 
-    for result, p in zip(results, holm([result["p_value"] for result in results]), strict=True):
-        result["p_holm"] = float(p)
-        result["text"] = p_text(float(p)) + (" *" if p <= ALPHA else "")
+    p_values = [one.p_value for one in tests if one.p_value is not None]
+    return dict(zip(map(id, tests), map(float, holm(p_values)), strict=True))
+
+
+def _blank(margin: float | None) -> dict[str, Any]:
+    """Keys of a row of which nothing is known."""
+    keys = ("p_value", "p_holm", "better", "tested_by", "behind_low", "behind_high",
+            "networks_p_value", "networks_p_holm", "networks_tested_by")  # fmt: skip
+    blank = {"vs_best": "", **dict.fromkeys(keys)}
+    return blank if margin is None else blank | {"verdict": None}
+
+
+def _numbers(one: Tested, p_holm: float | None, tests: int, margin: float | None) -> dict[str, Any]:
+    if one.p_value is None or one.half_width is None or p_holm is None:
+        text = one.why if one.why == ONE_SEED else f"not tested: {one.why}" if one.why else ""
+        return {"vs_best": text} | ({} if margin is None else {"verdict": "undecided"})
+    reach = one.half_width(ALPHA / tests)
+    low, high = one.lead - reach, one.lead + reach
+    numbers = {
+        "vs_best": p_text(p_holm) + (" *" if p_holm <= ALPHA else ""),
+        "p_value": one.p_value,
+        "p_holm": p_holm,
+        "better": one.lead,
+        "tested_by": one.test,
+        "behind_low": low,
+        "behind_high": high,
+    }
+    if margin is not None:
+        within = high < margin and low > -margin
+        worse = p_holm <= ALPHA
+        numbers["verdict"] = "equivalent" if within else "worse" if worse else "undecided"
+    return numbers
 
 
 def p_text(p: float) -> str:
@@ -197,45 +192,69 @@ def p_text(p: float) -> str:
 
 
 def _summary(
-    best: Mapping[str, Any], results: Sequence[Mapping[str, Any]], comparison: Comparison
+    best: Mapping[str, Any],
+    settings: Sequence[Tested],
+    networks: Sequence[Tested],
+    tests: int,
+    comparison: Comparison,
+    margin: float | None,
 ) -> dict[str, Any]:
-    done = [result for result in results if result["p_value"] is not None]
-    tests = sorted({f"{result['test']} ({result['sample']})" for result in done})
-    kinds = {result["test"] for result in done}
+    done = [one for one in settings if one.p_value is not None]
+    kinds = {str(one.test) for one in done}
     notes = []
     if done:
+        made = "; ".join(sorted({f"{one.test} ({one.sample})" for one in done}))
         notes.append(
-            f"vs best: {'; '.join(tests)}; two-sided p against {best['name']}, Holm over "
-            f"{len(done)} test{'s' if len(done) > 1 else ''}, * at {ALPHA:g}"
+            f"vs best: {made}; two-sided p against {best['name']}, * at {ALPHA:g}; Holm over the "
+            f"{tests} pair{'s' * (tests > 1)} of rows, so that it holds whichever came out best"
         )
-        notes.append("The best row was picked by these same scores: read p close to 0.05 as open")
+        notes.append(
+            f"behind best: points of accuracy, with intervals that hold together with "
+            f"{1 - ALPHA:.0%}"
+        )
+    if SEEDS_AND_IMAGES in kinds:
+        notes.append(f"{SEEDS_AND_IMAGES}: of the settings, with other seeds and on other images")
     if PAIRED_T in kinds:
         notes.append(
             f"{PAIRED_T}: on one split, so of chance in training and not in the choice of images"
         )
-    if MCNEMAR in kinds:
-        notes.append(f"{MCNEMAR}: of these trained networks on these images, not of other seeds")
-    if SIGN_FLIP in kinds:
+    if margin is not None:
         notes.append(
-            f"{SIGN_FLIP}: McNemar's test for several seeds, each image's hits taken together; of "
-            "these trained networks, not of other seeds"
+            f"equivalent: the whole interval within {100 * margin:g} points of the best; worse: by "
+            "the star; undecided: neither"
         )
-    untested = [
-        result["text"].removeprefix("not tested: ") for result in results if not result["test"]
-    ]
-    if untested:
-        counts = {why: untested.count(why) for why in dict.fromkeys(untested)}
-        words = [f"{why} ({n} rows)" if n > 1 else why for why, n in counts.items()]
+    trained = [one for one in networks if one.p_value is not None]
+    if trained:
+        made = "; ".join(sorted({f"{one.test} ({one.sample})" for one in trained}))
         notes.append(
-            f"Not tested against {best['name']}: {', '.join(words)}; "
-            f"a test needs {FEWEST_PAIRS} common seeds or folds, or kept predictions"
+            f"these networks: {made}, Holm over {len(trained)}; of these trained networks on these "
+            "images, not of other seeds"
         )
+    if any(one.why == ONE_SEED for one in settings):
+        notes.append(
+            "1 seed: says nothing of other seeds; whether the setting is better takes two or more, "
+            "as with sweep: {seed: [1, 2, 3]}"
+        )
+    notes += _untested(best, [*settings, *networks])
     return {
         "best": best["name"],
         "score": comparison.score,
-        "tests": sorted(kinds),
+        "tests": sorted(kinds | {str(one.test) for one in trained}),
         "alpha": ALPHA,
         "correction": "Holm",
         "pairs": len(done),
+        "pairs_of_rows": tests,
         "notes": notes,
     }
+
+
+def _untested(best: Mapping[str, Any], results: Sequence[Tested]) -> list[str]:
+    reasons = [one.why for one in results if one.why and one.why != ONE_SEED]
+    if not reasons:
+        return []
+    counts = {why: reasons.count(why) for why in dict.fromkeys(reasons)}
+    words = [f"{why} ({n} rows)" if n > 1 else why for why, n in counts.items()]
+    return [
+        f"Not tested against {best['name']}: {', '.join(words)}; a test needs two common seeds "
+        f"with kept predictions, or {FEWEST_PAIRS} common seeds or folds"
+    ]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.comparison import bench_join, best_of, best_of_notes, selection
-from experiments.comparison.against_best import HitsOf, checked, with_significance
+from experiments.comparison.against_best import checked, with_significance
 from experiments.comparison.grouping import Comparison, grouped, value_of
+from experiments.comparison.pair_tests import HitsOf
 from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
@@ -42,6 +43,7 @@ def compare(
     test: str = "none",
     bench: str | None = None,
     best_of_keys: Sequence[str] = (),
+    margin: float | None = None,
 ) -> Comparison:
     """Finished runs of these experiments, grouped by config without its seed.
 
@@ -51,6 +53,7 @@ def compare(
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
         bench: measurements to stand beside the rows, as `bench_join.parsed`.
+        margin: in points of accuracy, as `against_best.with_significance` takes it in fractions.
         best_of_keys: settings of which validation picks one a row, as `best_of.choose`.
 
     Raises:
@@ -58,6 +61,8 @@ def compare(
     """
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
+    if margin is not None and not 0 < margin < 100:
+        raise BadInput(f"--margin {margin:g}: expected points of accuracy above 0, such as 0.5")
     wanted = None if bench is None else bench_join.parsed(bench)
     level, attempts = _attempts(client, names, level)
     finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]
@@ -93,7 +98,11 @@ def compare(
     )
     runs = {r.info.run_id: r for _, r in chosen}
     comparison = with_significance(
-        comparison, made, _sizes(client, runs, comparison.score), _answers(client)
+        comparison,
+        made,
+        _sizes(client, runs, comparison.score),
+        _answers(client),
+        None if margin is None else margin / 100,
     )
     if wanted:
         rows = _runs(client, find_experiment(client, wanted.experiment), "bench")

@@ -33,6 +33,7 @@ def run(
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",
+    margin: float | None = None,
     bench: str | None = None,
     best_of: Sequence[str] = (),
 ) -> None:
@@ -44,7 +45,8 @@ def run(
     client = connect(uri)
     comparison = compare(
         client, names,
-        level=level, where=where, sort=sort, test=test, bench=bench, best_of_keys=best_of,
+        level=level, where=where, sort=sort, test=test, margin=margin, bench=bench,
+        best_of_keys=best_of,
     )  # fmt: skip
     files: list[Path] = []
     if out is not None:

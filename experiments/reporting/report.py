@@ -23,6 +23,7 @@ def run(
     where: Sequence[str] = (),
     sort: str | None = None,
     test: str = "auto",
+    margin: float | None = None,
     bench: str | None = None,
     best_of: Sequence[str] = (),
 ) -> Path:
@@ -34,7 +35,8 @@ def run(
     client = connect(uri)
     comparison = compare(
         client, names,
-        level=level, where=where, sort=sort, test=test, bench=bench, best_of_keys=best_of,
+        level=level, where=where, sort=sort, test=test, margin=margin, bench=bench,
+        best_of_keys=best_of,
     )  # fmt: skip
     facts = gather(client, comparison)
     curves = learning_curves.fetch(client, comparison)

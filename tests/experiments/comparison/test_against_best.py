@@ -8,15 +8,16 @@ from fake_store import row
 from scipy import stats
 
 from experiments.comparison import grouping
-from experiments.comparison.against_best import (
+from experiments.comparison.against_best import checked, with_significance
+from experiments.comparison.pair_tests import (
     CORRECTED,
     MCNEMAR,
     PAIRED_T,
+    SEEDS_AND_IMAGES,
     SIGN_FLIP,
-    checked,
-    with_significance,
 )
 from experiments.errors import BadInput
+from tuning import over_seeds
 
 SIZES = {f"{name}{i}": (800.0, 200.0) for name in "abcd" for i in range(12)}
 
@@ -35,9 +36,9 @@ def scored(name, scores, folds=None, first_seed=1, **more):
     return made | {"values": values, "n": len(scores)}
 
 
-def compared(rows, test="auto", answers=lambda run_id, part: None):
+def compared(rows, test="auto", answers=lambda run_id, part: None, margin=None):
     found = grouping.Comparison(["history"], "test_top1", rows, ["model.name"])
-    return with_significance(found, test, SIZES, answers)
+    return with_significance(found, test, SIZES, answers, margin)
 
 
 def test_seeds_are_paired_and_holm_is_by_hand():
@@ -53,16 +54,23 @@ def test_seeds_are_paired_and_holm_is_by_hand():
     assert top["p_value"] is None
     assert second["p_value"] == pytest.approx(p_near)
     assert third["p_value"] == pytest.approx(p_far)
-    # Holm over two: the smaller doubled, the larger as it is but not below that
-    assert third["p_holm"] == pytest.approx(2 * p_far)
-    assert second["p_holm"] == pytest.approx(max(p_near, 2 * p_far))
+    # Holm over all three pairs: each is held against what is left of them
+    p_between = stats.ttest_rel(near, far).pvalue
+    assert p_between < p_far < p_near
+    assert third["p_holm"] == pytest.approx(max(3 * p_between, 2 * p_far))
+    assert second["p_holm"] == pytest.approx(p_near)
     assert third["vs_best"].endswith("*")
     assert not second["vs_best"].endswith("*")
     assert third["better"] == pytest.approx(np.mean(best) - np.mean(far))
     assert found.significance["tests"] == [PAIRED_T]
     assert found.significance["pairs"] == 2
-    assert any("Holm over 2 tests" in note and "4 seeds" in note for note in
+    assert any("Holm over the 3 pairs" in note and "4 seeds" in note for note in
                found.significance["notes"])  # fmt: skip
+    # the interval is Student's, at a third of the level
+    d = np.subtract(best, far)
+    reach = stats.t.isf(0.05 / 3 / 2, 3) * d.std(ddof=1) / 2
+    assert third["behind_low"] == pytest.approx(d.mean() - reach)
+    assert third["behind_high"] == pytest.approx(d.mean() + reach)
 
 
 def test_folds_are_tested_with_the_corrected_variance():
@@ -103,7 +111,7 @@ def test_only_common_seeds_are_paired():
     assert "3 seeds" in found.significance["notes"][0]
 
 
-def test_one_seed_falls_back_on_mcnemar_over_the_same_images():
+def test_one_seed_tests_the_networks_and_not_the_settings():
     index = np.arange(40)
     right = {"a0": index < 38, "b0": (index >= 8) & (index < 39)}
 
@@ -112,48 +120,88 @@ def test_one_seed_falls_back_on_mcnemar_over_the_same_images():
         return index, right[run_id]
 
     found = compared([scored("a", [0.95]), scored("b", [0.775])], answers=answers)
+    row = found.rows[1]
+    assert (row["vs_best"], row["p_value"], row["tested_by"]) == ("1 seed", None, None)
     # 8 images only a has right, 1 only b: exact binomial
-    assert found.rows[1]["p_value"] == pytest.approx(stats.binomtest(1, 9).pvalue)
-    assert found.rows[1]["tested_by"] == MCNEMAR
-    assert found.rows[1]["better"] == pytest.approx(7 / 40)
-    assert "40 images, seed 1" in found.significance["notes"][0]
-    assert any("not of other seeds" in note for note in found.significance["notes"])
+    assert row["networks_p_value"] == pytest.approx(stats.binomtest(1, 9).pvalue)
+    assert row["networks_tested_by"] == MCNEMAR
+    notes = " ".join(found.significance["notes"])
+    assert "40 images, seed 1)" in notes
+    assert "not of other seeds" in notes
+    assert "seed: [1, 2, 3]" in notes
 
 
-def test_two_seeds_are_tested_together_image_by_image():
-    index = np.arange(40)
-    right = {"a0": index < 38, "b0": index < 38, "a1": index >= 1, "b1": (index >= 9)}
+INDEX = np.arange(40)
+RIGHT = {"a0": INDEX < 38, "b0": INDEX < 38, "a1": INDEX >= 1, "b1": INDEX >= 9}
+
+
+def test_two_seeds_are_tested_over_seeds_and_images():
     asked = []
 
     def answers(run_id, part):
         asked.append(run_id)
-        return index, right[run_id]
+        return INDEX, RIGHT[run_id]
 
     rows = [scored("a", [0.95, 0.975]), scored("b", [0.95, 0.775])]
     found = compared(rows, answers=answers)
-    assert set(asked) == set(right)
-    # seed 1 alone sees no difference; of both, 8 images speak for a and none for b
-    assert found.rows[1]["p_value"] == pytest.approx(2 * 0.5**8)
-    assert found.rows[1]["better"] == pytest.approx(found.rows[0]["top1_mean"] - 0.8625)
-    assert found.rows[1]["tested_by"] == SIGN_FLIP
-    assert "40 images, seeds 1 and 2" in found.significance["notes"][0]
-    assert any("not of other seeds" in note for note in found.significance["notes"])
+    assert set(asked) == set(RIGHT)
+    training = over_seeds.training_variances({0: [0.95, 0.975], 1: [0.95, 0.775]})
+    hits = [np.array([RIGHT[f"{name}{seed}"] for seed in (0, 1)]) for name in "ab"]
+    made = over_seeds.difference(*hits, (training[0], training[1]))
+    row = found.rows[1]
+    assert row["p_value"] == row["p_holm"] == pytest.approx(made.p_value)
+    assert row["better"] == pytest.approx(0.9625 - 0.8625)
+    assert row["behind_low"] == pytest.approx(made.interval().low)
+    assert row["tested_by"] == SEEDS_AND_IMAGES
+    assert row["networks_p_value"] is None
+    assert "2 seeds, 40 images" in found.significance["notes"][0]
+    # the networks alone differ: on 8 images, all of them in favour of a
+    assert row["p_value"] > 0.05
+    alone = compared(rows, "mcnemar", answers=answers).rows[1]
+    assert alone["networks_p_value"] == pytest.approx(2 * 0.5**8)
+    assert (alone["networks_tested_by"], alone["p_value"]) == (SIGN_FLIP, None)
 
-    kept = {name: (index, hits) for name, hits in right.items() if name != "b1"}
+
+def test_a_seed_without_predictions_leaves_two_seeds_untested():
+    kept = {name: (INDEX, hits) for name, hits in RIGHT.items() if name != "b1"}
+    rows = [scored("a", [0.95, 0.975]), scored("b", [0.95, 0.775])]
     found = compared(rows, answers=lambda run_id, part: kept.get(run_id))
-    assert found.rows[1]["tested_by"] == MCNEMAR
-    assert "40 images, seed 1)" in found.significance["notes"][0]
+    assert found.rows[1]["vs_best"] == "not tested: 2 common seeds"
+
+
+def test_a_margin_tells_equal_from_undecided():
+    draw = np.random.default_rng(1)
+    images = 20_000
+    index, hard = np.arange(images), draw.random(images)
+    share = {"a": 0.90, "b": 0.899, "c": 0.80}
+    right = {
+        f"{name}{seed}": (hard + 0.02 * draw.normal(size=images)) < level
+        for name, level in share.items()
+        for seed in range(3)
+    }
+    rows = [scored(n, [right[f"{n}{s}"].mean() for s in range(3)]) for n in share]
+    rows.append(scored("d", [0.85], first_seed=9))
+    answers = {run: (index, hits) for run, hits in right.items()}.get
+    found = compared(rows, answers=lambda run, part: answers(run), margin=0.01)
+    assert [row["verdict"] for row in found.rows] == ["best", "equivalent", "worse", "undecided"]
+    narrow = compared(rows, answers=lambda run, part: answers(run), margin=0.0001)
+    assert narrow.rows[1]["verdict"] in ("undecided", "worse")
+    assert any("within 1 points" in note for note in found.significance["notes"])
+    assert "verdict" not in compared(rows).rows[0]
 
 
 @pytest.mark.parametrize(
     ("rows", "test", "answers", "why"),
     [
         ([scored("a", [0.9, 0.91]), scored("b", [0.8, 0.82])], "paired", {}, "2 common seeds"),
-        ([scored("a", [0.9]), scored("b", [0.8])], "auto", {}, "no kept predictions"),
         (
-            [scored("a", [0.9]), scored("b", [0.8])],
+            [scored("a", [0.9, 0.9]), scored("b", [0.8, 0.8])],
             "auto",
-            {"a0": (np.arange(3), np.ones(3, bool)), "b0": (np.arange(3) + 1, np.ones(3, bool))},
+            {
+                f"{name}{seed}": (np.arange(3) + (name == "b"), np.ones(3, bool))
+                for name in "ab"
+                for seed in (0, 1)
+            },
             "other images",
         ),
         ([scored("a", [0.9]), scored("b", [0.8], first_seed=5)], "auto", {}, "no common seed"),

@@ -334,9 +334,13 @@ def test_one_seed_is_tested_on_the_predictions_that_the_runs_kept(store, tmp_pat
 
     found = compare.compare(store.client, [store.name], test="auto")
 
-    assert found.rows[1]["tested_by"] == "McNemar"
-    assert found.rows[1]["p_value"] == pytest.approx(2 * 0.5**10)  # 10 to 0, exact
-    assert "0.002 *" in text_of(found, 200)
+    assert found.rows[1]["vs_best"] == "1 seed"
+    assert found.rows[1]["networks_tested_by"] == "McNemar"
+    assert found.rows[1]["networks_p_value"] == pytest.approx(2 * 0.5**10)  # 10 to 0, exact
+    shown = text_of(found, 200)
+    assert "these networks" in shown
+    assert "0.002" in shown
+    assert "*" not in shown.splitlines()[8]
 
 
 def test_command_line_passes_its_options_on(store, capsys):
