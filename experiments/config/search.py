@@ -181,6 +181,11 @@ class Common(Section):
     max_failures: Limit = Field(3, description="failed trials in a row that end the search")
     budget: Budget = Field(default_factory=Budget)
     racing: Racing | None = None
+    paired: bool = Field(
+        True,
+        description="weights, order of images, augmentation and dropout of a fit are drawn by its "
+        "fold and repeat, the same for every candidate; false: by its trial, too",
+    )
 
     def parameters(self) -> Iterator[Parameter]:
         """The space as typed parameters, in order."""

@@ -139,6 +139,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     the refit of a search's winner does.
     """
     from experiments.search.report import top
+    from experiments.search.study import settled
     from experiments.tracking.search_journal import find, matters_of
 
     if config.search is None:
@@ -147,7 +148,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
             "the search section, or set kind seeds"
         )
     source = open_source(config.data)
-    config = with_test_fraction(config, source)
+    config = settled("search", with_test_fraction(config, source), source)
     directory = find(config.name, "search", matters_of(config, "search", source), fresh=False)
     if not (directory / "result.json").exists():
         raise BadInput(

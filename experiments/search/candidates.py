@@ -89,12 +89,14 @@ class Candidates:
             config, test = refit_config(prepared.config, winner), folds.test
             train = thinned(self.study.config, self.study.source, folds.learning)
             validation = None
-        path = self.path(task)
+        path = drawn_by = self.path(task)
+        if task.fit is not None and self.study.section.paired:
+            drawn_by = (*self.study.below(task.outer), "fold", task.fit.fold)
         words = [str(part) for part in path]
         parts = ("-".join(words[at : at + 2]) for at in range(0, len(words), 2))
         return Job(
             path=path,
-            config=config.model_copy(update={"seed": seed_for(prepared.config.seed, *path)}),
+            config=config.model_copy(update={"seed": seed_for(prepared.config.seed, *drawn_by)}),
             train=train,
             validation=validation,
             test=test,

@@ -48,7 +48,7 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     began = time.monotonic()
     check(kind, config, where)
     with executors.executor(config.launch) as executor:
-        study = open_study(kind, config)
+        study = open_study(kind, config, fresh=fresh)
         matters = matters_of(study.config, kind, study.source)
         directory = find(config.name, kind, matters, fresh=fresh)
         with held(directory):

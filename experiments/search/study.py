@@ -16,6 +16,7 @@ from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
+from experiments.tracking.search_journal import as_begun
 from tuning.nested import Nested
 from tuning.search import FEWEST_FOLDS, Racing, Search
 
@@ -58,14 +59,16 @@ class Study:
         return f"outer fold {outer}, " if self.nested else ""
 
 
-def open_study(kind: Kind, config: Config) -> Study:
+def open_study(kind: Kind, config: Config, *, fresh: bool = False) -> Study:
     """Open the images and draw the folds.
+
+    A search that is under way goes on as it began, a `fresh` one as its config is read today.
 
     Raises:
         BadInput: the images cannot be read, a class has too few, or a refit has no test images.
     """
     source = open_source(config.data)
-    config = with_test_fraction(config, source)
+    config = settled(kind, with_test_fraction(config, source), source, fresh=fresh)
     folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
     study = Study(kind, config, source, folds)
     if kind == "search" and study.section.refit and folds[0].test is None:
@@ -74,6 +77,15 @@ def open_study(kind: Kind, config: Config) -> Study:
             "validation.test_fraction=0.2, or search.refit=false"
         )
     return study
+
+
+def settled(kind: Kind, config: Config, source: Any, *, fresh: bool = False) -> Config:
+    """The config of a search as it goes on: one that an earlier version began draws as that did."""
+    assert config.search
+    if fresh or "paired" in config.search.model_fields_set:
+        return config
+    unpaired = config.search.model_copy(update={"paired": False})
+    return as_begun(kind, source, config, config.model_copy(update={"search": unpaired}))
 
 
 def new_work(study: Study) -> Nested:

@@ -113,6 +113,8 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
     if not config.search.declaration.learns:
         del document["search"]["parallel"]
+    if not config.search.paired:  # as every search was before there was a choice
+        del document["search"]["paired"]
     document["validation"] |= config.validation.model_dump(mode="json", include=PROTOCOL[kind])
     if config.validation.test_fraction is None:  # which it was before it could be left open
         document["validation"]["test_fraction"] = TEST_FRACTION
@@ -128,6 +130,17 @@ def matters_of(config: Config, kind: str, source: Any) -> dict[str, Any]:
             source.go_on_as(then)
             break
     return what_matters(config, kind, source.fingerprint)
+
+
+def as_begun(kind: str, source: Any, now: Config, former: Config) -> Config:
+    """The config that a search goes on with: as it is read today, or as the former version read it
+    that began the newest search of its name."""
+    begun = _begun(now.name, kind)
+    folder = f"{kind}-{digest(matters_of(now, kind, source))}"
+    if not begun or any(path.name.startswith(folder) for path in begun):
+        return now
+    newest = max(begun, key=lambda path: begun[path]["time"])
+    return now if "search.paired" in begun[newest]["matters"] else former
 
 
 def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:
