@@ -224,6 +224,15 @@ class Search:
         """False for a fit that needs no longer run."""
         return not self.stopped and (fit.trial, fit.fold) in self._open
 
+    def may_want(self, trial: int, fold: int) -> bool:
+        """Does it wait for this fit, or could it still hand it out?"""
+        if self.stopped:
+            return False
+        if trial >= len(self.trials):
+            return not self._exhausted
+        known = self.trials[trial]
+        return known.status == "running" and fold not in known.told and fold < known.limit
+
     def stop(self, reason: str) -> None:
         """Hand out nothing more; fits under way may still be told."""
         self.stopped = self.stopped or reason

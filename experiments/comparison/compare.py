@@ -187,6 +187,8 @@ def _sizes(
     def inner_folds(parent: str) -> int:
         params = client.get_run(parent).data.params
         nested = client.get_run(parent).data.tags.get("level") == "nested"
+        if nested and params.get("validation.inner") == "shared":  # the other outer folds
+            return value_of(params["validation.outer"]) - 1
         return value_of(params.get("validation.inner" if nested else "validation.folds")) or 0
 
     sizes = {}

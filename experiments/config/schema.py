@@ -47,11 +47,20 @@ class Validation(Section):
     folds: AtLeastTwo | None = Field(
         None, description="search: of the images that are not for the test; null: one hold-out"
     )
-    repeats: Count = Field(1, description="of folds or hold-out, reshuffled each time")
+    repeats: Count = Field(
+        1,
+        description="of folds or hold-out, reshuffled each time; of shared ones with other weights",
+    )
     outer: AtLeastTwo = Field(5, description="nested: folds that test")
-    inner: AtLeastTwo = Field(3, description="nested: folds that choose")
+    inner: Literal["shared"] | AtLeastTwo | None = Field(
+        None,
+        description="nested: folds that choose; shared: the other outer folds, each pair of which "
+        "is left out of one fit that is scored on both; null: shared where that can be, else 3",
+    )
 
 
+INNER = 3
+"""What Validation.inner comes to where it is left open and cannot be shared."""
 TEST_FRACTION = 0.2
 """What Validation.test_fraction comes to where it is left open and the source decides nothing."""
 PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})

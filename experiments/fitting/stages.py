@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config.schema import Config, Model
 from experiments.errors import BadInput, FailedWork
-from experiments.fitting.scoring import score_part
+from experiments.fitting.scoring import of_validation, score_part
 from experiments.fitting.worker_state import WorkerState
 from experiments.jobs.job import Job, seed_for
 from experiments.training.batches import Batches
@@ -76,13 +76,16 @@ class Chain:
         return trainer.fit(batches.config, data, hooks)
 
     def _validation(self, trainer: Trainer) -> Callable[[], dict[str, float]] | None:
-        if self.job.validation is None:
+        parts = [
+            (part, self.batches.held_out(indices))
+            for part, indices in self.job.held_out
+            if part != "test"
+        ]
+        if not parts:
             return None
-        held_out = self.batches.held_out(self.job.validation)
 
         def validate() -> dict[str, float]:
-            result = score_part(trainer, held_out, "val")
-            return {"val_loss": result.loss, **result.scores}
+            return of_validation({part: score_part(trainer, rows, part) for part, rows in parts})
 
         return validate
 

@@ -44,6 +44,15 @@ class Job:
     """Epochs whose predictions are kept beside those of the last one."""
     fingerprint: str = ""
     """Of the source, as the command opened it; empty where that is not known."""
+    pair: Mapping[int, np.ndarray] | None = None
+    """In place of `validation`: two parts that are scored apart, by the outer fold that each is."""
+
+    @property
+    def held_out(self) -> list[tuple[str, np.ndarray]]:
+        """(part, indices) of what is scored and not trained on: val, of a pair val_0 and val_2 by
+        their folds; then test."""
+        parts = [("val", self.validation), *((f"val_{n}", x) for n, x in (self.pair or {}).items())]
+        return [(part, rows) for part, rows in (*parts, ("test", self.test)) if rows is not None]
 
     @property
     def footprint(self) -> str:

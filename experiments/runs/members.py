@@ -139,7 +139,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     the refit of a search's winner does.
     """
     from experiments.search.report import top
-    from experiments.search.study import settled
+    from experiments.search.sharing import settled
     from experiments.tracking.search_journal import find, matters_of
 
     if config.search is None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import pipelines
 from experiments.config.identity import graph_key
 from experiments.config.schema import Config
@@ -67,44 +69,66 @@ class Candidates:
         return prepared
 
     def path(self, task: Task) -> FitPath:
-        """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested."""
+        """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested; of a shared fit
+        ("trial", 7, "pair", "0-2"), and ("repeat", 1) behind it of another one of the pair."""
+        below, part = self._part(task)
+        return (*below, *(("trial", task.fit.trial) if task.fit else ()), *part)
+
+    def _part(self, task: Task) -> tuple[FitPath, FitPath]:
+        """What a path has before its trial and behind it."""
         if task.fit is None:
-            return (*self.study.below(task.outer), "refit")
-        return (*self.study.below(task.outer), "trial", task.fit.trial, "fold", task.fit.fold)
+            return self.study.below(task.outer), ("refit",)
+        if task.other is None:
+            return self.study.below(task.outer), ("fold", task.fit.fold)
+        again = ("repeat", task.repeat) if task.repeat else ()
+        return (), ("pair", f"{task.outer}-{task.other}", *again)
+
+    def draws(self, task: Task) -> FitPath:
+        """The words that a fit's seed is drawn by: its fold or pair, and its repeat; of a refit,
+        and where candidates are not paired, its path."""
+        if task.fit is None or not self.study.section.paired:
+            return self.path(task)
+        below, part = self._part(task)
+        return (*below, *part)
 
     def job(self, task: Task, winner: Trial | None = None) -> Job:
         """The fit of a task; of a refit, `winner` is the trial that it repeats.
 
         A refit trains on the whole learning set and has no validation images: see `refit_config`.
         """
+        validation: np.ndarray | None = None
+        pair = None
         if task.fit is not None:
             settings = task.fit.settings
             prepared = self.prepared(settings, task.fit.epochs)
             config, test = prepared.config, None
             train, validation = self._pairs[task.outer][task.fit.fold]
+            if task.other is not None:
+                parts = ((outer, self.study.folds[outer].test) for outer in task.outers)
+                pair = {outer: part for outer, part in parts if part is not None}
+                validation = None
         else:
             assert winner is not None
             settings, folds = winner.settings, self.study.folds[task.outer]
             prepared = self.prepared(settings, winner.epochs)
             config, test = refit_config(prepared.config, winner), folds.test
             train = thinned(self.study.config, self.study.source, folds.learning)
-            validation = None
-        path = drawn_by = self.path(task)
-        if task.fit is not None and self.study.section.paired:
-            drawn_by = (*self.study.below(task.outer), "fold", task.fit.fold)
+        path = self.path(task)
         words = [str(part) for part in path]
-        parts = ("-".join(words[at : at + 2]) for at in range(0, len(words), 2))
+        folders = ("-".join(words[at : at + 2]) for at in range(0, len(words), 2))
+        seed = seed_for(prepared.config.seed, *self.draws(task))
         return Job(
             path=path,
-            config=config.model_copy(update={"seed": seed_for(prepared.config.seed, *drawn_by)}),
+            config=config.model_copy(update={"seed": seed}),
             train=train,
             validation=validation,
             test=test,
             graph_key=prepared.graph_key,
             fingerprint=prepared.fingerprint,
-            directory=str(self.root.joinpath(*parts)),
+            directory=str(self.root.joinpath(*folders)),
             axes=dict(settings),
             measured=task.fit is None,
+            pair=pair,
         )
 
     def _prepare(self, settings: Mapping[str, Any], epochs: int | None) -> Prepared:

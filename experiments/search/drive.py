@@ -19,6 +19,7 @@ from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words, score
+from experiments.search import pairs
 from experiments.search.candidates import Candidates
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
@@ -26,8 +27,8 @@ from experiments.search.trial_run import TrialRun
 from experiments.tracking.initial import drop_initial, fetch_initial
 from experiments.tracking.search_journal import State
 from experiments.training import snapshots
-from tuning.nested import Nested, Task
-from tuning.search import Trial
+from tuning.nested import Nested, Score, Task
+from tuning.search import Fit, Trial
 
 
 class Drive:
@@ -132,7 +133,7 @@ class Drive:
         tasks = self._held + self.work.ready()
         if all(task.fit is not None for task in tasks):
             return tasks
-        busy = {self._tasks[path].outer for path in self._began}
+        busy = {outer for path in self._began for outer in self._tasks[path].outers}
         self._held = [task for task in tasks if task.fit is None and task.outer in busy]
         return [task for task in tasks if task.fit is not None or task.outer not in busy]
 
@@ -168,10 +169,11 @@ class Drive:
     def _new_trials(self, tasks: list[Task]) -> Iterator[dict[str, Any]]:
         seen = set()
         for task in tasks:
-            if task.fit is not None and (task.outer, task.fit.trial) not in seen:
-                seen.add((task.outer, task.fit.trial))
+            outer = 0 if self.study.shared else task.outer  # shared, all propose the same
+            if task.fit is not None and (outer, task.fit.trial) not in seen:
+                seen.add((outer, task.fit.trial))
                 yield {
-                    "outer": task.outer,
+                    "outer": outer,
                     "trial": task.fit.trial,
                     "settings": dict(task.fit.settings),
                     "epochs": task.fit.epochs,
@@ -186,21 +188,21 @@ class Drive:
         self.display.event(job, event)
 
     def _point(self, task: Task, job: Job, event: dict[str, Any]) -> None:
-        """Track an epoch of a trial or refit under way."""
+        """Track an epoch of a trial, or of both that share a fit, or of a refit under way."""
         if task.fit is None:
             self.tracked.refit_point(job, self._level, event["epoch"], event["values"])
             return
         fit, began = task.fit, self._began[job.path]
-        *trial_path, _, fold = job.path
-        path = path_text(trial_path)
+        for outer, fold, scored in self.work.sides(task):
+            path = path_text((*self.study.below(outer), "trial", fit.trial))
+            values = event["values"] if scored is None else pairs.on_fold(event["values"], scored)
 
-        def trial() -> TrialRun:
-            config = self.candidates.prepared(fit.settings, fit.epochs).config
-            return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
+            def trial(path: str = path) -> TrialRun:
+                config = self.candidates.prepared(fit.settings, fit.epochs).config
+                return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
 
-        lone = self.work.searches[task.outer].folds == 1
-        number = None if lone else int(fold)
-        self.tracked.point(path, number, event["epoch"], event["values"], trial)
+            number = None if self.work.searches[outer].folds == 1 else fold
+            self.tracked.point(path, number, event["epoch"], values, trial)
 
     def _end(self, task: Task, path: FitPath, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
@@ -233,7 +235,14 @@ class Drive:
             prepared = self.candidates.prepared(task.fit.settings, task.fit.epochs)
             epochs = epochs_of(outcome, prepared.config)
             error = None if value is not None else f"there is no {self.objective}"
-        self.work.tell(task, outcome.status, value, error, epochs)
+        score: Score = value
+        if task.other is not None:
+            score = {
+                outer: pairs.on_fold(outcome.scores, scored).get(self.objective)
+                for outer, _, scored in self.work.sides(task)
+                if scored is not None
+            }
+        self.work.tell(task, outcome.status, score, error, epochs)
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
         value = outcome.scores.get(self.best_by.replace("val_", "test_"))
@@ -282,13 +291,17 @@ class Drive:
             self._sent[outer] = len(search.settled)
 
     def outcomes(self, outer: int, trial: Trial) -> list[dict[str, Any]]:
-        """Records of a trial's folds in order, up to the first that is missing or failed."""
-        path = (*self.study.below(outer), "trial", trial.number)
+        """Records of a trial's folds in order, up to the first that is missing or failed; of a
+        shared fit what this outer fold sees of it."""
         records = []
         for fold in range(trial.folds):
-            record = self.state.ended.get((*path, "fold", fold))
-            if record is None:
+            task = self.work.task(outer, Fit(trial.number, fold, trial.settings, trial.epochs))
+            record = self.state.ended.get(self.candidates.path(task))
+            if record is None or fold not in trial.told:
                 break
+            for side, _, scored in self.work.sides(task):
+                if side == outer and scored is not None:
+                    record = pairs.record_on_fold(record, scored)
             records.append(record)
             if trial.told.get(fold) is None:
                 break

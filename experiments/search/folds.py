@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 import pipelines
-from experiments.config.schema import Config
+from experiments.config.schema import INNER, Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import check_trainable, duplicate_groups, test_fraction
 
 Pair = tuple[np.ndarray, np.ndarray]
-REPEATS, KFOLD, INNER = 4, 5, 6  # tags of the draws; pipelines.splits.resolve has 1 to 3
+REPEATS, KFOLD, INNER_AGAIN = 4, 5, 6  # tags of the draws; pipelines.splits.resolve has 1 to 3
+OUTER = 1  # the tag that pipelines.splits.nested gives the outer folds
 
 
 @dataclass(frozen=True)
@@ -112,22 +113,27 @@ def nested_folds(config: Config, source: Any) -> list[Folds]:
     """The outer folds of `ilsvrc nested`, each with its inner folds. Varma and Simon 2006.
 
     Every image is tested once, by one outer fold; an official test part stays out altogether. The
-    inner folds are reshuffled `repeats` times.
+    inner folds are reshuffled `repeats` times. Shared, they are the other outer folds in ascending
+    order, over again for each repeat: `train` is all but the outer fold and the inner one.
 
     Raises:
         BadInput: a class has too few images.
     """
     settings = config.validation
+    shared = settings.inner == "shared"
+    inner = INNER if settings.inner in (None, "shared") else int(settings.inner)
     official = source.official_splits or {}
     labels = np.asarray(source.labels)
     parts = [indices for name, indices in official.items() if name != "test"]
     pool = _union(*parts) if parts else np.arange(len(labels))
     groups = duplicate_groups(config, source)
     try:
+        if shared:
+            return _shared_folds(config, source, pool, groups)
         outer = pipelines.splits.nested(
             labels[pool],
             settings.outer,
-            settings.inner,
+            inner,
             settings.seed,
             None if groups is None else groups[pool],
             class_names=source.class_names,
@@ -142,8 +148,8 @@ def nested_folds(config: Config, source: Any) -> list[Folds]:
                 for repeat in range(1, settings.repeats)
                 for pair in pipelines.splits.kfold(
                     source.labels,
-                    settings.inner,
-                    (settings.seed, INNER, at, repeat),
+                    inner,
+                    (settings.seed, INNER_AGAIN, at, repeat),
                     indices=pool[fold.learning],
                     groups=groups,
                     class_names=source.class_names,
@@ -153,6 +159,34 @@ def nested_folds(config: Config, source: Any) -> list[Folds]:
             pool[fold.test],
         )
         for at, fold in enumerate(outer)
+    ]
+
+
+def _shared_folds(
+    config: Config, source: Any, pool: np.ndarray, groups: np.ndarray | None
+) -> list[Folds]:
+    """The outer folds are those that inner folds of their own would have."""
+    settings = config.validation
+    parts = pipelines.splits.kfold(
+        np.asarray(source.labels)[pool],
+        settings.outer,
+        (settings.seed, OUTER),
+        groups=None if groups is None else groups[pool],
+        class_names=source.class_names,
+    )
+    outer = [(pool[learning], pool[test]) for learning, test in parts]
+    return [
+        Folds(
+            [
+                (np.setdiff1d(learning, held), held)
+                for at, (_, held) in enumerate(outer)
+                if at != one
+            ]
+            * settings.repeats,
+            learning,
+            test,
+        )
+        for one, (learning, test) in enumerate(outer)
     ]
 
 

@@ -46,11 +46,11 @@ def result(drive: Drive) -> dict[str, Any]:
         "minimise": searches[0].minimise,
         "folds": searches[0].folds,
     }
-    document |= _outer(drive) if nested else _single(drive)
+    document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
     error = _error(drive, document)
     if error:
         document |= {"status": "failed", "error": error}
-    saved = sum(search.saved for search in searches)
+    saved = drive.work.saved
     return document | {
         "trials": trials,
         "fits": {

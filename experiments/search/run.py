@@ -11,7 +11,7 @@ from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
-from experiments.search import report, space
+from experiments.search import report, sharing, space
 from experiments.search.candidates import Candidates
 from experiments.search.drive import Drive
 from experiments.search.study import (
@@ -56,9 +56,10 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
             versions = surroundings()[1]
             state.begin(matters, versions)
             work = new_work(study)
-            planned = planned_fits(study, work)
+            fits = planned_fits(study, work)
+            planned = fits.planned
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
-                display.say(announcement(study, work, planned))
+                display.say(announcement(study, work, fits))
                 for line in lines(study.source, study.parts):
                     display.say(line)
                 if state.versions != versions:
@@ -91,7 +92,10 @@ def check(kind: Kind, config: Config, where: str) -> None:
         BadInput: see `space.check`; a schedule that a refit cannot follow.
     """
     protocol = config.validation
-    folds = protocol.inner if kind == "nested" else protocol.folds or 1
+    folds = protocol.folds or 1
+    if kind == "nested":
+        sharing.check(config, where)
+        folds = protocol.inner if isinstance(protocol.inner, int) else protocol.outer - 1
     space.check(config, where, folds * protocol.repeats)
     devices.refuse_hosts(config.train.devices, kind)
     assert config.search
@@ -108,9 +112,9 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
     check(kind, config, where)
     study = open_study(kind, config)
     work = new_work(study)
-    planned = planned_fits(study, work)
+    fits = planned_fits(study, work)
     known = []
-    if work.searches[0].oracle.independent and planned is not None:
+    if work.searches[0].oracle.independent and fits.planned is not None:
         known = list(dict.fromkeys(fit.trial for fit in work.searches[0].ready()))
     trials = work.searches[0].trials
     return {
@@ -130,8 +134,9 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
             ],
         },
         "candidates": [dict(trials[number].settings) for number in known],
-        "fits": planned,
-        "text": "\n".join([announcement(study, work, planned), *lines(study.source, study.parts)]),
+        "fits": fits.planned,
+        **({"fits_shared": fits.shared, "fits_unshared": fits.apart} if study.nested else {}),
+        "text": "\n".join([announcement(study, work, fits), *lines(study.source, study.parts)]),
     }
 
 

@@ -107,7 +107,7 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
     for key in keys:
         _check_key(key, keys, search, where)
     part = "settings" if search.declaration.listed else "space"
-    for chosen in _samples(search):
+    for chosen in samples(search):
         checked = candidate(config, chosen, where=f"{where}: search.{part}")
         _check_task(config, checked, chosen, f"{where}: search.{part}")
     _check_together(config, search, where)
@@ -157,7 +157,7 @@ def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
         raise BadInput(f"{where}: {above} holds it already; vary one of the two")
 
 
-def _samples(search: Search) -> Iterator[dict[str, Any]]:
+def samples(search: Search) -> Iterator[dict[str, Any]]:
     """Candidates with every value that a key may take, or both ends of its range."""
     space = space_of(search)
     if space is None:

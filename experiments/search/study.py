@@ -15,8 +15,8 @@ from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
+from experiments.search.sharing import fits_apart, fits_shared, settled, why_not
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
-from experiments.tracking.search_journal import as_begun
 from tuning.nested import Nested
 from tuning.search import FEWEST_FOLDS, Racing, Search
 
@@ -37,6 +37,11 @@ class Study:
     @property
     def nested(self) -> bool:
         return self.kind == "nested"
+
+    @property
+    def shared(self) -> bool:
+        """Is each pair of outer folds left out of one fit, which both score by?"""
+        return self.nested and self.config.validation.inner == "shared"
 
     @property
     def section(self) -> Section:
@@ -79,15 +84,6 @@ def open_study(kind: Kind, config: Config, *, fresh: bool = False) -> Study:
     return study
 
 
-def settled(kind: Kind, config: Config, source: Any, *, fresh: bool = False) -> Config:
-    """The config of a search as it goes on: one that an earlier version began draws as that did."""
-    assert config.search
-    if fresh or "paired" in config.search.model_fields_set:
-        return config
-    unpaired = config.search.model_copy(update={"paired": False})
-    return as_begun(kind, source, config, config.model_copy(update={"search": unpaired}))
-
-
 def new_work(study: Study) -> Nested:
     """The searches, at their beginning."""
     section = study.section
@@ -110,19 +106,34 @@ def new_work(study: Study) -> Nested:
                 minimise=SIGN[objective] < 0,
             )
         )
-    return Nested(searches, refit=study.nested or section.refit)
+    return Nested(searches, refit=study.nested or section.refit, shared=study.shared)
 
 
-def planned_fits(study: Study, work: Nested) -> int | None:
-    """Fits of the whole, refits included; None where only the budget ends it."""
-    candidates = work.searches[0].oracle.announced()
+@dataclass(frozen=True)
+class Fits:
+    """Of the whole, refits included; None where only the budget ends it."""
+
+    planned: int | None
+    shared: int | None = None
+    """Where outer folds share them; None where that cannot be."""
+    apart: int | None = None
+    """Where each outer fold of a nested search has inner folds of its own."""
+
+
+def planned_fits(study: Study, work: Nested) -> Fits:
+    """How many fits there will be, and of a nested search how many the other way."""
+    candidates, folds, config = work.searches[0].oracle.announced(), study.folds, study.config
     if candidates is None:
-        return None
-    folds = study.folds
-    return sum(candidates * len(fold.pairs) for fold in folds) + len(folds) * work.refit
+        return Fits(None)
+    refits = len(folds) * work.refit
+    if not study.nested:
+        return Fits(candidates * len(folds[0].pairs) + refits)
+    shared = None if why_not(config) else fits_shared(config, candidates) + refits
+    apart = fits_apart(config, candidates) + refits
+    return Fits(shared if study.shared else apart, shared, apart)
 
 
-def announcement(study: Study, work: Nested, planned: int | None) -> str:
+def announcement(study: Study, work: Nested, fits: Fits) -> str:
     """What is about to be fitted: p^q candidates x folds."""
     config, folds, section = study.config, study.folds, study.section
     count = work.searches[0].oracle.announced()
@@ -132,17 +143,43 @@ def announcement(study: Study, work: Nested, planned: int | None) -> str:
         sizes = {parameter.key: len(parameter.options or ()) for parameter in space.parameters}
         if prod(sizes.values()) == count:
             words += " (" + " x ".join(f"{n} {key}" for key, n in sizes.items()) + ")"
-    inner = len(folds[0].pairs)
-    text = f"{config.name}: {section.strategy}, {words} x {inner} fold{'s' * (inner > 1)}"
+    text = f"{config.name}: {section.strategy}, {words} x {_folds_in_words(study)}"
     if study.nested:
-        text += f" x {len(folds)} outer folds + {len(folds)} refits"
+        text += f" + {len(folds)} refits"
     elif work.refit:
         text += " + 1 refit"
-    if planned is not None:
-        text += f" = {planned} fits"
+    if fits.planned is not None:
+        text += f" = {fits.planned} fits"
+    if study.nested:
+        text += _the_other_way(study, fits)
     if section.racing and work.searches[0].racing is None:
         text += f"; racing needs {FEWEST_FOLDS + 1} folds or more to save any"
     train, validation = folds[0].pairs[0]
-    images = f"{round(len(train) * config.data.train_fraction)} + {len(validation)} images a fold"
+    scored = (
+        f"2 x {len(validation)} images a pair"
+        if study.shared
+        else (f"{len(validation)} images a fold")
+    )
+    images = f"{round(len(train) * config.data.train_fraction)} + {scored}"
     held_out = "" if folds[0].test is None else f", {len(folds[0].test)} kept for the test"
     return f"{text}; {images}{held_out}"
+
+
+def _folds_in_words(study: Study) -> str:
+    inner, outer = len(study.folds[0].pairs), len(study.folds)
+    if not study.shared:
+        folds = f"{inner} fold{'s' * (inner > 1)}"
+        return f"{folds} x {outer} outer folds" if study.nested else folds
+    repeats = study.config.validation.repeats
+    again = f" x {repeats} repeats" if repeats > 1 else ""
+    return f"{outer * (outer - 1) // 2} pairs of outer folds{again}"
+
+
+def _the_other_way(study: Study, fits: Fits) -> str:
+    """How many fits it would be if they were shared, or not; or why they cannot be."""
+    if study.shared:
+        return "" if fits.apart is None else f" ({fits.apart} unshared)"
+    if why := why_not(study.config):
+        return f" (not shared: {why})"
+    shared = "" if fits.shared is None else f", {fits.shared} with validation.inner=shared"
+    return f" (not shared: validation.inner is {study.config.validation.inner}{shared})"

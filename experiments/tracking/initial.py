@@ -113,9 +113,9 @@ def _check_unseen(job: Job, donor: str, seen: np.ndarray) -> None:
     if job.config.train.allow_overlap:
         return
     overlaps = []
-    for name, part in (("test", job.test), ("validation", job.validation)):
-        known = 0 if part is None else int(np.isin(part, seen).sum())
-        if part is not None and known:
+    for held, part in reversed(job.held_out):
+        name = "test" if held == "test" else "validation"
+        if known := int(np.isin(part, seen).sum()):
             overlaps.append(f"{known} of the {len(part)} {name} images")
     if overlaps:
         raise BadInput(

@@ -484,8 +484,8 @@ def test_dry_run_tells_candidates_and_fits(tmp_path, monkeypatch, capsys):
     assert told["data"]["folds"][0]["test"] == 359
     assert inside(monkeypatch, "nested", tmp_path / "d.json", "--dry-run") == 0
     assert (
-        "3 candidates (3 train.optimizer.learning_rate) x 3 folds x 5 outer folds + 5 refits "
-        "= 50 fits" in capsys.readouterr().out
+        "3 candidates (3 train.optimizer.learning_rate) x 10 pairs of outer folds + 5 refits "
+        "= 35 fits (50 unshared)" in capsys.readouterr().out
     )
     assert not (tmp_path / ".ilsvrc").exists()
 
