@@ -93,9 +93,9 @@ def check(kind: Kind, config: Config, where: str) -> None:
     """
     protocol = config.validation
     folds = protocol.folds or 1
-    if kind == "nested":
+    if kind == "nested" and config.search:
         sharing.check(config, where)
-        folds = protocol.inner if isinstance(protocol.inner, int) else protocol.outer - 1
+        folds = sharing.inner_folds(config)
     space.check(config, where, folds * protocol.repeats)
     devices.refuse_hosts(config.train.devices, kind)
     assert config.search

@@ -52,6 +52,14 @@ def check(config: Config, where: str) -> None:
         )
 
 
+def inner_folds(config: Config) -> int:
+    """Folds that each candidate of an outer fold is scored on, without repeats."""
+    protocol = config.validation
+    if isinstance(protocol.inner, int):
+        return protocol.inner
+    return INNER if why_not(config) else protocol.outer - 1
+
+
 def settled(kind: str, config: Config, source: Any, *, fresh: bool = False) -> Config:
     """The config with `validation.inner` decided, unless a search of it is under way that an
     earlier version began: that one goes on with its own folds and draws.

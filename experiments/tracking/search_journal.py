@@ -136,8 +136,10 @@ def as_begun(kind: str, source: Any, now: Config, former: Config) -> Config:
     """The config that a search goes on with: as it is read today, or as the former version read it
     that began the newest search of its name."""
     begun = _begun(now.name, kind)
+    if not begun:
+        return now
     folder = f"{kind}-{digest(matters_of(now, kind, source))}"
-    if not begun or any(path.name.startswith(folder) for path in begun):
+    if any(path.name.startswith(folder) for path in begun):
         return now
     newest = max(begun, key=lambda path: begun[path]["time"])
     return now if "search.paired" in begun[newest]["matters"] else former

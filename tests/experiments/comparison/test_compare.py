@@ -266,11 +266,22 @@ def test_inner_folds_of_a_trial_are_its_values(store):
     assert row["val_top1_std"] == pytest.approx(0.1)
 
 
-def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(store):
+@pytest.mark.parametrize(
+    ("level", "protocol"),
+    [
+        ("search", {"validation.folds": "3"}),
+        ("nested", {"validation.inner": "3"}),
+        ("nested", {"validation.inner": "shared", "validation.outer": "4"}),
+    ],
+)
+def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(
+    store, level, protocol
+):
     parent = store.client.create_run(
-        store.experiment(store.name), tags={"level": "search"}
+        store.experiment(store.name), tags={"level": level}
     ).info.run_id
-    store.client.log_param(parent, "validation.folds", "3")
+    for key, value in protocol.items():
+        store.client.log_param(parent, key, value)
     scores = {"nin": (0.7, 0.8, 0.9), "mlp": (0.6, 0.65, 0.7)}
     for model, values in scores.items():
         run = store.run(

@@ -164,3 +164,12 @@ def test_an_old_journal_goes_on_with_the_seeds_that_it_had(monkeypatch):
                            source.fingerprint)  # fmt: skip
     State(find("p", "search", matters, fresh=False)).begin(matters, {})
     assert seeds("search", made, [(0, 1, 0, {RATE: 0.1})]) == [seed_for(7, "trial", 1, "fold", 0)]
+    matters = what_matters(config("search.paired=false", "validation.inner=3"), "nested",
+                           source.fingerprint)  # fmt: skip
+    assert open_study("nested", config()).shared
+    State(find("p", "nested", matters, fresh=False)).begin(matters, {})
+    old_one = open_study("nested", config())
+    assert not old_one.shared
+    assert [len(fold.pairs) for fold in old_one.folds] == [3] * 5
+    path = ("outer", 2, "trial", 1, "fold", 0)
+    assert seeds("nested", config(), [(2, 1, 0, {RATE: 0.1})]) == [seed_for(7, *path)]

@@ -1,0 +1,128 @@
+"""What shared fits save, and what common draws are worth: the figures of the search's README.
+
+    python tests/support/shared_figures.py nested
+    python tests/support/shared_figures.py photographs FOLDER   (a folder for each class)
+    python tests/support/shared_figures.py paired [root seeds]
+
+`nested` runs the shipped nested.yaml with shared fits and with inner folds of its own, one after
+the other in this process; `photographs` does so with LeNet-5 and three rates. `paired` searches
+eight rates of LeNet-5 on five folds of the digits, from several root seeds on the same folds, and
+prints how much the difference of two candidates' scores varies from seed to seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from simulated_cluster import Store
+
+from experiments.config import settings
+from experiments.config.schema import Config
+from experiments.search import run as search_run
+from experiments.search.plots import pictures
+from experiments.search.study import Kind
+from experiments.tracking import experiment
+
+SHIPPED = Path(settings.__file__).parents[1] / "configs" / "nested.yaml"
+RATE = "train.optimizer.learning_rate"
+RATES = [0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2]
+ALONE = ("launch.executor=inline", "tracking.save_model=none", "bench.throughput_batches=1")
+
+
+def search(kind: Kind, config: Config) -> dict[str, Any]:
+    """Its JSON; what it says to people goes to stderr."""
+    with mock.patch.object(pictures, "write", return_value=[]):
+        return search_run.run(kind, config, "figures")
+
+
+def both_ways(config: Path | dict[str, Any], *words: str) -> None:
+    """Fits, seconds and result with shared fits and with three inner folds."""
+    for inner in ("shared", "3"):
+        changes = (*words, *ALONE, f"validation.inner={inner}", f"name=inner-{inner}")
+        made = (
+            settings.load(config, changes)
+            if isinstance(config, Path)
+            else settings.parse(settings.override(config, changes))
+        )
+        began, used = time.perf_counter(), time.process_time()
+        result = search("nested", made)
+        seconds, processor = time.perf_counter() - began, time.process_time() - used
+        chosen = [row["hyperparameters"] for row in result["outer"]]
+        print(
+            f"inner {inner}: {result['fits']['done']} fits, {seconds:.0f} s ({processor:.0f} s of "
+            f"processor), test top-1 {result['mean_test_top1']:.2%} ± {result['std_test_top1']:.2%}"
+            f", inner {result['best_inner_score']:.2%}, optimism {100 * result['optimism']:+.2f} "
+            f"points, {len({str(one) for one in chosen})} winners"
+        )
+
+
+def photographs(folder: str) -> None:
+    both_ways(
+        {
+            "data": {"source": f"folder:{folder}", "image_size": 32, "batch_size": 64},
+            "model": {"name": "lenet5"},
+            "train": {"epochs": 10, "optimizer": {"name": "sgd", "momentum": 0.9},
+                      "schedule": {"name": "cosine"}},
+            "search": {"strategy": "grid", "space": {RATE: [0.01, 0.03, 0.1]}},
+        }
+    )  # fmt: skip
+
+
+def paired(seeds: int) -> None:
+    """sd over root seeds of the difference of two candidates: on a fold, and of means of folds."""
+    spreads = {}
+    for is_paired in (True, False):
+        scores = []
+        for seed in range(1, seeds + 1):
+            document = {
+                "name": f"paired-{is_paired}-{seed}",
+                "seed": seed,
+                "data": {"source": "digits", "image_size": 16, "train_fraction": 0.5},
+                "model": {"name": "lenet5"},
+                "train": {"epochs": 8, "optimizer": {"name": "sgd", "momentum": 0.9}},
+                "validation": {"folds": 5},
+                "search": {"strategy": "grid", "space": {RATE: RATES}, "paired": is_paired},
+            }
+            with mock.patch.object(experiment, "connect", return_value=Store()):
+                result = search("search", settings.parse(settings.override(document, ALONE)))
+            scores.append([trial["scores"] for trial in result["trials"]])
+        points = 100 * np.array(scores, float)  # seed, candidate, fold
+        pairs = list(itertools.combinations(range(len(RATES)), 2))
+        differences = np.stack([points[:, a] - points[:, b] for a, b in pairs])
+        spreads[is_paired] = (
+            np.sqrt(differences.var(axis=1, ddof=1).mean()),
+            np.sqrt(differences.mean(axis=2).var(axis=1, ddof=1).mean()),
+            np.sqrt(points.var(axis=0, ddof=1).mean()),
+        )
+        print(f"paired {is_paired}: mean score of the best rate {points.mean((0, 2)).max():.2f} %")
+    names = ("a fold's difference", "the difference of means", "one score alone")
+    for name, with_them, without in zip(names, spreads[True], spreads[False], strict=True):
+        ratio = with_them / without
+        print(
+            f"sd of {name}: {with_them:.2f} points paired, {without:.2f} unpaired, "
+            f"ratio {ratio:.2f}, of variances {ratio**2:.2f}"
+        )
+
+
+def main(what: str, *words: str) -> None:
+    words = tuple(str(Path(word).resolve()) if Path(word).exists() else word for word in words)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        if what == "nested":
+            both_ways(SHIPPED)
+        elif what == "photographs":
+            photographs(*words)
+        else:
+            paired(int(*(words or ("8",))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
