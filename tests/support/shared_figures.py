@@ -44,9 +44,10 @@ def search(kind: Kind, config: Config) -> dict[str, Any]:
 
 
 def both_ways(config: Path | dict[str, Any], *words: str) -> None:
-    """Fits, seconds and result with shared fits and with three inner folds."""
-    for inner in ("shared", "3"):
-        changes = (*words, *ALONE, f"validation.inner={inner}", f"name=inner-{inner}")
+    """Fits, seconds and result with shared fits and with three inner folds, after a start that
+    loads the libraries."""
+    for inner, more in (("2", ("train.epochs=1", "validation.outer=2")), ("shared", ()), ("3", ())):
+        changes = (*words, *ALONE, f"validation.inner={inner}", f"name=inner-{inner}", *more)
         made = (
             settings.load(config, changes)
             if isinstance(config, Path)
