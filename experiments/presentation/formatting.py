@@ -46,6 +46,20 @@ def score(name: str, value: float) -> str:
     return f"{value:.2%}" if name.endswith(("top1", "top5")) else f"{value:.4f}"
 
 
+def interval_words(name: str, interval: Mapping[str, Any]) -> str:
+    """An interval of a metric by its method: 95 % interval for new images 93.10 to 97.90 %
+    (corrected resampled t).
+
+    Args:
+        interval: low, high, confidence and method.
+    """
+    low, high = interval["low"], interval["high"]
+    accuracy = name.endswith(("top1", "top5"))
+    ends = f"{100 * low:.2f} to {100 * high:.2f} %" if accuracy else f"{low:.4f} to {high:.4f}"
+    level = f"{100 * interval['confidence']:.0f} %"
+    return f"{level} interval for new images {ends} ({interval['method']})"
+
+
 def _exponent(value: float) -> int:
     return int(f"{abs(value):e}".split("e")[1])
 

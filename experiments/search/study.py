@@ -14,7 +14,7 @@ from experiments.jobs.composition import composition
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
-from experiments.search.folds import Folds, nested_folds, search_folds
+from experiments.search.folds import Folds, Sizes, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
 from tuning.nested import Nested
 from tuning.search import FEWEST_FOLDS, Racing, Search
@@ -48,6 +48,11 @@ class Study:
         """Where the images come from, as `composition`; in the first outer fold of several. What
         the folds share out counts as training part."""
         return composition(self.source, self.folds[0].learning, None, self.folds[0].test)
+
+    @cached_property
+    def sizes(self) -> list[Sizes]:
+        """Of the inner folds of each outer fold."""
+        return [fold.sizes(self.config.data.train_fraction) for fold in self.folds]
 
     def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""
