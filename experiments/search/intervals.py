@@ -8,7 +8,6 @@ from typing import Any
 
 from experiments.presentation.formatting import interval_words
 from experiments.search.study import Study
-from tuning.intervals import nested_cv, of_folds
 from tuning.search import Trial
 
 NO_INTERVAL = "a ± is the standard deviation over folds, no interval"
@@ -17,6 +16,8 @@ NO_INTERVAL = "a ± is the standard deviation over folds, no interval"
 def of_trial(study: Study, outer: int, trial: Trial, objective: str) -> dict[str, Any] | None:
     """low, high, confidence and method, of a trial's mean over its folds; None with one fold, or
     while not all are there."""
+    from tuning.intervals import of_folds
+
     if trial.status != "finished" or trial.folds < 2:
         return None
     sizes = study.sizes[outer]
@@ -26,6 +27,8 @@ def of_trial(study: Study, outer: int, trial: Trial, objective: str) -> dict[str
 
 def of_outer(study: Study, scores: Sequence[float], name: str) -> dict[str, Any] | None:
     """The same of the mean over the tests of all outer folds."""
+    from tuning.intervals import of_folds
+
     if len(scores) < 2:
         return None
     held, trained = _outer_sizes(study)
@@ -43,6 +46,8 @@ def of_pairs(
         inner: of each outer fold, the score on each other fold, ascending.
         scores: of each outer fold, its test.
     """
+    from tuning.intervals import nested_cv
+
     held, _ = _outer_sizes(study)
     count = len(held)
     if count < 3 or min(held) < 2 or not _is_share(name):
