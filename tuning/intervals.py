@@ -30,6 +30,7 @@ from scipy import stats
 from tuning.significance import Interval, all_equal, corrected_resampled_t
 
 Scores = Sequence[float] | np.ndarray
+"""One number a fold."""
 PLAIN, WILSON, NESTED = "t over folds", "Wilson over images", "nested cross-validation"
 CORRECTED = "corrected resampled t"
 
@@ -47,9 +48,9 @@ class NestedCV:
 
 def of_folds(
     scores: Scores,
-    held: Sequence[int] | np.ndarray,
-    trained: Sequence[float] | np.ndarray,
     *,
+    trained: Scores,
+    held: Scores,
     images: int | None = None,
     confidence: float = 0.95,
 ) -> Interval:
@@ -60,14 +61,14 @@ def of_folds(
 
     Args:
         scores: of each fold (and repeat), on images that no choice was made by.
-        held, trained: images that each fold is scored by, and trained on.
+        trained, held: images that each fold is trained on, and scored by.
         images: different images in all that were scored, of accuracies; None for other scores,
             which have no Wilson interval and no bounds.
 
     Raises:
         ValueError: as `corrected`.
     """
-    interval = corrected(scores, held, trained, confidence=confidence)
+    interval = corrected(scores, trained=trained, held=held, confidence=confidence)
     if images is None:
         return interval
     low, high = max(0.0, interval.low), min(1.0, interval.high)
@@ -78,9 +79,9 @@ def of_folds(
 
 def corrected(
     scores: Scores,
-    held: Sequence[int] | np.ndarray,
-    trained: Sequence[float] | np.ndarray,
     *,
+    trained: Scores,
+    held: Scores,
     confidence: float = 0.95,
 ) -> Interval:
     """Corrected resampled t interval of a mean score over folds.

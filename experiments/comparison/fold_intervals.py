@@ -65,7 +65,8 @@ def _interval(row: Mapping[str, Any], sizes: Sizes, score: str) -> dict[str, Any
     if share and min(held) > 1:  # else only the proportion of the parts is known: (k - 1, 1)
         repeats = len({"".join(REPEAT.findall(fold)) for fold in scores})
         images = max(1, round(sum(held) / repeats))
-    interval = of_folds([fmean(one) for one in scores.values()], held, trained, images=images)
+    means = [fmean(one) for one in scores.values()]
+    interval = of_folds(means, trained=trained, held=held, images=images)
     return {
         "interval_low": max(0.0, interval.low),
         "interval_high": min(1.0, interval.high) if share else interval.high,

@@ -17,16 +17,6 @@ REPEATS, KFOLD, INNER = 4, 5, 6  # tags of the draws; pipelines.splits.resolve h
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Images of the parts of each fold."""
-
-    trained: list[float]
-    held: list[int]
-    images: int
-    """Different ones among the held: a repeat has the same again."""
-
-
-@dataclass(frozen=True)
 class Folds:
     """What one search may see, and what it may not."""
 
@@ -41,15 +31,6 @@ class Folds:
         """Validation over training images, mean over folds."""
         shares = [len(held) / len(train) for train, held in self.pairs]
         return float(np.mean(shares)) / train_fraction
-
-    def sizes(self, train_fraction: float = 1.0) -> Sizes:
-        """How many images each fold is trained on and scored by."""
-        held = [part for _, part in self.pairs]
-        return Sizes(
-            [len(train) * train_fraction for train, _ in self.pairs],
-            [len(part) for part in held],
-            len(np.unique(np.concatenate(held))),
-        )
 
 
 def search_folds(config: Config, source: Any) -> Folds:

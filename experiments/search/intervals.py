@@ -22,7 +22,7 @@ def of_trial(study: Study, outer: int, trial: Trial, objective: str) -> dict[str
         return None
     sizes = study.sizes[outer]
     images = sizes.images if _is_share(objective) else None
-    return asdict(of_folds(trial.scores, sizes.held, sizes.trained, images=images))
+    return asdict(of_folds(trial.scores, trained=sizes.trained, held=sizes.held, images=images))
 
 
 def of_outer(study: Study, scores: Sequence[float], name: str) -> dict[str, Any] | None:
@@ -32,7 +32,8 @@ def of_outer(study: Study, scores: Sequence[float], name: str) -> dict[str, Any]
     if len(scores) < 2:
         return None
     held, trained = _outer_sizes(study)
-    return asdict(of_folds(scores, held, trained, images=sum(held) if _is_share(name) else None))
+    images = sum(held) if _is_share(name) else None
+    return asdict(of_folds(scores, trained=trained, held=held, images=images))
 
 
 def of_pairs(

@@ -7,6 +7,8 @@ from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
+import numpy as np
+
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.errors import BadInput
@@ -14,12 +16,22 @@ from experiments.jobs.composition import composition
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
-from experiments.search.folds import Folds, Sizes, nested_folds, search_folds
+from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
 from tuning.nested import Nested
 from tuning.search import FEWEST_FOLDS, Racing, Search
 
 Kind = Literal["search", "nested"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Images of the parts of each inner fold."""
+
+    trained: list[float]
+    held: list[int]
+    images: int
+    """Different ones among the held: a repeat has the same again."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +63,16 @@ class Study:
 
     @cached_property
     def sizes(self) -> list[Sizes]:
-        """Of the inner folds of each outer fold."""
-        return [fold.sizes(self.config.data.train_fraction) for fold in self.folds]
+        """Of the inner folds of each outer fold, trained on as many as `train_fraction` leaves."""
+        fraction = self.config.data.train_fraction
+        return [
+            Sizes(
+                [len(train) * fraction for train, _ in fold.pairs],
+                [len(held) for _, held in fold.pairs],
+                len(np.unique(np.concatenate([held for _, held in fold.pairs]))),
+            )
+            for fold in self.folds
+        ]
 
     def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""

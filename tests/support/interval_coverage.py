@@ -141,7 +141,10 @@ def coverage(fits: list[Fits], chooses: bool) -> tuple[dict[str, Coverage], floa
         made = {
             "t over folds": (mean, plain_t(errors)),
             "Wilson": (mean, wilson(mean, images)),
-            "printed": (mean, of_folds(errors, one.sizes, images - one.sizes, images=images)),
+            "printed": (
+                mean,
+                of_folds(errors, trained=images - one.sizes, held=one.sizes, images=images),
+            ),
             "nested": (nested.estimate, nested.interval),
         }
         for name, (value, interval) in made.items():

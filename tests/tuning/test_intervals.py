@@ -50,9 +50,9 @@ def test_folds_that_agree_are_no_certainty() -> None:
 
 
 def test_losses_have_no_bounds_and_no_share_of_images() -> None:
-    told = of_folds([0.1, 2.1, 3.0], [9, 9, 9], [18, 18, 18])
+    told = of_folds([0.1, 2.1, 3.0], held=[9, 9, 9], trained=[18, 18, 18])
     assert told.low < 0
-    assert ends(of_folds([0.5, 0.5, 0.5], [9, 9, 9], [18, 18, 18])) == (0.5, 0.5)
+    assert ends(of_folds([0.5, 0.5, 0.5], held=[9, 9, 9], trained=[18, 18, 18])) == (0.5, 0.5)
 
 
 PAIRS = [[0.2, 0.4], [0.1, 0.3], [0.3, 0.5]]
@@ -112,9 +112,9 @@ def test_nested_interval_is_algorithm_1_over_the_losses_of_images() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: of_folds([0.9], [10], [90], images=10), "two finite numbers"),
-        (lambda: of_folds([0.9, math.nan], [1, 1], [1, 1]), "two finite numbers"),
-        (lambda: of_folds([0.9, 0.8], [0, 10], [10, 10]), "above 0"),
+        (lambda: of_folds([0.9], held=[10], trained=[90], images=10), "two finite numbers"),
+        (lambda: of_folds([0.9, math.nan], held=[1, 1], trained=[1, 1]), "two finite numbers"),
+        (lambda: of_folds([0.9, 0.8], held=[0, 10], trained=[10, 10]), "above 0"),
         (lambda: plain_t([0.9]), "two or more"),
         (lambda: wilson(1.2, 10), "within 0..1"),
         (lambda: nested_cv([[0.1], [0.1]], [0.1, 0.1], [9, 9]), "three folds"),
@@ -181,6 +181,6 @@ def test_the_learner_of_the_simulation_is_scikit_learns() -> None:
 
 
 def test_t_of_two_folds_is_as_wide_as_it_is() -> None:
-    told = of_folds([0.90, 0.92], [50, 50], [50, 50], images=100)
+    told = of_folds([0.90, 0.92], held=[50, 50], trained=[50, 50], images=100)
     assert told.high == 1.0
     assert told.low == pytest.approx(0.91 - stats.t.isf(0.025, 1) * 0.01 * math.sqrt(2 * 1.5))

@@ -247,7 +247,7 @@ def test_nested_searches_are_compared_at_their_outer_folds_without_being_told(st
         [("nin", 3), ("mlp", 3)],
     )
     assert found.rows[1]["tested_by"] == "corrected resampled t over folds"
-    told = of_folds([0.70, 0.75, 0.72], [30] * 3, [60] * 3, images=90)
+    told = of_folds([0.70, 0.75, 0.72], held=[30] * 3, trained=[60] * 3, images=90)
     best = found.rows[0]
     assert (best["interval_low"], best["interval_high"]) == pytest.approx((told.low, told.high))
     assert best["interval_method"] == "corrected resampled t"
@@ -293,7 +293,8 @@ def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(s
     d = np.subtract(*scores.values())
     t = d.mean() / np.sqrt((1 / 3 + 1 / 2) * d.var(ddof=1))  # validation : training = 1 : 2
     assert found.rows[1]["p_value"] == pytest.approx(2 * stats.t(2).sf(t))
-    told = corrected(scores["mlp"], [1] * 3, [2] * 3)  # how many images they are is not known here
+    # a trial's run does not say how many images its folds have, but in what proportion
+    told = corrected(scores["mlp"], held=[1] * 3, trained=[2] * 3)
     assert found.rows[1]["interval_low"] == pytest.approx(told.low)
     assert found.rows[1]["interval_high"] == pytest.approx(told.high)
     assert found.rows[0]["interval_high"] == 1.0

@@ -30,7 +30,7 @@ def ends(comparison: Comparison) -> list[float]:
 
 def test_seeds_of_a_fold_are_one_score() -> None:
     folds = [f"fold/{i}" for i in range(5)]
-    told = of_folds(SCORES, [40] * 5, [160] * 5, images=200)
+    told = of_folds(SCORES, held=[40] * 5, trained=[160] * 5, images=200)
     alone = compared(folds, SCORES)
     assert ends(alone) == pytest.approx([told.low, told.high])
     twice = compared(folds * 2, [s - 0.01 for s in SCORES] + [s + 0.01 for s in SCORES])

@@ -295,7 +295,7 @@ def test_rows_over_folds_have_the_interval_of_all_folds_and_not_of_one_folds_ima
     comparison = compare.compare(store.client, ["folds"])
     facts = gather(store.client, comparison)
 
-    told = of_folds([0.9, 0.95, 0.85], [100] * 3, [200] * 3, images=300)
+    told = of_folds([0.9, 0.95, 0.85], held=[100] * 3, trained=[200] * 3, images=300)
     ends = f"mlp {100 * told.low:.2f} to {100 * told.high:.2f} %"
     page = report_page(comparison, facts, {})
     assert f"95 % interval for new images (corrected resampled t): {ends}" in page

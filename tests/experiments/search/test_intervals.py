@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from experiments.search import intervals
-from experiments.search.folds import Folds, Sizes
+from experiments.search.folds import Folds
 from experiments.search.report import metrics
-from experiments.search.study import Study
+from experiments.search.study import Sizes, Study
 from tuning.intervals import corrected, nested_cv, of_folds
 from tuning.search import Trial
 
@@ -41,9 +41,9 @@ def test_the_interval_of_a_trial_is_of_its_folds() -> None:
     study = nested_study(0.5)
     assert study.sizes[0] == Sizes([30.0] * 4, [20] * 4, 80)
     told = intervals.of_trial(study, 0, trial(SCORES[:INNER]), "val_top1")
-    assert told == asdict(of_folds(SCORES[:INNER], [20] * 4, [30] * 4, images=80))
+    assert told == asdict(of_folds(SCORES[:INNER], held=[20] * 4, trained=[30] * 4, images=80))
     losses = intervals.of_trial(study, 0, trial(SCORES[:INNER]), "val_loss")
-    assert losses == asdict(corrected(SCORES[:INNER], [20] * 4, [30] * 4))
+    assert losses == asdict(corrected(SCORES[:INNER], held=[20] * 4, trained=[30] * 4))
     assert intervals.of_trial(study, 0, trial([0.9]), "val_top1") is None
     gone = trial(SCORES[:INNER])
     gone.status = "gave_up"
@@ -51,13 +51,16 @@ def test_the_interval_of_a_trial_is_of_its_folds() -> None:
 
 
 def test_a_repeat_shows_no_images_that_are_new() -> None:
-    [first, *_] = nested_study().folds
-    assert Folds(first.pairs * 3, first.learning, None).sizes().images == 80
+    study = nested_study()
+    [first, *_] = study.folds
+    repeated = replace(study, folds=[replace(first, pairs=first.pairs * 3)])
+    assert repeated.sizes[0].images == 80
+    assert len(repeated.sizes[0].held) == 3 * INNER
 
 
 def test_the_interval_of_outer_folds_is_of_their_tests() -> None:
     told = intervals.of_outer(nested_study(), SCORES, "test_top1")
-    assert told == asdict(of_folds(SCORES, [20] * 5, [80] * 5, images=IMAGES))
+    assert told == asdict(of_folds(SCORES, held=[20] * 5, trained=[80] * 5, images=IMAGES))
     assert told["method"] == "corrected resampled t"
     agreed = intervals.of_outer(nested_study(), [0.9] * 5, "test_top1")
     assert agreed["method"] == "Wilson over images"

@@ -116,7 +116,7 @@ def test_the_json_says_what_was_tried_and_what_is_best(here):
     assert first["val_top1"] == first["score"]
     assert first["std"] == pytest.approx(np.std(first["scores"], ddof=1))
     assert len(first["scores"]) == 2
-    told = of_folds(first["scores"], [719, 719], [0.15 * 719] * 2, images=1438)
+    told = of_folds(first["scores"], held=[719, 719], trained=[0.15 * 719] * 2, images=1438)
     assert first["interval"] == asdict(told)
     assert failed["interval"] is None
     assert "learning_rate" in failed["error"]
@@ -557,7 +557,7 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
         assert row["inner_score"] == max(trial["score"] for trial in own)
         assert "test_top5" in row
     assert len(jobs) == result["fits"]["planned"] == 2 * (2 * 2 + 1)
-    told = of_folds(tops, [899, 898], [0.15 * 898, 0.15 * 899], images=1797)
+    told = of_folds(tops, held=[899, 898], trained=[0.15 * 898, 0.15 * 899], images=1797)
     assert result["interval"] == asdict(told)
     assert result["nested_interval"] is None  # of fits without two folds, that are not there
     assert "of the whole procedure, search included" in text.of_result(result)
