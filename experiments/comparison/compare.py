@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.comparison import bench_join, best_of, best_of_notes, selection
 from experiments.comparison.against_best import HitsOf, checked, with_significance
+from experiments.comparison.fold_intervals import with_intervals
 from experiments.comparison.grouping import Comparison, grouped, value_of
 from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
@@ -92,9 +93,9 @@ def compare(
         warnings=empty + comparison.warnings,
     )
     runs = {r.info.run_id: r for _, r in chosen}
-    comparison = with_significance(
-        comparison, made, _sizes(client, runs, comparison.score), _answers(client)
-    )
+    sizes = _sizes(client, runs, comparison.score)
+    comparison = with_significance(comparison, made, sizes, _answers(client))
+    comparison = with_intervals(comparison, sizes)
     if wanted:
         rows = _runs(client, find_experiment(client, wanted.experiment), "bench")
         rows = [r for r in rows if r.info.status == "FINISHED"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import kind_and_first_line
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
+from experiments.search import intervals
 from experiments.search.space import space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import summary
@@ -18,6 +19,8 @@ from tuning.search import Search, Trial
 
 if TYPE_CHECKING:
     from experiments.search.drive import Drive
+
+ENDS = ("low", "high", "method")  # of an interval, in trials.csv
 
 
 def top(result: dict[str, Any], count: int) -> list[dict[str, Any]]:
@@ -89,7 +92,16 @@ def metrics(document: Mapping[str, Any]) -> dict[str, float]:
     compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
     compared |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
+    if interval := document.get("interval"):
+        [mean] = (key for key in document if key.startswith("mean_test_"))
+        compared |= {f"{mean}_low": interval["low"], f"{mean}_high": interval["high"]}
     return compared
+
+
+def tags(document: Mapping[str, Any]) -> dict[str, str]:
+    """What the metrics of the parent run do not say: what kind of interval theirs is."""
+    told = intervals.of_outer_in_words(document)
+    return {"interval": told[0]} if told else {}
 
 
 def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Path]:
@@ -122,6 +134,7 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
     """One row an outer fold, trial and inner fold that was fitted."""
     rows = []
     for outer, search in enumerate(drive.work.searches):
+        sizes = drive.study.sizes[outer]
         for trial in search.trials:
             for fold, record in enumerate(drive.outcomes(outer, trial)):
                 outcome = Outcome.from_record(record)
@@ -133,6 +146,8 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
                         **{key: _cell(trial.settings, key) for key in keys},
                         "status": outcome.status,
                         "score": trial.told.get(fold),
+                        "train_images": round(sizes.trained[fold]),
+                        "scored_images": sizes.held[fold],
                         "epochs": trial.lengths.get(fold),
                         "seconds": record["seconds"],
                         "error": trial.errors.get(fold, ""),
@@ -159,6 +174,7 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
         "hyperparameters": dict(trial.settings),
         "score": trial.score,
         "std": trial.std,
+        "interval": intervals.of_trial(drive.study, outer, trial, drive.objective),
         "scores": trial.scores + [None] * (trial.folds - len(trial.scores)),
         **means,
         "epochs": [trial.lengths[fold] for fold in range(len(trial.scores))],
@@ -205,8 +221,22 @@ def _outer(drive: Drive) -> dict[str, Any]:
             minimise=drive.best_by == "val_mse",
         )
         values = (estimate.mean, estimate.std, estimate.best_inner_score, estimate.optimism)
-        return document | dict(zip(names, values, strict=True))
-    return document | dict.fromkeys(names)
+        document |= dict(zip(names, values, strict=True))
+        return document | _intervals(drive, rows, test)
+    return document | dict.fromkeys((*names, "interval", "nested_interval"))
+
+
+def _intervals(drive: Drive, rows: list[dict[str, Any]], test: str) -> dict[str, Any]:
+    """The one to quote; and that of Bates, Hastie and Tibshirani, for which the inner folds must
+    be the other outer folds, and the procedure must choose nothing."""
+    study, tests = drive.study, [row[test] for row in rows]
+    fixed = all(len(search.trials) == 1 for search in drive.work.searches)
+    paired = getattr(study, "shared", False) and fixed
+    inner = [row["inner_scores"] for row in rows]
+    return {
+        "interval": intervals.of_outer(study, tests, test),
+        "nested_interval": intervals.of_pairs(study, inner, tests, test) if paired else None,
+    }
 
 
 def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
@@ -251,7 +281,9 @@ def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[di
             "outer": trial.get("outer", ""),
             "trial": trial["number"],
             **{key: _cell(trial["hyperparameters"], key) for key in keys},
-            **{name: trial[name] for name in ("status", "score", "std", "seconds", "error")},
+            **{name: trial[name] for name in ("status", "score", "std")},
+            **{f"interval_{end}": (trial["interval"] or {}).get(end) for end in ENDS},
+            **{name: trial[name] for name in ("seconds", "error")},
         }
         for trial in trials
     ]

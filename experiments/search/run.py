@@ -77,7 +77,7 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                     status = str(result["status"])
                     files = report.write(result, drive, directory)
                     state.journal.append("finished", status=status)
-                    tracked.end(status, report.metrics(result), files)
+                    tracked.end(status, report.metrics(result), files, report.tags(result))
                 finally:
                     if status == "killed":
                         tracked.end(status, {}, [])

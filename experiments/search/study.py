@@ -7,6 +7,8 @@ from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
+import numpy as np
+
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.errors import BadInput
@@ -21,6 +23,16 @@ from tuning.nested import Nested
 from tuning.search import FEWEST_FOLDS, Racing, Search
 
 Kind = Literal["search", "nested"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Images of the parts of each inner fold."""
+
+    trained: list[float]
+    held: list[int]
+    images: int
+    """Different ones among the held: a repeat has the same again."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,19 @@ class Study:
         """Where the images come from, as `composition`; in the first outer fold of several. What
         the folds share out counts as training part."""
         return composition(self.source, self.folds[0].learning, None, self.folds[0].test)
+
+    @cached_property
+    def sizes(self) -> list[Sizes]:
+        """Of the inner folds of each outer fold, trained on as many as `train_fraction` leaves."""
+        fraction = self.config.data.train_fraction
+        return [
+            Sizes(
+                [len(train) * fraction for train, _ in fold.pairs],
+                [len(held) for _, held in fold.pairs],
+                len(np.unique(np.concatenate([held for _, held in fold.pairs]))),
+            )
+            for fold in self.folds
+        ]
 
     def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""

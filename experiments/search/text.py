@@ -8,6 +8,7 @@ from typing import Any
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
 from experiments.presentation.formatting import in_words, score, short_id
+from experiments.search.intervals import of_best_in_words, of_outer_in_words
 from experiments.search.report import top
 
 SHOWN = 10  # trials
@@ -63,6 +64,7 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     for trial in document["trials"]:
         if trial["status"] == "failed":
             yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
+    yield from of_best_in_words(document)
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
@@ -85,6 +87,7 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         f"{test} {score(test, mean)}{'' if std is None else f' ± {score(test, std)}'} over "
         f"{len(document['outer'])} outer folds; {_optimism(document, test)}"
     )
+    yield from of_outer_in_words(document)
     if document["winners_differ"]:
         yield (
             "the winners differ: the estimate is of the whole procedure, search included, not of "

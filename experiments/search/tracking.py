@@ -178,7 +178,13 @@ class SearchRuns:
             self._send(write)
         return self.holds(path) or ""
 
-    def end(self, status: str, metrics: Mapping[str, float], files: list[Path]) -> None:
+    def end(
+        self,
+        status: str,
+        metrics: Mapping[str, float],
+        files: list[Path],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Close the parent with what the search found."""
 
         def write() -> None:
@@ -187,6 +193,7 @@ class SearchRuns:
                     self.experiment.client.set_terminated(live.run_id, "KILLED")
             self._live = {}
             self.parent.metrics(metrics)
+            self.parent.tag(tags or {})
             for path in files:
                 self.parent.file(path, "plots" if path.suffix in (".png", ".html") else None)
             self.parent.end(status)

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.config.strategies import STRATEGIES
 from experiments.errors import visible
+from experiments.search.intervals import of_best_in_words
 from experiments.search.plots import figures, winners
 from experiments.search.plots.svg import effects, folds, parallel
 from experiments.search.plots.view import View, name, view, whole, why
@@ -47,7 +48,7 @@ def write(
         space=space,
         score_name=str(result.get("score_name") or "val_top1"),
         minimise=bool(result.get("minimise")),
-        notes=[about] if about else [],
+        notes=[*filter(None, [about]), *of_best_in_words(result)],
         chosen={(row["fold"], row["trial"]) for row in result["outer"]} if nested else None,
     )
     files = [folder / "parallel.png", folder / "effects.png"]

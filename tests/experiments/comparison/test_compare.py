@@ -25,6 +25,7 @@ from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.presentation.formatting import percent, si, significant
 from experiments.reporting.output import log, run, to_json, write
 from experiments.tracking.journal import Journal
+from tuning.intervals import corrected, of_folds
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +247,13 @@ def test_nested_searches_are_compared_at_their_outer_folds_without_being_told(st
         [("nin", 3), ("mlp", 3)],
     )
     assert found.rows[1]["tested_by"] == "corrected resampled t over folds"
+    told = of_folds([0.70, 0.75, 0.72], held=[30] * 3, trained=[60] * 3, images=90)
+    best = found.rows[0]
+    assert (best["interval_low"], best["interval_high"]) == pytest.approx((told.low, told.high))
+    assert best["interval_method"] == "corrected resampled t"
+    said = " ".join(text_of(found, 160).split())
+    assert f"(corrected resampled t): nin {100 * told.low:.2f} to " in said
+    assert "A ± over folds is their standard deviation, no interval" in said
     assert "Rows are the outer folds of nested searches" in text_of(found, 160)
     plain = f"{store.name}-plain"
     store.run(plain, "lenet5", 1, top1(0.9))
@@ -296,6 +304,13 @@ def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(
     d = np.subtract(*scores.values())
     t = d.mean() / np.sqrt((1 / 3 + 1 / 2) * d.var(ddof=1))  # validation : training = 1 : 2
     assert found.rows[1]["p_value"] == pytest.approx(2 * stats.t(2).sf(t))
+    # a trial's run does not say how many images its folds have, but in what proportion
+    told = corrected(scores["mlp"], held=[1] * 3, trained=[2] * 3)
+    assert found.rows[1]["interval_low"] == pytest.approx(told.low)
+    assert found.rows[1]["interval_high"] == pytest.approx(told.high)
+    assert found.rows[0]["interval_high"] == 1.0
+    said = " ".join(text_of(found, 400).split())
+    assert "a row that was picked for its score is optimistic" in said
 
 
 def test_code_versions_and_machines_are_flagged_within_a_row_and_between_rows(store):

@@ -197,6 +197,9 @@ def test_the_table_says_what_was_chosen_where_and_what_it_is_worth() -> None:
     assert "chose different settings" in notes
     assert "96.00 %" in notes
     assert "optimism +2.00 points" in notes
+    interval = {"low": 0.9, "high": 0.98, "confidence": 0.95, "method": "corrected resampled t"}
+    [*_, told, _] = winners.table(NESTED | {"interval": interval}).notes
+    assert told.startswith("95 % interval for new images 90.00 to 98.00 % (corrected resampled t)")
 
 
 def test_the_table_of_a_fold_that_failed() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.presentation.formatting import score
 from experiments.search import text
+from experiments.search.intervals import of_best_in_words, of_outer_in_words
 
 REST = {
     "name": "exp", "fits": {"done": 6, "failed": 0}, "budget": {"stopped_by": None},
@@ -35,6 +36,43 @@ def test_optimism_is_explained_where_it_stands(optimism: float, said: str) -> No
     assert said in told
     assert "test_top1 92.00% ± 0.00% over 2 outer folds" in told
     assert "90.00%     92.00%  seed=1" in told
+
+
+INTERVAL = {"low": 0.885, "high": 0.955, "confidence": 0.95, "method": "corrected resampled t"}
+
+
+def test_an_interval_is_named_and_said_what_it_is_of() -> None:
+    trial = {"number": 0, "status": "finished"}
+    document = {
+        "outer": [], "mean_test_top1": 0.92, "interval": INTERVAL, "trials": [trial, trial],
+    }  # fmt: skip
+    one = "95 % interval for new images 88.50 to 95.50 % (corrected resampled t); of this one "
+    assert of_outer_in_words(document) == [
+        f"{one}setting; a ± is the standard deviation over folds, no interval"
+    ]
+    several = document | {"trials": [trial, trial | {"number": 1}]}
+    assert "of the whole procedure, search included; a ±" in of_outer_in_words(several)[0]
+    pairs = INTERVAL | {"estimate": 0.93, "method": "nested cross-validation"}
+    _, second = of_outer_in_words(document | {"nested_interval": pairs})
+    assert "(nested cross-validation), around 93.00 %: of networks trained on all" in second
+    assert "less often than it says" in second
+    assert of_outer_in_words(document | {"interval": None}) == []
+    squares = INTERVAL | {"low": 0.01234, "high": 0.02}
+    mse = {"outer": [], "mean_test_mse": 0.016, "interval": squares}
+    assert "new images 0.0123 to 0.0200 (" in of_outer_in_words(mse)[0]
+
+
+def test_the_interval_of_a_winner_is_called_optimistic() -> None:
+    best = {"number": 1, "status": "finished", "interval": INTERVAL}
+    document = {"score_name": "val_top1", "best": best, "trials": [best]}
+    assert of_best_in_words(document) == [
+        "trial 1: 95 % interval for new images 88.50 to 95.50 % (corrected resampled t); "
+        "a ± is the standard deviation over folds, no interval"
+    ]
+    [told] = of_best_in_words(document | {"trials": [best, best, {"status": "failed"}]})
+    assert "; optimistic: chosen for being the best of 2 on these very images;" in told
+    assert of_best_in_words(document | {"best": best | {"interval": None}}) == []
+    assert of_best_in_words(document | {"best": None}) == []
 
 
 def test_accuracies_are_in_percent_as_in_a_sweep_and_losses_as_they_are() -> None:
