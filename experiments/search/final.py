@@ -128,11 +128,16 @@ def error(drive: Drive) -> str | None:
         return None
     if fit := drive.refits.get(number):
         return None if fit[0].status == "finished" else f"final fit: {fit[0].error}"
-    assert drive.study.final
+    if failed := drive.work.searches[-1].failed_in_a_row:
+        return (
+            f"search.final: {len(failed)} trials in a row failed, the last one: "
+            f"{failed[-1].error}; raise search.max_failures to go on"
+        )
     if drive.work.winner(number) is not None:
         return "final fit: did not run, as not every refit was tested"
-    if drive.study.final.pairs:
-        return "final search: over all images, no trial has finished; there is nothing to fit"
+    assert drive.study.final
+    if drive.study.final.pairs or not drive.study.nested:
+        return "search.final: no trial has finished, so there is nothing to fit"
     return (
         "search.final: no candidate has finished in every outer fold, so none is best over all; "
         "try others with --fresh"

@@ -34,6 +34,7 @@ from experiments.storage.best import kept_as_best
 from experiments.tracking.initial import ALL_BUT_TEST, TRAINED_ON, training_images
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import NETWORK, NOTE, find_run
+from experiments.tracking.upload import upload
 from tuning.significance import accuracy_interval, corrected_resampled_t
 
 RATE = "train.optimizer.learning_rate"
@@ -203,6 +204,15 @@ def test_stopped_in_the_final_fit_it_goes_on_to_the_same_end(done, monkeypatch):
 
 def stopped(job, emit):
     raise Stopped
+
+
+def test_upload_says_where_a_store_lacks_it(done):
+    shutil.copytree(done[0] / ".ilsvrc", ".ilsvrc")
+    shutil.copyfile(done[0] / "mlflow.db", "mlflow.db")
+    assert upload("n", uri(), print)["left"] == []
+    MlflowClient(uri()).delete_run(done[1]["final"]["run_id"])
+    [left] = upload("n", uri(), print)["left"]
+    assert left["why"].startswith("run it again with this tracking.uri: ilsvrc nested")
 
 
 def test_nobody_takes_it_for_a_tested_run(here):
@@ -400,8 +410,24 @@ def test_a_search_over_all_images_that_fails_leaves_the_estimate(monkeypatch):
         "validation.outer=2",
     )  # fmt: skip
     assert result["status"] == "failed"
-    assert result["error"].startswith("final search: over all images, no trial has finished")
+    assert result["error"] == (
+        "search.final: 3 trials in a row failed, the last one: out of memory; raise "
+        "search.max_failures to go on"
+    )
     assert result["mean_test_top1"] == 0.7
+    assert result["final"]["card"] is None
+
+
+def test_a_search_that_found_nothing_says_one_line(monkeypatch):
+    result = pretend(
+        monkeypatch, "nothing", lambda path: None, "search.refit=true", "search.max_failures=9",
+        kind="search",
+    )  # fmt: skip
+    assert result["error"] == "the search failed in all; no trial has finished"
+    assert result["final"]["error"] == (
+        "search.final: no trial has finished, so there is nothing to fit"
+    )
+    assert (result["refit"], result["final"]["trial"]) == (None, None)
 
 
 def source_with_a_test_part():

@@ -60,6 +60,7 @@ CONFIG = {
             "data.batch_size": [16, 32],
         },
         "refit": True,
+        "final": True,
     },
 }
 
@@ -116,21 +117,21 @@ def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
         results[name] = json.loads((tmp_path / name / "out.json").read_text())
 
     final = ended(folder)
-    assert len(final) == len(set(final)) == 6 * 3 + 1  # none twice, none missing
+    assert len(final) == len(set(final)) == 6 * 3 + 2  # none twice, none missing
     for earlier, later in itertools.pairwise([*seen, final]):
         assert later[: len(earlier)] == earlier
     assert len({len(paths) for paths in seen}) == KILLS + 1
     for one in results.values():
         assert one["status"] == "finished"
     whole, cut = results["whole"], results["cut"]
-    for key in ("trials", "best", "refit"):
+    for key in ("trials", "best", "refit", "final"):
         assert strip(cut[key]) == strip(whole[key])  # bit-identical scores
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     [experiment] = [e for e in client.search_experiments() if e.name == "k"]
     runs = client.search_runs([experiment.experiment_id])
     paths = sorted(run.data.tags["path"] for run in runs)
-    assert paths == sorted(["refit", "search", *(f"trial/{number}" for number in range(6))])
+    assert paths == ["final", "refit", "search", *(f"trial/{number}" for number in range(6))]
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
