@@ -12,6 +12,9 @@ Where the inner folds of outer fold i are the other outer folds, the network fit
 and j is inner fit j of outer fold i and inner fit i of outer fold j. `Nested(shared=True)` hands it
 out once and tells both: k (k - 1) / 2 fits a candidate in place of k (k - 1). Nothing leaks: what
 outer fold i chooses by are scores on other folds, of networks that have not seen fold i.
+
+The estimate is of a procedure, and the outer folds' networks are its by-products. The network to
+use is what the procedure makes of all images: one more, final fit, which nothing is left to test.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ from tuning.space import identity
 
 @dataclass(frozen=True)
 class Task:
-    """A fit of the search in one outer fold, or with `fit` None the refit of its winner."""
+    """A fit of the search in one outer fold, or with `fit` None the refit of its winner.
+
+    `outer` is `Nested.final` of the final fit, and of the search that chooses for it.
+    """
 
     outer: int
     fit: Fit | None = None
@@ -64,7 +70,7 @@ class _Pair:
 
 @dataclass(frozen=True)
 class Refit:
-    """How the refit of a winner ended. `score` is its only test."""
+    """How the refit of a winner ended. `score` is its only test, None of the final fit."""
 
     status: str
     score: float | None
@@ -93,10 +99,30 @@ class Nested:
         refit: refit winners; without, this is only the searches.
         shared: fit each pair of outer folds once. The searches propose the same, and fold f of
             outer fold i is the f-th of the others in ascending order, over again for each repeat.
+        final: end with a fit on all images, once every refit was tested. True: of the candidate
+            that is best over all searches (`pooled`), which all propose the same ones. A search:
+            of its winner; it is over all images and goes on beside the others.
+
+    Raises:
+        ValueError: a final fit without refits, whose tests say what to expect of it; or searches
+            that cannot share their fits.
     """
 
-    def __init__(self, searches: Sequence[Search], *, refit: bool = True, shared: bool = False):
-        self.searches = list(searches)
+    def __init__(
+        self,
+        searches: Sequence[Search],
+        *,
+        refit: bool = True,
+        shared: bool = False,
+        final: Search | bool = False,
+    ):
+        if final and not refit:
+            raise ValueError("final: expected refit, too; without it there is no test")
+        self.outer = list(searches)
+        """Those of the outer folds."""
+        self.searches = [*self.outer, final] if isinstance(final, Search) else self.outer
+        self.final = len(self.outer) if final else None
+        """Number that the final fit has among outer folds; None without."""
         self.refit, self.shared = refit, shared
         others = len(self.searches) - 1
         if shared and (others < 2 or any(search.folds % others for search in self.searches)):
@@ -111,10 +137,8 @@ class Nested:
     def ready(self) -> list[Task]:
         """Every fit that may run now and was not handed out before."""
         tasks = self._shared_fits() if self.shared else [self.task(*one) for one in self._fits()]
-        for outer, search in enumerate(self.searches):
-            # A search that its failures stopped has no honest winner, so there is no estimate.
-            wanted = self.refit and search.done and outer not in self._handed
-            if wanted and not search.failed_in_a_row and search.best:
+        for outer in range(len(self.outer) + (self.final is not None)):
+            if self.refit and outer not in self._handed and self._is_due(outer):
                 self._handed.add(outer)
                 tasks.append(Task(outer))
         return tasks
@@ -167,6 +191,21 @@ class Nested:
                     told = True
         return tasks
 
+    def _is_due(self, outer: int) -> bool:
+        """Is it certain what a refit, or the final fit, repeats?"""
+        # A search that its failures stopped has no honest winner, so there is no estimate.
+        searches = self._chosen_from(outer)
+        if any(search.failed_in_a_row or not search.done for search in searches):
+            return False
+        tested = [self.refits.get(other) for other in range(len(self.outer))]
+        if outer == self.final and not all(one and one.status == "finished" for one in tested):
+            return False
+        return self.winner(outer) is not None
+
+    def _chosen_from(self, outer: int) -> list[Search]:
+        """The search that chooses, or all of them for a final fit that has none of its own."""
+        return self.searches[outer : outer + 1] or self.outer
+
     def tell(
         self,
         task: Task,
@@ -207,7 +246,8 @@ class Nested:
         for outer, fit in takers:
             value = score.get(outer) if isinstance(score, Mapping) else score
             self.searches[outer].tell(fit, status, value, error, epochs)
-        if any(search.failed_in_a_row for search in self.searches):
+        # the search that chooses for the final fit costs no estimate
+        if any(search.failed_in_a_row for search in self.outer):
             self.stop("failures")
 
     def wants(self, task: Task) -> bool:
@@ -218,7 +258,9 @@ class Nested:
             return any(self.searches[outer].may_want(trial, fold) for outer, fold, _ in sides)
         if task.fit is not None:
             return self.searches[task.outer].wants(task.fit)
-        return not any(search.failed_in_a_row for search in self.searches)
+        return not any(
+            search.failed_in_a_row for search in (*self.outer, *self._chosen_from(task.outer))
+        )
 
     def stop(self, reason: str) -> None:
         """End every search that still goes on; refits of what they found are still handed out."""
@@ -245,14 +287,42 @@ class Nested:
         return saved
 
     def winner(self, outer: int) -> Trial | None:
-        """What was chosen in an outer fold."""
-        return self.searches[outer].best
+        """What was chosen in an outer fold, or for the final fit."""
+        searches = self._chosen_from(outer)
+        if len(searches) == 1:
+            return searches[0].best
+        sign = -1 if self.searches[0].minimise else 1
+        return max(pooled(searches), key=lambda trial: sign * (trial.score or 0.0), default=None)
 
     @property
     def winners_differ(self) -> bool:
         """Did the outer folds choose different settings?"""
-        winners = [search.best for search in self.searches]
+        winners = [search.best for search in self.outer]
         return len({identity(winner.settings) for winner in winners if winner}) > 1
+
+
+def pooled(searches: Sequence[Search]) -> list[Trial]:
+    """Candidates that every search has finished, each as one trial with the folds of all.
+
+    A candidate is known by its settings and epochs. Its score is the mean over all its folds: of
+    nested cross-validation over every inner fold of every outer one. Numbers are those of the
+    first search.
+    """
+    of_each = [
+        {identity([dict(t.settings), t.epochs]): t for t in search.trials if t.status == "finished"}
+        for search in searches
+    ]
+    trials = []
+    for key, first in of_each[0].items():
+        parts = [finished[key] for finished in of_each if key in finished]
+        if len(parts) < len(searches):
+            continue
+        folds = [(part, fold) for part in parts for fold in range(part.folds)]
+        trial = Trial(first.number, first.settings, first.epochs, len(folds), "finished")
+        trial.told = {at: part.told[fold] for at, (part, fold) in enumerate(folds)}
+        trial.lengths = {at: part.lengths[fold] for at, (part, fold) in enumerate(folds)}
+        trials.append(trial)
+    return trials
 
 
 def summary(inner: Sequence[float], tests: Sequence[float], *, minimise: bool = False) -> Summary:

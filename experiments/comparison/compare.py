@@ -20,7 +20,7 @@ from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
 from experiments.tracking.status import status
-from experiments.tracking.tracked_run import find_run
+from experiments.tracking.tracked_run import FINAL, find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,6 +59,11 @@ def compare(
     """
     names = list(dict.fromkeys(experiment_names))
     made = checked(test)
+    if level == FINAL:
+        raise BadInput(
+            "--level final: final networks were trained on every image that could test them, and "
+            "have no score to compare; ilsvrc report shows what their cards expect"
+        )
     wanted = None if bench is None else bench_join.parsed(bench)
     level, attempts = _attempts(client, names, level)
     finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]

@@ -234,6 +234,12 @@ class Search(WithSections):
     refit: bool = Field(
         False, description="train the best once more, on all but the test images, and test it"
     )
+    final: bool = Field(
+        False,
+        description="then train once more on all images, the tested ones too: a network to use, "
+        "with the estimate of the tests on its card. nested: the candidate best over all folds, or "
+        "where candidates depend on scores that of one more search; search: the best, after refit",
+    )
 
     @property
     def declaration(self) -> Strategy:

@@ -48,7 +48,7 @@ class Candidates:
         self._prepared: dict[str, Prepared | BadInput] = {}
         self._pairs = [
             [(thinned(config, source, train), held) for train, held in fold.pairs]
-            for fold in study.folds
+            for fold in study.all_folds
         ]
 
     def prepared(self, settings: Mapping[str, Any], epochs: int | None = None) -> Prepared:
@@ -76,6 +76,8 @@ class Candidates:
 
     def _part(self, task: Task) -> tuple[FitPath, FitPath]:
         """What a path has before its trial and behind it."""
+        if task.fit is None and self.study.is_final(task.outer):
+            return (), ("final",)
         if task.fit is None:
             return self.study.below(task.outer), ("refit",)
         if task.other is None:
@@ -95,6 +97,7 @@ class Candidates:
         """The fit of a task; of a refit, `winner` is the trial that it repeats.
 
         A refit trains on the whole learning set and has no validation images: see `refit_config`.
+        The final fit is a refit on all images, whose network is kept.
         """
         validation: np.ndarray | None = None
         pair = None
@@ -109,10 +112,12 @@ class Candidates:
                 validation = None
         else:
             assert winner is not None
-            settings, folds = winner.settings, self.study.folds[task.outer]
+            settings, folds = winner.settings, self.study.all_folds[task.outer]
             prepared = self.prepared(settings, winner.epochs)
             config, test = refit_config(prepared.config, winner), folds.test
             train = thinned(self.study.config, self.study.source, folds.learning)
+            if self.study.is_final(task.outer):
+                config = kept(config)
         path = self.path(task)
         words = [str(part) for part in path]
         folders = ("-".join(words[at : at + 2]) for at in range(0, len(words), 2))
@@ -142,6 +147,14 @@ class Candidates:
         plan = prepare(config, source, split)
         graph = graph_key(plan.config, plan.input_shape, plan.classes)
         return Prepared(plan.config, graph, source.fingerprint)
+
+
+def kept(config: Config) -> Config:
+    """The same, its network saved whatever becomes of others: a final fit is made for it."""
+    if config.tracking.save_model != "none":
+        return config
+    tracking = config.tracking.model_copy(update={"save_model": "last"})
+    return config.model_copy(update={"tracking": tracking})
 
 
 def refit_config(config: Config, winner: Trial) -> Config:

@@ -26,6 +26,7 @@ from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking.initial import drop_initial, fetch_initial
 from experiments.tracking.search_journal import State
+from experiments.tracking.tracked_run import FINAL
 from experiments.training import snapshots
 from tuning.nested import Nested, Score, Task
 from tuning.search import Fit, Trial
@@ -65,7 +66,7 @@ class Drive:
         self.failed = 0
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
-        """Outcome and run id of the refit of each outer fold."""
+        """Outcome and run id of the refit of each outer fold, and of the final fit."""
         self._tasks: dict[FitPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
@@ -190,7 +191,8 @@ class Drive:
     def _point(self, task: Task, job: Job, event: dict[str, Any]) -> None:
         """Track an epoch of a trial, or of both that share a fit, or of a refit under way."""
         if task.fit is None:
-            self.tracked.refit_point(job, self._level, event["epoch"], event["values"])
+            level = self._level(task)
+            self.tracked.refit_point(job, level, event["epoch"], event["values"])
             return
         fit, began = task.fit, self._began[job.path]
         for outer, fold, scored in self.work.sides(task):
@@ -251,27 +253,30 @@ class Drive:
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
             winner = self._winner(task)
             job = self.candidates.job(task, winner)
-            scores = outcome.scores | self._inner(winner)
+            scores = outcome.scores | self._inner(task, winner)
             told = replace(outcome, scores=scores)
-            run_id = self.tracked.refit(job, told, self._level, fresh=fresh)
+            run_id = self.tracked.refit(job, told, self._level(task), fresh=fresh)
         self.refits[task.outer] = outcome, run_id
-        if fresh:
+        if fresh and self.study.is_final(task.outer):
+            self.display.say(f"final fit: {outcome.error or 'trained on all images, not tested'}")
+        elif fresh:
             words = [
                 f"{k} {score(k, v)}" for k, v in outcome.scores.items() if k.startswith("test_")
             ]
             came_to = outcome.error or ", ".join(words) or "no test"
             self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
 
-    def _inner(self, winner: Trial | None) -> dict[str, float]:
+    def _inner(self, task: Task, winner: Trial | None) -> dict[str, float]:
         """The winner's score in the search, for the run of its outer fold."""
-        if not self.study.nested or winner is None or winner.score is None:
+        if self._level(task) != "outer_fold" or winner is None or winner.score is None:
             return {}
         score = {self.best_by: winner.score}
         return {f"inner_{name}": value for name, value in (score | rounded(score)).items()}
 
-    @property
-    def _level(self) -> str:
+    def _level(self, task: Task) -> str:
         """Of the run of a refit."""
+        if self.study.is_final(task.outer):
+            return FINAL
         return "outer_fold" if self.study.nested else "refit"
 
     def _spend(self) -> None:

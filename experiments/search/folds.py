@@ -190,6 +190,41 @@ def _shared_folds(
     ]
 
 
+def final_folds(config: Config, source: Any, folds: Folds, inner: int | None = None) -> Folds:
+    """All images that a search shares out, its test part too, for a fit that is not tested.
+
+    Args:
+        config: its validation.seed and repeats draw the folds.
+        source: the images.
+        folds: of any one outer fold, or of a plain search.
+        inner: the number of folds that choose what is fitted; None: another search has chosen.
+
+    Raises:
+        BadInput: a class has too few images.
+    """
+    assert folds.test is not None
+    settings, learning = config.validation, _union(folds.learning, folds.test)
+    if inner is None:
+        return Folds([], learning, None)
+    groups = duplicate_groups(config, source)
+    try:
+        pairs = [
+            pair
+            for repeat in range(settings.repeats)
+            for pair in pipelines.splits.kfold(
+                source.labels,
+                inner,
+                (settings.seed, INNER, settings.outer, repeat),  # outer folds are numbered from 0
+                indices=learning,
+                groups=groups,
+                class_names=source.class_names,
+            )
+        ]
+    except pipelines.SplitError as error:
+        raise BadInput(f"validation: {error}") from None
+    return Folds(pairs, learning, None)
+
+
 def thinned(config: Config, source: Any, train: np.ndarray) -> np.ndarray:
     """The stratified part of training images that `data.train_fraction` asks for."""
     fraction = config.data.train_fraction

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import kind_and_first_line
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
-from experiments.search import intervals
+from experiments.search import final, intervals
 from experiments.search.space import space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import summary
@@ -35,7 +35,7 @@ def result(drive: Drive) -> dict[str, Any]:
     section, nested = drive.study.section, drive.study.nested
     searches = drive.work.searches
     trials = [
-        ({"outer": outer} if nested else {}) | _trial(drive, outer, trial)
+        ({"outer": drive.study.number(outer)} if nested else {}) | _trial(drive, outer, trial)
         for outer, search in enumerate(searches)
         for trial in search.trials
         if trial.told or trial.status != "unfinished"  # the budget ended before its first fold
@@ -50,6 +50,8 @@ def result(drive: Drive) -> dict[str, Any]:
         "folds": searches[0].folds,
     }
     document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
+    if drive.study.final:
+        document["final"] = final.document(drive)
     error = _error(drive, document)
     if error:
         document |= {"status": "failed", "error": error}
@@ -140,7 +142,7 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
                 outcome = Outcome.from_record(record)
                 rows.append(
                     {
-                        "outer": outer if drive.study.nested else "",
+                        "outer": drive.study.number(outer) if drive.study.nested else "",
                         "trial": trial.number,
                         "fold": fold,
                         **{key: _cell(trial.settings, key) for key in keys},
@@ -196,7 +198,7 @@ def _single(drive: Drive) -> dict[str, Any]:
 def _outer(drive: Drive) -> dict[str, Any]:
     test = drive.best_by.replace("val_", "test_")
     rows = []
-    for outer, search in enumerate(drive.work.searches):
+    for outer, search in enumerate(drive.work.outer):
         best, refit = search.best, drive.refits.get(outer)
         row: dict[str, Any] = {"fold": outer, "status": "failed", "run_id": "", "error": None}
         if best is not None:
@@ -230,8 +232,8 @@ def _intervals(drive: Drive, rows: list[dict[str, Any]], test: str) -> dict[str,
     """The one to quote; and that of Bates, Hastie and Tibshirani, for which the inner folds must
     be the other outer folds, and the procedure must choose nothing."""
     study, tests = drive.study, [row[test] for row in rows]
-    fixed = all(len(search.trials) == 1 for search in drive.work.searches)
-    paired = getattr(study, "shared", False) and fixed
+    fixed = all(len(search.trials) == 1 for search in drive.work.outer)
+    paired = study.shared and fixed
     inner = [row["inner_scores"] for row in rows]
     return {
         "interval": intervals.of_outer(study, tests, test),
@@ -251,19 +253,19 @@ def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
 
 
 def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
-    for outer, search in enumerate(drive.work.searches):
+    for outer, search in enumerate(drive.work.outer):
         fold = f"outer fold {outer}: " if drive.study.nested else ""
         if search.failed_in_a_row:
             return f"{fold}{_in_a_row(search)}"
         if search.best is None:
             reason = "ended with its budget before any trial" if search.stopped else "failed in all"
             return f"{fold}the search {reason}; no trial has finished"
-    for outer in range(len(drive.work.searches)) if drive.work.refit else ():
+    for outer in range(len(drive.work.outer)) if drive.work.refit else ():
         refit = drive.refits.get(outer)
         if refit is None or refit[0].status != "finished":
             fold = f" of outer fold {outer}" if drive.study.nested else ""
             return f"refit of the winner{fold}: {refit[0].error if refit else 'did not run'}"
-    return None
+    return final.error(drive)
 
 
 def _in_a_row(search: Search) -> str:

@@ -77,6 +77,8 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                     status = str(result["status"])
                     files = report.write(result, drive, directory)
                     state.journal.append("finished", status=status)
+                    if result.get("final"):
+                        tracked.card(result["final"])
                     tracked.end(status, report.metrics(result), files, report.tags(result))
                 finally:
                     if status == "killed":
@@ -100,6 +102,11 @@ def check(kind: Kind, config: Config, where: str) -> None:
     devices.refuse_hosts(config.train.devices, kind)
     assert config.search
     refits = kind == "nested" or config.search.refit
+    if config.search.final and not refits:
+        raise BadInput(
+            f"{where}: search.final: what its card says is the test score of the refit, and there "
+            "is none; set search.refit=true, too"
+        )
     if refits and config.train.schedule.name == "plateau":
         raise BadInput(
             f"{where}: train.schedule.name: plateau waits for val_loss, and the refit of a winner "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from experiments.jobs.composition import composition
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
-from experiments.search.folds import Folds, nested_folds, search_folds
+from experiments.search.folds import Folds, final_folds, nested_folds, search_folds
 from experiments.search.sharing import fits_apart, fits_shared, settled, why_not
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
 from tuning.nested import Nested
@@ -45,6 +45,18 @@ class Study:
     """The images, opened."""
     folds: list[Folds]
     """One an outer fold; one in all for a plain search."""
+    final: Folds | None = None
+    """All images, for the final fit (`search.final`); with folds where a search over them chooses
+    what is fitted."""
+
+    @property
+    def all_folds(self) -> list[Folds]:
+        """By the numbers that searches and refits have in `tuning.nested`."""
+        return [*self.folds, *([self.final] if self.final else [])]
+
+    def is_final(self, outer: int) -> bool:
+        """Is that the number of the final fit, and of the search that chooses for it?"""
+        return outer == len(self.folds)
 
     @property
     def nested(self) -> bool:
@@ -77,15 +89,24 @@ class Study:
                 [len(held) for _, held in fold.pairs],
                 len(np.unique(np.concatenate([held for _, held in fold.pairs]))),
             )
-            for fold in self.folds
+            for fold in self.all_folds
+            if fold.pairs
         ]
+
+    def number(self, outer: int) -> int | str:
+        """Of an outer fold; final for the search over all images."""
+        return "final" if self.is_final(outer) else outer
 
     def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""
+        if self.is_final(outer):
+            return ("final", "search")
         return ("outer", outer) if self.nested else ()
 
     def in_words(self, outer: int) -> str:
         """The outer fold before what is said of it; nothing in a plain search."""
+        if self.is_final(outer):
+            return "final search, "
         return f"outer fold {outer}, " if self.nested else ""
 
 
@@ -101,6 +122,13 @@ def open_study(kind: Kind, config: Config, *, fresh: bool = False) -> Study:
     config = settled(kind, with_test_fraction(config, source), source, fresh=fresh)
     folds = nested_folds(config, source) if kind == "nested" else [search_folds(config, source)]
     study = Study(kind, config, source, folds)
+    if study.section.final and folds[0].test is not None:
+        # Candidates that are the same in every outer fold have been scored on all of them; others
+        # are the outcome of a search, and so the final one must be.
+        again = kind == "nested" and study.section.declaration.learns
+        inner = config.validation.inner if again else None
+        assert inner != "shared"  # nothing that learns shares its fits
+        study = replace(study, final=final_folds(config, source, folds[0], inner))
     if kind == "search" and study.section.refit and folds[0].test is None:
         raise BadInput(
             "search.refit: tests the winner, and there are no test images; set "
@@ -116,7 +144,8 @@ def new_work(study: Study) -> Nested:
     if section.declaration.on_keras_tuner:
         load_tensorflow()  # quietly, before KerasTuner does it
     searches = []
-    for fold in study.folds:
+    chosen_from = [fold for fold in study.all_folds if fold.pairs]
+    for fold in chosen_from:
         racing = None
         if section.racing:
             ratio = fold.ratio(study.config.data.train_fraction)
@@ -131,7 +160,9 @@ def new_work(study: Study) -> Nested:
                 minimise=SIGN[objective] < 0,
             )
         )
-    return Nested(searches, refit=study.nested or section.refit, shared=study.shared)
+    outer, last = searches[: len(study.folds)], searches[len(study.folds) :]
+    final = last[0] if last else study.final is not None
+    return Nested(outer, refit=study.nested or section.refit, shared=study.shared, final=final)
 
 
 @dataclass(frozen=True)
@@ -151,6 +182,8 @@ def planned_fits(study: Study, work: Nested) -> Fits:
     if candidates is None:
         return Fits(None)
     refits = len(folds) * work.refit
+    if study.final:
+        refits += candidates * len(study.final.pairs) + 1
     if not study.nested:
         return Fits(candidates * len(folds[0].pairs) + refits)
     shared = None if why_not(config) else fits_shared(config, candidates) + refits
@@ -173,6 +206,11 @@ def announcement(study: Study, work: Nested, fits: Fits) -> str:
         text += f" + {len(folds)} refits"
     elif work.refit:
         text += " + 1 refit"
+    if study.final:
+        if study.final.pairs:
+            text += f" + a search over all images ({len(study.final.pairs)} folds)"
+        pool = round(len(study.final.learning) * config.data.train_fraction)
+        text += f" + 1 final fit on {pool} images"
     if fits.planned is not None:
         text += f" = {fits.planned} fits"
     if study.nested:

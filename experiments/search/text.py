@@ -8,6 +8,7 @@ from typing import Any
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
 from experiments.presentation.formatting import in_words, score, short_id
+from experiments.search import final
 from experiments.search.intervals import of_best_in_words, of_outer_in_words
 from experiments.search.report import top
 
@@ -17,6 +18,7 @@ SHOWN = 10  # trials
 def of_result(document: Mapping[str, Any]) -> str:
     """The best trials, or the outer folds, as people read them."""
     lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
+    lines += _final_lines(document)
     fits, stopped = document["fits"], document["budget"]["stopped_by"]
     if document["racing"]:
         racing = document["racing"]
@@ -45,6 +47,8 @@ def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
 def next_command(kind: str, document: Mapping[str, Any]) -> str:
     """What is worth doing with a search that has ended."""
     name = document["name"]
+    if (shipped := document.get("final")) and shipped["card"]:
+        return f"ilsvrc register {short_id(shipped['run_id'])} {name}"
     if kind == "nested":
         return f"ilsvrc compare {name} --level outer_fold"
     if document["refit"] and document["refit"]["status"] == "finished":
@@ -95,6 +99,15 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         )
     else:
         yield "every outer fold chose the same settings"
+
+
+def _final_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    """The network to use, and what its card says."""
+    fitted = document.get("final")
+    if fitted and fitted["card"]:
+        settings = _shown(fitted["hyperparameters"])
+        yield f"final: {final.in_words(fitted, 'outer' in document)}: {settings}"
+        yield f"its card: {fitted['card']}"
 
 
 def _optimism(document: Mapping[str, Any], test: str) -> str:

@@ -31,6 +31,8 @@ class TrialRun:
 def outer_words(path: str) -> str:
     """The outer fold of a path, before what is said of it; nothing in a plain search."""
     first, _, rest = path.partition("/")
+    if first == "final":
+        return "final search, " if rest else "final, "
     return f"outer fold {rest.partition('/')[0]}, " if first == "outer" else ""
 
 

@@ -13,8 +13,8 @@ SCORES = (("val_top1", 1), ("val_mse", -1))
 
 def kept_as_best(runs: Sequence[TrackedRun]) -> dict[str, str]:
     """Run ids, and why they stay: of each architecture the finished run of the best validation
-    score, and all finished ones that have none, such as the refit of a search, for nothing ranks
-    them."""
+    score, and all finished ones that have none, such as the refit of a search and its final
+    network, for nothing ranks them."""
     scored: dict[tuple[str, str], list[tuple[float, TrackedRun]]] = {}
     kept = {}
     for run in runs:
@@ -25,7 +25,8 @@ def kept_as_best(runs: Sequence[TrackedRun]) -> dict[str, str]:
             model = run.params.get("model.name", "")
             scored.setdefault((model, name), []).append((sign * run.metrics[name], run))
         elif not name:
-            kept[run.id] = "has no validation score to choose by"
+            final = f"the final network: {run.card}" if run.card else ""
+            kept[run.id] = final or "has no validation score to choose by"
     for (model, name), candidates in scored.items():
         score, best = max(candidates, key=lambda pair: (pair[0], -pair[1].info.start_time))
         kept[best.id] = f"best {model} by {name} ({abs(score):.4f} of {len(candidates)} runs)"

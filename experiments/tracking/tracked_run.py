@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 PARENTS = ("sweep", "search", "nested", "ensemble")
 """Levels of runs that train nothing themselves."""
 
+FINAL = "final"
+"""Level of a network that a search trained on all images in the end: nothing has tested it."""
+CARD = "card"
+"""Its tag that says what to expect of it, and by what that was estimated."""
+
+SUPERSEDED = "superseded"
+"""Tag of the refit of a winner that a longer search has overtaken, and of such a final network."""
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description."""
+
 NETWORK = "model.keras"
 
 PREFIX = re.compile(r"[0-9a-f]{8,31}")
@@ -70,6 +80,11 @@ class TrackedRun:
     def parent(self) -> str | None:
         """The id of the run above it."""
         return self.tags.get("mlflow.parentRunId")
+
+    @property
+    def card(self) -> str:
+        """What to expect of a network that nothing has tested; empty of all others."""
+        return self.tags.get(CARD, "")
 
     @property
     def fingerprint(self) -> str:

@@ -6,7 +6,7 @@ Nothing is there twice afterwards, however often it is run: runs are found by th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from experiments.tracking.lock import held, holder, process
 from experiments.tracking.outbox import PERMANENT
 from experiments.tracking.run_log import RunLog
 from experiments.tracking.search_journal import State
-from experiments.tracking.tracked_run import TrackedRun, find_by_journal
+from experiments.tracking.tracked_run import FINAL, SUPERSEDED, TrackedRun, find_by_journal
 
+AFTER_SEARCH = ("refit", "outer_fold", FINAL)
+"""Levels of the fits of what searches have chosen."""
 ENDED = {"FINISHED", "FAILED", "KILLED"}
 OLD = "written by an earlier version: run its command again, which sends it"
 
@@ -130,9 +132,11 @@ class _Sender:
             [self.experiment.id], f"tags.search_id = '{state.id}'", max_results=1000
         )
         ended = [run for run in runs if run.info.status in ENDED]
-        trials = [run for run in ended if run.data.tags.get("level") == "trial"]
-        parent = any(run.data.tags.get("level") in ("search", "nested") for run in ended)
-        if parent and len(trials) >= min(len(state.proposals), 999):
+        levels = [run.data.tags.get("level") for run in ended if SUPERSEDED not in run.data.tags]
+        parent = "search" in levels or "nested" in levels
+        children = sum(level in ("trial", *AFTER_SEARCH) for level in levels)
+        fitted = sum(_is_after_search(record) for record in state.ended.values())
+        if parent and children >= min(len(state.proposals) + fitted, 999):
             self.held += len(ended)
             return
         kind = folder.name.partition("-")[0]
@@ -203,6 +207,11 @@ class _Sender:
 
     def _leave(self, folder: Path, why: str) -> None:
         self.left.append({"directory": str(folder), "why": why})
+
+
+def _is_after_search(record: Mapping[str, Any]) -> bool:
+    """Is a fit of a search's journal one of AFTER_SEARCH, and finished?"""
+    return "fold" not in record["path"] and record["outcome"]["status"] == "finished"
 
 
 def _parents(book: Journal) -> Iterator[tuple[str, Opening]]:

@@ -18,8 +18,10 @@ VARYING = 6
 GROUPS = 60
 """Groups that are stored as folded, at most; a tag has no room for more."""
 POINTS = 300
-TRAINED = "metrics.params > 0 and tags.level != 'reproduction'"
-"""A filter: neither parents, which train nothing, nor repetitions, which would count twice."""
+TRAINED = "metrics.params > 0 and tags.level != 'reproduction' and tags.level != 'final'"
+"""A filter: neither parents, which train nothing, nor repetitions, which would count twice, nor
+final networks, which nothing has tested."""
+EXPECTED = ("expected_top1", "expected_top1_low", "expected_top1_high")
 EDGE, LETTER = 38, 6.3  # pixels around a heading, of a letter
 NAME_WIDTH, DATE_WIDTH, DATE = 290, 40, "runDateAndNestInfo"
 
@@ -134,6 +136,21 @@ def folds(held: Held) -> dict[str, Any]:
     lines = _parallel([NETWORK, *held.varying()[:5]], [inner, test])
     state = table(held) | {"searchFilter": "tags.level = 'outer_fold'", "groupBy": None}
     return _with_charts(state, points, "Inner score against test", lines)
+
+
+def finals(held: Held) -> dict[str, Any]:
+    """The networks that searches ended with: what their cards expect of them, and their cost."""
+    names = [name for name in map(held.score, EXPECTED) if name in held.metrics]
+    state = table(held)
+    columns = [f"metrics.`{name}`" for name in names] + state["selectedColumns"]
+    return state | {
+        "selectedColumns": columns,
+        "columnOrder": ["attributes.`Run Name`", *columns],
+        "columnWidths": state["columnWidths"] | {f"metrics.`{n}`": _width(n) for n in names},
+        "orderByKey": f"metrics.`{held.score(EXPECTED[0])}`",
+        "searchFilter": "tags.level = 'final'",
+        "groupBy": None,
+    }
 
 
 def _measured(held: Held) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from string import Template
@@ -61,6 +62,8 @@ def write(
         files.append(folder / "folds.png")
         figures.folds(shown, files[-1])
     files.append(folder / "search.html")
+    if card := (result.get("final") or {}).get("card"):  # too long for the pictures
+        shown = replace(shown, notes=(*shown.notes, f"Final network, on all images: {card}."))
     page = page_of(shown, winners.table(result) if nested else None)
     files[-1].write_text(page, encoding="utf-8")
     return files

@@ -132,7 +132,7 @@ def view(
     score_name: str = "val_top1",
     minimise: bool = False,
     notes: Sequence[str] = (),
-    chosen: Collection[tuple[int, int]] | None = None,
+    chosen: Collection[tuple[int | str, int]] | None = None,
 ) -> View:
     """Trials with a scale for each parameter.
 
@@ -243,13 +243,14 @@ def binned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float, fl
 
 
 def _row(
-    at: int, trial: Mapping[str, Any], chosen: Collection[tuple[int, int]] | None
+    at: int, trial: Mapping[str, Any], chosen: Collection[tuple[int | str, int]] | None
 ) -> dict[str, Any]:
     """The trial with what drawing it needs."""
     outer, number = trial.get("outer"), trial["number"]
+    search = "" if outer is None else "final search, " if outer == "final" else f"outer {outer}, "
     return dict(trial) | {
         "id": at,
-        "label": f"trial {number}" if outer is None else f"outer {outer}, trial {number}",
+        "label": f"{search}trial {number}",
         "chosen": chosen is not None and (outer or 0, number) in chosen,
     }
 

@@ -61,6 +61,7 @@ CONFIG = {
             "data.batch_size": [16, 32],
         },
         "refit": True,
+        "final": True,
     },
 }
 
@@ -95,7 +96,7 @@ def starts():
 
 
 @pytest.mark.parametrize(
-    ("command", "fits", "kills"), [("search", 6 * 3 + 1, KILLS), ("nested", 6 * 3 + 3, 3)]
+    ("command", "fits", "kills"), [("search", 6 * 3 + 2, KILLS), ("nested", 6 * 3 + 4, 3)]
 )
 def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, kills):
     results = {}
@@ -128,7 +129,7 @@ def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, 
         assert one["status"] == "finished"
     whole, cut = results["whole"], results["cut"]
     found = ("trials", "best", "refit") if command == "search" else ("trials", "outer", "optimism")
-    for key in found:
+    for key in (*found, "final"):
         assert strip(cut[key]) == strip(whole[key])  # bit-identical scores
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -137,10 +138,10 @@ def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, 
     paths = sorted(run.data.tags["path"] for run in runs)
     trials = [f"trial/{number}" for number in range(6)]
     if command == "search":
-        assert paths == sorted(["refit", "search", *trials])
+        assert paths == sorted(["final", "refit", "search", *trials])
     else:  # each pair of folds is fitted once, and is of a trial in both of them
         below = [f"outer/{outer}/{last}" for outer in range(3) for last in ("refit", *trials)]
-        assert paths == sorted(["nested", *below])
+        assert paths == sorted(["final", "nested", *below])
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 

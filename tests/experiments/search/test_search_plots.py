@@ -168,7 +168,10 @@ def test_hyperband_shows_how_long_trials_were_trained(tmp_path) -> None:
 
 
 def test_files_of_a_nested_search(tmp_path) -> None:
-    files = pictures.write(NESTED, tmp_path, SPACE)
+    searched = [one | {"outer": "final"} for one in TRIALS]
+    result = NESTED | {"final": {"card": "expected top-1 on new images 94.0 %"}}
+    result["trials"] = [*NESTED["trials"], *searched]  # type: ignore[misc]  # a list
+    files = pictures.write(result, tmp_path, SPACE)
     assert [file.name for file in files] == [
         "parallel.png", "effects.png", "winners.png", "search.html",
     ]  # fmt: skip
@@ -176,6 +179,8 @@ def test_files_of_a_nested_search(tmp_path) -> None:
     assert "Winners of the outer folds" in page
     assert page.count('class="trial chosen"') == 2
     assert "outer 1, trial 3 (chosen)" in page
+    assert "final search, trial 1" in page
+    assert "Final network, on all images: expected top-1 on new images 94.0 %." in page
 
 
 def test_a_search_of_which_nothing_came_has_no_pictures_or_poor_ones(tmp_path) -> None:
