@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -35,7 +36,8 @@ from experiments.tracking.initial import ALL_BUT_TEST, TRAINED_ON, training_imag
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import NETWORK, NOTE, find_run
 from experiments.tracking.upload import upload
-from tuning.significance import accuracy_interval, corrected_resampled_t
+from tuning.intervals import of_folds
+from tuning.significance import accuracy_interval
 
 RATE = "train.optimizer.learning_rate"
 IMAGES = 1797  # of the digits
@@ -126,8 +128,9 @@ def test_the_candidate_best_over_all_folds_is_trained_on_all_images_last(done):
 
 def test_its_card_has_the_nested_estimate_and_no_score_of_its_own(here):
     tests = [row["test_top1"] for row in here["outer"]]
-    interval = corrected_resampled_t(tests, 2 * IMAGES / 3, IMAGES / 3).interval
-    low, high = max(interval.low, 0.0), min(interval.high, 1.0)
+    interval = of_folds(tests, trained=[1198] * 3, held=[599] * 3, images=IMAGES)
+    low, high = interval.low, interval.high
+    assert here["interval"] == asdict(interval)
     fitted, tracked = here["final"], final_run(here)
     assert fitted["expected_top1"] == here["mean_test_top1"] == pytest.approx(fmean(tests))
     assert fitted["expected_top1_low"] == pytest.approx(low)
@@ -352,12 +355,12 @@ def test_a_final_fit_that_failed_is_tried_again(monkeypatch):
     broken.clear()
     result = pretend(monkeypatch, "again", scores)
     assert result["status"] == "finished"
-    # equal tests have no spread to make an interval of
+    # equal tests have no spread, and the interval is that of so many images
     assert result["final"]["card"] == (
-        "expected top-1 on new images 90.0 %, estimated by nested cross-validation of the whole "
-        "procedure"
+        "expected top-1 on new images 90.0 %, 95 % interval 88.5 to 91.3 %, estimated by nested "
+        "cross-validation of the whole procedure"
     )
-    assert result["final"]["expected_top1_low"] is None
+    assert result["final"]["interval"].startswith("Wilson")
 
 
 def test_a_search_taken_further_makes_its_final_network_anew(monkeypatch):
@@ -454,9 +457,14 @@ def test_an_official_test_part_stays_out_and_can_test_it(monkeypatch):
 
 
 def test_cards_say_what_was_estimated_and_how():
-    folds = [Folds([], np.arange(80), np.arange(20))] * 3
+    def of(fraction):
+        folds = [Folds([], np.arange(8000), np.arange(2000))] * 3
+        return SimpleNamespace(
+            config=SimpleNamespace(data=SimpleNamespace(train_fraction=fraction)), folds=folds
+        )
+
     tests = [0.95, 0.96, 0.94]
-    told = final.over_folds("top1", tests, folds)
+    told = final.over_folds(of(1.0), "top1", tests)
     reach = 4.302652729911275 * 0.01 * (1 / 3 + 20 / 80) ** 0.5  # t of 2 degrees; s = 0.01
     assert list(told.metrics) == ["expected_top1", "expected_top1_low", "expected_top1_high"]
     assert list(told.metrics.values()) == pytest.approx([0.95, 0.95 - reach, 0.95 + reach])
@@ -464,9 +472,9 @@ def test_cards_say_what_was_estimated_and_how():
         "expected top-1 on new images 95.0 %, 95 % interval 91.7 to 98.3 %, estimated by nested "
         "cross-validation of the whole procedure"
     )
-    half = final.over_folds("top1", tests, folds, 0.5)  # a wider one from half of the images
+    half = final.over_folds(of(0.5), "top1", tests)  # a wider one from half of the images
     assert half.interval.low < told.interval.low
-    high = final.over_folds("top1", [0.9, 1.0, 0.98], folds)
+    high = final.over_folds(of(1.0), "top1", [0.9, 1.0, 0.98])
     assert high.interval.high == 1.0
     errors = final.over_images("mse", 0.0123, 50)
     assert errors.card == (
