@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from statistics import fmean, median, stdev
 
+import numpy as np
+
 from tuning.search import Fit, Search, Trial
 from tuning.space import identity
 
@@ -86,6 +88,7 @@ class Nested:
         score: float | None = None,
         error: str | None = None,
         epochs: int | None = None,
+        hits: np.ndarray | None = None,
     ) -> None:
         """Hear how a task ended: the validation score of a fit, the test score of a refit."""
         if task.fit is None:
@@ -94,7 +97,7 @@ class Nested:
             self.refits[task.outer] = Refit(status, score, error)
             return
         search = self.searches[task.outer]
-        search.tell(task.fit, status, score, error, epochs)
+        search.tell(task.fit, status, score, error, epochs, hits)
         if search.failed_in_a_row:
             self.stop("failures")
 

@@ -14,6 +14,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.jobs.pace import duration
+from experiments.jobs.predictions import HITS, unpacked_hits
 from experiments.launch.executors import Inline, at_a_time
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
@@ -229,11 +230,13 @@ class Drive:
             return
         self.images += record["images"]
         value, error, epochs = outcome.scores.get(self.objective), outcome.error, None
+        hits = outcome.artifacts.get(HITS, {}).get("val")
         if outcome.status == "finished":
             prepared = self.candidates.prepared(task.fit.settings, task.fit.epochs)
             epochs = epochs_of(outcome, prepared.config)
             error = None if value is not None else f"there is no {self.objective}"
-        self.work.tell(task, outcome.status, value, error, epochs)
+        right = unpacked_hits(hits) if hits else None
+        self.work.tell(task, outcome.status, value, error, epochs, right)
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
         value = outcome.scores.get(self.best_by.replace("val_", "test_"))
@@ -318,7 +321,8 @@ class Drive:
             spread = "" if trial.std is None else f" ± {score(self.objective, trial.std)}"
             words = f"{self.objective} {score(self.objective, trial.score)}{spread}"
         elif trial.gave_up:
-            words = f"gave up after {trial.gave_up.folds} folds (p {trial.gave_up.p:.3f})"
+            at = trial.gave_up.folds
+            words = f"gave up after {at} fold{'s' * (at > 1)} (p {trial.gave_up.p:.2g})"
         count = f"{self.fits}/{self.planned or '?'} fits"
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
