@@ -7,14 +7,11 @@ from typing import Any
 
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
-from experiments.presentation.formatting import in_words, score, short_id, si
+from experiments.presentation.formatting import in_words, score, short_id
+from experiments.search import leads
 from experiments.search.report import top
 
 SHOWN = 10  # trials
-RULES = {
-    "one_standard_error": "the simplest within one standard error of",
-    "cheapest": "the simplest that cannot be told from",
-}
 
 
 def of_result(document: Mapping[str, Any]) -> str:
@@ -68,11 +65,11 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
         if trial["status"] == "failed":
             yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
     if choice := document.get("choice"):
-        yield from _choice_lines(choice, name)
+        yield from leads.of_search(choice, name)
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
-        chosen = "the chosen one" if _is_simpler(document.get("choice")) else "the best"
+        chosen = "the chosen one" if leads.is_simpler(document.get("choice")) else "the best"
         yield f"{chosen}, trained on the whole learning set: {scores}"
 
 
@@ -99,37 +96,7 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         )
     else:
         yield "every outer fold chose the same settings"
-    leads = [row["choice"]["lead"] for row in document["outer"] if row.get("choice")]
-    if within := sum(1 for lead in leads if lead and lead["within_noise"]):
-        yield f"in {within} of {len(leads)} outer folds the lead of the highest is within noise"
-    if others := [row["choice"] for row in document["outer"] if _is_simpler(row.get("choice"))]:
-        rule = RULES[others[0]["rule"]]
-        yield f"in {len(others)} of {len(leads)} it is not chosen, but {rule} it"
-
-
-def _choice_lines(choice: Mapping[str, Any], name: str) -> Iterable[str]:
-    """What is known of the highest mean's lead, and which trial is chosen instead of it."""
-    lead, highest = choice["lead"], f"trial {choice['highest']}"
-    if lead:
-        by = lead["difference"]
-        apart = f"{100 * by:.2f} points" if name == "val_top1" else f"{by:.4f}"
-        ahead = f"{highest} is {apart} ahead of trial {lead['over']} (p {lead['p']:.2g})"
-        if lead["within_noise"]:
-            count = len(lead["alike"])
-            others = f"{count} other{'s' * (count > 1)}"
-            yield f"{ahead}, which is within noise: {others} cannot be told from it"
-        elif lead["within_noise"] is None:
-            yield f"{ahead} on these images; how far training scatters, one fold does not tell"
-        else:
-            yield f"{ahead}, and of the others, by more than noise"
-    if _is_simpler(choice):
-        costs = (choice[key].get("macs", 0) for key in ("cost", "cost_of_highest"))
-        macs = " MACs against ".join(si(value) for value in costs)
-        yield f"chosen is trial {choice['trial']}, {RULES[choice['rule']]} {highest} ({macs})"
-
-
-def _is_simpler(choice: Mapping[str, Any] | None) -> bool:
-    return choice is not None and choice["trial"] != choice["highest"]
+    yield from leads.of_outer(document["outer"])
 
 
 def _optimism(document: Mapping[str, Any], test: str) -> str:
