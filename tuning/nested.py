@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, zip_longest
 from statistics import fmean, median, stdev
 
+import numpy as np
+
 from tuning.search import Fit, Search, Trial
 from tuning.space import identity
 
@@ -56,6 +58,8 @@ class Task:
 
 Score = float | Mapping[int, float | None] | None
 """Of a task; of a shared fit by the outer fold whose search hears it."""
+Right = np.ndarray | Mapping[int, np.ndarray | None] | None
+"""Which validation images were right, bool [images]; of a shared fit as `Score`."""
 
 
 @dataclass
@@ -65,7 +69,7 @@ class _Pair:
     task: Task
     takers: list[tuple[int, Fit]] = field(default_factory=list)
     """Searches that have asked for it, and what each calls it."""
-    heard: tuple[str, Score, str | None, int | None] | None = None
+    heard: tuple[str, Score, str | None, int | None, Right] | None = None
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,7 @@ class Nested:
         score: Score = None,
         error: str | None = None,
         epochs: int | None = None,
+        hits: Right = None,
     ) -> None:
         """Hear how a task ended: the validation score of a fit, the test score of a refit.
 
@@ -227,7 +232,7 @@ class Nested:
             assert not isinstance(score, Mapping)
             self.refits[task.outer] = Refit(status, score, error)
             return
-        takers, told = [(task.outer, task.fit)], (status, score, error, epochs)
+        takers, told = [(task.outer, task.fit)], (status, score, error, epochs, hits)
         if self.shared:
             pair = self._pairs.get(task.key)
             if pair is None or pair.heard:
@@ -242,10 +247,12 @@ class Nested:
         score: Score,
         error: str | None,
         epochs: int | None,
+        hits: Right,
     ) -> None:
         for outer, fit in takers:
             value = score.get(outer) if isinstance(score, Mapping) else score
-            self.searches[outer].tell(fit, status, value, error, epochs)
+            right = hits.get(outer) if isinstance(hits, Mapping) else hits
+            self.searches[outer].tell(fit, status, value, error, epochs, right)
         # the search that chooses for the final fit costs no estimate
         if any(search.failed_in_a_row for search in self.outer):
             self.stop("failures")
@@ -291,8 +298,10 @@ class Nested:
         searches = self._chosen_from(outer)
         if len(searches) == 1:
             return searches[0].best
-        sign = -1 if self.searches[0].minimise else 1
-        return max(pooled(searches), key=lambda trial: sign * (trial.score or 0.0), default=None)
+        first = searches[0]
+        images = [fold for search in searches for fold in search.choice.images]
+        ranked = first.best_first(pooled(searches))
+        return first.chosen(ranked, replace(first.choice, images=images))
 
     @property
     def winners_differ(self) -> bool:
@@ -321,6 +330,9 @@ def pooled(searches: Sequence[Search]) -> list[Trial]:
         trial = Trial(first.number, first.settings, first.epochs, len(folds), "finished")
         trial.told = {at: part.told[fold] for at, (part, fold) in enumerate(folds)}
         trial.lengths = {at: part.lengths[fold] for at, (part, fold) in enumerate(folds)}
+        trial.hits = {
+            at: part.hits[fold] for at, (part, fold) in enumerate(folds) if fold in part.hits
+        }
         trials.append(trial)
     return trials
 

@@ -9,14 +9,19 @@ in.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from tuning.oracles import Oracle, Waiting
+import numpy as np
 
-FEWEST_FOLDS = 3  # that a race tests: two differences have a spread by chance alone
+from tuning.choice import Choice, Lead
+from tuning.fold_race import Racing
+from tuning.oracles import Oracle, Waiting
+from tuning.race import Race
+
+COMPARED = 100  # finished trials, the best, among which a choice is made
 ENDLESS = 64  # candidates asked for at a time of an independent oracle that never ends
 
 Status = Literal["running", "finished", "failed", "gave_up", "unfinished"]
@@ -58,6 +63,8 @@ class Trial:
     errors: dict[int, str] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
     """Epochs that gave the score, by fold."""
+    hits: dict[int, np.ndarray] = field(default_factory=dict)
+    """bool [images], by fold, whether each was right; of fits that told."""
     gave_up: GaveUp | None = None
 
     @property
@@ -95,38 +102,6 @@ class Trial:
         return self.errors[min(self.errors)] if self.errors else None
 
 
-@dataclass(frozen=True)
-class Racing:
-    """When a candidate gives up its remaining folds.
-
-    After each fold from `after_folds` on, its paired differences to the leader over the folds done
-    are tested one-sided with the corrected resampled t (Nadeau and Bengio 2003): below `alpha`, and
-    worse on average by `margin` or more, it gives up. Each test is at `alpha`; they are not
-    corrected for their number. Two differences, or any that are equal but for rounding, say nothing
-    of the spread: nothing is tested then, and nobody gives up.
-    """
-
-    after_folds: int = 2
-    alpha: float = 0.05
-    margin: float = 0.0
-    ratio: float = 0.5
-    """Validation over training images, the correction for training parts that overlap."""
-
-    def loses(self, differences: Sequence[float]) -> float | None:
-        """p of the leader's lead, if a candidate so far behind gives up; else None."""
-        p = self.p(differences)
-        return p if p < self.alpha and fmean(differences) >= self.margin else None
-
-    def p(self, differences: Sequence[float]) -> float:
-        """One-sided p of a mean difference above 0; 1 where there is nothing to test it against."""
-        from tuning.significance import all_equal, corrected_resampled_t
-
-        if len(differences) < FEWEST_FOLDS or all_equal(differences):
-            return 1.0
-        test = corrected_resampled_t(differences, 1.0, self.ratio, alternative="greater")
-        return test.p_value
-
-
 class Search:
     """The state of one search.
 
@@ -138,6 +113,8 @@ class Search:
         parallel: candidates in a round of an oracle that learns.
         racing: None: every candidate gets every fold.
         minimise: a lower score is better.
+        choice: which of those that have every fold is the best.
+        cost: of a candidate, for a choice that asks for it: cheaper is less.
     """
 
     def __init__(
@@ -147,8 +124,10 @@ class Search:
         *,
         max_failures: int = 3,
         parallel: int = 1,
-        racing: Racing | None = None,
+        racing: Racing | Race | None = None,
         minimise: bool = False,
+        choice: Choice | None = None,
+        cost: Callable[[Trial], tuple[float, ...]] = lambda trial: (),
     ):
         if folds < 1 or max_failures < 1 or parallel < 1:
             raise ValueError(
@@ -157,7 +136,8 @@ class Search:
             )
         self.oracle, self.folds, self.minimise = oracle, folds, minimise
         self.max_failures, self.parallel = max_failures, parallel
-        self.racing = racing if racing and folds > max(racing.after_folds, FEWEST_FOLDS) else None
+        self.racing = racing if racing and racing.can_save(folds) else None
+        self.choice, self.cost = choice or Choice(), cost
         self.trials: list[Trial] = []
         self.settled: list[Trial] = []
         """Trials whose end is certain, in the order in which it became so."""
@@ -189,6 +169,7 @@ class Search:
         score: float | None = None,
         error: str | None = None,
         epochs: int | None = None,
+        hits: np.ndarray | None = None,
     ) -> None:
         """Hear how a fit ended.
 
@@ -199,6 +180,7 @@ class Search:
             score: of this fold.
             error: why it failed.
             epochs: that gave the score.
+            hits: bool [images], whether each was right, where that is known.
 
         Raises:
             ValueError: the fit was not handed out, or was told before.
@@ -210,6 +192,8 @@ class Search:
         if status == "finished" and score is not None and math.isfinite(score):
             trial.told[fit.fold] = float(score)
             trial.lengths[fit.fold] = epochs or 0
+            if hits is not None:
+                trial.hits[fit.fold] = hits
         else:
             trial.told[fit.fold] = None
             if status == "finished":
@@ -245,13 +229,29 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial with the best score, the first of equals; None without any."""
-        return next(iter(self.ranked()), None)
+        """The finished trial that is chosen, which without another rule is the one with the best
+        score, the first of equals; None without any."""
+        return self.chosen(self.ranked(), self.choice)
+
+    def chosen(self, ranked: list[Trial], choice: Choice) -> Trial | None:
+        """Of trials with the best first, by the rule of the choice; None without any."""
+        ranked = ranked[:COMPARED]
+        if not ranked or choice.rule == "best":
+            return next(iter(ranked), None)
+        return ranked[choice.of(*self._table(ranked), lambda at: self.cost(ranked[at]))]
+
+    def lead(self) -> Lead | None:
+        """How far the best score is ahead, among the COMPARED best; None with nothing to test."""
+        ranked = self.ranked()[:COMPARED]
+        return self.choice.lead(*self._table(ranked)) if ranked else None
 
     def ranked(self) -> list[Trial]:
         """Finished trials, best first, equals in the order of their numbers."""
-        finished = [trial for trial in self.trials if trial.status == "finished"]
-        return sorted(finished, key=lambda trial: -self._sign * (trial.score or 0.0))
+        return self.best_first([trial for trial in self.trials if trial.status == "finished"])
+
+    def best_first(self, trials: list[Trial]) -> list[Trial]:
+        """These by their scores, equals in the order that they have."""
+        return sorted(trials, key=lambda trial: -self._sign * (trial.score or 0.0))
 
     @property
     def saved(self) -> int:
@@ -263,6 +263,14 @@ class Search:
         for trial in self.trials:
             if trial.status == "running":
                 trial.status = "unfinished"
+
+    def _table(self, ranked: list[Trial]) -> tuple[np.ndarray, list[list[np.ndarray]] | None]:
+        folds = ranked[0].folds
+        return self._scores(ranked, folds), hits_of(ranked, folds)
+
+    def _scores(self, trials: list[Trial], folds: int) -> np.ndarray:
+        """float [trials, folds], higher is better."""
+        return self._sign * np.array([trial.scores[:folds] for trial in trials])
 
     @property
     def _sign(self) -> int:
@@ -326,14 +334,22 @@ class Search:
             self.failed_in_a_row = self.trials[first : last + 1]
             self.stop("failures")
 
-    def _race(self, racing: Racing) -> None:
-        level = self._level
+    def _race(self, racing: Racing | Race) -> None:
         rivals = [t for t in self.trials if t.status in ("running", "finished")]
-        leader = max(rivals, key=lambda t: (self._sign * fmean(t.scores[:level]), -t.number))
-        for trial in self._running():
-            pairs = zip(leader.scores[:level], trial.scores[:level], strict=True)
-            p = racing.loses([self._sign * (best - score) for best, score in pairs])
-            if p is not None:
-                trial.gave_up = GaveUp(level, leader.number, p)
+        scores = self._scores(rivals, self._level)
+        hits = hits_of(rivals, self._level)
+        numbers = [t.number for t in rivals]
+        leader, lost = racing.losers(scores, hits, numbers, self.folds)
+        for at, p in lost.items():
+            trial = rivals[at]
+            if trial.status == "running":
+                trial.gave_up = GaveUp(self._level, numbers[leader], p)
                 trial.status = "gave_up"
                 self.settled.append(trial)
+
+
+def hits_of(trials: list[Trial], folds: int) -> list[list[np.ndarray]] | None:
+    """Of each trial on each of the first folds; None unless all of them told."""
+    if not all(fold in trial.hits for trial in trials for fold in range(folds)):
+        return None
+    return [[trial.hits[fold] for fold in range(folds)] for trial in trials]

@@ -21,7 +21,7 @@ from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import DATA, composition, document, origins
 from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import Event, Job, Outcome, seed_for
-from experiments.jobs.predictions import write_predictions
+from experiments.jobs.predictions import HITS, packed_hits, write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
 from experiments.runtime import devices, hosts, measure, share
@@ -131,6 +131,8 @@ def _fitted(
             columns["label"], columns["predicted"], source.class_names, source.titles
         )
         tags |= TAGS
+    if not (job.measured or trainer.reconstructs):
+        artifacts[HITS] = {part: packed_hits(of.columns) for part, _, of in last.held_out}
     cost = measure.training_speed(len(job.train), history.seconds)
     cost["step_seconds"] = trainer.clock.seconds
     if job.measured:

@@ -15,7 +15,8 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.job import FitPath, Job, seed_for
-from experiments.jobs.plan import prepare
+from experiments.jobs.plan import Plan, prepare
+from experiments.jobs.profile import profile_of
 from experiments.search.folds import thinned
 from experiments.search.space import candidate
 from experiments.search.study import Study
@@ -31,6 +32,7 @@ class Prepared:
     config: Config
     graph_key: str
     fingerprint: str
+    plan: Plan
 
 
 class Candidates:
@@ -46,6 +48,7 @@ class Candidates:
         config, source = study.config, study.source
         self._sources = {source_key(config.data): source}
         self._prepared: dict[str, Prepared | BadInput] = {}
+        self._costs: dict[str, tuple[int, int]] = {}
         self._pairs = [
             [(thinned(config, source, train), held) for train, held in fold.pairs]
             for fold in study.all_folds
@@ -67,6 +70,14 @@ class Candidates:
         if isinstance(prepared, BadInput):
             raise prepared
         return prepared
+
+    def cost(self, trial: Trial) -> tuple[int, int]:
+        """MACs and parameters of a trial's network, counted when they are first asked for."""
+        prepared = self.prepared(trial.settings, trial.epochs)
+        if prepared.graph_key not in self._costs:
+            profile = profile_of(prepared.plan)
+            self._costs[prepared.graph_key] = profile.macs, profile.params
+        return self._costs[prepared.graph_key]
 
     def path(self, task: Task) -> FitPath:
         """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested; of a shared fit
@@ -146,7 +157,7 @@ class Candidates:
         split = pipelines.splits.Split(*fold.pairs[0], fold.test)
         plan = prepare(config, source, split)
         graph = graph_key(plan.config, plan.input_shape, plan.classes)
-        return Prepared(plan.config, graph, source.fingerprint)
+        return Prepared(plan.config, graph, source.fingerprint, plan)
 
 
 def kept(config: Config) -> Config:

@@ -10,10 +10,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.jobs.pace import duration
+from experiments.jobs.predictions import HITS, unpacked_hits
 from experiments.launch.executors import Inline, at_a_time
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
@@ -28,7 +31,7 @@ from experiments.tracking.initial import drop_initial, fetch_initial
 from experiments.tracking.search_journal import State
 from experiments.tracking.tracked_run import FINAL
 from experiments.training import snapshots
-from tuning.nested import Nested, Score, Task
+from tuning.nested import Nested, Right, Score, Task
 from tuning.search import Fit, Trial
 
 
@@ -238,13 +241,16 @@ class Drive:
             epochs = epochs_of(outcome, prepared.config)
             error = None if value is not None else f"there is no {self.objective}"
         score: Score = value
+        right: Right = _right(outcome, "val")
         if task.other is not None:
+            heard = [(outer, scored) for outer, _, scored in self.work.sides(task)]
             score = {
                 outer: pairs.on_fold(outcome.scores, scored).get(self.objective)
-                for outer, _, scored in self.work.sides(task)
+                for outer, scored in heard
                 if scored is not None
             }
-        self.work.tell(task, outcome.status, score, error, epochs)
+            right = {outer: _right(outcome, f"val_{scored}") for outer, scored in heard}
+        self.work.tell(task, outcome.status, score, error, epochs, right)
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
         value = outcome.scores.get(self.best_by.replace("val_", "test_"))
@@ -336,7 +342,8 @@ class Drive:
             spread = "" if trial.std is None else f" ± {score(self.objective, trial.std)}"
             words = f"{self.objective} {score(self.objective, trial.score)}{spread}"
         elif trial.gave_up:
-            words = f"gave up after {trial.gave_up.folds} folds (p {trial.gave_up.p:.3f})"
+            at = trial.gave_up.folds
+            words = f"gave up after {at} fold{'s' * (at > 1)} (p {trial.gave_up.p:.2g})"
         count = f"{self.fits}/{self.planned or '?'} fits"
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
@@ -348,6 +355,12 @@ class Drive:
             each, left = median(self.seconds), (self.planned or 0) - self.fits
             whole = duration(left * each / at_a_time(self.config.launch))
             self.display.say(f"about {whole} to go: {left} fits of {each:.2g} s")
+
+
+def _right(outcome: Outcome, part: str) -> np.ndarray | None:
+    """Which images of a part it had right; None where the journal holds no answers."""
+    packed = outcome.artifacts.get(HITS, {}).get(part)
+    return unpacked_hits(packed) if packed else None
 
 
 def epochs_of(outcome: Outcome, config: Config) -> int:

@@ -77,6 +77,12 @@ def result(drive: Drive) -> dict[str, Any]:
             "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
             "folds_saved": saved,
         },
+        "race": section.race
+        and {
+            **section.race.model_dump(),
+            "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
+            "folds_saved": saved,
+        },
         "state": str(drive.state.directory),
     }
 
@@ -186,12 +192,33 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
     }
 
 
+def choice(search: Search) -> dict[str, Any] | None:
+    """Which trial is chosen and why, and what is known of the lead of the highest mean; of another
+    rule than the best also what both cost. None without a finished trial."""
+    best, ranked, lead = search.best, search.ranked(), search.lead()
+    if best is None:
+        return None
+    document = {
+        "rule": search.choice.rule,
+        "trial": best.number,
+        "highest": ranked[0].number,
+        "lead": lead
+        and vars(lead)
+        | {"over": ranked[1].number, "alike": [ranked[at].number for at in lead.alike]},
+    }
+    if search.choice.rule != "best":
+        for name, trial in (("cost", best), ("cost_of_highest", ranked[0])):
+            document[name] = dict(zip(("macs", "params"), search.cost(trial), strict=False))
+    return document
+
+
 def _single(drive: Drive) -> dict[str, Any]:
     best = drive.work.searches[0].best
     refit = drive.refits.get(0)
     return {
         "best": None if best is None else _trial(drive, 0, best),
         "refit": None if best is None or refit is None else {"trial": best.number} | _refit(*refit),
+        "choice": choice(drive.work.searches[0]),
     }
 
 
@@ -205,6 +232,7 @@ def _outer(drive: Drive) -> dict[str, Any]:
             winner = _trial(drive, outer, best)
             row |= {
                 "trial": best.number,
+                "choice": choice(search),
                 "hyperparameters": winner["hyperparameters"],
                 "inner_score": winner[drive.best_by],
                 "inner_scores": [

@@ -55,7 +55,8 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
             state = State(directory)
             versions = surroundings()[1]
             state.begin(matters, versions)
-            work = new_work(study)
+            candidates = Candidates(study, directory)
+            work = new_work(study, candidates.cost)
             fits = planned_fits(study, work)
             planned = fits.planned
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
@@ -68,7 +69,6 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                 state.journal.append(
                     "planned", fits=planned, workers=config.launch.workers, run_id=tracked.id
                 )
-                candidates = Candidates(study, directory)
                 drive = Drive(work, candidates, state, tracked, display, planned, began)
                 status = "killed"
                 try:

@@ -102,7 +102,7 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
             "trials: 10, space: {train.optimizer.learning_rate: [0.01, 0.1]}}"
         )
     search = config.search
-    _check_folds(search, where, folds or 1)
+    _check_folds(config, search, where, folds or 1)
     keys = list(search.space) or list(dict.fromkeys(key for one in search.settings for key in one))
     for key in keys:
         _check_key(key, keys, search, where)
@@ -129,7 +129,8 @@ def _arguments(config: Config) -> tuple[Any, ...]:
     return search.declaration.arguments(search, space_of(search), config.train.epochs)
 
 
-def _check_folds(search: Search, where: str, folds: int) -> None:
+def _check_folds(config: Config, search: Search, where: str, folds: int) -> None:
+    several = f"{folds} fold{'s' * (folds > 1)}"
     if search.declaration.brackets and folds > 1:
         raise BadInput(
             f"{where}: search.strategy: {search.strategy} stops candidates early on one score "
@@ -139,6 +140,23 @@ def _check_folds(search: Search, where: str, folds: int) -> None:
         raise BadInput(
             f"{where}: search.racing.after_folds: {search.racing.after_folds} of {folds} folds "
             "leaves none to give up; lower it, or leave racing out"
+        )
+    objective = objective_of(config)
+    if search.race and objective != "val_top1":
+        raise BadInput(
+            f"{where}: search.race: is decided on which images are right, and {objective} tells of "
+            "none; set search.objective=val_top1, or leave race out"
+        )
+    if search.race and folds <= (first := 2 if search.race.noise is None else 1):
+        raise BadInput(
+            f"{where}: search.race: first looks after {first} fold{'s' * (first > 1)}, and "
+            f"{several} leave{'s' * (folds == 1)} none to give up; set validation.folds=5 (of "
+            "nested: inner), or leave race out"
+        )
+    if search.choose != "best" and folds == 1 and objective != "val_top1":
+        raise BadInput(
+            f"{where}: search.choose: {search.choose} asks how far a score scatters, and one fold "
+            f"does not tell it of {objective}; set validation.folds=5, or search.choose=best"
         )
 
 

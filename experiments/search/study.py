@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -19,8 +20,11 @@ from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, final_folds, nested_folds, search_folds
 from experiments.search.sharing import fits_apart, fits_shared, settled, why_not
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
+from tuning.choice import Choice
+from tuning.fold_race import FEWEST_FOLDS, Racing
 from tuning.nested import Nested
-from tuning.search import FEWEST_FOLDS, Racing, Search
+from tuning.race import Race
+from tuning.search import Search, Trial
 
 Kind = Literal["search", "nested"]
 
@@ -137,8 +141,9 @@ def open_study(kind: Kind, config: Config, *, fresh: bool = False) -> Study:
     return study
 
 
-def new_work(study: Study) -> Nested:
-    """The searches, at their beginning."""
+def new_work(study: Study, cost: Callable[[Trial], tuple[float, ...]] = lambda _: ()) -> Nested:
+    """The searches, at their beginning. `cost` is that of a candidate, where a choice asks for it:
+    cheaper is less."""
     section = study.section
     objective = objective_of(study.config)
     if section.declaration.on_keras_tuner:
@@ -146,10 +151,16 @@ def new_work(study: Study) -> Nested:
     searches = []
     chosen_from = [fold for fold in study.all_folds if fold.pairs]
     for fold in chosen_from:
-        racing = None
+        racing: Race | Racing | None = None
+        ratio = fold.ratio(study.config.data.train_fraction)
+        images = [held for _, held in fold.pairs]
+        noise = section.race.noise if section.race else None
         if section.racing:
-            ratio = fold.ratio(study.config.data.train_fraction)
             racing = Racing(**section.racing.model_dump(), ratio=ratio)
+        elif section.race:
+            oracle = oracle_of(study.config)
+            candidates = oracle.announced() if section.declaration.ends else None
+            racing = Race(images, ratio, candidates, **section.race.model_dump())
         searches.append(
             Search(
                 oracle_of(study.config),
@@ -158,6 +169,8 @@ def new_work(study: Study) -> Nested:
                 parallel=section.parallel,
                 racing=racing,
                 minimise=SIGN[objective] < 0,
+                choice=Choice(section.choose, images, ratio, noise),
+                cost=cost,
             )
         )
     outer, last = searches[: len(study.folds)], searches[len(study.folds) :]

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
 from experiments.presentation.formatting import in_words, score, short_id
-from experiments.search import final
+from experiments.search import final, leads
 from experiments.search.intervals import of_best_in_words, of_outer_in_words
 from experiments.search.report import top
 
@@ -20,9 +20,9 @@ def of_result(document: Mapping[str, Any]) -> str:
     lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
     lines += _final_lines(document)
     fits, stopped = document["fits"], document["budget"]["stopped_by"]
-    if document["racing"]:
-        racing = document["racing"]
-        lines.append(f"racing: {racing['gave_up']} gave up, {racing['folds_saved']} fits saved")
+    for key in ("racing", "race"):
+        if race := document.get(key):
+            lines.append(f"{key}: {race['gave_up']} gave up, {race['folds_saved']} fits saved")
     if stopped in ("seconds", "images"):
         lines.append(f"the budget of {stopped} ended the search; incomplete trials do not count")
     lines.append(
@@ -69,10 +69,13 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
         if trial["status"] == "failed":
             yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
     yield from of_best_in_words(document)
+    if choice := document.get("choice"):
+        yield from leads.of_search(choice, name)
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
-        yield f"the best, trained on the whole learning set: {scores}"
+        chosen = "the chosen one" if leads.is_simpler(document.get("choice")) else "the best"
+        yield f"{chosen}, trained on the whole learning set: {scores}"
 
 
 def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
@@ -99,6 +102,7 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         )
     else:
         yield "every outer fold chose the same settings"
+    yield from leads.of_outer(document["outer"])
 
 
 def _final_lines(document: Mapping[str, Any]) -> Iterable[str]:

@@ -2,8 +2,8 @@
 
 `.ilsvrc/NAME/search-HASH/` (`nested-HASH`) holds `journal.jsonl`, the folders of the fits, and at
 the end `folds.csv`, `trials.csv` and `result.json`. HASH covers what changes a result: the config,
-the space, the data. What only says how far to go (trials, budget, max_failures, refit, final) or
-where it runs is left out, so that a search can be taken further.
+the space, the data. What only says how far to go (trials, budget, max_failures, refit, final), what
+is chosen in the end (choose) or where it runs is left out, so that a search can be taken further.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from experiments.errors import BadInput
 from experiments.jobs.job import ROOT, FitPath, Outcome
 from experiments.tracking.journal import Journal
 
-HOW_FAR = {"trials", "budget", "max_failures", "refit", "final"}
+HOW_FAR = {"trials", "budget", "max_failures", "refit", "final", "choose"}
 PROTOCOL = {"search": {"folds", "repeats"}, "nested": {"outer", "inner", "repeats"}}
 SHOWN = 5  # changed keys in an error
 
@@ -111,6 +111,8 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
     assert config.search
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
+    if config.search.race is None:  # which there was not when older searches began
+        del document["search"]["race"]
     if not config.search.declaration.learns:
         del document["search"]["parallel"]
     if not config.search.paired:  # as every search was before there was a choice

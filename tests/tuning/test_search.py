@@ -9,8 +9,9 @@ from fractions import Fraction
 
 import pytest
 
+from tuning.fold_race import Racing
 from tuning.oracles import WAIT, Grid, Manual, Proposal
-from tuning.search import Fit, Racing, Search
+from tuning.search import Fit, Search
 from tuning.space import Choice, Space
 
 

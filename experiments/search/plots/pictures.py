@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments.config.strategies import STRATEGIES
 from experiments.errors import visible
+from experiments.search import leads
 from experiments.search.intervals import of_best_in_words
 from experiments.search.plots import figures, winners
 from experiments.search.plots.svg import effects, folds, parallel
@@ -43,13 +44,16 @@ def write(
     strategy = STRATEGIES.get(result.get("strategy", ""))
     if strategy and strategy.brackets:
         trials = [_with_epochs(trial) for trial in trials]
+    score_name, choice = str(result.get("score_name") or "val_top1"), result.get("choice")
+    notes = list(leads.of_outer(result["outer"])) if nested else []
+    notes += leads.of_search(choice, score_name) if choice else []
     shown = view(
         trials,
         str(result.get("name") or "search"),
         space=space,
-        score_name=str(result.get("score_name") or "val_top1"),
+        score_name=score_name,
         minimise=bool(result.get("minimise")),
-        notes=[*filter(None, [about]), *of_best_in_words(result)],
+        notes=[*notes, *filter(None, [about]), *of_best_in_words(result)],
         chosen={(row["fold"], row["trial"]) for row in result["outer"]} if nested else None,
     )
     files = [folder / "parallel.png", folder / "effects.png"]

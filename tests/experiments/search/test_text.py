@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.presentation.formatting import score
-from experiments.search import text
+from experiments.search import leads, text
 from experiments.search.intervals import of_best_in_words, of_outer_in_words
 
 REST = {
@@ -90,3 +90,47 @@ def test_accuracies_are_in_percent_as_in_a_sweep_and_losses_as_they_are() -> Non
     )
     assert "search.refit=true" in text.next_command("search", document | {"refit": None})
     assert text.next_command("nested", document).endswith("--level outer_fold")
+
+
+LEAD = {"difference": 0.004, "p": 0.2, "level": 0.025, "over": 5, "of": "images and training"}
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        (
+            {"alike": [5, 7], "within_noise": True},
+            "trial 3 is 0.40 points ahead of trial 5 (p 0.2), which is within noise: 2 others "
+            "cannot be told from it",
+        ),
+        (
+            {"alike": [], "within_noise": False},
+            "trial 3 is 0.40 points ahead of trial 5 (p 0.2) and of all others by more than noise",
+        ),
+        (
+            {"alike": [], "within_noise": None},
+            "trial 3 is 0.40 points ahead of trial 5 (p 0.2) on these images; how far training "
+            "scatters, one fold does not tell",
+        ),
+    ],
+)
+def test_a_lead_is_said_with_what_is_known_of_it(lead, said):
+    choice = {"rule": "best", "trial": 3, "highest": 3, "lead": LEAD | lead}
+    assert list(leads.of_search(choice, "val_top1")) == [said]
+    assert list(leads.of_search(choice | {"lead": None}, "val_top1")) == []
+
+
+def test_what_is_chosen_in_place_of_the_highest_is_said_with_both_costs():
+    choice = {"rule": "cheapest", "trial": 5, "highest": 3, "lead": None}
+    choice |= {"cost": {"macs": 12_000, "params": 9}, "cost_of_highest": {"macs": 4_500_000}}
+    said = ["chosen is trial 5, the simplest that cannot be told from trial 3 (12.0 k MACs against "
+            "4.50 M)"]  # fmt: skip
+    assert list(leads.of_search(choice, "val_top1")) == said
+    rows = [
+        {"choice": choice},
+        {"choice": choice | {"trial": 3, "lead": LEAD | {"within_noise": 1}}},
+    ]
+    assert list(leads.of_outer([*rows, {"fold": 2}])) == [
+        "in 1 of 2 outer folds the lead of the highest score is within noise",
+        "in 1 of 2 the winner is not it, but the simplest that cannot be told from it",
+    ]
