@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 PARENTS = ("sweep", "search", "nested", "ensemble")
 """Levels of runs that train nothing themselves."""
 
+FOLD, FOLDS = "fold", "folds"
+"""Tags: which fold a run was trained on; how many are below one that is their mean."""
+
 NETWORK = "model.keras"
 
 PREFIX = re.compile(r"[0-9a-f]{8,31}")
@@ -65,6 +68,11 @@ class TrackedRun:
     def level(self) -> str:
         """run, sweep, trial, ...; none of a run that this suite did not write."""
         return self.tags.get("level", "none")
+
+    @property
+    def is_above_folds(self) -> bool:
+        """It trained nothing: its scores are means over the runs below it, one a fold."""
+        return FOLDS in self.tags
 
     @property
     def parent(self) -> str | None:
@@ -143,7 +151,7 @@ class TrackedRun:
         return [(point.step, point.value) for point in points]
 
     def _advice(self, name: str) -> str:
-        if self.level in PARENTS or name == "config.yaml":
+        if self.level in PARENTS or self.is_above_folds or name == "config.yaml":
             return "give one of the runs that trained a network, not their parent"
         if name == NETWORK:
             return "train with tracking.save_model=last, or set evaluate.reuse=true"
