@@ -145,7 +145,7 @@ def _validation(images: Survey | None) -> Iterator[tuple[str, Choice]]:
     if images and 2 <= images.smallest[1] < FEW:
         why = (
             f"A class has as few as {images.smallest[1]} training images, and one split of so few "
-            "says little. `ilsvrc search` takes the mean over these folds, and `ilsvrc nested` "
-            "tests on all images in turn; a sweep needs no folds."
+            "says little. `ilsvrc train`, `sweep` and `search` train on each of these folds and "
+            "take the mean; `ilsvrc nested` tests on all images in turn. Take it out for one fit."
         )
         yield "validation.folds", Choice(min(FOLDS, images.smallest[1]), why)

@@ -14,6 +14,7 @@ from experiments.config.identity import config_hash
 from experiments.jobs.composition import DATA, document
 from experiments.jobs.folds import held_out
 from experiments.jobs.job import FitPath, Outcome
+from experiments.presentation.columns import COLUMNS
 from experiments.presentation.console import say
 from experiments.runs.cells import Cell, result
 from experiments.tracking.delivery import Opening, open_run, under
@@ -68,10 +69,7 @@ def outcome_of(cell: Cell, done: Done) -> Outcome:
             if name.endswith(SHARES):
                 low, high = max(low, 0.0), min(high, 1.0)
             scores |= {f"{name}_low": low, f"{name}_high": high}
-    cost = {
-        name: sum(values) if name.endswith("train_seconds") else _typical(name, values)
-        for name, values in _columns([o.cost for o in fits]).items()
-    }
+    cost = _cost([o.cost for o in fits])
     epochs = min(len(o.history) for o in fits)
     history = [
         {name: fmean(values) for name, values in _columns([o.history[at] for o in fits]).items()}
@@ -204,7 +202,17 @@ def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     return {name: [row[name] for row in rows] for name in rows[0] if all(name in r for r in rows)}
 
 
-def _typical(name: str, values: Sequence[float]) -> float:
-    """A cost of a fit; one that was disturbed once is doubtful."""
-    same = len(set(values)) == 1 or name.endswith("disturbed")
-    return max(values) if same else fmean(values)
+def _cost(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Seconds of training of all fits, and of all else the mean: where the machine was disturbed
+    now and then, of those fits that it was not disturbed at."""
+    flags = {column.key: column.disturbed for column in COLUMNS if column.disturbed}
+    mean: dict[str, float] = {}
+    for name, values in _columns(costs).items():
+        flag = flags.get(name)
+        calm = [cost[name] for cost in costs if flag and cost.get(flag) == 0] or values
+        mean[name] = calm[0] if len(set(calm)) == 1 else fmean(calm)
+        if name in flags.values():
+            mean[name] = min(values)
+        elif name.endswith("train_seconds"):
+            mean[name] = sum(values)
+    return mean

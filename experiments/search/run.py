@@ -91,6 +91,12 @@ def check(kind: Kind, config: Config, where: str) -> None:
         BadInput: see `space.check`; a schedule that a refit cannot follow.
     """
     protocol = config.validation
+    for key in ("test_folds", "fold"):
+        if getattr(protocol, key) is not None:
+            raise BadInput(
+                f"{where}: validation.{key}: of train and sweep; leave it out, search chooses on "
+                "validation.folds, and ilsvrc nested tests on each of validation.outer"
+            )
     folds = protocol.inner if kind == "nested" else protocol.folds or 1
     space.check(config, where, folds * protocol.repeats)
     devices.refuse_hosts(config.train.devices, kind)

@@ -18,8 +18,10 @@ VARYING = 6
 GROUPS = 60
 """Groups that are stored as folded, at most; a tag has no room for more."""
 POINTS = 300
-TRAINED = "metrics.params > 0 and tags.level != 'reproduction'"
-"""A filter: neither parents, which train nothing, nor repetitions, which would count twice."""
+TWICE = ("reproduction", "fold")
+"""Levels of runs that would count twice: repetitions, and folds, whose mean is the run above."""
+TRAINED = " and ".join(["metrics.params > 0", *(f"tags.level != '{level}'" for level in TWICE)])
+"""A filter: neither parents, which train nothing, nor what would count twice."""
 EDGE, LETTER = 38, 6.3  # pixels around a heading, of a letter
 NAME_WIDTH, DATE_WIDTH, DATE = 290, 40, "runDateAndNestInfo"
 
