@@ -35,8 +35,8 @@ def train(
         from experiments.runs.cells import plan_cell
 
         cell = plan_cell(checked, None, ("run",))
-        line = command.folds_headline(cell) if cell.folds else command.headline(cell.plan)
-        _dry_run(cell.plan.config, [cell], as_json, every_key, line)
+        words = filter(None, (command.headline(cell.plan), command.folds_in_words(cell)))
+        _dry_run(cell.plan.config, [cell], as_json, every_key, "; ".join(words))
         return
     result = command.train(checked, quiet=as_json)
     if as_json:
@@ -50,6 +50,8 @@ def train(
 
             for line in in_words(result):
                 tell(line)
+            if "error" in result:
+                say(f"failed: {result['error']}; the same command tries only these folds again")
         elif result["run_id"] and result["status"] == "finished":
             say(f"next: ilsvrc evaluate {short_id(result['run_id'])}, or ilsvrc ui --open")
     fail_unless(result["status"] == "finished")

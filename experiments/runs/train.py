@@ -74,7 +74,8 @@ def _on_folds(config: Config) -> dict[str, Any]:
     book = folds.journal_of(cell).open()
     with held(book.directory):
         experiment = Experiment(config.name, config.tracking)
-        done = run_cells(config, [cell], experiment, None, book, folds_headline(cell))
+        line = f"{config.name}: {config.model.name}, {folds_in_words(cell)}"
+        done = run_cells(config, [cell], experiment, None, book, line)
     for outcome, _ in done.values():
         if outcome.bad_input:
             raise BadInput(str(outcome.error))
@@ -114,10 +115,10 @@ def headline(plan: Plan) -> str:
     return text
 
 
-def folds_headline(cell: Cell) -> str:
-    """What is about to be trained on folds, in one line."""
-    parts = "validation and test" if cell.plan.config.validation.test_folds else "validation"
-    return f"{headline(cell.plan)}; {len(cell.folds)} folds of {parts}, a fit each"
+def folds_in_words(cell: Cell) -> str:
+    """How many folds of what; empty where there are none."""
+    part = "validation" if cell.plan.config.validation.test_folds is None else "test"
+    return f"{len(cell.folds)} folds of {part}, a fit each" if cell.folds else ""
 
 
 def dry_run(plan: Plan, fits: int) -> dict[str, Any]:

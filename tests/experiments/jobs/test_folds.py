@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_identical_images_stay_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(folds, "duplicate_groups", lambda config, source: groups)
     for split in folds.splits(config("validation.test_folds=3"), source()):
         sets = [set(groups[part]) for part in (split.train, split.validation, split.test)]
-        assert not (sets[0] & sets[1] or sets[0] & sets[2] or sets[1] & sets[2])
+        assert all(not one & other for one, other in itertools.combinations(sets, 2))
 
 
 def test_the_folds_are_those_of_a_search_and_of_each_config_alone() -> None:
@@ -143,7 +144,7 @@ def test_folds_that_cannot_be_are_refused(words: list[str], text: str) -> None:
 
 def test_an_official_test_part_stays_the_test() -> None:
     official = source(train=np.arange(80), test=np.arange(80, 120))
-    with pytest.raises(BadInput, match="has a test part of its own.*set validation.folds instead"):
+    with pytest.raises(BadInput, match=r"a test part of its own.*set validation\.folds instead"):
         folds.splits(config("validation.test_folds=3"), official)
     made = folds.splits(config("validation.folds=3"), official)
     assert all(np.array_equal(split.test, np.arange(80, 120)) for split in made)
