@@ -135,8 +135,15 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
     return Plan(resolved, source, split, (*size, source.image_shape[2]))
 
 
-def prepare_fits(config: Config, source: Any = None) -> tuple[Plan, list[Plan]]:
+def prepare_fits(
+    config: Config, source: Any = None, known: dict[str, list[Any]] | None = None
+) -> tuple[Plan, list[Plan]]:
     """The plan of a config, and those of its fits: itself alone, or one on each of its folds.
+
+    Args:
+        config: as written.
+        source: the opened source, where the caller has it already.
+        known: folds that were drawn before, which is added to; configs of one source share theirs.
 
     Raises:
         BadInput: as `prepare`, or there cannot be so many folds.
@@ -145,8 +152,11 @@ def prepare_fits(config: Config, source: Any = None) -> tuple[Plan, list[Plan]]:
         plan = prepare(config, source)
         return plan, [plan]
     source = source or open_source(config.data)
-    whole = with_fold(config, "all")
-    parts = splits(whole, source)
+    whole, known = with_fold(config, "all"), {} if known is None else known
+    key = config.validation.model_dump_json() + config.data.model_dump_json()
+    if key not in known:
+        known[key] = splits(whole, source)
+    parts = known[key]
     plan = prepare(whole, source, parts[0])
     return plan, [
         replace(plan, config=with_fold(plan.config, number), split=split)

@@ -13,16 +13,16 @@ from experiments.config import settings
 from experiments.config.identity import IRRELEVANT, config_hash
 from experiments.config.schema import MOST_RUNS, Config
 from experiments.errors import BadInput
-from experiments.jobs import folds
 from experiments.jobs.dataset import open_source, source_key
+from experiments.jobs.folds import notes
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.pace import Work, work_of
 from experiments.jobs.plan import Plan, prepare_fits
 from experiments.runtime import devices
 from tuning.oracles import grid
 
-FOLD_AXES = ("folds", "repeats", "test_folds")
-"""Of `validation`, what a sweep may vary although it is no setting of a single fit."""
+FOLDS = ("folds", "repeats", "test_folds", "fold")
+"""Keys of `validation` that say how many fits a cell is."""
 
 
 @dataclass
@@ -48,13 +48,17 @@ class Cell:
     @property
     def notes(self) -> list[str]:
         """What must be known of its folds; nothing of a single fit."""
-        return folds.notes(self.plan.config, self.plan.source) if self.folds else []
+        return notes(self.plan.config, self.plan.source) if self.folds else []
 
 
 def plan_cell(
-    config: Config, source: Any, path: FitPath, axes: Mapping[str, Any] | None = None
+    config: Config,
+    source: Any,
+    path: FitPath,
+    axes: Mapping[str, Any] | None = None,
+    known: dict[str, list[Any]] | None = None,
 ) -> Cell:
-    """One configuration, checked, with its folds if it has any.
+    """One configuration, checked, with its folds if it has any; `known` as in `prepare_fits`.
 
     Raises:
         BadInput: as `prepare_fits`.
@@ -65,7 +69,7 @@ def plan_cell(
             "folds or repeats to less"
         )
     chosen = dict(axes or {})
-    whole, each = prepare_fits(config, source)
+    whole, each = prepare_fits(config, source, known)
     cell = Cell(chosen, whole, whole.job(path, chosen))
     if len(each) > 1:
         for plan in each:
@@ -83,21 +87,16 @@ def check_axes(config: Config, where: str) -> None:
     for key in config.sweep:
         section, _, rest = key.partition(".")
         ignored = IRRELEVANT.get(section, section == "name")
-        if section == "validation" and rest in FOLD_AXES:
-            continue
-        if key == "validation.fold":
-            raise BadInput(
-                f"{where}: sweep.{key}: cannot be an axis; with validation.folds every cell is run "
-                "on all of them"
-            )
         if ignored is True or (ignored and rest.split(".")[0] in ignored):
-            raise BadInput(f"{where}: sweep.{key}: cannot be an axis; it changes no result")
+            why = "every cell is run on the same folds" if rest in FOLDS else "it changes no result"
+            raise BadInput(f"{where}: sweep.{key}: cannot be an axis; {why}")
 
 
 def plan_cells(config: Config, where: str) -> Iterator[Cell]:
     """Every cell in order, each checked; cells that come to the same config count once."""
     base = config.model_dump(mode="json") | {"sweep": {}}
     sources: dict[str, Any] = {}
+    known: dict[str, list[Any]] = {}
     seen: set[str] = set()
     for number, axes in enumerate(grid(config.sweep)):
         raw = json.loads(json.dumps(base))
@@ -108,7 +107,7 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
         if key not in sources:
             sources[key] = open_source(given.data)
         devices.refuse_hosts(given.train.devices, "sweep")
-        cell = plan_cell(given, sources[key], ("cell", number), axes)
+        cell = plan_cell(given, sources[key], ("cell", number), axes, known)
         if config_hash(cell.plan.config) not in seen:
             seen.add(config_hash(cell.plan.config))
             yield cell
@@ -133,11 +132,8 @@ def announcement(config: Config, cells: Sequence[Cell]) -> str:
 
 def in_fits(cells: Sequence[Cell]) -> str:
     """What folds make of so many runs: " x 5 folds = 20 fits"; empty where there are none."""
-    counts = {len(cell.fits) for cell in cells}
-    if counts == {1}:
-        return ""
-    fits = f"{sum(len(cell.fits) for cell in cells)} fits"
-    return f" on their folds: {fits}" if len(counts) > 1 else f" x {counts.pop()} folds = {fits}"
+    folds = len(cells[0].folds)
+    return f" x {folds} folds = {folds * len(cells)} fits" if folds else ""
 
 
 def sizes_differ(config: Config, cells: Sequence[Cell]) -> str:

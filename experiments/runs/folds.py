@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
 from experiments.config.identity import config_hash
 from experiments.jobs.composition import DATA, document
 from experiments.jobs.folds import held_out
@@ -191,7 +193,7 @@ class FoldsRun:
         return outcome
 
 
-def _part(fit: Cell, part: str) -> Sequence[int]:
+def _part(fit: Cell, part: str) -> np.ndarray:
     indices = fit.job.test if part == "test" else fit.job.validation
     assert indices is not None
     return indices

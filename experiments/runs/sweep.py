@@ -160,7 +160,7 @@ def _runs_above(
     cells: Sequence[Cell], experiment: Experiment, parent: str | None
 ) -> dict[FitPath, FoldsRun]:
     """The run above each fit on a fold, by the fit's path."""
-    above = {}
+    above: dict[FitPath, FoldsRun] = {}
     for cell in cells:
         if cell.folds:
             folds_run = FoldsRun(cell, experiment, parent)

@@ -53,12 +53,14 @@ def command(tmp_path, monkeypatch, capsys):
         model={"name": "mlp", "options": {"hidden": [4]}},
     )
 
-    def run(*words, failing=(), name="sweep"):
+    def run(*words, failing=(), stopped=None, name="sweep"):
         jobs = []
 
         def attempt(job, emit):
             jobs.append(job)
             rate, fold = job.config.train.optimizer.learning_rate, job.config.validation.one_fold
+            if (rate, fold) == stopped:
+                raise KeyboardInterrupt
             if (rate, fold) in failing:
                 return Outcome(job.path, "failed", error="no such luck")
             top = score(job)
@@ -70,7 +72,7 @@ def command(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(fit, "attempt", attempt)
         code = inside(monkeypatch, name, file, f"tracking.uri={store}", "--json", *words)
         out, err = capsys.readouterr()
-        return code, json.loads(out), err, jobs
+        return code, json.loads(out) if out else None, err, jobs
 
     run.store, run.client, run.file = store, MlflowClient(store), file
     return run
@@ -155,6 +157,21 @@ def test_a_failed_fold_fails_its_cell_and_is_all_that_is_tried_again(command):
     assert len(runs_of(command.client, "run")) == 2
 
 
+def test_a_sweep_that_was_stopped_goes_on_with_the_folds_that_are_left(command):
+    code, _, _, jobs = command(stopped=(0.1, 1))
+    assert (code, len(jobs)) == (130, 5)
+    experiment = command.client.get_experiment_by_name("tiny").experiment_id
+    cells = command.client.search_runs([experiment], "tags.level = 'run'")
+    assert sorted(run.info.status for run in cells) == ["FINISHED", "KILLED"]
+    code, answer, _, jobs = command()
+    assert [job.path for job in jobs] == [("cell", 1, "fold", 1), ("cell", 1, "fold", 2)]
+    assert {row["run_id"] for row in answer["runs"]} == {run.info.run_id for run in cells}
+    assert len(runs_of(command.client, "run")) == 2
+    one, other = (row["val_top1_std"] for row in answer["runs"])
+    assert one == pytest.approx(NOISE[0, 0].std(ddof=1))
+    assert other == pytest.approx(NOISE[1, 0].std(ddof=1))
+
+
 def test_the_folds_of_a_cell_count_once_towards_the_end_of_a_sweep(command):
     every = {(0.05, fold) for fold in range(3)}
     _, answer, said, jobs = command("launch.stop_after_failures=2", failing=every)
@@ -213,8 +230,9 @@ def test_compare_tests_over_the_folds_that_cells_share(command):
         assert "the test part is the same for all folds" in table.warnings[0]
 
 
-def test_cells_on_folds_and_on_one_split_are_not_tested_against_each_other(command):
-    command("sweep={seed: [1], validation.folds: [3, 2]}")
+def test_cells_on_other_folds_are_not_tested_against_each_other(command):
+    for count in (2, 3):
+        command(f"validation.folds={count}", name="train")
     table = compare.compare(command.client, ["tiny"], test="auto")
     assert [row["validation.folds"] for row in table.rows] in ([2, 3], [3, 2])
     assert table.rows[1]["vs_best"] == "not tested: other split"
