@@ -8,14 +8,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from experiments.comparison import bench_join, best_of, best_of_notes, selection
 from experiments.comparison.against_best import HitsOf, checked, with_significance
 from experiments.comparison.fold_intervals import with_intervals
-from experiments.comparison.grouping import Comparison, grouped, value_of
+from experiments.comparison.grouping import Comparison, Score, grouped, value_of
 from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs fetched at a time
 
-DEFAULT_LEVELS = ("run", "outer_fold")
+DEFAULT_LEVELS = ("run", "outer_fold", "fold")
 """What level auto takes: the first of which the experiments hold any run."""
-INNER = "fold_val_top1"  # of a run that averages over inner folds, by step
+BY_FOLD = "fold_"
+"""What the scores of a run that averages over folds begin with, by step."""
+INNER = f"{BY_FOLD}val_top1"
 
 
 def compare(
@@ -48,7 +50,8 @@ def compare(
 
     Args:
         level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...;
-            auto for the outer folds of nested searches where there are no plain runs.
+            auto for the outer folds of nested searches where there are no plain runs. A run above
+            folds stands for them all; those of level fold are they themselves.
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
         bench: measurements to stand beside the rows, as `bench_join.parsed`.
@@ -173,13 +176,16 @@ def _with_classes(client: MlflowClient, rows: Sequence[Mapping[str, Any]]) -> li
     return [{**row, "classes": counts[row["source_fingerprint"]]} for row in rows]
 
 
-def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
-    """Of runs that average over inner folds: each fold's score."""
+def _inner_folds(
+    client: MlflowClient, runs: Sequence[Run]
+) -> dict[tuple[str, str], dict[int, float]]:
+    """Of runs that average over folds: each fold's scores."""
     folds = {}
     for run in runs:
-        if INNER in run.data.metrics:
-            history = client.get_metric_history(run.info.run_id, INNER)
-            folds[run.info.run_id] = {metric.step: metric.value for metric in history}
+        for score in get_args(Score):
+            if f"{BY_FOLD}{score}" in run.data.metrics:
+                history = client.get_metric_history(run.info.run_id, f"{BY_FOLD}{score}")
+                folds[run.info.run_id, score] = {metric.step: metric.value for metric in history}
     return folds
 
 

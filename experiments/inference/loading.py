@@ -17,7 +17,14 @@ from experiments.errors import BadInput, shown
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect, experiment_names, store_uri
-from experiments.tracking.tracked_run import FINAL, NETWORK, SUPERSEDED, TrackedRun, find_run
+from experiments.tracking.tracked_run import (
+    FINAL,
+    FOLDS,
+    NETWORK,
+    SUPERSEDED,
+    TrackedRun,
+    find_run,
+)
 from models.errors import nearest
 
 if TYPE_CHECKING:
@@ -227,7 +234,13 @@ def _runs(name: str, config: Config) -> str:
     runs = client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=1000
     )
-    scored = [run for run in runs if "params" in run.data.metrics and run.data.tags.get("level")]
+    scored = [
+        run
+        for run in runs
+        if "params" in run.data.metrics
+        and run.data.tags.get("level")
+        and FOLDS not in run.data.tags
+    ]
     scored.sort(key=_promise, reverse=True)
     words = [f"{run.info.run_id[:8]} ({run.info.run_name})" for run in scored[:SHOWN]]
     more = f" and {len(scored) - SHOWN} more" if len(scored) > SHOWN else ""

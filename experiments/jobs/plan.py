@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import models
 import pipelines
@@ -27,6 +27,7 @@ from experiments.jobs.dataset import (
     split_of,
     with_test_fraction,
 )
+from experiments.jobs.folds import splits
 from experiments.jobs.job import FitPath, Job, run_directory
 from experiments.runtime.machine import check_holds
 from experiments.runtime.startup import keras_backend
@@ -41,7 +42,8 @@ RESERVED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, settled: the resolved config, its data and its split."""
+    """One run, settled: the resolved config, its data and its split; of a run on all folds that
+    of the first."""
 
     config: Config
     source: Any
@@ -64,10 +66,11 @@ class Plan:
         return baseline.in_words(baseline.baselines(self.config, self.parts, self.classes))
 
     def job(self, path: FitPath, axes: Mapping[str, Any] | None = None) -> Job:
-        """The fit that the plan describes."""
+        """The fit that the plan describes; of one on a fold the path ends with it."""
         directory = run_directory(self.config.name, config_hash(self.config))
+        fold = self.config.validation.one_fold
         return Job(
-            path=path,
+            path=path if fold is None else (*path, "fold", fold),
             config=self.config,
             train=self.split.train,
             validation=self.split.validation,
@@ -119,7 +122,10 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
             "search": None,
         }
     )
-    split = split or split_of(config, source)
+    if split is None and config.validation.fold is None:
+        split = split_of(config, source)
+    elif split is None:
+        split = splits(config, source)[config.validation.one_fold or 0]
     _check_validation(config.train, split)
     if config.launch.executor != "ray":  # whose nodes may be larger
         _check_batches(config.data, len(split.train), (*size, source.image_shape[2]))
@@ -127,6 +133,41 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
     _check_stages(config, size, card)
     pretrained.check(resolved)
     return Plan(resolved, source, split, (*size, source.image_shape[2]))
+
+
+def prepare_fits(
+    config: Config, source: Any = None, known: dict[str, list[Any]] | None = None
+) -> tuple[Plan, list[Plan]]:
+    """The plan of a config, and those of its fits: itself alone, or one on each of its folds.
+
+    Args:
+        config: as written.
+        source: the opened source, where the caller has it already.
+        known: folds that were drawn before, which is added to; configs of one source share theirs.
+
+    Raises:
+        BadInput: as `prepare`, or there cannot be so many folds.
+    """
+    if config.validation.fits == 1 or config.validation.one_fold is not None:
+        plan = prepare(config, source)
+        return plan, [plan]
+    source = source or open_source(config.data)
+    whole, known = with_fold(config, "all"), {} if known is None else known
+    key = config.validation.model_dump_json() + config.data.model_dump_json()
+    if key not in known:
+        known[key] = splits(whole, source)
+    parts = known[key]
+    plan = prepare(whole, source, parts[0])
+    return plan, [
+        replace(plan, config=with_fold(plan.config, number), split=split)
+        for number, split in enumerate(parts)
+    ]
+
+
+def with_fold(config: Config, fold: int | Literal["all"]) -> Config:
+    """The config of a run on one of its folds, or of the run above all of them."""
+    validation = config.validation.model_copy(update={"fold": fold})
+    return config.model_copy(update={"validation": validation})
 
 
 def settled(config: Config, card: Any) -> Config:

@@ -25,12 +25,13 @@ from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, with_test_fraction
+from experiments.jobs.folds import thinned
 from experiments.jobs.job import seed_for
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import PROBABILITIES, epoch_column
-from experiments.runs.sweep import Cell
+from experiments.runs.cells import Cell
 from experiments.search.candidates import refit_config
-from experiments.search.folds import search_folds, thinned
+from experiments.search.folds import search_folds
 from experiments.search.space import candidate
 from experiments.tracking.journal import Journal, of_sweep
 from tuning.search import Trial

@@ -14,10 +14,10 @@ from experiments.config.identity import graph_key
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
+from experiments.jobs.folds import thinned
 from experiments.jobs.job import FitPath, Job, seed_for
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.profile import profile_of
-from experiments.search.folds import thinned
 from experiments.search.space import candidate
 from experiments.search.study import Study
 from tuning.nested import Task, median_epochs

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from experiments.jobs.folds import thinned
 from experiments.presentation.formatting import score as written
 from experiments.search import intervals
-from experiments.search.folds import thinned
 from experiments.search.study import Study
 from tuning.significance import Interval, accuracy_interval
 

@@ -94,6 +94,12 @@ def check(kind: Kind, config: Config, where: str) -> None:
         BadInput: see `space.check`; a schedule that a refit cannot follow.
     """
     protocol = config.validation
+    for key in ("test_folds", "fold"):
+        if getattr(protocol, key) is not None:
+            raise BadInput(
+                f"{where}: validation.{key}: of train and sweep; leave it out, search chooses on "
+                "validation.folds, and ilsvrc nested tests on each of validation.outer"
+            )
     folds = protocol.folds or 1
     if kind == "nested" and config.search:
         sharing.check(config, where)

@@ -39,6 +39,8 @@ SUPERSEDED = "superseded"
 """Tag of the refit of a winner that a longer search has overtaken, and of such a final network."""
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description."""
+FOLD, FOLDS = "fold", "folds"
+"""Tags: which fold a run was trained on; how many are below one that is their mean."""
 
 NETWORK = "model.keras"
 
@@ -75,6 +77,11 @@ class TrackedRun:
     def level(self) -> str:
         """run, sweep, trial, ...; none of a run that this suite did not write."""
         return self.tags.get("level", "none")
+
+    @property
+    def is_above_folds(self) -> bool:
+        """It trained nothing: its scores are means over the runs below it, one a fold."""
+        return FOLDS in self.tags
 
     @property
     def parent(self) -> str | None:
@@ -158,7 +165,7 @@ class TrackedRun:
         return [(point.step, point.value) for point in points]
 
     def _advice(self, name: str) -> str:
-        if self.level in PARENTS or name == "config.yaml":
+        if self.level in PARENTS or self.is_above_folds or name == "config.yaml":
             return "give one of the runs that trained a network, not their parent"
         if name == NETWORK:
             return "train with tracking.save_model=last, or set evaluate.reuse=true"

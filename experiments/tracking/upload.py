@@ -15,10 +15,10 @@ from experiments.errors import BadInput, first_line, shown
 from experiments.jobs.job import ROOT, Outcome
 from experiments.tracking.delivery import Opening, open_run, send, under
 from experiments.tracking.experiment import Experiment
-from experiments.tracking.journal import COMMANDS, Journal
+from experiments.tracking.journal import ABOVE_FITS, COMMANDS, Journal
 from experiments.tracking.lock import held, holder, process
 from experiments.tracking.outbox import PERMANENT
-from experiments.tracking.run_log import RunLog
+from experiments.tracking.run_log import RunLog, complete_parent
 from experiments.tracking.search_journal import State
 from experiments.tracking.tracked_run import FINAL, SUPERSEDED, TrackedRun, find_by_journal
 
@@ -48,20 +48,20 @@ def upload(name: str, uri: str | None, say: Callable[[str], None]) -> dict[str, 
     if not books:
         raise BadInput(f"upload: no experiment {name} in {ROOT.absolute()}; see: ilsvrc status")
     sender = _Sender(Experiment(name, Tracking(uri=uri)), say)
-    for folder in books:
-        if folder.name.startswith("sweep-"):
-            openings = dict(_parents(Journal(folder)))
-            sender.parents |= openings
-            if at_work := holder(folder):
-                sender.busy |= dict.fromkeys(openings, at_work)
+    parents = [f for kind in ABOVE_FITS for f in books if f.name.startswith(kind)]
+    for folder in parents:
+        openings = dict(_parents(Journal(folder)))
+        sender.parents |= openings
+        above = (sender.busy.get(opening.parent or "") for opening in openings.values())
+        if at_work := holder(folder) or next(filter(None, above), None):
+            sender.busy |= dict.fromkeys(openings, at_work)
     for folder in books:
         if folder.name.startswith(("search-", "nested-")):
             sender.search(folder)
         elif not folder.name.startswith(COMMANDS):
             sender.fit(folder)
-    for folder in books:
-        if folder.name.startswith("sweep-"):
-            sender.close_parent(folder)
+    for folder in reversed(parents):
+        sender.close_parent(folder)
     return {
         "name": name,
         "store": shown(sender.experiment.uri),
@@ -152,7 +152,8 @@ class _Sender:
         with self._or_leave(folder):
             with book.understood():
                 opening, ended = Opening.of_event(book.last("started")), book.last("ended")
-                closing = (ended["status"], int(ended["time"] * 1000)) if ended else None
+                if ended:
+                    ended |= {"status": str(ended["status"]), "time": float(ended["time"])}
             if opening is None:
                 self._leave(folder, OLD)
                 return
@@ -160,10 +161,13 @@ class _Sender:
             if run and run.info.status in ENDED:
                 self.held += opening.id not in self._here
                 return
+            if name := self.busy.get(opening.parent or ""):
+                self._leave(folder, f"its sweep is in use by {process(name)}")
+                return
             with held(folder):
                 run_id = self._parent(opening)
-                if closing:
-                    RunLog(self.client, run_id).end(*closing)
+                if ended:
+                    complete_parent(RunLog(self.client, run_id), ended)
                 else:
                     self._leave(folder, "has not ended: run the sweep again to continue")
 
@@ -197,7 +201,9 @@ class _Sender:
         if opening.id not in self._here:
             run: TrackedRun | RunLog | None = self._find(opening)
             if not run:
-                run = open_run(self.client, self.experiment.id, opening, look=False)
+                above = self.parents.get(opening.parent or "")
+                below = under(opening, self._parent(above) if above else None)
+                run = open_run(self.client, self.experiment.id, below, look=False)
                 self.sent.append({"directory": opening.name, "run_id": run.id})
             self._here[opening.id] = run.id
         return self._here[opening.id]

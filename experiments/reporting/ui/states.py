@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.presentation.columns import COLUMNS, axes, rounded
 from experiments.presentation.formatting import setting_title
+from experiments.tracking.tracked_run import FINAL
 
 NETWORK, SEED = "model.name", "seed"
 SETTING = "setting"
@@ -18,9 +19,11 @@ VARYING = 6
 GROUPS = 60
 """Groups that are stored as folded, at most; a tag has no room for more."""
 POINTS = 300
-TRAINED = "metrics.params > 0 and tags.level != 'reproduction' and tags.level != 'final'"
-"""A filter: neither parents, which train nothing, nor repetitions, which would count twice, nor
-final networks, which nothing has tested."""
+ASIDE = ("reproduction", "fold", FINAL)
+"""Levels of runs that are no rows: repetitions, and folds, whose mean is the run above, would count
+twice; final networks nothing has tested."""
+TRAINED = " and ".join(["metrics.params > 0", *(f"tags.level != '{level}'" for level in ASIDE)])
+"""A filter: neither parents, which train nothing, nor what is set aside."""
 EXPECTED = ("expected_top1", "expected_top1_low", "expected_top1_high")
 EDGE, LETTER = 38, 6.3  # pixels around a heading, of a letter
 NAME_WIDTH, DATE_WIDTH, DATE = 290, 40, "runDateAndNestInfo"
@@ -148,7 +151,7 @@ def finals(held: Held) -> dict[str, Any]:
         "columnOrder": ["attributes.`Run Name`", *columns],
         "columnWidths": state["columnWidths"] | {f"metrics.`{n}`": _width(n) for n in names},
         "orderByKey": f"metrics.`{held.score(EXPECTED[0])}`",
-        "searchFilter": "tags.level = 'final'",
+        "searchFilter": f"tags.level = '{FINAL}'",
         "groupBy": None,
     }
 

@@ -121,4 +121,4 @@ def _is_about(run: Run, view: View) -> bool:
     level = run.data.tags.get("level")
     if view.level:
         return bool(level == view.level)
-    return "params" in run.data.metrics and level not in ("reproduction", FINAL)
+    return "params" in run.data.metrics and level not in states.ASIDE

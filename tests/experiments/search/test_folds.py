@@ -9,9 +9,11 @@ import pytest
 
 from experiments.config import settings
 from experiments.errors import BadInput
+from experiments.jobs import folds as lower
+from experiments.jobs.folds import thinned
 from experiments.search import folds as module
 from experiments.search import study
-from experiments.search.folds import nested_folds, search_folds, thinned
+from experiments.search.folds import nested_folds, search_folds
 from experiments.search.trial_run import outer_words
 
 LABELS = np.random.default_rng(0).choice(3, size=300, p=[0.6, 0.3, 0.1])
@@ -173,7 +175,8 @@ def test_shared_inner_folds_are_the_other_outer_folds():
 
 def test_identical_images_stay_together(monkeypatch):
     groups = np.random.default_rng(1).integers(0, 100, 300)
-    monkeypatch.setattr(module, "duplicate_groups", lambda config, source: groups)
+    for at in (module, lower):
+        monkeypatch.setattr(at, "duplicate_groups", lambda config, source: groups)
     made = search_folds(config("validation.folds=3"), source())
     parts = [(made.test, made.learning), *made.pairs]
     nested = nested_folds(config("validation.outer=3"), source())
