@@ -169,7 +169,7 @@ def test_shared_inner_folds_are_the_other_outer_folds():
     first = nested_folds(config(*words), source())
     for fold, again in zip(first, twice, strict=True):
         assert same(again.pairs, [*fold.pairs, *fold.pairs])
-    with pytest.raises(BadInput, match=r"class 'b' has 94 images, fewer than the 100 folds"):
+    with pytest.raises(BadInput, match=r"class 'c' has 42 images, fewer than the 100 folds"):
         nested_folds(config("validation.outer=100", "validation.inner=shared"), source())
 
 
@@ -192,7 +192,7 @@ def test_a_search_needs_images_to_validate_on():
         search_folds(config("validation.validation_fraction=0"), source())
     with pytest.raises(BadInput, match=r"validation_fraction=0\.2 or validation\.folds=3"):
         search_folds(config("validation.validation_fraction=0", "validation.repeats=2"), source())
-    with pytest.raises(BadInput, match=r"class 'b' has 75 images, fewer than the 100 folds"):
+    with pytest.raises(BadInput, match=r"class 'c' has 34 images, fewer than the 100 folds"):
         search_folds(config("validation.folds=100"), source())
 
 
