@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tuning import paired
+from tuning.race import Race
 
 Rule = Literal["best", "one_standard_error", "cheapest"]
 Cost = Callable[[int], tuple[float, ...]]
@@ -90,7 +91,8 @@ class Choice:
         """What the paired test says of the highest mean; None where there is nothing to test.
 
         With one fold and no `noise` that is known the test is of the images alone: of two trained
-        networks, not of two settings. Without hits it is the t-test of candidates by folds.
+        networks, not of two settings. Without hits it is the t-test of candidates by folds. Those
+        that are told from the highest, the worst first, no longer count for the noise of training.
 
         Args:
             scores, hits: as of `eligible`.
@@ -100,17 +102,11 @@ class Choice:
         if count < 2 or (lone and not hits):
             return None
         answers = paired.of_hits(hits, self.images) if hits else paired.of_scores(scores)
-        ahead = scores.mean(axis=1)[0] - scores.mean(axis=1)
-        p = paired.p_no_better(
-            ahead,
-            answers.of_mean[0],
-            paired.residual(answers, np.ones(count, bool)),
-            folds,
-            ratio=self.ratio,
-            noise=0.0 if lone else self.noise,
-        )
-        level = 0.05 / (count - 1)
-        alike = [at for at in range(1, count) if p[at] >= level]
+        level, noise = 0.05 / (count - 1), 0.0 if lone else self.noise
+        race = Race(self.images, self.ratio, count, noise=noise)
+        _, p, told = race.look(answers, np.ones(count, bool), np.full((count, count), level))
+        alike = [at for at in range(1, count) if not told[at]]
         known: Any = "images" if lone else "images and training" if hits else "folds"
         within = True if alike else None if lone else False
-        return Lead(float(ahead[1]), float(p[1]), level, alike, within, known)
+        ahead = float(scores[0].mean() - scores[1].mean())
+        return Lead(ahead, float(p[1]), level, alike, within, known)

@@ -112,7 +112,7 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     assert config.search
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
     if config.search.race is None:  # which there was not when older searches began
-        del document["search"]["race"]
+        document["search"].pop("race", None)
     if not config.search.declaration.learns:
         del document["search"]["parallel"]
     if not config.search.paired:  # as every search was before there was a choice

@@ -101,9 +101,19 @@ def test_a_lead_beyond_noise_is_said_where_training_shows_and_left_open_where_it
     assert vague.lead(scores[:, :1], [row[:1] for row in hits]).within_noise is True
 
 
+def test_what_diverges_makes_no_other_like_the_highest():
+    """Two at 0.95 and 0.85 whose folds are alike, beside one whose folds scatter by 10 points."""
+    rng = np.random.default_rng(4)
+    levels = [[0.95] * 4, [0.85] * 4, [0.85] * 4, [0.1, 0.3, 0.1, 0.3]]
+    scores, hits, order = drawn(rng, levels, [500] * 4)
+    told = Choice(images=folds([500] * 4), ratio=1 / 3).lead(scores, hits)
+    assert order[0] == 0
+    assert told.alike == []
+
+
 def test_without_answers_folds_tell_and_one_fold_or_candidate_tells_nothing():
     assert Choice().lead(SCORES, None).of == "folds"
-    assert Choice().lead(SCORES, None).alike == [1, 2]
+    assert Choice().lead(SCORES, None).alike == [1, 2]  # the last is 22 points behind
     assert Choice().lead(SCORES[:, :1], None) is None
     assert Choice().lead(SCORES[:1], None) is None
 
