@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.caption import part
 from experiments.comparison.grouping import Comparison
+from experiments.jobs.folds import interval_of
 
 if TYPE_CHECKING:
     from experiments.reporting.facts import Facts
@@ -73,6 +75,8 @@ def best_interval(comparison: Comparison, facts: Facts) -> str | None:
 
     images = {data[part(comparison)] for data in facts.data}
     scored = [row for row in comparison.rows if row["top1_mean"] is not None]
+    if scored and scored[0]["folds"] and comparison.level in ("run", "fold"):
+        return _over_folds(comparison, facts, max(scored, key=lambda row: row["top1_mean"]))
     if len(images) != 1 or not scored or not (count := images.pop()):
         return None
     best = max(scored, key=lambda row: row["top1_mean"])
@@ -81,6 +85,23 @@ def best_interval(comparison: Comparison, facts: Facts) -> str | None:
         f"{count:,} {part(comparison)} images: a top-1 of {100 * best['top1_mean']:.1f} % has a "
         f"95 % interval of {100 * interval.low:.1f} to {100 * interval.high:.1f} % over other "
         f"images of this kind ({interval.method}), besides the spread over seeds"
+    )
+
+
+def _over_folds(comparison: Comparison, facts: Facts, best: Mapping[str, Any]) -> str | None:
+    by_fold: dict[str, list[float]] = {}
+    for value in best["values"]:
+        by_fold.setdefault(value["fold"], []).append(value["score"])
+    sizes = [[data[key] for data in facts.data] for key in ("train", part(comparison))]
+    if not all(all(images) for images in sizes):
+        return None
+    interval = interval_of([fmean(scores) for scores in by_fold.values()], *sizes)
+    if interval is None:
+        return None
+    return (
+        f"{len(by_fold)} folds: a top-1 of {100 * best['top1_mean']:.1f} % has a 95 % interval of "
+        f"{100 * max(interval.low, 0):.1f} to {100 * min(interval.high, 1):.1f} % over other "
+        f"images of this kind ({interval.method}: training parts overlap)"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from experiments.config.identity import config_hash
 from experiments.jobs.composition import DATA, document
-from experiments.jobs.folds import held_out
+from experiments.jobs.folds import held_out, interval_of
 from experiments.jobs.job import FitPath, Outcome
 from experiments.presentation.columns import COLUMNS
 from experiments.presentation.console import say
@@ -24,26 +23,9 @@ from experiments.tracking.experiment import Experiment, forgiving
 from experiments.tracking.journal import Journal, of_folds
 from experiments.tracking.run_log import RunLog, complete_parent
 from experiments.tracking.tracked_run import find_by_journal
-from tuning.significance import Interval, all_equal, corrected_resampled_t
 
 Done = Mapping[FitPath, tuple[Outcome, str]]
 SHARES = ("top1", "top5")  # endings of scores that lie within 0..1
-
-
-def interval_of(
-    scores: Sequence[float], train: Sequence[int], held: Sequence[int]
-) -> Interval | None:
-    """95 % interval of the score on new images, from those of folds; None without any spread.
-
-    Args:
-        scores: one a fold.
-        train, held: images that each was trained on, and scored by.
-
-    Source: Nadeau and Bengio (2003), as in `corrected_resampled_t`.
-    """
-    if len(scores) < 2 or not all(map(math.isfinite, scores)) or all_equal(scores):
-        return None
-    return corrected_resampled_t(scores, train, held).interval
 
 
 def outcome_of(cell: Cell, done: Done) -> Outcome:
