@@ -56,7 +56,7 @@ class Validation(Section):
     test_folds: AtLeastTwo | None = Field(
         None,
         description="train, sweep: instead of folds; each is the test part once, with "
-        "validation_fraction held out of the others",
+        "validation_fraction held out of the others; test_fraction is not used then",
     )
     fold: CountOrZero | Literal["all"] | None = Field(
         None, description="train, sweep: one of the folds alone, from 0; null or all: all of them"

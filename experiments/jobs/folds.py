@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import check_trainable, duplicate_groups, test_fraction
 from pipelines.splits import Split
+
+if TYPE_CHECKING:
+    from tuning.significance import Interval
 
 Pair = tuple[np.ndarray, np.ndarray]
 REPEATS, KFOLD = 4, 5  # tags of the draws; pipelines.splits.resolve has 1 to 3
@@ -39,6 +43,24 @@ def splits(config: Config, source: Any) -> list[Split]:
 def held_out(config: Config) -> str:
     """The part that the folds share out: test, or validation as scores begin, val."""
     return "test" if config.validation.test_folds else "val"
+
+
+def interval_of(
+    scores: Sequence[float], train: Sequence[int], held: Sequence[int], images: int | None = None
+) -> Interval | None:
+    """95 % interval of the score on new images, from those of folds, as `tuning.intervals.of_folds`
+    makes it; None where a score is no number.
+
+    Args:
+        scores: one a fold.
+        train, held: images that each was trained on, and scored by.
+        images: different ones in all folds, of a share of them; None of another score.
+    """
+    from tuning.intervals import of_folds
+
+    if len(scores) < 2 or not all(map(math.isfinite, scores)):
+        return None
+    return of_folds(scores, trained=train, held=held, images=images)
 
 
 def notes(config: Config, source: Any) -> list[str]:

@@ -75,6 +75,10 @@ def _split(facts: Facts) -> str:
             "parts without an official one are held out, stratified, with split seed "
             f"{share['validation.seed']} (apart from the runs' seeds)"
         )
+    folds = share.get("validation.test_folds") or share.get("validation.folds")
+    if folds:
+        part = "test" if share.get("validation.test_folds") else "validation"
+        parts.append(f"in each of {folds} folds, which are the {part} part in turn")
     if share.get("data.group_duplicates"):
         parts.append("identical files stay on one side")
     return f"Data: {'; '.join(filter(None, parts))}" if any(parts) else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from experiments.config.identity import config_hash
 from experiments.jobs.composition import DATA, document
-from experiments.jobs.folds import held_out
+from experiments.jobs.folds import held_out, interval_of
 from experiments.jobs.job import FitPath, Outcome
 from experiments.presentation.columns import COLUMNS
 from experiments.presentation.console import say
@@ -24,27 +23,10 @@ from experiments.tracking.experiment import Experiment, forgiving
 from experiments.tracking.journal import Journal, of_folds
 from experiments.tracking.run_log import RunLog, complete_parent
 from experiments.tracking.tracked_run import find_by_journal
-from tuning import intervals
 from tuning.significance import Interval
 
 Done = Mapping[FitPath, tuple[Outcome, str]]
 SHARES = ("top1", "top5")  # endings of scores that lie within 0..1
-
-
-def interval_of(
-    scores: Sequence[float], train: Sequence[int], held: Sequence[int], images: int | None = None
-) -> Interval | None:
-    """95 % interval of the score on new images, from those of folds, as `tuning.intervals.of_folds`
-    makes it; None where a score is no number.
-
-    Args:
-        scores: one a fold.
-        train, held: images that each was trained on, and scored by.
-        images: different ones in all folds, of a share of them; None of another score.
-    """
-    if len(scores) < 2 or not all(map(math.isfinite, scores)):
-        return None
-    return intervals.of_folds(scores, trained=train, held=held, images=images)
 
 
 def intervals_of(cell: Cell, done: Done) -> dict[str, Interval]:

@@ -15,11 +15,14 @@ from scipy import stats
 
 import experiments
 import pipelines
-from experiments.comparison import compare
+from experiments.comparison import compare, fold_intervals
 from experiments.config import settings
 from experiments.fitting import fit, worker_state
 from experiments.jobs import plan
+from experiments.jobs.folds import interval_of
 from experiments.jobs.job import Outcome
+from experiments.reporting import facts, protocol
+from experiments.reporting.caveats import best_interval
 from experiments.reporting.ui import states, views
 from experiments.runs import folds
 from experiments.runs.reproduce import reproduce
@@ -243,9 +246,10 @@ def test_runs_on_folds_are_listed_once(command):
     experiment = command.client.get_experiment_by_name("tiny").experiment_id
     rows = command.client.search_runs([experiment], states.TRAINED)
     assert sorted(run.data.tags["level"] for run in rows) == ["run", "run"]
+    views.write(command.client, experiment)
     every = command.client.search_runs([experiment])
-    about = [run for run in every if views._is_about(run, views.VIEWS[views.TABLE])]
-    assert len(about) == 2
+    grouped = [run for run in every if states.SETTING in run.data.tags]
+    assert sorted(run.info.run_id for run in grouped) == sorted(run.info.run_id for run in rows)
     runs = [TrackedRun.of(command.client, run) for run in every]
     kept = kept_as_best(runs)
     best = max(runs_of(command.client, "run"), key=lambda run: run.data.metrics["val_top1"])
@@ -283,10 +287,28 @@ def test_another_store_gets_the_same_tree(command, tmp_path):
     assert upload.upload("tiny", other, lambda line: None)["sent"] == []
 
 
-def test_an_interval_needs_some_spread():
-    assert folds.interval_of([1.0, 1.0, 1.0], [10] * 3, [5] * 3) is None
-    assert folds.interval_of([1.0, float("nan")], [10] * 2, [5] * 2) is None
-    found = folds.interval_of([0.8, 0.9], [10, 10], [5, 5])
+def test_the_report_says_what_the_folds_allow(command):
+    command("sweep.seed=[1, 2]")
+    table = compare.compare(command.client, ["tiny"], test="auto")
+    told = facts.gather(command.client, table)
+    values = 0.8 + NOISE[1].mean(axis=0)
+    found = interval_of(list(values), [960, 960, 961], [480, 479, 479], 1438)
+    assert best_interval(table, told) is None, "of one fold's images"
+    [row] = table.rows
+    assert row["interval_low"] == pytest.approx(found.low, abs=1e-4)
+    assert row["interval_high"] == pytest.approx(found.high, abs=1e-4)
+    assert "95 % interval for new images" in " ".join(fold_intervals.notes(table))
+    assert "in each of 3 folds, which are the validation part in turn" in " ".join(
+        protocol.sentences(table, told)
+    )
+
+
+def test_an_interval_is_of_numbers_and_of_so_many_images():
+    equal = interval_of([1.0, 1.0, 1.0], [10] * 3, [5] * 3, 15)
+    assert equal.method.startswith("Wilson")
+    assert equal.low < 1.0 == equal.high
+    assert interval_of([1.0, float("nan")], [10] * 2, [5] * 2) is None
+    found = interval_of([0.8, 0.9], [10, 10], [5, 5])
     assert found.low < 0.8 < 0.9 < found.high
 
 
