@@ -103,7 +103,7 @@ def test_a_cell_is_the_mean_over_its_folds(command):
         assert row["val_top1"] == pytest.approx(fmean(values))
         assert row["val_top1_std"] == pytest.approx(stdev(values))
         assert row["interval"] == pytest.approx([fmean(values) - reach, fmean(values) + reach])
-        assert (row["interval_of"], row["interval_method"]) == ("val_top1", "corrected t")
+        assert (row["interval_of"], row["interval_method"]) == ("val_top1", "corrected resampled t")
         assert row["val_top1_low"] == row["interval"][0]
         assert row["test_top1"] == pytest.approx(fmean(values) - 0.05)
         assert "test_top1_low" not in row  # the same images in all folds
@@ -198,7 +198,7 @@ def test_train_takes_the_folds_of_its_one_configuration(command):
     assert words[0] == (
         f"validation top-1: mean {100 * row['val_top1']:.2f} %, standard deviation over 3 folds "
         f"{100 * row['val_top1_std']:.2f} points, 95 % interval on new images {low} to {high} % "
-        "(corrected t)"
+        "(corrected resampled t)"
     )
     assert words[1].startswith("test top-1: mean")
     assert "interval" not in words[1]
@@ -294,7 +294,7 @@ def test_the_report_says_what_the_folds_allow(command):
     values = 0.8 + NOISE[1].mean(axis=0)
     found = interval_of(list(values), [960, 960, 961], [480, 479, 479], 1438)
     assert best_interval(table, told) is None, "of one fold's images"
-    [row] = table.rows
+    row = table.rows[0]
     assert row["interval_low"] == pytest.approx(found.low, abs=1e-4)
     assert row["interval_high"] == pytest.approx(found.high, abs=1e-4)
     assert "95 % interval for new images" in " ".join(fold_intervals.notes(table))
