@@ -24,7 +24,7 @@ from experiments.config.schema import Config
 ROOT = Path(__file__).parents[2]
 SHELLS = ("console", "sh", "bash", "shell")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
-INLINE = re.compile(r"`(?:\.venv/bin/)?(ilsvrc [^`]+)`")
+INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?(?:ilsvrc|make|pip|python) [^`]+)`")
 TRAINING = ("train", "sweep", "ensemble", "search", "nested")
 
 
@@ -79,7 +79,7 @@ def _of_block(language: str, block: str) -> Iterator[str]:
 
 
 def mentions() -> list[Line]:
-    """`ilsvrc ...` in running text, with words in capitals, brackets and dots for what varies."""
+    """Commands in running text, with words in capitals, brackets and dots for what varies."""
     found = []
     for page in pages():
         prose = FENCED.sub("", page.read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def known_key(key: str) -> bool:
 
 def checked_mention(text: str) -> str:
     """The name of the command in running text; its options and keys must be there."""
-    words = text.replace("\\|", "|").split()[1:]
+    words = text.replace("\\|", "|").partition("ilsvrc ")[2].split()
     words = [word.strip("[]").split("|")[0] for word in words]
     if words[0] == "COMMAND":
         return ""
