@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
-from experiments.presentation.formatting import in_words, score, short_id
+from experiments.presentation.formatting import in_words, score
 from experiments.search.report import top
 
 SHOWN = 10  # trials
@@ -39,16 +39,6 @@ def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
         lines.append(f"and {len(document['candidates']) - 2 * SHOWN} more")
     lines.append("nothing was trained (--dry-run)")
     return "\n".join(lines)
-
-
-def next_command(kind: str, document: Mapping[str, Any]) -> str:
-    """What is worth doing with a search that has ended."""
-    name = document["name"]
-    if kind == "nested":
-        return f"ilsvrc compare {name} --level outer_fold"
-    if document["refit"] and document["refit"]["status"] == "finished":
-        return f"ilsvrc evaluate {short_id(document['refit']['run_id'])}, or ilsvrc ui --open"
-    return "the same command with search.refit=true trains the best on all and tests it once"
 
 
 def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:

@@ -47,8 +47,3 @@ def test_accuracies_are_in_percent_as_in_a_sweep_and_losses_as_they_are() -> Non
     assert "28.92%    1.00%" in told
     assert "test_top1 50.00%" in told
     assert score("val_mse", 0.28923) == "0.2892"
-    assert text.next_command("search", document) == (
-        "ilsvrc evaluate 01234567, or ilsvrc ui --open"
-    )
-    assert "search.refit=true" in text.next_command("search", document | {"refit": None})
-    assert text.next_command("nested", document).endswith("--level outer_fold")
