@@ -7,6 +7,8 @@ from typing import Any
 
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
+from experiments.jobs.baseline import in_words as to_beat
+from experiments.jobs.baseline import remark
 from experiments.presentation.formatting import in_words, score
 from experiments.search.report import top
 
@@ -53,10 +55,12 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     for trial in document["trials"]:
         if trial["status"] == "failed":
             yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, **(document['best'] or {})})}"
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
-        yield f"the best, trained on the whole learning set: {scores}"
+        yield f"the best, trained on the whole learning set: {scores}{remark(refit)}"
 
 
 def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
@@ -75,6 +79,8 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         f"{test} {score(test, mean)}{'' if std is None else f' ± {score(test, std)}'} over "
         f"{len(document['outer'])} outer folds; {_optimism(document, test)}"
     )
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, test: mean})}"
     if document["winners_differ"]:
         yield (
             "the winners differ: the estimate is of the whole procedure, search included, not of "
