@@ -44,7 +44,9 @@ BestOf = Annotated[
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
 Experiments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="EXPERIMENT...", help="Names; without one the store's are listed."),
+    typer.Argument(
+        metavar="EXPERIMENT...", help="Names, or run ids; without one the names are listed."
+    ),
 ]
 
 
@@ -89,6 +91,7 @@ def report(
 ) -> None:
     """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
     from experiments.reporting import report as command
+    from experiments.tracking.tracked_run import RUN_ID
 
     experiments, store = _experiments_and_store(names, uri)
     command.run(
@@ -96,8 +99,8 @@ def report(
         level=level, where=where or (), sort=sort, test=test, bench=bench,
         best_of=best_of or (),
     )  # fmt: skip
-    ui = ["ui", "--open", "--experiment", experiments[0]]
-    say_next(ui, as_json=False, uri=_named(store))
+    named = [] if RUN_ID.fullmatch(experiments[0]) else ["--experiment", experiments[0]]
+    say_next(["ui", "--open", *named], as_json=False, uri=_named(store))
 
 
 def _experiments_and_store(words: list[str] | None, uri: str | None) -> tuple[list[str], str]:
