@@ -222,7 +222,13 @@ def _runs(name: str, config: Config) -> str:
     runs = client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=1000
     )
-    scored = [run for run in runs if "params" in run.data.metrics and run.data.tags.get("level")]
+    scored = [
+        run
+        for run in runs
+        if "params" in run.data.metrics
+        and run.data.tags.get("level")
+        and "reproduces" not in run.data.tags  # the same network once more
+    ]
     scored.sort(key=lambda run: run.data.metrics.get("val_top1", 0.0), reverse=True)
     words = [f"{run.info.run_id[:8]} ({run.info.run_name})" for run in scored[:SHOWN]]
     more = f" and {len(scored) - SHOWN} more" if len(scored) > SHOWN else ""
