@@ -13,7 +13,7 @@ from experiments.config import settings
 from experiments.config.meant import config_file
 from experiments.errors import BadInput
 from experiments.jobs.dataset import files_unchanged, open_source, steps_of, view
-from experiments.jobs.plan import Plan
+from experiments.jobs.plan import Plan, check_settings
 from experiments.jobs.plan import prepare as settle
 from experiments.presentation.figure_style import new_figure, save_picture
 
@@ -114,7 +114,9 @@ def _plan(config_or_spec: str, changes: Sequence[str]) -> Plan:
         return settle(settings.load(Path(config_or_spec), list(changes)))
     words = [f"data.source={config_or_spec}", "name=preview"]
     words += ["validation.validation_fraction=0", "validation.test_fraction=0", *changes]
-    source = open_source(settings.parse(settings.override({}, words)).data)
+    named = settings.parse(settings.override({}, words))
+    check_settings(named)
+    source = open_source(named.data)
     model, preset = PHOTOGRAPHS if source.image_shape[0] is None else SMALL
     defaults = [f"model.name={model}"]
     if not any(word.startswith("augment") for word in changes):
