@@ -9,6 +9,7 @@ import typer
 
 from experiments.cli.arguments import AsJson, Overrides, fail_unless
 from experiments.cli.examples import epilog
+from experiments.cli.next_step import say_next
 from experiments.errors import Stopped
 from experiments.presentation.console import answer, say
 
@@ -112,6 +113,9 @@ def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: 
             document["run_id"] = table.log(document, files, config, experiment)
     finally:
         answer(document, [table.text(document)], as_json)
+    if "run_id" in document:
+        step = ["ui", "--open", "--experiment", config.name]
+        say_next(step, as_json=as_json, uri=config.tracking.uri)
     _end(document)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from experiments.cli.arguments import AsJson
 from experiments.cli.examples import epilog
+from experiments.cli.next_step import say_next
 from experiments.errors import BadInput
 from experiments.presentation.console import answer
 
@@ -36,6 +37,9 @@ def check(
     if csv is not None:
         data.write_csv(csv, document["findings"])
     answer(document, data.check_table(document), as_json)
+    findings = [] if csv else [["data", "check", spec, "--csv", "findings.csv"]]
+    following = [["data", "preview", spec], ["init", "--source", spec]]
+    say_next(*findings if document["corrupt"] else following, as_json=as_json)
     if document["corrupt"]:
         raise typer.Exit(1)
 
@@ -74,6 +78,13 @@ def preview(
 
     document = command.preview(what, changes or (), out, images=images, draws=draws)
     answer(document, [f"{document['out']}: {document['recipe']}"], as_json)
+    step = ["init", "--source", what]
+    if command.is_config(what):
+        from experiments.config import settings
+
+        verb = "sweep" if settings.load(what, changes or ()).sweep else "train"
+        step = [verb, what, *(changes or ())]
+    say_next(step, as_json=as_json)
 
 
 @data_app.command(epilog=epilog("data prepare"))
@@ -105,3 +116,7 @@ def prepare(
         f"{document['bytes'] / 1e6:,.1f} MB"
     )
     answer(document, [line], as_json)
+    say_next(
+        ["data", "preview", document["spec"]], ["init", "--source", document["spec"]],
+        as_json=as_json,
+    )  # fmt: skip

@@ -14,14 +14,14 @@ from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.class_names import names_of_source, titles
-from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, RUN_ID, Network
+from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
 from experiments.jobs.composition import remarks
 from experiments.jobs.dataset import duplicate_groups, open_source, test_fraction
 from experiments.jobs.plan import prepare
 from experiments.tracking.initial import PARTS, held_out_of, is_of_split
-from experiments.tracking.tracked_run import TrackedRun
+from experiments.tracking.tracked_run import RUN_ID, TrackedRun
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from experiments.errors import BadInput, shown
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect, experiment_names, store_uri
-from experiments.tracking.tracked_run import NETWORK, TrackedRun, find_run
+from experiments.tracking.tracked_run import NETWORK, RUN_ID, TrackedRun, find_run
 from models.errors import nearest
 
 
@@ -32,7 +31,6 @@ def crop_fraction(network: Network, given: Config, source: Any) -> float:
 
 
 SHOWN = 10  # runs of an experiment that are named
-RUN_ID = re.compile(r"[0-9a-f]{8,32}")
 CLASS_NAMES, CLASS_TITLES = "class_names.json", "class_titles.json"
 
 
@@ -224,7 +222,13 @@ def _runs(name: str, config: Config) -> str:
     runs = client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=1000
     )
-    scored = [run for run in runs if "params" in run.data.metrics and run.data.tags.get("level")]
+    scored = [
+        run
+        for run in runs
+        if "params" in run.data.metrics
+        and run.data.tags.get("level")
+        and "reproduces" not in run.data.tags  # the same network once more
+    ]
     scored.sort(key=lambda run: run.data.metrics.get("val_top1", 0.0), reverse=True)
     words = [f"{run.info.run_id[:8]} ({run.info.run_name})" for run in scored[:SHOWN]]
     more = f" and {len(scored) - SHOWN} more" if len(scored) > SHOWN else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -19,7 +18,7 @@ from experiments.jobs.composition import lines
 from experiments.jobs.dataset import check_same_images, open_source, source_key
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.pace import Work, work_of
-from experiments.jobs.plan import Plan, prepare
+from experiments.jobs.plan import Plan, check_settings, prepare
 from experiments.launch import executors
 from experiments.launch.pool import Backlog
 from experiments.launch.progress import Display
@@ -108,15 +107,15 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
     base = config.model_dump(mode="json") | {"sweep": {}}
     sources: dict[str, Any] = {}
     seen: set[str] = set()
-    for number, axes in enumerate(grid(config.sweep)):
-        raw = json.loads(json.dumps(base))
-        for key, value in axes.items():
-            settings.set_key(raw, key, value)
-        cell = settings.parse(raw, where=f"{where}: sweep")
+    configs = []
+    for axes in grid(config.sweep):  # all of them before any images are opened
+        configs.append((axes, settings.at_axes(base, axes, where)))
+        devices.refuse_hosts(configs[-1][1].train.devices, "sweep")
+        check_settings(configs[-1][1])
+    for number, (axes, cell) in enumerate(configs):
         key = source_key(cell.data)
         if key not in sources:
             sources[key] = open_source(cell.data)
-        devices.refuse_hosts(cell.train.devices, "sweep")
         plan = prepare(cell, sources[key])
         if config_hash(plan.config) not in seen:
             seen.add(config_hash(plan.config))

@@ -7,7 +7,9 @@ from typing import Any
 
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
-from experiments.presentation.formatting import in_words, score, short_id
+from experiments.jobs.baseline import in_words as to_beat
+from experiments.jobs.baseline import remark
+from experiments.presentation.formatting import in_words, score
 from experiments.search.report import top
 
 SHOWN = 10  # trials
@@ -41,16 +43,6 @@ def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
     return "\n".join(lines)
 
 
-def next_command(kind: str, document: Mapping[str, Any]) -> str:
-    """What is worth doing with a search that has ended."""
-    name = document["name"]
-    if kind == "nested":
-        return f"ilsvrc compare {name} --level outer_fold"
-    if document["refit"] and document["refit"]["status"] == "finished":
-        return f"ilsvrc evaluate {short_id(document['refit']['run_id'])}, or ilsvrc ui --open"
-    return "the same command with search.refit=true trains the best on all and tests it once"
-
-
 def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     name = document["score_name"]
     yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
@@ -63,10 +55,12 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     for trial in document["trials"]:
         if trial["status"] == "failed":
             yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, **(document['best'] or {})})}"
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
-        yield f"the best, trained on the whole learning set: {scores}"
+        yield f"the best, trained on the whole learning set: {scores}{remark(refit)}"
 
 
 def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
@@ -85,6 +79,8 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         f"{test} {score(test, mean)}{'' if std is None else f' ± {score(test, std)}'} over "
         f"{len(document['outer'])} outer folds; {_optimism(document, test)}"
     )
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, test: mean})}"
     if document["winners_differ"]:
         yield (
             "the winners differ: the estimate is of the whole procedure, search included, not of "
