@@ -7,8 +7,9 @@ import sys
 import pytest
 from command import refused, write_config
 
+from experiments.evaluation import image_set
 from experiments.inspection import preview
-from experiments.jobs import dataset, plan
+from experiments.jobs import plan
 from experiments.runs import members, sweep
 from experiments.search import candidates, study
 from models.registry import _keywords_in, _keywords_of, card, list_models
@@ -58,7 +59,8 @@ def config(tmp_path, monkeypatch):
     def opened(*_):
         raise AssertionError("the images were opened")
 
-    for room in (dataset, plan, sweep, members, study, candidates, preview):
+    # where it is used: a module that is imported meanwhile would keep what replaced the original
+    for room in (plan, sweep, members, study, candidates, preview, image_set):
         monkeypatch.setattr(room, "open_source", opened)
     monkeypatch.chdir(tmp_path)
     return write_config(
