@@ -12,6 +12,7 @@ from experiments.cli.arguments import (
     Overrides,
     fail_unless,
 )
+from experiments.cli.next_step import REPEAT, of_run, say_next
 from experiments.presentation.console import print_json, say, show, tell
 from experiments.presentation.formatting import short_id
 
@@ -52,8 +53,11 @@ def train(
                 tell(line)
             if "error" in result:
                 say(f"failed: {result['error']}; the same command tries only these folds again")
-        elif result["run_id"] and result["status"] == "finished":
-            say(f"next: ilsvrc evaluate {short_id(result['run_id'])}, or ilsvrc ui --open")
+    if result["run_id"] and result["status"] == "finished":
+        after = of_run(checked, result["run_id"])
+        if "folds" in result:  # whose run is a mean, and no network
+            after = [["compare", checked.name], ["ui", "--open"]]
+        say_next(*after, as_json=as_json, uri=checked.tracking.uri)
     fail_unless(result["status"] == "finished")
 
 
@@ -83,9 +87,11 @@ def sweep(
     failed = [run for run in result["runs"] if run["status"] != "finished"]
     for run in failed:
         say(f"failed: run {short_id(run['run_id'])}: {run.get('error')}")
-    if not as_json:
-        again = "; the same command tries those that failed once more" if failed else ""
-        say(f"next: ilsvrc compare {checked.name} --out {checked.name}{again}")
+    compare = [["compare", checked.name, "--out", checked.name]]
+    say_next(
+        *compare if len(failed) < len(result["runs"]) else (),
+        as_json=as_json, uri=checked.tracking.uri, note=REPEAT if failed else "",
+    )  # fmt: skip
     fail_unless(not failed)
 
 
@@ -117,9 +123,11 @@ def ensemble(
         show(command.render(result))
     for member in failed:
         say(f"failed: {member['name']}: {member.get('error')}")
-    if not as_json:
-        compare = f"ilsvrc compare {checked.name} --level ensemble"
-        say(f"next: {'the same command tries them once more' if failed else compare}")
+    compare = [["compare", checked.name, "--level", "ensemble"]]
+    say_next(
+        *() if failed else compare,
+        as_json=as_json, uri=checked.tracking.uri, note=REPEAT if failed else "",
+    )  # fmt: skip
     fail_unless(not failed)
 
 

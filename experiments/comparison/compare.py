@@ -20,7 +20,7 @@ from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
 from experiments.tracking.status import status
-from experiments.tracking.tracked_run import FINAL, find_run
+from experiments.tracking.tracked_run import FINAL, RUN_ID, find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +49,7 @@ def compare(
     """Finished runs of these experiments, grouped by config without its seed.
 
     Args:
+        experiment_names: names; or, in place of them, ids of the runs or their first eight digits.
         level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...;
             auto for the outer folds of nested searches where there are no plain runs. A run above
             folds stands for them all; those of level fold are they themselves.
@@ -60,7 +61,7 @@ def compare(
     Raises:
         BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
     """
-    names = list(dict.fromkeys(experiment_names))
+    names, where, level = _of_runs(client, list(dict.fromkeys(experiment_names)), where, level)
     made = checked(test)
     if level == FINAL:
         raise BadInput(
@@ -111,6 +112,31 @@ def compare(
     return selection.ordered(comparison, sort)
 
 
+def _of_runs(
+    client: MlflowClient, names: list[str], where: Sequence[str], level: str
+) -> tuple[list[str], Sequence[str], str]:
+    """The same; where runs are named, their experiments, a filter for them, and their level.
+
+    Raises:
+        BadInput: a run that there is not, or runs beside experiments.
+    """
+    ids = [n for n in names if RUN_ID.fullmatch(n) and client.get_experiment_by_name(n) is None]
+    if not ids:
+        return names, where, level
+    if len(ids) < len(names):
+        other = next(name for name in names if name not in ids)
+        raise BadInput(f"name experiments or runs, not both. Received: {other} beside {ids[0]}")
+    runs = [find_run(client, run_id) for run_id in ids]
+    if None in runs:
+        raise BadInput(f"{ids[runs.index(None)]}: no such run in this store")
+    there = [run for run in runs if run]
+    levels = {run.level for run in there}
+    if level == "auto" and len(levels) == 1:
+        [level] = levels
+    experiments = [client.get_experiment(run.info.experiment_id).name for run in there]
+    return list(dict.fromkeys(experiments)), [*where, f"{selection.RUN_KEY}={','.join(ids)}"], level
+
+
 def _attempts(
     client: MlflowClient, names: Sequence[str], level: str
 ) -> tuple[str, list[tuple[str, Run]]]:
@@ -151,8 +177,7 @@ def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
         page = client.search_runs(
             [experiment_id], f"tags.level = '{level}'", max_results=PAGE, page_token=token
         )
-        # A reproduction is there to be compared with its original, not to stand in for it.
-        runs += [run for run in page if "reproduces" not in run.data.tags]
+        runs += [run for run in page if not _is_reproduction(run)]
         token = page.token
         if not token:
             return runs
@@ -275,9 +300,16 @@ def _levels(client: MlflowClient, names: Sequence[str]) -> Counter[str]:
     """Kinds of runs in these experiments that have something to compare."""
     ids = [find_experiment(client, name) for name in names]
     runs = client.search_runs(ids, "", max_results=PAGE)
-    levels = Counter(run.data.tags.get("level", "") for run in runs if _scored(run))
+    levels = Counter(run.data.tags.get("level", "") for run in runs if _is_compared(run))
     return Counter({name: count for name, count in levels.items() if name})
 
 
-def _scored(run: Run) -> bool:
-    return any(metric.startswith(("test_", "val_")) for metric in run.data.metrics)
+def _is_reproduction(run: Run) -> bool:
+    """It is there to be compared with its original, not to stand in for it."""
+    return "reproduces" in run.data.tags
+
+
+def _is_compared(run: Run) -> bool:
+    return not _is_reproduction(run) and any(
+        metric.startswith(("test_", "val_")) for metric in run.data.metrics
+    )

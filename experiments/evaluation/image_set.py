@@ -14,7 +14,7 @@ from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.class_names import names_of_source, titles
-from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, RUN_ID, Network
+from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
 from experiments.jobs.composition import remarks
@@ -27,7 +27,7 @@ from experiments.tracking.initial import (
     training_images,
     unseen_by_final,
 )
-from experiments.tracking.tracked_run import FINAL, TrackedRun
+from experiments.tracking.tracked_run import FINAL, RUN_ID, TrackedRun
 
 
 @dataclass(frozen=True)

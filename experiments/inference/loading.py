@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from experiments.tracking.tracked_run import (
     FINAL,
     FOLDS,
     NETWORK,
+    RUN_ID,
     SUPERSEDED,
     TrackedRun,
     find_run,
@@ -42,7 +42,6 @@ def crop_fraction(network: Network, given: Config, source: Any) -> float:
 
 
 SHOWN = 10  # runs of an experiment that are named
-RUN_ID = re.compile(r"[0-9a-f]{8,32}")
 CLASS_NAMES, CLASS_TITLES = "class_names.json", "class_titles.json"
 
 
@@ -240,6 +239,7 @@ def _runs(name: str, config: Config) -> str:
         if "params" in run.data.metrics
         and run.data.tags.get("level")
         and FOLDS not in run.data.tags
+        and "reproduces" not in run.data.tags  # the same network once more
     ]
     scored.sort(key=_promise, reverse=True)
     words = [f"{run.info.run_id[:8]} ({run.info.run_name})" for run in scored[:SHOWN]]

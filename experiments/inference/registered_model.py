@@ -21,11 +21,11 @@ from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.inference import served_model
 from experiments.inference.class_names import class_names, titles
-from experiments.inference.loading import RUN_ID, Network, load
+from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.presentation.console import say
 from experiments.tracking.database import absolute
-from experiments.tracking.tracked_run import NETWORK
+from experiments.tracking.tracked_run import NETWORK, RUN_ID
 
 SERVED = "-served"
 ROOMS = ("models", "pipelines", "experiments")

@@ -64,9 +64,10 @@ def _summary(comparison: Comparison, facts: Facts) -> list[str]:
         )
     chosen = chosen_by_validation(comparison)
     if chosen is not None:
+        test = percent(chosen, "top1_mean")
         lines.append(
             f"Chosen by validation: {chosen['name']}, validation {percent(chosen, 'val_top1')} %, "
-            f"test {percent(chosen, 'top1_mean') or '?'} %."
+            f"{f'test {test} %' if test else 'not tested'}."
         )
     on_front = [row["name"] for row in optimal(rows)]
     if on_front:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -17,7 +16,7 @@ from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.folds import notes
 from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.pace import Work, work_of
-from experiments.jobs.plan import Plan, prepare_fits
+from experiments.jobs.plan import Plan, check_settings, prepare_fits
 from experiments.runtime import devices
 from tuning.oracles import grid
 
@@ -98,15 +97,15 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
     sources: dict[str, Any] = {}
     known: dict[str, list[Any]] = {}
     seen: set[str] = set()
-    for number, axes in enumerate(grid(config.sweep)):
-        raw = json.loads(json.dumps(base))
-        for key, value in axes.items():
-            settings.set_key(raw, key, value)
-        given = settings.parse(raw, where=f"{where}: sweep")
+    configs = []
+    for axes in grid(config.sweep):  # all of them before any images are opened
+        configs.append((axes, settings.at_axes(base, axes, where)))
+        devices.refuse_hosts(configs[-1][1].train.devices, "sweep")
+        check_settings(configs[-1][1])
+    for number, (axes, given) in enumerate(configs):
         key = source_key(given.data)
         if key not in sources:
             sources[key] = open_source(given.data)
-        devices.refuse_hosts(given.train.devices, "sweep")
         cell = plan_cell(given, sources[key], ("cell", number), axes, known)
         if config_hash(cell.plan.config) not in seen:
             seen.add(config_hash(cell.plan.config))

@@ -99,24 +99,24 @@ def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
 
 
 def _checkpoints(config: Config, wanted: Ensemble, where: str) -> Team:
-    plan = _with_held_out_parts(config, where)
-    last = plan.config.train.epochs
+    last = config.train.epochs
     epochs = [last - wanted.every * back for back in reversed(range(wanted.size))]
     if epochs[0] < 1:
         raise BadInput(
             f"{where}: evaluate.ensemble: {wanted.size} checkpoints, {wanted.every} epochs apart, "
             f"need {(wanted.size - 1) * wanted.every + 1} epochs. Received: train.epochs={last}"
         )
-    if plan.config.train.early_stopping:
+    if config.train.early_stopping:
         raise BadInput(
             f"{where}: evaluate.ensemble.kind checkpoints needs a last epoch that is known; "
             "leave train.early_stopping out"
         )
-    if plan.config.evaluate.dropout_samples > 1:
+    if config.evaluate.dropout_samples > 1:
         raise BadInput(
             f"{where}: evaluate.dropout_samples: checkpoints are asked once each. Received: "
-            f"{plan.config.evaluate.dropout_samples}; set it to 1"
+            f"{config.evaluate.dropout_samples}; set it to 1"
         )
+    plan = _with_held_out_parts(config, where)
     settings = wanted.model_dump(mode="json")
     digest = _digest(settings, [plan])
     # apart from the plain run of this config, which keeps the last epoch's predictions alone

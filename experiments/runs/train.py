@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Config
-from experiments.config.settings import flatten
+from experiments.config.settings import at_axes, flatten
 from experiments.errors import BadInput, shown
 from experiments.jobs import composition
 from experiments.jobs.pace import work_of
@@ -150,8 +150,10 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
 
 
 def one_of_the_sweep(config: Config, where: str) -> str:
-    """Which of a sweep's runs `train` takes, in a line."""
+    """Which of a sweep's runs `train` takes, in a line. Raises BadInput: no such axis."""
     sections = config.model_dump(mode="json")
+    first = {key: values[0] for key, values in config.sweep.items()}
+    at_axes(sections, first, where)
     known = sections | flatten(sections)
     chosen = ", ".join(f"{key}={in_words(known[key])}" for key in config.sweep if key in known)
     product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())

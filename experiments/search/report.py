@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import kind_and_first_line
+from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
 from experiments.search import final, intervals
@@ -48,6 +49,7 @@ def result(drive: Drive) -> dict[str, Any]:
         "score_name": drive.objective,
         "minimise": searches[0].minimise,
         "folds": searches[0].folds,
+        **drive.study.to_beat,
     }
     document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
     if drive.study.final:
@@ -270,7 +272,8 @@ def _intervals(drive: Drive, rows: list[dict[str, Any]], test: str) -> dict[str,
 
 
 def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
-    scores = {name: v for name, v in outcome.scores.items() if name.startswith(("test_", "train_"))}
+    kept = ("test_", "train_", MAJORITY, CHANCE)
+    scores = {name: v for name, v in outcome.scores.items() if name.startswith(kept)}
     return {
         "run_id": run_id,
         "status": outcome.status,

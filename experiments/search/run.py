@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.jobs.baseline import in_words
 from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
@@ -61,8 +62,9 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
             planned = fits.planned
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
                 display.say(announcement(study, work, fits))
-                for line in lines(study.source, study.parts):
-                    display.say(line)
+                for line in (*lines(study.source, study.parts), in_words(study.to_beat)):
+                    if line:
+                        display.say(line)
                 if state.versions != versions:
                     display.say(_changed(state.versions, versions))
                 tracked = SearchRuns(study, state.id, display.say)

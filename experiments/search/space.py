@@ -12,6 +12,7 @@ from experiments.config.evaluate import AFTER_TRAINING
 from experiments.config.schema import Config
 from experiments.config.search import Search
 from experiments.errors import BadInput
+from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
 from tuning.oracles import Oracle
 from tuning.space import Parameter, Space, SpaceError
@@ -110,6 +111,8 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
     for chosen in samples(search):
         checked = candidate(config, chosen, where=f"{where}: search.{part}")
         _check_task(config, checked, chosen, f"{where}: search.{part}")
+        if not any(key.startswith(("model", "data.image_size")) for key in keys):
+            check_settings(checked)
     _check_together(config, search, where)
     try:
         search.declaration.check_size(*_arguments(config))

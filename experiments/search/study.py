@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from experiments.config.schema import Config
 from experiments.config.search import Search as Section
 from experiments.errors import BadInput
+from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import composition
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
@@ -100,6 +102,20 @@ class Study:
     def number(self, outer: int) -> int | str:
         """Of an outer fold; final for the search over all images."""
         return "final" if self.is_final(outer) else outer
+
+    @cached_property
+    def to_beat(self) -> dict[str, float]:
+        """What a network that has learnt nothing scores, as `baseline.baselines`, of the images
+        that the result is of: nested the outer test folds, else the validation folds. A mean."""
+        held_out = [fold.test for fold in self.folds if fold.test is not None]
+        if not self.nested:
+            held_out = [validation for _, validation in self.folds[0].pairs]
+        classes = len(self.source.class_names)
+        of_folds = [
+            baselines(self.config, composition(self.source, None, images, None), classes)
+            for images in held_out
+        ]
+        return {name: fmean(fold[name] for fold in of_folds) for name in of_folds[0]}
 
     def below(self, outer: int) -> FitPath:
         """What paths of an outer fold begin with."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
-from experiments.presentation.formatting import in_words, score, short_id
+from experiments.jobs.baseline import in_words as to_beat
+from experiments.jobs.baseline import remark
+from experiments.presentation.formatting import in_words, score
 from experiments.search import final, leads
 from experiments.search.intervals import of_best_in_words, of_outer_in_words
 from experiments.search.report import top
@@ -44,18 +46,6 @@ def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
     return "\n".join(lines)
 
 
-def next_command(kind: str, document: Mapping[str, Any]) -> str:
-    """What is worth doing with a search that has ended."""
-    name = document["name"]
-    if (shipped := document.get("final")) and shipped["card"]:
-        return f"ilsvrc register {short_id(shipped['run_id'])} {name}"
-    if kind == "nested":
-        return f"ilsvrc compare {name} --level outer_fold"
-    if document["refit"] and document["refit"]["status"] == "finished":
-        return f"ilsvrc evaluate {short_id(document['refit']['run_id'])}, or ilsvrc ui --open"
-    return "the same command with search.refit=true trains the best on all and tests it once"
-
-
 def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     name = document["score_name"]
     yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
@@ -71,11 +61,13 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
     yield from of_best_in_words(document)
     if choice := document.get("choice"):
         yield from leads.of_search(choice, name)
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, **(document['best'] or {})})}"
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
         chosen = "the chosen one" if leads.is_simpler(document.get("choice")) else "the best"
-        yield f"{chosen}, trained on the whole learning set: {scores}"
+        yield f"{chosen}, trained on the whole learning set: {scores}{remark(refit)}"
 
 
 def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
@@ -95,6 +87,8 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         f"{len(document['outer'])} outer folds; {_optimism(document, test)}"
     )
     yield from of_outer_in_words(document)
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, test: mean})}"
     if document["winners_differ"]:
         yield (
             "the winners differ: the estimate is of the whole procedure, search included, not of "

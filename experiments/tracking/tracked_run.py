@@ -44,7 +44,9 @@ FOLD, FOLDS = "fold", "folds"
 
 NETWORK = "model.keras"
 
-PREFIX = re.compile(r"[0-9a-f]{8,31}")
+RUN_ID = re.compile(r"[0-9a-f]{8,32}")
+"""A run's id, or the eight digits or more that it begins with."""
+WHOLE_ID = 32  # digits
 NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of an id that no run has, and of a word that is no id."""
 
@@ -182,7 +184,7 @@ def find_run(client: MlflowClient, run_id: str) -> TrackedRun | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        if PREFIX.fullmatch(run_id):
+        if RUN_ID.fullmatch(run_id) and len(run_id) < WHOLE_ID:
             return _beginning_with(client, run_id)
         return TrackedRun.of(client, client.get_run(run_id))
     except MlflowException as error:

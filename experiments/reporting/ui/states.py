@@ -79,7 +79,10 @@ def table(held: Held) -> dict[str, Any]:
     first, varies = held.score("test_top1"), held.varying()
     metrics = list(dict.fromkeys(name for name in _measured(held) if name))
     widths = {f"metrics.`{name}`": _width(name) for name in metrics}
-    widths |= {f"params.`{name}`": max(90, _width(name)) for name in (*varies, SEED, NETWORK)}
+    grouping = _grouping(held)
+    # of a group MLflow would print the mean of its seeds
+    settings = (*varies, NETWORK) if grouping["groupBy"] else (*varies, SEED, NETWORK)
+    widths |= {f"params.`{name}`": max(90, _width(name)) for name in settings}
     columns = [*widths, "attributes.`Dataset`"]
     return {
         "selectedColumns": columns,
@@ -91,7 +94,7 @@ def table(held: Held) -> dict[str, Any]:
         "orderByAsc": "mse" in first,
         "searchFilter": TRAINED,
         "runsHiddenMode": "SHOW_ALL",
-        **_grouping(held),
+        **grouping,
     }
 
 

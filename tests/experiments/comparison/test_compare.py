@@ -378,6 +378,38 @@ def test_command_line_passes_its_options_on(store, capsys):
     assert printed["significance"] is None
 
 
+def test_runs_are_printed_and_taken_by_the_first_digits_of_their_ids(store):
+    for seed in (1, 2, 3):
+        store.run(store.name, "mlp", seed, top1(seed / 10))
+    [row] = compare.compare(store.client, [store.name]).rows
+    printed = text_of(compare.compare(store.client, [store.name]), 140)
+    short = [run_id[:8] for run_id in row["run_ids"]]
+    assert f"Runs: mlp {' '.join(short)}" in printed
+    found = compare.compare(store.client, [short[0], row["run_ids"][2]])
+    assert found.rows[0]["run_ids"] == [row["run_ids"][0], row["run_ids"][2]]
+    assert found.experiments == [store.name]
+    again = compare.compare(store.client, [store.name], where=found.where)
+    assert again.rows == found.rows
+    with pytest.raises(BadInput, match="name experiments or runs, not both"):
+        compare.compare(store.client, [store.name, short[0]])
+    with pytest.raises(BadInput, match="0123456789: no such run"):
+        compare.compare(store.client, ["0123456789"])
+
+
+def test_named_trials_are_compared_without_the_level_being_told(store):
+    ids = [
+        store.run(store.name, "mlp", seed, {"val_top1": seed / 10}, level="trial")
+        for seed in (1, 2)
+    ]
+    assert compare.compare(store.client, ids).level == "trial"
+
+
+def test_a_reproduction_is_not_offered_as_a_level(store):
+    store.run(store.name, "mlp", 1, top1(0.9), level="reproduction", tags={"reproduces": "x"})
+    with pytest.raises(BadInput, match="no runs of sweep or train to compare"):
+        compare.compare(store.client, [store.name])
+
+
 def test_unknown_experiment_names_the_nearest(store):
     with pytest.raises(BadInput, match=store.name):
         compare.compare(store.client, [store.name[:-1]])

@@ -153,6 +153,19 @@ def test_settings_that_vary_are_told_in_a_sentence(found):
     assert "?" not in told
 
 
+def test_what_varies_of_the_timing_is_said_in_words(found):
+    comparison, facts, _ = found
+
+    def latency(**settings):
+        lines = sentences(comparison, replace(facts, settings=settings))
+        return next(line for line in lines if line.startswith("Latency: ")).partition("rates: ")[2]
+
+    calls, batches = {"bench.latency_calls": 3}, {"bench.throughput_batches": 4}
+    assert latency(**calls) == "median of several batches of a size that varies"
+    known = calls | batches | {"data.eval_batch_size": 256}
+    assert latency(**known) == "median of 4 batches of 256"
+
+
 class Reader(HTMLParser):
     """What a browser makes of the page: texts of cells, and whether all that opens closes."""
 

@@ -292,7 +292,7 @@ def test_the_report_says_what_the_folds_allow(command):
     table = compare.compare(command.client, ["tiny"], test="auto")
     told = facts.gather(command.client, table)
     values = 0.8 + NOISE[1].mean(axis=0)
-    found = interval_of(list(values), [960, 960, 961], [480, 479, 479], 1438)
+    found = interval_of(list(values), [192, 192, 191], [480, 479, 479], 1438)
     assert best_interval(table, told) is None, "of one fold's images"
     row = table.rows[0]
     assert row["interval_low"] == pytest.approx(found.low, abs=1e-4)
