@@ -8,18 +8,22 @@ in.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from tuning.oracles import Oracle, Waiting
+from tuning.oracles import Oracle, Promoting, Proposal, Waiting
 
 FEWEST_FOLDS = 3  # that a race tests: two differences have a spread by chance alone
 ENDLESS = 64  # candidates asked for at a time of an independent oracle that never ends
 
-Status = Literal["running", "finished", "failed", "gave_up", "unfinished"]
+Status = Literal["running", "finished", "failed", "gave_up", "unfinished", "refused"]
+
+Refuse = Callable[[Mapping[str, Any]], Mapping[str, float] | None]
+"""The cost for which settings are not to be fitted; None where they are."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Fit:
     settings: Mapping[str, Any]
     epochs: int | None = None
     """As the oracle decided; None: as configured."""
+    first: int | None = None
+    """The shortest trial of the same settings, of which this is a longer one; None: it is none."""
+    goes_on: bool = False
+    """May a longer one follow?"""
 
 
 @dataclass
@@ -59,6 +67,14 @@ class Trial:
     lengths: dict[int, int] = field(default_factory=dict)
     """Epochs that gave the score, by fold."""
     gave_up: GaveUp | None = None
+    refused: Mapping[str, float] | None = None
+    """The cost for which it was not fitted."""
+    earlier: int | None = None
+    """The trial that was promoted to this longer one."""
+    first: int | None = None
+    """The shortest one of that row."""
+    goes_on: bool = False
+    """May it be promoted?"""
 
     @property
     def limit(self) -> int:
@@ -138,6 +154,8 @@ class Search:
         parallel: candidates in a round of an oracle that learns.
         racing: None: every candidate gets every fold.
         minimise: a lower score is better.
+        refuses: candidates that are not fitted: they count for nothing, and others take their
+            place.
     """
 
     def __init__(
@@ -149,6 +167,7 @@ class Search:
         parallel: int = 1,
         racing: Racing | None = None,
         minimise: bool = False,
+        refuses: Refuse = lambda settings: None,
     ):
         if folds < 1 or max_failures < 1 or parallel < 1:
             raise ValueError(
@@ -156,7 +175,7 @@ class Search:
                 f"Received: {folds}, {max_failures}, {parallel}"
             )
         self.oracle, self.folds, self.minimise = oracle, folds, minimise
-        self.max_failures, self.parallel = max_failures, parallel
+        self.max_failures, self.parallel, self.refuses = max_failures, parallel, refuses
         self.racing = racing if racing and folds > max(racing.after_folds, FEWEST_FOLDS) else None
         self.trials: list[Trial] = []
         self.settled: list[Trial] = []
@@ -240,14 +259,27 @@ class Search:
         return next(iter(self.ranked()), None)
 
     def ranked(self) -> list[Trial]:
-        """Finished trials, best first, equals in the order of their numbers."""
+        """Finished trials, best first, equals in the order of their numbers.
+
+        Longer ones come before shorter ones: their scores are not of the same training.
+        """
         finished = [trial for trial in self.trials if trial.status == "finished"]
-        return sorted(finished, key=lambda trial: -self._sign * (trial.score or 0.0))
+        return sorted(
+            finished, key=lambda trial: (-(trial.epochs or 0), -self._sign * (trial.score or 0.0))
+        )
 
     @property
     def saved(self) -> int:
         """Folds that racing left out."""
         return sum(self.folds - t.gave_up.folds for t in self.trials if t.gave_up)
+
+    @property
+    def unended_rows(self) -> set[int]:
+        """First trials of rows that a longer one of the same settings may still follow."""
+        if not isinstance(self.oracle, Promoting):
+            return set()
+        waiting = (self.trials[number] for number in self.oracle.waiting())
+        return {trial.number if trial.first is None else trial.first for trial in waiting}
 
     def close(self) -> None:
         """Call what has neither ended nor failed unfinished: the budget ended first."""
@@ -276,20 +308,34 @@ class Search:
             if proposal is None:
                 self._exhausted = True
                 break
-            trial = Trial(len(self.trials), proposal.settings, proposal.epochs, self.folds)
+            trial = self._trial(proposal)
             if proposal.number != trial.number:
                 raise RuntimeError(
                     f"the oracle proposed trial {proposal.number}, expected {trial.number}"
                 )
             self.trials.append(trial)
-            self._round.append(trial)
+            if trial.refused:
+                self.oracle.refuse(trial.number)
+                self.settled.append(trial)
+            else:
+                self._round.append(trial)
+
+    def _trial(self, proposal: Proposal) -> Trial:
+        trial = Trial(len(self.trials), proposal.settings, proposal.epochs, self.folds)
+        trial.earlier, trial.goes_on = proposal.resume_from, proposal.goes_on
+        if trial.earlier is not None:
+            before = self.trials[trial.earlier]
+            trial.first = before.number if before.first is None else before.first
+        elif cost := self.refuses(trial.settings):
+            trial.status, trial.refused = "refused", cost
+        return trial
 
     def _hand_out(self) -> list[Fit]:
         """A racing round gives one fold of every candidate at a time, another one all of them."""
         before = self._level
         self._level = before + 1 if self.racing else self.folds
         fits = [
-            Fit(trial.number, fold, trial.settings, trial.epochs)
+            Fit(trial.number, fold, trial.settings, trial.epochs, trial.first, trial.goes_on)
             for trial in self._running()
             for fold in range(before, self._level)
         ]
@@ -308,13 +354,14 @@ class Search:
             return
         trial.status = "failed" if trial.errors else "finished"
         self.settled.append(trial)
-        first = last = trial.number
-        while first > 0 and self.trials[first - 1].status == "failed":
-            first -= 1
-        while last + 1 < len(self.trials) and self.trials[last + 1].status == "failed":
-            last += 1
-        if trial.errors and last - first + 1 >= self.max_failures:
-            self.failed_in_a_row = self.trials[first : last + 1]
+        if not trial.errors:
+            return
+        row = [trial]
+        for others in (self.trials[: trial.number][::-1], self.trials[trial.number + 1 :]):
+            tried = (other for other in others if other.status != "refused")
+            row += itertools.takewhile(lambda other: other.status == "failed", tried)
+        if len(row) >= self.max_failures:
+            self.failed_in_a_row = sorted(row, key=lambda failed: failed.number)
             self.stop("failures")
 
     def _race(self, racing: Racing) -> None:

@@ -44,6 +44,11 @@ class Job:
     """Epochs whose predictions are kept beside those of the last one."""
     fingerprint: str = ""
     """Of the source, as the command opened it; empty where that is not known."""
+    row: str = ""
+    """Folder of a row of fits that differ in their epochs alone, each longer than the one before:
+    this one goes on from the snapshot there; empty: it is of no such row."""
+    row_goes_on: bool = False
+    """May a longer one follow? Then the last state is left there."""
 
     @property
     def footprint(self) -> str:
@@ -57,6 +62,8 @@ class Job:
 
 
 OnEvent = Callable[[Job, Event], None]
+
+WENT_ON_AFTER = "went_on_after"  # tag: epochs of a shorter fit, from whose snapshot this went on
 
 ROOT = Path(".ilsvrc")
 

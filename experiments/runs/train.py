@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.config.schema import Config
 from experiments.config.settings import flatten
 from experiments.errors import BadInput, shown
-from experiments.jobs import composition
+from experiments.jobs import composition, cost
 from experiments.jobs.job import Job, Outcome
 from experiments.jobs.pace import work_of
 from experiments.jobs.plan import Plan, prepare
@@ -21,7 +21,6 @@ from experiments.presentation.formatting import in_words
 from experiments.runs.execute import execute
 from experiments.runtime import devices
 from experiments.runtime.machine import check_weights
-from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal
@@ -144,18 +143,7 @@ def profile_of(plan: Plan) -> Profile:
     Raises:
         BadInput: the options do not suit it, or its weights do not fit into memory.
     """
-    load_tensorflow()
-    import models
-    from models.registry import deployable
-
-    model = plan.config.model
-    try:
-        network = models.outline(
-            model.name, input_shape=plan.input_shape, classes=plan.classes, **model.options
-        )
-    except ValueError as error:
-        raise BadInput(f"model: {error}") from None
-    profile = models.profile(deployable(network))
+    profile = cost.profile_of(plan.config, plan.input_shape, plan.classes)
     if plan.config.launch.executor != "ray":  # whose nodes may be larger
         check_weights(profile.params)
     return profile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Config
@@ -11,7 +12,7 @@ from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
-from experiments.search import report, space
+from experiments.search import bounds, promotion, report, space
 from experiments.search.candidates import Candidates
 from experiments.search.drive import Drive
 from experiments.search.study import (
@@ -51,14 +52,19 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
         study = open_study(kind, config)
         matters = matters_of(study.config, kind, study.source)
         directory = find(config.name, kind, matters, fresh=fresh)
+        candidates = Candidates(study, directory)
+        refused = bounds.refusals(candidates)
+        count = bounds.count_refused(study, refused)
         with held(directory):
             state = State(directory)
             versions = surroundings()[1]
             state.begin(matters, versions)
-            work = new_work(study)
-            planned = planned_fits(study, work)
+            work = new_work(study, refused, former=state.former)
+            planned = planned_fits(study, work, count)
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
-                display.say(announcement(study, work, planned))
+                display.say(announcement(study, work, planned, count))
+                if line := promotion.announcement(study, work):
+                    display.say(line)
                 for line in lines(study.source, study.parts):
                     display.say(line)
                 if state.versions != versions:
@@ -67,7 +73,6 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                 state.journal.append(
                     "planned", fits=planned, workers=config.launch.workers, run_id=tracked.id
                 )
-                candidates = Candidates(study, directory)
                 drive = Drive(work, candidates, state, tracked, display, planned, began)
                 status = "killed"
                 try:
@@ -107,8 +112,11 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
     """What a search would do: its settings, its folds, its candidates where they are known."""
     check(kind, config, where)
     study = open_study(kind, config)
-    work = new_work(study)
-    planned = planned_fits(study, work)
+    refused = bounds.refusals(Candidates(study, Path()))
+    count = bounds.count_refused(study, refused)
+    work = new_work(study, refused)
+    planned = planned_fits(study, work, count)
+    said = [announcement(study, work, planned, count), promotion.announcement(study, work)]
     known = []
     if work.searches[0].oracle.independent and planned is not None:
         known = list(dict.fromkeys(fit.trial for fit in work.searches[0].ready()))
@@ -131,7 +139,7 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
         },
         "candidates": [dict(trials[number].settings) for number in known],
         "fits": planned,
-        "text": "\n".join([announcement(study, work, planned), *lines(study.source, study.parts)]),
+        "text": "\n".join([*filter(None, said), *lines(study.source, study.parts)]),
     }
 
 

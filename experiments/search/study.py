@@ -17,7 +17,7 @@ from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, nested_folds, search_folds
 from experiments.search.space import SIGN, objective_of, oracle_of, space_of
 from tuning.nested import Nested
-from tuning.search import FEWEST_FOLDS, Racing, Search
+from tuning.search import FEWEST_FOLDS, Racing, Refuse, Search
 
 Kind = Literal["search", "nested"]
 
@@ -76,11 +76,20 @@ def open_study(kind: Kind, config: Config) -> Study:
     return study
 
 
-def new_work(study: Study) -> Nested:
-    """The searches, at their beginning."""
+def new_work(
+    study: Study, refuses: Refuse = lambda settings: None, *, former: bool = False
+) -> Nested:
+    """The searches, at their beginning.
+
+    Args:
+        study: what is searched.
+        refuses: candidates that are not fitted.
+        former: propose as searches did that began before there were other oracles.
+    """
     section = study.section
+    declaration = section.declaration.as_it_began() if former else section.declaration
     objective = objective_of(study.config)
-    if section.declaration.on_keras_tuner:
+    if declaration.on_keras_tuner:
         load_tensorflow()  # quietly, before KerasTuner does it
     searches = []
     for fold in study.folds:
@@ -90,27 +99,33 @@ def new_work(study: Study) -> Nested:
             racing = Racing(**section.racing.model_dump(), ratio=ratio)
         searches.append(
             Search(
-                oracle_of(study.config),
+                oracle_of(study.config, declaration),
                 len(fold.pairs),
                 max_failures=section.max_failures,
                 parallel=section.parallel,
                 racing=racing,
                 minimise=SIGN[objective] < 0,
+                refuses=refuses,
             )
         )
     return Nested(searches, refit=study.nested or section.refit)
 
 
-def planned_fits(study: Study, work: Nested) -> int | None:
-    """Fits of the whole, refits included; None where only the budget ends it."""
+def planned_fits(study: Study, work: Nested, refused: int = 0) -> int | None:
+    """Fits of the whole, refits included; None where only the budget ends it.
+
+    Args:
+        study, work: what is searched, at its beginning.
+        refused: candidates of those that are known which are not fitted.
+    """
     candidates = work.searches[0].oracle.announced()
     if candidates is None:
         return None
     folds = study.folds
-    return sum(candidates * len(fold.pairs) for fold in folds) + len(folds) * work.refit
+    return sum((candidates - refused) * len(fold.pairs) for fold in folds) + len(folds) * work.refit
 
 
-def announcement(study: Study, work: Nested, planned: int | None) -> str:
+def announcement(study: Study, work: Nested, planned: int | None, refused: int = 0) -> str:
     """What is about to be fitted: p^q candidates x folds."""
     config, folds, section = study.config, study.folds, study.section
     count = work.searches[0].oracle.announced()
@@ -120,6 +135,8 @@ def announcement(study: Study, work: Nested, planned: int | None) -> str:
         sizes = {parameter.key: len(parameter.options or ()) for parameter in space.parameters}
         if prod(sizes.values()) == count:
             words += " (" + " x ".join(f"{n} {key}" for key, n in sizes.items()) + ")"
+    if refused:
+        words = f"({words} - {refused} over search.constraints)"
     inner = len(folds[0].pairs)
     text = f"{config.name}: {section.strategy}, {words} x {inner} fold{'s' * (inner > 1)}"
     if study.nested:
