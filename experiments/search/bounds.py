@@ -18,7 +18,8 @@ from experiments.runtime.startup import load_tensorflow
 from experiments.search.candidates import Candidates
 from experiments.search.space import oracle_of
 from experiments.search.study import Study
-from tuning.oracles import Proposal
+from tuning.oracles import MOST_REFUSED, Proposal
+from tuning.search import Search
 
 Cost = dict[str, float]
 COSTS = tuple(Constraints.model_fields)  # as `models.profile` names them
@@ -82,6 +83,19 @@ def count_refused(study: Study, refused: Callable[[Mapping[str, Any]], Cost | No
     raise BadInput(
         f"search.constraints: {'none' if counted else f'none of {len(costs)} draws'} of the "
         f"candidates is within them (at best {why}); raise them, or widen the space"
+    )
+
+
+def scarcity(search: Search) -> str | None:
+    """Why a search ended with fewer candidates than it was asked for, if its constraints did it."""
+    asked = search.oracle.announced()
+    refused = sum(trial.status == "refused" for trial in search.trials)
+    tried = len(search.trials) - refused
+    if search.stopped or asked is None or tried >= asked or refused < MOST_REFUSED:
+        return None
+    return (
+        f"search.constraints: {tried} of {asked} trials; after {MOST_REFUSED} draws in a row that "
+        "are over them no more are looked for"
     )
 
 

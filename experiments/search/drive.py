@@ -19,7 +19,7 @@ from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words, score
-from experiments.search.bounds import excess
+from experiments.search.bounds import excess, scarcity
 from experiments.search.candidates import Candidates
 from experiments.search.promotion import Promotions
 from experiments.search.space import objective_of
@@ -110,6 +110,8 @@ class Drive:
             self.promotions.clear_snapshots()
         for search in self.work.searches:
             search.close()
+            if few := scarcity(search):
+                self.display.say(few)
         if self.tracked.missed:  # a store that failed may answer again
             self._replaying, self._sent = True, [0] * len(self._sent)
             self._track()
