@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import queue
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from mlflow import MlflowClient
 from experiments.config import settings
 from experiments.errors import Stopped
 from experiments.fitting import fit
+from experiments.jobs.job import Outcome
+from experiments.jobs.plan import prepare
+from experiments.launch.ray_slot import Slot
 from experiments.search import run, text
 from experiments.search.candidates import starts_anew
 from experiments.search.plots import pictures
@@ -249,3 +254,24 @@ def test_a_search_that_began_with_the_former_brackets_goes_on_with_them(monkeypa
     assert trained(again) == trained(whole)
     assert again["brackets"]["went_on"] == 0
     assert trained(go(*words, fresh=True))[0] != trained(whole)[0]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_worker_of_another_machine_looks_for_no_snapshot_and_leaves_none(
+    monkeypatch, tmp_path, shared
+):
+    """Nobody would clear it, and the next fit of the row may be elsewhere."""
+    given = []
+
+    def remember(job, emit):
+        given.append(job)
+        return Outcome(job.path, "failed", error="enough")
+
+    monkeypatch.setattr(fit, "attempt", remember)
+    slot = object.__new__(Slot)
+    slot.shared, slot._root, slot._said = shared, tmp_path, queue.SimpleQueue()
+    job = prepare(config()).job(("trial", 5, "fold", 0))
+    slot._attempt(replace(job, row="trial-2/fold-0", row_goes_on=True), {})
+    assert (given[0].row, given[0].row_goes_on) == (
+        ("trial-2/fold-0", True) if shared else ("", False)
+    )
