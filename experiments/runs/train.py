@@ -5,30 +5,27 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.config.schema import Config
 from experiments.config.settings import flatten
 from experiments.errors import BadInput, shown
-from experiments.jobs import composition, cost
+from experiments.jobs import composition
 from experiments.jobs.job import Job, Outcome
 from experiments.jobs.pace import work_of
 from experiments.jobs.plan import Plan, prepare
+from experiments.jobs.profile import profile_of
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.formatting import in_words
 from experiments.runs.execute import execute
 from experiments.runtime import devices
-from experiments.runtime.machine import check_weights
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal
 from experiments.tracking.lock import check_free
 from experiments.tracking.progress import paces
-
-if TYPE_CHECKING:
-    from models.cost import Profile
 
 
 def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
@@ -135,18 +132,6 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
         },
         "fits": fits,
     }
-
-
-def profile_of(plan: Plan) -> Profile:
-    """Parameters and multiply-accumulates of the network, which is not built.
-
-    Raises:
-        BadInput: the options do not suit it, or its weights do not fit into memory.
-    """
-    profile = cost.profile_of(plan.config, plan.input_shape, plan.classes)
-    if plan.config.launch.executor != "ray":  # whose nodes may be larger
-        check_weights(profile.params)
-    return profile
 
 
 def one_of_the_sweep(config: Config, where: str) -> str:

@@ -6,13 +6,12 @@ for all candidates that differ in how they are trained.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments.config.search import Constraints
 from experiments.errors import BadInput
-from experiments.jobs.cost import profile_of
+from experiments.jobs.profile import profile_of
 from experiments.presentation.formatting import si
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.candidates import Candidates
@@ -34,16 +33,13 @@ def refusals(candidates: Candidates) -> Callable[[Mapping[str, Any]], Cost | Non
     constraints = study.section.constraints
     if constraints == Constraints():
         return lambda settings: None
-    classes = len(study.source.class_names)
 
     def cost(settings: Mapping[str, Any]) -> Cost:
         prepared = candidates.prepared(settings)
-        shape = prepared.input_shape
-        key = json.dumps([prepared.config.model.model_dump(mode="json"), shape])
-        if key not in known:
-            profile = profile_of(prepared.config, shape, classes)
-            known[key] = {name: getattr(profile, name) for name in COSTS}
-        return known[key]
+        if prepared.graph_key not in known:
+            profile = profile_of(prepared.plan)
+            known[prepared.graph_key] = {name: getattr(profile, name) for name in COSTS}
+        return known[prepared.graph_key]
 
     def refused(settings: Mapping[str, Any]) -> Cost | None:
         try:

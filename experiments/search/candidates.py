@@ -13,7 +13,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.job import FitPath, Job, seed_for
-from experiments.jobs.plan import prepare
+from experiments.jobs.plan import Plan, prepare
 from experiments.search.folds import thinned
 from experiments.search.space import candidate
 from experiments.search.study import Study
@@ -29,7 +29,7 @@ class Prepared:
     config: Config
     graph_key: str
     fingerprint: str
-    input_shape: tuple[int, int, int]
+    plan: Plan
 
 
 class Candidates:
@@ -122,7 +122,7 @@ class Candidates:
         split = pipelines.splits.Split(*fold.pairs[0], fold.test)
         plan = prepare(config, source, split)
         graph = graph_key(plan.config, plan.input_shape, plan.classes)
-        return Prepared(plan.config, graph, source.fingerprint, plan.input_shape)
+        return Prepared(plan.config, graph, source.fingerprint, plan)
 
 
 def starts_anew(config: Config) -> str | None:
