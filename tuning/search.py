@@ -8,6 +8,7 @@ in.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +19,16 @@ import numpy as np
 
 from tuning.choice import Choice, Lead
 from tuning.fold_race import Racing
-from tuning.oracles import Oracle, Waiting
+from tuning.oracles import Oracle, Promoting, Proposal, Waiting
 from tuning.race import Race
 
 COMPARED = 100  # finished trials, the best, among which a choice is made
 ENDLESS = 64  # candidates asked for at a time of an independent oracle that never ends
 
-Status = Literal["running", "finished", "failed", "gave_up", "unfinished"]
+Status = Literal["running", "finished", "failed", "gave_up", "unfinished", "refused"]
+
+Refuse = Callable[[Mapping[str, Any]], Mapping[str, float] | None]
+"""The cost for which settings are not to be fitted; None where they are."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Fit:
     settings: Mapping[str, Any]
     epochs: int | None = None
     """As the oracle decided; None: as configured."""
+    first: int | None = None
+    """The shortest trial of the same settings, of which this is a longer one; None: it is none."""
+    goes_on: bool = False
+    """May a longer one follow?"""
 
 
 @dataclass
@@ -66,6 +74,14 @@ class Trial:
     hits: dict[int, np.ndarray] = field(default_factory=dict)
     """bool [images], by fold, whether each was right; of fits that told."""
     gave_up: GaveUp | None = None
+    refused: Mapping[str, float] | None = None
+    """The cost for which it was not fitted."""
+    earlier: int | None = None
+    """The trial that was promoted to this longer one."""
+    first: int | None = None
+    """The shortest one of that row."""
+    goes_on: bool = False
+    """May it be promoted?"""
 
     @property
     def limit(self) -> int:
@@ -115,6 +131,8 @@ class Search:
         minimise: a lower score is better.
         choice: which of those that have every fold is the best.
         cost: of a candidate, for a choice that asks for it: cheaper is less.
+        refuses: candidates that are not fitted: they count for nothing, and others take their
+            place.
     """
 
     def __init__(
@@ -128,6 +146,7 @@ class Search:
         minimise: bool = False,
         choice: Choice | None = None,
         cost: Callable[[Trial], tuple[float, ...]] = lambda trial: (),
+        refuses: Refuse = lambda settings: None,
     ):
         if folds < 1 or max_failures < 1 or parallel < 1:
             raise ValueError(
@@ -135,7 +154,7 @@ class Search:
                 f"Received: {folds}, {max_failures}, {parallel}"
             )
         self.oracle, self.folds, self.minimise = oracle, folds, minimise
-        self.max_failures, self.parallel = max_failures, parallel
+        self.max_failures, self.parallel, self.refuses = max_failures, parallel, refuses
         self.racing = racing if racing and racing.can_save(folds) else None
         self.choice, self.cost = choice or Choice(), cost
         self.trials: list[Trial] = []
@@ -235,28 +254,41 @@ class Search:
 
     def chosen(self, ranked: list[Trial], choice: Choice) -> Trial | None:
         """Of trials with the best first, by the rule of the choice; None without any."""
-        ranked = ranked[:COMPARED]
+        ranked = _comparable(ranked)
         if not ranked or choice.rule == "best":
             return next(iter(ranked), None)
         return ranked[choice.of(*self._table(ranked), lambda at: self.cost(ranked[at]))]
 
     def lead(self) -> Lead | None:
         """How far the best score is ahead, among the COMPARED best; None with nothing to test."""
-        ranked = self.ranked()[:COMPARED]
+        ranked = _comparable(self.ranked())
         return self.choice.lead(*self._table(ranked)) if ranked else None
 
     def ranked(self) -> list[Trial]:
-        """Finished trials, best first, equals in the order of their numbers."""
+        """Finished trials, best first, equals in the order of their numbers.
+
+        Longer ones come before shorter ones: their scores are not of the same training.
+        """
         return self.best_first([trial for trial in self.trials if trial.status == "finished"])
 
     def best_first(self, trials: list[Trial]) -> list[Trial]:
-        """These by their scores, equals in the order that they have."""
-        return sorted(trials, key=lambda trial: -self._sign * (trial.score or 0.0))
+        """These by their epochs and scores, equals in the order that they have."""
+        return sorted(
+            trials, key=lambda trial: (-(trial.epochs or 0), -self._sign * (trial.score or 0.0))
+        )
 
     @property
     def saved(self) -> int:
         """Folds that racing left out."""
         return sum(self.folds - t.gave_up.folds for t in self.trials if t.gave_up)
+
+    @property
+    def unended_rows(self) -> set[int]:
+        """First trials of rows that a longer one of the same settings may still follow."""
+        if not isinstance(self.oracle, Promoting):
+            return set()
+        waiting = (self.trials[number] for number in self.oracle.waiting())
+        return {trial.number if trial.first is None else trial.first for trial in waiting}
 
     def close(self) -> None:
         """Call what has neither ended nor failed unfinished: the budget ended first."""
@@ -293,20 +325,34 @@ class Search:
             if proposal is None:
                 self._exhausted = True
                 break
-            trial = Trial(len(self.trials), proposal.settings, proposal.epochs, self.folds)
+            trial = self._trial(proposal)
             if proposal.number != trial.number:
                 raise RuntimeError(
                     f"the oracle proposed trial {proposal.number}, expected {trial.number}"
                 )
             self.trials.append(trial)
-            self._round.append(trial)
+            if trial.refused:
+                self.oracle.refuse(trial.number)
+                self.settled.append(trial)
+            else:
+                self._round.append(trial)
+
+    def _trial(self, proposal: Proposal) -> Trial:
+        trial = Trial(len(self.trials), proposal.settings, proposal.epochs, self.folds)
+        trial.earlier, trial.goes_on = proposal.resume_from, proposal.goes_on
+        if trial.earlier is not None:
+            before = self.trials[trial.earlier]
+            trial.first = before.number if before.first is None else before.first
+        elif cost := self.refuses(trial.settings):
+            trial.status, trial.refused = "refused", cost
+        return trial
 
     def _hand_out(self) -> list[Fit]:
         """A racing round gives one fold of every candidate at a time, another one all of them."""
         before = self._level
         self._level = before + 1 if self.racing else self.folds
         fits = [
-            Fit(trial.number, fold, trial.settings, trial.epochs)
+            Fit(trial.number, fold, trial.settings, trial.epochs, trial.first, trial.goes_on)
             for trial in self._running()
             for fold in range(before, self._level)
         ]
@@ -325,13 +371,14 @@ class Search:
             return
         trial.status = "failed" if trial.errors else "finished"
         self.settled.append(trial)
-        first = last = trial.number
-        while first > 0 and self.trials[first - 1].status == "failed":
-            first -= 1
-        while last + 1 < len(self.trials) and self.trials[last + 1].status == "failed":
-            last += 1
-        if trial.errors and last - first + 1 >= self.max_failures:
-            self.failed_in_a_row = self.trials[first : last + 1]
+        if not trial.errors:
+            return
+        row = [trial]
+        for others in (self.trials[: trial.number][::-1], self.trials[trial.number + 1 :]):
+            tried = (other for other in others if other.status != "refused")
+            row += itertools.takewhile(lambda other: other.status == "failed", tried)
+        if len(row) >= self.max_failures:
+            self.failed_in_a_row = sorted(row, key=lambda failed: failed.number)
             self.stop("failures")
 
     def _race(self, racing: Racing | Race) -> None:
@@ -346,6 +393,11 @@ class Search:
                 trial.gave_up = GaveUp(self._level, numbers[leader], p)
                 trial.status = "gave_up"
                 self.settled.append(trial)
+
+
+def _comparable(ranked: list[Trial]) -> list[Trial]:
+    """The best of those that were trained as long as the first: no scores of other budgets."""
+    return [trial for trial in ranked if trial.epochs == ranked[0].epochs][:COMPARED]
 
 
 def hits_of(trials: list[Trial], folds: int) -> list[list[np.ndarray]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,10 +14,12 @@ from pydantic import (
     NonNegativeInt,
     PlainValidator,
     PositiveFloat,
+    SerializerFunctionWrapHandler,
     Tag,
     WithJsonSchema,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -152,6 +154,22 @@ class Racing(Section):
     )
 
 
+class Constraints(Section):
+    """What a candidate may cost, known before it is trained; one that costs more is refused."""
+
+    macs: PositiveFloat | None = Field(
+        None, description="multiply-accumulates of one image, at most"
+    )
+    params: PositiveFloat | None = Field(None, description="parameters that training moves")
+    activation_bytes: PositiveFloat | None = Field(
+        None, description="of one image's activations in float32, as a backward pass needs them"
+    )
+
+    def exceeded(self, cost: Mapping[str, float]) -> list[str]:
+        """Which of them a cost is above."""
+        return [name for name, most in self if most is not None and cost[name] > most]
+
+
 def _strategy(name: Any) -> Any:
     """Looked up when a config is read, so that one without a section may be declared later."""
     if not isinstance(name, str) or name not in STRATEGIES:
@@ -159,6 +177,9 @@ def _strategy(name: Any) -> Any:
         expected = f"{', '.join(most)} or {last}"
         raise PydanticCustomError("literal_error", f"Input should be {expected}")
     return name
+
+
+LATER = {"start", "constraints", "sampler"}  # keys that older searches do not have
 
 
 def _names(picked: Callable[[Strategy], bool], between: str = ", ") -> str:
@@ -208,6 +229,28 @@ class Common(Section):
         description="the highest mean; the simplest (fewest MACs, then parameters) within one "
         "standard error of it; or the simplest that its paired answers cannot tell from it",
     )
+    start: tuple[dict[str, JsonValue], ...] = Field(
+        (), description="known settings that are tried first, each a candidate of the search"
+    )
+    constraints: Constraints = Field(
+        default_factory=Constraints,
+        description="candidates that cost more are refused, untrained, and cost no trial",
+    )
+    sampler: Literal["random", "sobol"] = Field(
+        "random",
+        description=f"{_names(lambda one: bool(one.samplers))}: sobol draws evenly spread "
+        "candidates, a scrambled Sobol' sequence",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys that came later: without them, a search and its hash are what they were before."""
+        document: dict[str, Any] = serialise(self)
+        for key in LATER & document.keys():
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if getattr(self, key) == default:
+                del document[key]
+        return document
 
     def parameters(self) -> Iterator[Parameter]:
         """The space as typed parameters, in order."""
@@ -224,7 +267,7 @@ class Common(Section):
             Space(tuple(cls.model_construct(space=varied).parameters()))
         return varied
 
-    @field_validator("settings", mode="after")
+    @field_validator("settings", "start", mode="after")
     @classmethod
     def _no_settings_twice(cls, settings: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         texts = [space.identity(one) for one in settings]
@@ -266,7 +309,7 @@ class Search(WithSections):
     @property
     def declaration(self) -> Strategy:
         """What the strategy asks of the rest."""
-        return STRATEGIES[self.strategy]
+        return STRATEGIES[self.strategy].drawn_by(self.sampler)
 
     @property
     def section(self) -> Any:
@@ -299,6 +342,8 @@ class Search(WithSections):
         for race in ("racing", "race"):
             if strategy.brackets and getattr(self, race) is not None:
                 yield race, f"it is over folds, and {name} has none"
+        if self.sampler != "random" and self.sampler not in strategy.samplers:
+            yield "sampler", f"strategy {name} draws in its own way"
 
     @model_validator(mode="after")
     def _what_the_strategy_takes(self) -> Self:
@@ -336,5 +381,11 @@ class Search(WithSections):
     @model_validator(mode="after")
     def _the_strategy_can_work(self) -> Self:
         if self.space:
-            self.declaration.check(self, Space(tuple(self.parameters())))
+            whole = Space(tuple(self.parameters()))
+            for position, known in enumerate(self.start):
+                try:
+                    whole.check(known)
+                except space.SpaceError as error:
+                    raise ValueError(f"start.{position}: {error}") from None
+            self.declaration.check(self, whole)
         return self

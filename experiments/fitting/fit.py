@@ -20,7 +20,7 @@ from experiments.jobs import pretrained
 from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import DATA, composition, document, origins
 from experiments.jobs.dataset import files_unchanged, steps_of
-from experiments.jobs.job import Event, Job, Outcome, seed_for
+from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, seed_for
 from experiments.jobs.predictions import HITS, packed_hits, write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
@@ -120,6 +120,8 @@ def _fitted(
         "base_learning_rate": f"{base_rate(config):g}",
         "backend": keras.backend.backend(),
     }
+    if job.row and keeper and keeper.went_on_after:
+        tags[WENT_ON_AFTER] = str(keeper.went_on_after)
     if job.measured:
         parts = composition(source, job.train, job.validation, job.test)
         artifacts[DATA] = document(source, parts)

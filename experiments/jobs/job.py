@@ -54,6 +54,12 @@ class Job:
         parts = [("val", self.validation), *((f"val_{n}", x) for n, x in (self.pair or {}).items())]
         return [(part, rows) for part, rows in (*parts, ("test", self.test)) if rows is not None]
 
+    row: str = ""
+    """Folder of a row of fits that differ in their epochs alone, each longer than the one before:
+    this one goes on from the snapshot there; empty: it is of no such row."""
+    row_goes_on: bool = False
+    """May a longer one follow? Then the last state is left there."""
+
     @property
     def footprint(self) -> str:
         """Equal for fits whose peak of memory is the same: network, images, sizes of batches."""
@@ -66,6 +72,8 @@ class Job:
 
 
 OnEvent = Callable[[Job, Event], None]
+
+WENT_ON_AFTER = "went_on_after"  # tag: epochs of a shorter fit, from whose snapshot this went on
 
 ROOT = Path(".ilsvrc")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +129,9 @@ class Candidates:
             train = thinned(self.study.config, self.study.source, folds.learning)
             if self.study.is_final(task.outer):
                 config = kept(config)
-        path = self.path(task)
-        words = [str(part) for part in path]
-        folders = ("-".join(words[at : at + 2]) for at in range(0, len(words), 2))
-        seed = seed_for(prepared.config.seed, *self.draws(task))
+        path, first = self.path(task), self.path(first_of_its_row(task))
+        row = task.fit is not None and (path != first or task.fit.goes_on)
+        seed = seed_for(prepared.config.seed, *self.draws(first_of_its_row(task)))
         return Job(
             path=path,
             config=config.model_copy(update={"seed": seed}),
@@ -141,11 +140,18 @@ class Candidates:
             test=test,
             graph_key=prepared.graph_key,
             fingerprint=prepared.fingerprint,
-            directory=str(self.root.joinpath(*folders)),
+            directory=str(self.folder(path)),
             axes=dict(settings),
             measured=task.fit is None,
             pair=pair,
+            row=str(self.folder(first)) if row and not starts_anew(config) else "",
+            row_goes_on=task.fit is not None and task.fit.goes_on,
         )
+
+    def folder(self, path: FitPath) -> Path:
+        """Of a fit."""
+        words = [str(part) for part in path]
+        return self.root.joinpath(*("-".join(words[at : at + 2]) for at in range(0, len(words), 2)))
 
     def _prepare(self, settings: Mapping[str, Any], epochs: int | None) -> Prepared:
         config = candidate(self.study.config, settings, epochs, where="search")
@@ -166,6 +172,32 @@ def kept(config: Config) -> Config:
         return config
     tracking = config.tracking.model_copy(update={"save_model": "last"})
     return config.model_copy(update={"tracking": tracking})
+
+
+def starts_anew(config: Config) -> str | None:
+    """Why a candidate that is promoted to more epochs starts anew; None if it goes on.
+
+    It goes on from its snapshot where that gives the bits of a fit that was as long from its
+    beginning: nothing in its first epochs may depend on how many there are.
+    """
+    train = config.train
+    if train.early_stopping is not None:
+        return "train.early_stopping chooses among all epochs of a fit"
+    if train.schedule.name in ("step", "cosine") and train.schedule.epochs is None:
+        return (
+            f"train.schedule.name: {train.schedule.name} is drawn over the epochs of each fit "
+            "(train.schedule.epochs fixes it)"
+        )
+    if not train.checkpoint.every_seconds:
+        return "train.checkpoint.every_seconds is 0, which takes no snapshots"
+    return None
+
+
+def first_of_its_row(task: Task) -> Task:
+    """The fit that this is a longer one of, which it shares its draws with; or itself."""
+    if task.fit is None or task.fit.first is None:
+        return task
+    return replace(task, fit=replace(task.fit, trial=task.fit.first))
 
 
 def refit_config(config: Config, winner: Trial) -> Config:

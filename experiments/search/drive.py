@@ -23,7 +23,9 @@ from experiments.launch.progress import Display
 from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words, score
 from experiments.search import pairs
+from experiments.search.bounds import excess, scarcity
 from experiments.search.candidates import Candidates
+from experiments.search.promotion import Promotions
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
@@ -82,6 +84,7 @@ class Drive:
         self._replaying, self._estimated = True, False
         self.seconds: list[float] = []
         """Of each fit of this start."""
+        self.promotions = Promotions(work, candidates, display.say)
 
     @property
     def elapsed(self) -> float:
@@ -100,6 +103,7 @@ class Drive:
             self.display.ended = len(self.state.ended)
         self._release()
         self._replaying = False
+        self.promotions.clear_snapshots()
         for job, outcome in executor.run(self._backlog, self._on_event):
             self.display.drop(job)
             self._end(self._tasks[job.path], job.path, outcome, len(job.train))
@@ -108,8 +112,11 @@ class Drive:
                 if job.measured:
                     snapshots.clear(Path(job.directory))
             self._release()
+            self.promotions.clear_snapshots()
         for search in self.work.searches:
             search.close()
+            if few := scarcity(search):
+                self.display.say(few)
         if self.tracked.missed:  # a store that failed may answer again
             self._replaying, self._sent = True, [0] * len(self._sent)
             self._track()
@@ -220,7 +227,7 @@ class Drive:
             fingerprint=self.study.source.fingerprint,
             began=began,
             seconds=time.time() - began,
-            images=images * len(outcome.history),
+            images=images * (len(outcome.history) - self.promotions.epochs_kept(task, outcome)),
             elapsed=self.elapsed,
         )
         self._tell(task, record, fresh=True)
@@ -333,11 +340,14 @@ class Drive:
             error=trial.error,
             outcomes=[Outcome.from_record(record) for record in records],
             began=min((record["began"] for record in records), default=time.time()),
+            cost=trial.refused,
         )
 
     def _announce(self, outer: int, trial: Trial) -> None:
         """A line a trial, and after the first one how long the rest may take."""
         words = trial.error
+        if trial.refused:
+            words = f"refused: {excess(trial.refused, self.study.section.constraints)}"
         if trial.score is not None:
             spread = "" if trial.std is None else f" ± {score(self.objective, trial.std)}"
             words = f"{self.objective} {score(self.objective, trial.score)}{spread}"
@@ -348,6 +358,8 @@ class Drive:
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
         )
+        outcomes = map(Outcome.from_record, self.outcomes(outer, trial))
+        shown += self.promotions.length_in_words(trial, next(outcomes, None))
         trial_words = f"{self.study.in_words(outer)}trial {trial.number}"
         self.display.say(f"[{count}] {trial_words} ({shown}): {words}")
         if not self._estimated and self.seconds and (self.planned or 0) > self.fits:

@@ -13,10 +13,11 @@ from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
 from experiments.search import final, intervals
+from experiments.search.bounds import COSTS
 from experiments.search.space import space_of
 from pipelines.files.shards import write_whole
-from tuning.nested import summary
-from tuning.search import Search, Trial
+from tuning.nested import Task, summary
+from tuning.search import Fit, Search, Trial
 
 if TYPE_CHECKING:
     from experiments.search.drive import Drive
@@ -25,10 +26,10 @@ ENDS = ("low", "high", "method")  # of an interval, in trials.csv
 
 
 def top(result: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The best finished trials of a search's JSON, best first."""
+    """The best finished trials of a search's JSON, best first; longer ones before shorter ones."""
     finished = [trial for trial in result["trials"] if trial["status"] == "finished"]
     sign = 1 if result["minimise"] else -1
-    return sorted(finished, key=lambda trial: sign * trial["score"])[:count]
+    return sorted(finished, key=lambda t: (-(t.get("budget") or 0), sign * t["score"]))[:count]
 
 
 def result(drive: Drive) -> dict[str, Any]:
@@ -85,8 +86,29 @@ def result(drive: Drive) -> dict[str, Any]:
             "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
             "folds_saved": saved,
         },
+        "brackets": _brackets(drive),
+        "refused": sum(trial["status"] == "refused" for trial in trials),
         "state": str(drive.state.directory),
     }
+
+
+def _brackets(drive: Drive) -> dict[str, Any] | None:
+    """Epochs that were trained, and those that promoted candidates had already; None where a
+    strategy promotes none."""
+    if not drive.study.section.declaration.brackets:
+        return None
+    counts = {"promoted": 0, "went_on": 0, "epochs_trained": 0, "epochs_saved": 0}
+    for outer, search in enumerate(drive.work.searches):
+        for trial in search.trials:
+            for fold, record in enumerate(drive.outcomes(outer, trial)):
+                outcome = Outcome.from_record(record)
+                task = Task(outer, Fit(trial.number, fold, trial.settings))
+                kept = drive.promotions.epochs_kept(task, outcome)
+                counts["promoted"] += trial.earlier is not None
+                counts["went_on"] += kept > 0
+                counts["epochs_saved"] += kept
+                counts["epochs_trained"] += len(outcome.history) - kept
+    return counts
 
 
 def metrics(document: Mapping[str, Any]) -> dict[str, float]:
@@ -191,6 +213,8 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
         "seconds": sum(record["seconds"] for record in records),
         "error": trial.error,
         "gave_up": trial.gave_up and vars(trial.gave_up),
+        "budget": trial.epochs,
+        "refused": trial.refused and dict(trial.refused),
     }
 
 
@@ -309,6 +333,8 @@ def _in_a_row(search: Search) -> str:
 
 
 def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
+    trials = list(trials)
+    bounded = any(trial["refused"] for trial in trials)
     return [
         {
             "outer": trial.get("outer", ""),
@@ -317,6 +343,8 @@ def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[di
             **{name: trial[name] for name in ("status", "score", "std")},
             **{f"interval_{end}": (trial["interval"] or {}).get(end) for end in ENDS},
             **{name: trial[name] for name in ("seconds", "error")},
+            "epochs": trial["budget"] or max(trial["epochs"], default=None),
+            **({name: (trial["refused"] or {}).get(name) for name in COSTS} if bounded else {}),
         }
         for trial in trials
     ]

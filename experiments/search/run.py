@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Config
@@ -12,7 +13,7 @@ from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
-from experiments.search import report, sharing, space
+from experiments.search import bounds, promotion, report, sharing, space
 from experiments.search.candidates import Candidates
 from experiments.search.drive import Drive
 from experiments.search.study import (
@@ -52,19 +53,21 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
         study = open_study(kind, config, fresh=fresh)
         matters = matters_of(study.config, kind, study.source)
         directory = find(config.name, kind, matters, fresh=fresh)
+        candidates = Candidates(study, directory)
+        refused = bounds.refusals(candidates)
+        count = bounds.count_refused(study, refused)
         with held(directory):
             state = State(directory)
             versions = surroundings()[1]
             state.begin(matters, versions)
-            candidates = Candidates(study, directory)
-            work = new_work(study, candidates.cost)
-            fits = planned_fits(study, work)
+            work = new_work(study, refused, candidates.cost, former=state.former)
+            fits = planned_fits(study, work, count)
             planned = fits.planned
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
-                display.say(announcement(study, work, fits))
-                for line in (*lines(study.source, study.parts), in_words(study.to_beat)):
-                    if line:
-                        display.say(line)
+                said = [announcement(study, work, fits, count), promotion.announcement(study, work)]
+                said += [*lines(study.source, study.parts), in_words(study.to_beat)]
+                for line in filter(None, said):
+                    display.say(line)
                 if state.versions != versions:
                     display.say(_changed(state.versions, versions))
                 tracked = SearchRuns(study, state.id, display.say)
@@ -126,8 +129,11 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
     """What a search would do: its settings, its folds, its candidates where they are known."""
     check(kind, config, where)
     study = open_study(kind, config)
-    work = new_work(study)
-    fits = planned_fits(study, work)
+    refused = bounds.refusals(Candidates(study, Path()))
+    count = bounds.count_refused(study, refused)
+    work = new_work(study, refused)
+    fits = planned_fits(study, work, count)
+    said = [announcement(study, work, fits, count), promotion.announcement(study, work)]
     known = []
     if work.searches[0].oracle.independent and fits.planned is not None:
         known = list(dict.fromkeys(fit.trial for fit in work.searches[0].ready()))
@@ -151,7 +157,7 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
         "candidates": [dict(trials[number].settings) for number in known],
         "fits": fits.planned,
         **({"fits_shared": fits.shared, "fits_unshared": fits.apart} if study.nested else {}),
-        "text": "\n".join([announcement(study, work, fits), *lines(study.source, study.parts)]),
+        "text": "\n".join([*filter(None, said), *lines(study.source, study.parts)]),
     }
 
 

@@ -25,7 +25,7 @@ def why_not(config: Config) -> str | None:
         return f"strategy {search.strategy} proposes by the scores of one outer fold"
     if outer < FEWEST:
         return f"{outer} outer folds leave a fit without two of them nothing to train on"
-    for chosen in ({}, *samples(search)):
+    for chosen in ({}, *(one for _, one in samples(search))):
         if chosen and not any(key.startswith(STOPS) or key == "train" for key in chosen):
             continue
         try:

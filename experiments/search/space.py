@@ -11,6 +11,7 @@ from experiments.config import settings
 from experiments.config.evaluate import AFTER_TRAINING
 from experiments.config.schema import Config
 from experiments.config.search import Search
+from experiments.config.strategies import Strategy
 from experiments.errors import BadInput
 from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
@@ -34,15 +35,16 @@ def space_of(search: Search) -> Space | None:
     return Space(tuple(search.parameters())) if search.space else None
 
 
-def oracle_of(config: Config) -> Oracle:
-    """A fresh oracle of the config's strategy.
+def oracle_of(config: Config, declaration: Strategy | None = None) -> Oracle:
+    """A fresh oracle of the config's strategy, or of another declaration of it.
 
     Raises:
         BadInput: the space has fewer candidates than the strategy draws.
     """
     search = _search(config)
+    declaration = declaration or search.declaration
     try:
-        return search.declaration.oracle(*_arguments(config))
+        return declaration.oracle(*_arguments(config, declaration))
     except SpaceError as error:
         raise BadInput(f"search.{search.strategy}: {error}") from None
 
@@ -104,18 +106,18 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
         )
     search = config.search
     _check_folds(config, search, where, folds or 1)
-    keys = list(search.space) or list(dict.fromkeys(key for one in search.settings for key in one))
+    listed = (*search.settings, *search.start)
+    keys = list(search.space) or list(dict.fromkeys(key for one in listed for key in one))
     for key in keys:
         _check_key(key, keys, search, where)
-    part = "settings" if search.declaration.listed else "space"
-    for chosen in samples(search):
+    for part, chosen in samples(search):
         checked = candidate(config, chosen, where=f"{where}: search.{part}")
         _check_task(config, checked, chosen, f"{where}: search.{part}")
         if not any(key.startswith(("model", "data.image_size")) for key in keys):
             check_settings(checked)
     _check_together(config, search, where)
     try:
-        search.declaration.check_size(*_arguments(config))
+        search.declaration.check_size(*_arguments(config, search.declaration))
     except SpaceError as error:
         raise BadInput(f"{where}: search.{search.strategy}: {error}") from None
 
@@ -126,10 +128,10 @@ def _search(config: Config) -> Search:
     return config.search
 
 
-def _arguments(config: Config) -> tuple[Any, ...]:
+def _arguments(config: Config, declaration: Strategy) -> tuple[Any, ...]:
     """What the strategy's oracle is made of."""
     search = _search(config)
-    return search.declaration.arguments(search, space_of(search), config.train.epochs)
+    return declaration.arguments(search, space_of(search), config.train.epochs)
 
 
 def _check_folds(config: Config, search: Search, where: str, folds: int) -> None:
@@ -178,15 +180,17 @@ def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
         raise BadInput(f"{where}: {above} holds it already; vary one of the two")
 
 
-def samples(search: Search) -> Iterator[dict[str, Any]]:
-    """Candidates with every value that a key may take, or both ends of its range."""
+def samples(search: Search) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Candidates with every value that a key may take, or both ends of its range, and the key of
+    the section that names them."""
+    yield from (("start", one) for one in search.start)
     space = space_of(search)
     if space is None:
-        yield from search.settings
+        yield from (("settings", one) for one in search.settings)
         return
     for parameter in space.ordered:
         for value in _values(parameter):
-            yield _leading_to(space, parameter.key) | {parameter.key: value}
+            yield "space", _leading_to(space, parameter.key) | {parameter.key: value}
 
 
 def _values(parameter: Parameter) -> list[Any]:

@@ -26,7 +26,7 @@ from tuning.choice import Choice
 from tuning.fold_race import FEWEST_FOLDS, Racing
 from tuning.nested import Nested
 from tuning.race import Race
-from tuning.search import Search, Trial
+from tuning.search import Refuse, Search, Trial
 
 Kind = Literal["search", "nested"]
 
@@ -157,12 +157,25 @@ def open_study(kind: Kind, config: Config, *, fresh: bool = False) -> Study:
     return study
 
 
-def new_work(study: Study, cost: Callable[[Trial], tuple[float, ...]] = lambda _: ()) -> Nested:
-    """The searches, at their beginning. `cost` is that of a candidate, where a choice asks for it:
-    cheaper is less."""
+def new_work(
+    study: Study,
+    refuses: Refuse = lambda settings: None,
+    cost: Callable[[Trial], tuple[float, ...]] = lambda _: (),
+    *,
+    former: bool = False,
+) -> Nested:
+    """The searches, at their beginning.
+
+    Args:
+        study: what is searched.
+        refuses: candidates that are not fitted.
+        cost: of a candidate, where a choice asks for it: cheaper is less.
+        former: propose as searches did that began before there were other oracles.
+    """
     section = study.section
+    declaration = section.declaration.as_it_began() if former else section.declaration
     objective = objective_of(study.config)
-    if section.declaration.on_keras_tuner:
+    if declaration.on_keras_tuner:
         load_tensorflow()  # quietly, before KerasTuner does it
     searches = []
     chosen_from = [fold for fold in study.all_folds if fold.pairs]
@@ -179,7 +192,7 @@ def new_work(study: Study, cost: Callable[[Trial], tuple[float, ...]] = lambda _
             racing = Race(images, ratio, candidates, **section.race.model_dump())
         searches.append(
             Search(
-                oracle_of(study.config),
+                oracle_of(study.config, declaration),
                 len(fold.pairs),
                 max_failures=section.max_failures,
                 parallel=section.parallel,
@@ -187,6 +200,7 @@ def new_work(study: Study, cost: Callable[[Trial], tuple[float, ...]] = lambda _
                 minimise=SIGN[objective] < 0,
                 choice=Choice(section.choose, images, ratio, noise),
                 cost=cost,
+                refuses=refuses,
             )
         )
     outer, last = searches[: len(study.folds)], searches[len(study.folds) :]
@@ -205,11 +219,17 @@ class Fits:
     """Where each outer fold of a nested search has inner folds of its own."""
 
 
-def planned_fits(study: Study, work: Nested) -> Fits:
-    """How many fits there will be, and of a nested search how many the other way."""
-    candidates, folds, config = work.searches[0].oracle.announced(), study.folds, study.config
-    if candidates is None:
+def planned_fits(study: Study, work: Nested, refused: int = 0) -> Fits:
+    """How many fits there will be, and of a nested search how many the other way.
+
+    Args:
+        study, work: what is searched, at its beginning.
+        refused: candidates of those that are known which are not fitted.
+    """
+    announced, folds, config = work.searches[0].oracle.announced(), study.folds, study.config
+    if announced is None:
         return Fits(None)
+    candidates = announced - refused
     refits = len(folds) * work.refit
     if study.final:
         refits += candidates * len(study.final.pairs) + 1
@@ -220,7 +240,7 @@ def planned_fits(study: Study, work: Nested) -> Fits:
     return Fits(shared if study.shared else apart, shared, apart)
 
 
-def announcement(study: Study, work: Nested, fits: Fits) -> str:
+def announcement(study: Study, work: Nested, fits: Fits, refused: int = 0) -> str:
     """What is about to be fitted: p^q candidates x folds."""
     config, folds, section = study.config, study.folds, study.section
     count = work.searches[0].oracle.announced()
@@ -230,6 +250,8 @@ def announcement(study: Study, work: Nested, fits: Fits) -> str:
         sizes = {parameter.key: len(parameter.options or ()) for parameter in space.parameters}
         if prod(sizes.values()) == count:
             words += " (" + " x ".join(f"{n} {key}" for key, n in sizes.items()) + ")"
+    if refused:
+        words = f"({words} - {refused} over search.constraints)"
     text = f"{config.name}: {section.strategy}, {words} x {_folds_in_words(study)}"
     if study.nested:
         text += f" + {len(folds)} refits"

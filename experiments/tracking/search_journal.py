@@ -26,6 +26,7 @@ from experiments.tracking.journal import Journal
 HOW_FAR = {"trials", "budget", "max_failures", "refit", "final", "choose"}
 PROTOCOL = {"search": {"folds", "repeats"}, "nested": {"outer", "inner", "repeats"}}
 SHOWN = 5  # changed keys in an error
+ORACLES = 2  # 1, and not written: all but grid and manual are KerasTuner's
 
 
 class State:
@@ -68,11 +69,21 @@ class State:
         assert self.started
         return dict(self.started["versions"])
 
+    @property
+    def former(self) -> bool:
+        """Did it begin with the oracles of before? It goes on with them."""
+        assert self.started
+        return int(self.started.get("oracles", 1)) < ORACLES
+
     def begin(self, matters: Mapping[str, Any], versions: Mapping[str, str]) -> None:
         """Record what the search is, the first time."""
         if self.started is None:
             self.journal.append(
-                "started", id=uuid.uuid4().hex, matters=dict(matters), versions=dict(versions)
+                "started",
+                id=uuid.uuid4().hex,
+                matters=dict(matters),
+                versions=dict(versions),
+                oracles=ORACLES,
             )
             self.started = self.journal.last("started")
 

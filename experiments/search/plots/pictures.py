@@ -76,7 +76,8 @@ def write(
 def _with_epochs(trial: Mapping[str, Any]) -> dict[str, Any]:
     """How long a trial was trained is one of its settings, too, where brackets decide it."""
     epochs = [one for one in trial.get("epochs") or [] if one is not None]
-    length = {"epochs": max(epochs)} if epochs else {}
+    budget = trial.get("budget") or max(epochs, default=None)
+    length = {"epochs": budget} if budget else {}
     return {**trial, "hyperparameters": {**trial["hyperparameters"], **length}}
 
 

@@ -157,9 +157,10 @@ def view(
     ]
     worst = math.inf if minimise else -math.inf
 
-    def rank(row: Mapping[str, Any]) -> tuple[bool, float, int]:
+    def rank(row: Mapping[str, Any]) -> tuple[bool, int, float, int]:
         score = worst if row["score"] is None else row["score"]
-        return row["score"] is not None, -score if minimise else score, -row["id"]
+        budget = row.get("budget") or 0  # a longer training's score comes before a shorter one's
+        return row["score"] is not None, budget, -score if minimise else score, -row["id"]
 
     rows.sort(key=rank)
     if chosen is None and rows and rows[-1]["score"] is not None:

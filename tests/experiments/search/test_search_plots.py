@@ -167,6 +167,15 @@ def test_hyperband_shows_how_long_trials_were_trained(tmp_path) -> None:
     assert "epochs 9" not in pictures.write(early, tmp_path)[-1].read_text()
 
 
+def test_the_longest_training_is_drawn_as_the_best_whatever_shorter_ones_scored(tmp_path) -> None:
+    rows = [one | {"budget": n} for one, n in zip(TRIALS, (9, 3, 9, 1), strict=True)]
+    shown = view(rows, "s")
+    assert [one["number"] for one in shown.trials] == [2, 3, 1, 0]
+    assert [one["number"] for one in shown.chosen] == [0]
+    page = pictures.write({"name": "s", "trials": rows, "strategy": "hyperband"}, tmp_path)[-1]
+    assert "trial 0 (chosen)" in page.read_text()
+
+
 def test_files_of_a_nested_search(tmp_path) -> None:
     searched = [one | {"outer": "final"} for one in TRIALS]
     result = NESTED | {"final": {"card": "expected top-1 on new images 94.0 %"}}
