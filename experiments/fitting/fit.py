@@ -20,7 +20,7 @@ from experiments.jobs import pretrained
 from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import DATA, composition, document, origins
 from experiments.jobs.dataset import files_unchanged, steps_of
-from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, seed_for
+from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, draw_seed
 from experiments.jobs.predictions import HITS, packed_hits, write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
@@ -181,7 +181,7 @@ def _prepared(
     resumes = chain.resumes(chain.last)
     start = (None, None) if resumes else (initial, job.config.model.weights)
     mean, scale = chain.batches.normalisation()
-    copied = trainer.reset(seed_for(job.config.seed, "weights"), mean, scale, *start)
+    copied = trainer.reset(draw_seed(job.config, "weights"), mean, scale, *start)
     if copied and not job.config.train.stages:
         text = f"{copied} layers copied from the initial network"
         chain.emit({"kind": "note", "text": text})

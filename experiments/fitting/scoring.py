@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.errors import FailedWork
-from experiments.jobs.job import Job, seed_for
+from experiments.jobs.job import Job, draw_seed
 from experiments.jobs.predictions import Evaluation
 from experiments.metrics import accuracies, log_mean_probabilities, precision_recall_f1, softmax
 
@@ -100,7 +100,7 @@ def score_fit(job: Job, trainer: Trainer, batches: Batches, history: History) ->
     if history.epochs:
         reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
         scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
-    trainer.seed_samples(seed_for(config.seed, "dropout_samples"))
+    trainer.seed_samples(draw_seed(config, "dropout_samples"))
     if job.measured:
         scores |= score_part(trainer, batches.held_out(job.train), "train").scores
     held_out = []

@@ -122,6 +122,13 @@ def seed_for(root: int, *path: str | int) -> int:
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % (2**31 - 1) + 1
 
 
+def draw_seed(config: Config, *path: str | int) -> int:
+    """`seed_for` a draw of a fit. Each fold has draws of its own, the same for all configurations:
+    the spread over folds has the chance of training in it, a difference on a fold has less."""
+    fold = config.validation.one_fold
+    return seed_for(config.seed, *(() if fold is None else ("fold", fold)), *path)
+
+
 def path_text(path: Iterable[str | int]) -> str:
     """A job's path as the tags of runs have it."""
     return "/".join(map(str, path))

@@ -15,6 +15,7 @@ from experiments.config.identity import config_hash, group_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs import folds
+from experiments.jobs.job import draw_seed, seed_for
 from experiments.jobs.plan import prepare, prepare_fits
 from experiments.search.folds import search_folds
 
@@ -108,6 +109,17 @@ def test_hashes_tell_folds_apart_and_leave_other_runs_as_they_were() -> None:
         for seed in (1, 2)
     }
     assert len(seeds) == 1
+
+
+def test_a_fold_has_draws_of_its_own_that_all_configurations_share() -> None:
+    def drawn(*words: str) -> int:
+        return draw_seed(config(*words), "weights")
+
+    five, rate = "validation.folds=5", "train.optimizer.learning_rate=0.3"
+    assert drawn() == drawn(five) == seed_for(1, "weights")  # what runs without folds ever drew
+    assert drawn(five, "validation.fold=0") == drawn(five, "validation.fold=0", rate)
+    each = {drawn(five, f"validation.fold={fold}") for fold in range(5)}
+    assert len(each | {drawn(), drawn(five, "validation.fold=0", "seed=2")}) == 7
 
 
 def test_what_must_be_known_of_folds_is_said() -> None:
