@@ -106,7 +106,7 @@ def score_fit(job: Job, trainer: Trainer, batches: Batches, history: History) ->
     held_out = []
     for part, indices in job.held_out:
         if job.pair:  # each as if it were alone
-            trainer.seed_samples(seed_for(config.seed, "dropout_samples"))
+            trainer.seed_samples(draw_seed(config, "dropout_samples"))
         samples = config.evaluate.dropout_samples
         result = score_part(trainer, batches.held_out(indices), part, samples)
         held_out.append((part, indices, result))
