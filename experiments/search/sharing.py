@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from experiments.config.schema import INNER, Config
@@ -25,13 +26,12 @@ def why_not(config: Config) -> str | None:
         return f"strategy {search.strategy} proposes by the scores of one outer fold"
     if outer < FEWEST:
         return f"{outer} outer folds leave a fit without two of them nothing to train on"
-    for chosen in ({}, *(one for _, one in samples(search))):
-        if chosen and not any(key.startswith(STOPS) or key == "train" for key in chosen):
-            continue
-        try:
-            train = candidate(config, chosen).train
-        except BadInput:
-            continue  # its trial fails
+    trained = [config.train]
+    for _, chosen in samples(search):
+        if any(key.startswith(STOPS) or key == "train" for key in chosen):
+            with contextlib.suppress(BadInput):  # its trial fails
+                trained.append(candidate(config, chosen).train)
+    for train in trained:
         if train.early_stopping:
             return "train.early_stopping would end a fit by the images of one of its two folds"
         if train.schedule.name == "plateau":

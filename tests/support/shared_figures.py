@@ -33,6 +33,7 @@ from experiments.tracking import experiment
 
 SHIPPED = Path(settings.__file__).parents[1] / "configs" / "nested.yaml"
 RATE = "train.optimizer.learning_rate"
+FEWEST = 4  # root seeds before a spread is printed
 RATES = [0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2]
 ALONE = ("launch.executor=inline", "tracking.save_model=none", "bench.throughput_batches=1")
 
@@ -77,40 +78,59 @@ def photographs(folder: str) -> None:
     )  # fmt: skip
 
 
+def scores(seed: int, is_paired: bool) -> np.ndarray:
+    """Top-1 in percent of each candidate on each fold."""
+    document = {
+        "name": f"paired-{is_paired}-{seed}",
+        "seed": seed,
+        "data": {"source": "digits", "image_size": 16, "train_fraction": 0.5},
+        "model": {"name": "lenet5"},
+        "train": {"epochs": 8, "optimizer": {"name": "sgd", "momentum": 0.9}},
+        "validation": {"folds": 5},
+        "search": {"strategy": "grid", "space": {RATE: RATES}, "paired": is_paired},
+    }
+    with mock.patch.object(experiment, "connect", return_value=Store()):
+        result = search("search", settings.parse(settings.override(document, ALONE)))
+    return 100 * np.array([trial["scores"] for trial in result["trials"]], float)
+
+
 def paired(seeds: int) -> None:
-    """sd over root seeds of the difference of two candidates: on a fold, and of means of folds."""
-    spreads = {}
-    for is_paired in (True, False):
-        scores = []
-        for seed in range(1, seeds + 1):
-            document = {
-                "name": f"paired-{is_paired}-{seed}",
-                "seed": seed,
-                "data": {"source": "digits", "image_size": 16, "train_fraction": 0.5},
-                "model": {"name": "lenet5"},
-                "train": {"epochs": 8, "optimizer": {"name": "sgd", "momentum": 0.9}},
-                "validation": {"folds": 5},
-                "search": {"strategy": "grid", "space": {RATE: RATES}, "paired": is_paired},
-            }
-            with mock.patch.object(experiment, "connect", return_value=Store()):
-                result = search("search", settings.parse(settings.override(document, ALONE)))
-            scores.append([trial["scores"] for trial in result["trials"]])
-        points = 100 * np.array(scores, float)  # seed, candidate, fold
-        pairs = list(itertools.combinations(range(len(RATES)), 2))
-        differences = np.stack([points[:, a] - points[:, b] for a, b in pairs])
-        spreads[is_paired] = (
-            np.sqrt(differences.var(axis=1, ddof=1).mean()),
-            np.sqrt(differences.mean(axis=2).var(axis=1, ddof=1).mean()),
-            np.sqrt(points.var(axis=0, ddof=1).mean()),
-        )
-        print(f"paired {is_paired}: mean score of the best rate {points.mean((0, 2)).max():.2f} %")
-    names = ("a fold's difference", "the difference of means", "one score alone")
-    for name, with_them, without in zip(names, spreads[True], spreads[False], strict=True):
-        ratio = with_them / without
-        print(
-            f"sd of {name}: {with_them:.2f} points paired, {without:.2f} unpaired, "
-            f"ratio {ratio:.2f}, of variances {ratio**2:.2f}"
-        )
+    points: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for seed in range(1, seeds + 1):
+        for is_paired, of_seeds in points.items():
+            of_seeds.append(scores(seed, is_paired))
+        if seed >= FEWEST:
+            print(f"{seed} root seeds", flush=True)
+            compare(*(np.stack(points[is_paired]) for is_paired in (True, False)))
+
+
+def compare(with_them: np.ndarray, without: np.ndarray) -> None:
+    """sd over root seeds of the difference of two candidates, on a fold and of the means of folds:
+    its median over pairs of candidates, and how the pairs' ratios are spread.
+
+    Args:
+        with_them, without: paired or not, [root seed, candidate, fold].
+    """
+    for name, pairs in (("all pairs", 8), ("neighbours", 1)):
+        chosen = [(a, b) for a, b in itertools.combinations(range(len(RATES)), 2) if b - a <= pairs]
+        for what, mean in (("on a fold", False), ("of means", True)):
+            sds = [_spreads(points, chosen, mean) for points in (with_them, without)]
+            low, middle, high = np.quantile(sds[0] / sds[1], (0.25, 0.5, 0.75))
+            pooled = np.sqrt((sds[0] ** 2).mean() / (sds[1] ** 2).mean())
+            print(
+                f"{name}, difference {what}: sd {np.median(sds[0]):.2f} points paired, "
+                f"{np.median(sds[1]):.2f} unpaired; ratio {middle:.2f} (quartiles {low:.2f} to "
+                f"{high:.2f}), pooled {pooled:.2f}",
+                flush=True,
+            )
+
+
+def _spreads(points: np.ndarray, pairs: list[tuple[int, int]], mean: bool) -> np.ndarray:
+    """sd over root seeds of each pair's difference."""
+    differences = np.stack([points[:, a] - points[:, b] for a, b in pairs])
+    if mean:
+        return differences.mean(axis=2).std(axis=1, ddof=1)
+    return np.sqrt(differences.var(axis=1, ddof=1).mean(axis=1))
 
 
 def main(what: str, *words: str) -> None:

@@ -231,17 +231,26 @@ def nearest_mean(features, labels, train, scored, chosen):
     return float((distance.argmin(axis=1) == labels[scored]).mean())
 
 
-def replicate(seed, signal=0.0, spy=None):
+def replicate(seed, signal=0.0, spy=None, shared=False):
     """One nested cross-validation on random features; labels are noise unless there is a signal."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(IMAGES) % CLASSES)
     features = rng.normal(size=(IMAGES, FEATURES)) + signal * labels[:, None]
     subsets = [rng.choice(FEATURES, 4, replace=False) for _ in range(CANDIDATES)]
     outer = splits.nested(labels, outer=5, inner=3, seed=seed)
-    nested = Nested(searches(5, CANDIDATES, 3))
+    nested = Nested(searches(5, CANDIDATES, 4 if shared else 3), shared=shared)
 
     def score(task, winner):
         fold = outer[task.outer]
+        if task.other is not None:
+            tests = {task.outer: outer[task.other].test, task.other: fold.test}
+            train, chosen = np.setdiff1d(fold.learning, tests[task.outer]), task.fit.settings["x"]
+            for scored in tests.values() if spy else ():
+                spy(task, train, scored)
+            return {
+                told: nearest_mean(features, labels, train, scored, subsets[chosen])
+                for told, scored in tests.items()
+            }
         if task.fit is None:
             train, scored, x = fold.learning, fold.test, winner.settings["x"]
         else:
@@ -258,8 +267,9 @@ def replicate(seed, signal=0.0, spy=None):
     )
 
 
-def test_on_noise_the_nested_estimate_is_chance_and_the_naive_one_is_not():
-    told = [replicate(seed) for seed in range(24)]
+@pytest.mark.parametrize("shared", [False, True])
+def test_on_noise_the_nested_estimate_is_chance_and_the_naive_one_is_not(shared):
+    told = [replicate(seed, shared=shared) for seed in range(24)]
     tests = [one.mean for one in told]
     half = 2.1 * stdev(tests) / len(tests) ** 0.5  # t of 23 degrees, 95 %
     assert abs(fmean(tests) - 1 / CLASSES) < half
@@ -285,3 +295,16 @@ def test_no_image_of_an_outer_test_is_fitted_or_chosen_by():
             if task.outer == outer:
                 assert test.isdisjoint(train)
                 assert task.fit is None or test.isdisjoint(scored)
+
+
+def test_a_shared_fit_has_seen_neither_of_its_folds():
+    seen = []
+    replicate(3, spy=lambda task, train, scored: seen.append((task, train, scored)), shared=True)
+    tests = {task.outer: set(scored) for task, _, scored in seen if task.fit is None}
+    assert sorted(set.union(*tests.values())) == list(range(IMAGES))
+    fits = [(task, train, scored) for task, train, scored in seen if task.fit is not None]
+    assert len(fits) == CANDIDATES * 10 * 2  # each is scored twice
+    for task, train, scored in fits:
+        without = tests[task.outer] | tests[task.other]
+        assert set(train) == set(range(IMAGES)) - without
+        assert set(scored) in (tests[task.outer], tests[task.other])

@@ -155,6 +155,41 @@ def test_a_budget_ends_it_and_what_is_under_way_may_still_be_told():
         work.tell(tasks[3], "finished", dict.fromkeys(tasks[3].outers, 0.5))
 
 
+class Endless(Manual):
+    """Goes on for ever, so that candidates come in rounds."""
+
+    def __init__(self):
+        super().__init__([{"x": x} for x in range(10_000)])
+
+    def announced(self):
+        return None
+
+
+@pytest.mark.parametrize("racing", [None, Racing(after_folds=3, alpha=0.2, ratio=1 / 3)])
+def test_an_endless_search_goes_on_in_rounds_until_a_budget_ends_it(racing):
+    searches = [Search(Endless(), 4, racing=racing) for _ in range(5)]
+    work, rng = Nested(searches, shared=True, refit=False), random.Random(1)
+    waiting, done = work.ready(), []
+    while waiting:
+        task = waiting.pop(rng.randrange(len(waiting)))
+        if work.wants(task):
+            done.append(task.key)
+            scored, repeat = parts(work, task)
+            folds = {*scored}
+            fine = rng.random() > 0.02
+            scores = {o: score_of(task.fit.trial % 3, folds, f, repeat) for o, f in scored.items()}
+            work.tell(task, "finished" if fine else "failed", scores if fine else None)
+        if len(done) == 1_500:
+            work.stop("images")
+        waiting += work.ready()
+    assert len(done) == len(set(done)) == 1_500  # none was asked for twice, and none was lost
+    assert {search.stopped for search in searches} == {"images"}
+    assert min(len(search.trials) for search in searches) >= 128
+    statuses = Counter(t.status for search in searches for t in search.trials[:64])
+    assert statuses["running"] == 0
+    assert statuses["failed"] > 0
+
+
 def test_searches_that_cannot_share_are_refused():
     with pytest.raises(ValueError, match="3 searches or more"):
         nested(2, 2)
