@@ -23,7 +23,7 @@ __all__ = ["results", "run", "search", "sweep"]
 def run(
     config: Given, changes: Mapping[str, Any] | None = None, *, verbose: bool = False
 ) -> dict[str, Any]:
-    """Train one network, tracked, and test it once, as `ilsvrc train`.
+    """Train one network, tracked, and test it once, as `ilsvrc train`; on folds, on each of them.
 
     Args:
         config: nested sections as in YAML, a Config, or a YAML file or a shipped config's name.
@@ -31,7 +31,9 @@ def run(
         verbose: a line an epoch, not only one at the start and one at the end.
 
     Returns:
-        {"run_id", "status", "epochs"}, every score and cost, and "error" where it failed.
+        {"run_id", "status", "epochs"}, every score and cost, and "error" where it failed. With
+        `validation.folds` or `test_folds` the scores are means over folds, and there are "folds", a
+        row each, and "interval", "interval_of" and "interval_method".
 
     Raises:
         BadInput: a key or value is wrong, or does not suit the data or the network.
@@ -71,7 +73,7 @@ def results(name: str, *, level: str = "run", uri: str | None = None) -> pd.Data
 
     Args:
         name: the `name` of its config.
-        level: the kind of runs: run (of `run` and `sweep`), trial, outer_fold, ...
+        level: the kind of runs: run (of `run` and `sweep`), fold, trial, outer_fold, ...
         uri: the store; else MLFLOW_TRACKING_URI, else mlflow.db in this folder.
 
     Raises:

@@ -7,13 +7,17 @@ function and its card.
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
+import importlib.util
 import inspect
 import operator
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models import cards, choices
@@ -105,7 +109,7 @@ def assemble(
 ) -> keras.Model:
     """The network `name` of `module` as a model, without asking its card about sizes."""
     network: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    _check_options(name, network, options)
+    _check_names(name, _keywords_of(network), options)
     chosen, specific = choices.split(options)
 
     import keras
@@ -195,9 +199,36 @@ def _integer(value: Any) -> int | None:
         return None
 
 
-def _check_options(name: str, network: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse, without loading Keras, options that a network has not, and values that no network
+    takes; values of its own options are seen when it is assembled.
+
+    Raises:
+        UnknownModel, UnknownOption, InvalidOption: all ValueErrors.
+    """
+    module = card(name).module
+    if (keywords := _keywords_in(module).get(name)) is not None:
+        _check_names(name, keywords, options)
+    choices.split(options)
+
+
+@functools.cache
+def _keywords_in(module: str) -> dict[str, list[str]]:
+    """Keyword arguments of a module's functions, read from its text: importing it loads Keras."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return {}
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    return {each.name: [argument.arg for argument in each.args.kwonlyargs] for each in functions}
+
+
+def _keywords_of(network: Callable[..., Any]) -> list[str]:
     parameters = inspect.signature(network).parameters.values()
-    keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _check_names(name: str, keywords: Sequence[str], options: Mapping[str, Any]) -> None:
     valid = [*(option for option in keywords if option != "choices"), *choices.NAMES]
     for option in options:
         if option not in valid:

@@ -113,12 +113,12 @@ def kfold(
         raise SplitError(f"number of folds: expected 2 or more, received {k!r}")
     labels, chosen = _checked(labels, indices)
     rng = _rng(seed)
-    for name, count in _counts(labels[chosen], class_names):
-        if count < k:
-            raise SplitError(
-                f"class {name} has {count} image{'s' * (count != 1)}, fewer than the {k} folds: "
-                f"add images, remove the class or use {max(count, 2)} folds or fewer"
-            )
+    name, count = min(_counts(labels[chosen], class_names), key=lambda named: named[1])
+    if count < k:
+        raise SplitError(
+            f"class {name} has {count} image{'s' * (count != 1)}, fewer than the {k} folds: "
+            f"add images, remove the class or use {max(count, 2)} folds or fewer"
+        )
     if groups is not None:
         fold = grouped_folds(
             labels[chosen], _group_ids(groups, labels)[chosen], k, rng, class_names

@@ -12,9 +12,9 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
-from tuning.space import Settings, Space
+from tuning.space import Settings, Space, identity
 
 
 class Waiting(enum.Enum):
@@ -24,6 +24,8 @@ class Waiting(enum.Enum):
 
 
 WAIT: Final = Waiting.OUTCOMES
+
+MOST_REFUSED = 300  # draws in a row, until an oracle gives up looking for one that is not
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Proposal:
     """Hyperband: how long to train; None: as configured."""
     resume_from: int | None = None
     """Hyperband: the shorter trial of the same settings that earned this one."""
+    goes_on: bool = False
+    """Hyperband: may a longer trial of the same settings follow?"""
 
 
 class Oracle(Protocol):
@@ -55,8 +59,27 @@ class Oracle(Protocol):
             ValueError: no such trial is open.
         """
 
+    def refuse(self, number: int) -> None:
+        """A proposal that is not fitted, once, instead of `tell`: it counts for nothing, and is not
+        proposed again.
+
+        Raises:
+            ValueError: no such trial is open.
+        """
+
     def announced(self) -> int | None:
         """How many trials there will be at most; None where only a budget ends the search."""
+
+
+@runtime_checkable
+class Promoting(Oracle, Protocol):
+    """Follows a trial that did well by a longer one of the same settings."""
+
+    def waiting(self) -> set[int]:
+        """Numbers of trials under way, and of ended ones that may yet be promoted."""
+
+    def epochs_in_all(self, *, goes_on: bool) -> int:
+        """Of all trials; without those that a promoted one has already, if it `goes_on`."""
 
 
 def grid(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -69,12 +92,19 @@ def grid(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 class Listed:
-    """Proposes a list of settings in order, whatever happened to the ones before."""
+    """Proposes a list of settings in order, whatever happened to the ones before.
+
+    Args:
+        settings: the candidates.
+        start: those that come first, of the list or not.
+    """
 
     independent: ClassVar[bool] = True
 
-    def __init__(self, settings: Sequence[Settings]):
-        self._settings = [dict(one) for one in settings]
+    def __init__(self, settings: Sequence[Settings], start: Sequence[Settings] = ()):
+        first = {identity(one) for one in start}
+        others = (one for one in settings if identity(one) not in first)
+        self._settings = [dict(one) for one in (*start, *others)]
         self._open = Open()
 
     def ask(self) -> Proposal | None:
@@ -85,8 +115,11 @@ class Listed:
     def tell(self, number: int, score: float | None) -> None:
         self._open.end(number)
 
+    def refuse(self, number: int) -> None:
+        self._open.refuse(number)
+
     def announced(self) -> int:
-        return len(self._settings)
+        return len(self._settings) - self._open.refused
 
 
 class Manual(Listed):
@@ -100,8 +133,8 @@ class Grid(Listed):
         SpaceError: a parameter has no list of values.
     """
 
-    def __init__(self, space: Space):
-        super().__init__(space.grid())
+    def __init__(self, space: Space, start: Sequence[Settings] = ()):
+        super().__init__(space.grid(), start)
 
 
 class Open:
@@ -109,12 +142,19 @@ class Open:
 
     def __init__(self) -> None:
         self.proposed = 0
+        self.refused = 0
         self.numbers: set[int] = set()
+        self.barren = False
+        """Were so many refused in a row that draws go on in vain?"""
+        self._in_a_row = 0
+        self._last: int | None = None
 
     def start(self) -> int:
         number = self.proposed
         self.proposed += 1
         self.numbers.add(number)
+        if self._last != number - 1:
+            self._in_a_row = 0
         return number
 
     def end(self, number: int) -> None:
@@ -122,6 +162,23 @@ class Open:
             known = "was told of before" if 0 <= number < self.proposed else "was never proposed"
             raise ValueError(f"trial {number} {known}; tell the number of an open proposal, once")
         self.numbers.remove(number)
+
+    def refuse(self, number: int) -> None:
+        self.end(number)
+        self.refused += 1
+        self._in_a_row += 1
+        self._last = number
+        self.barren = self.barren or self._in_a_row >= MOST_REFUSED
+
+    @property
+    def counted(self) -> int:
+        """Proposals that were not refused."""
+        return self.proposed - self.refused
+
+    def at_most(self, trials: int | None, size: int | None) -> int | None:
+        """How many proposals will count, of a space of that size; None where nothing says."""
+        left = None if size is None else size - self.refused
+        return min((limit for limit in (trials, left) if limit is not None), default=None)
 
 
 def usable(score: float | None) -> float | None:

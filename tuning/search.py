@@ -8,18 +8,27 @@ in.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from tuning.oracles import Oracle, Waiting
+import numpy as np
 
-FEWEST_FOLDS = 3  # that a race tests: two differences have a spread by chance alone
+from tuning.choice import Choice, Lead
+from tuning.fold_race import Racing
+from tuning.oracles import Oracle, Promoting, Proposal, Waiting
+from tuning.race import Race
+
+COMPARED = 100  # finished trials, the best, among which a choice is made
 ENDLESS = 64  # candidates asked for at a time of an independent oracle that never ends
 
-Status = Literal["running", "finished", "failed", "gave_up", "unfinished"]
+Status = Literal["running", "finished", "failed", "gave_up", "unfinished", "refused"]
+
+Refuse = Callable[[Mapping[str, Any]], Mapping[str, float] | None]
+"""The cost for which settings are not to be fitted; None where they are."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,10 @@ class Fit:
     settings: Mapping[str, Any]
     epochs: int | None = None
     """As the oracle decided; None: as configured."""
+    first: int | None = None
+    """The shortest trial of the same settings, of which this is a longer one; None: it is none."""
+    goes_on: bool = False
+    """May a longer one follow?"""
 
 
 @dataclass
@@ -58,7 +71,17 @@ class Trial:
     errors: dict[int, str] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
     """Epochs that gave the score, by fold."""
+    hits: dict[int, np.ndarray] = field(default_factory=dict)
+    """bool [images], by fold, whether each was right; of fits that told."""
     gave_up: GaveUp | None = None
+    refused: Mapping[str, float] | None = None
+    """The cost for which it was not fitted."""
+    earlier: int | None = None
+    """The trial that was promoted to this longer one."""
+    first: int | None = None
+    """The shortest one of that row."""
+    goes_on: bool = False
+    """May it be promoted?"""
 
     @property
     def limit(self) -> int:
@@ -95,38 +118,6 @@ class Trial:
         return self.errors[min(self.errors)] if self.errors else None
 
 
-@dataclass(frozen=True)
-class Racing:
-    """When a candidate gives up its remaining folds.
-
-    After each fold from `after_folds` on, its paired differences to the leader over the folds done
-    are tested one-sided with the corrected resampled t (Nadeau and Bengio 2003): below `alpha`, and
-    worse on average by `margin` or more, it gives up. Each test is at `alpha`; they are not
-    corrected for their number. Two differences, or any that are equal but for rounding, say nothing
-    of the spread: nothing is tested then, and nobody gives up.
-    """
-
-    after_folds: int = 2
-    alpha: float = 0.05
-    margin: float = 0.0
-    ratio: float = 0.5
-    """Validation over training images, the correction for training parts that overlap."""
-
-    def loses(self, differences: Sequence[float]) -> float | None:
-        """p of the leader's lead, if a candidate so far behind gives up; else None."""
-        p = self.p(differences)
-        return p if p < self.alpha and fmean(differences) >= self.margin else None
-
-    def p(self, differences: Sequence[float]) -> float:
-        """One-sided p of a mean difference above 0; 1 where there is nothing to test it against."""
-        from tuning.significance import all_equal, corrected_resampled_t
-
-        if len(differences) < FEWEST_FOLDS or all_equal(differences):
-            return 1.0
-        test = corrected_resampled_t(differences, 1.0, self.ratio, alternative="greater")
-        return test.p_value
-
-
 class Search:
     """The state of one search.
 
@@ -138,6 +129,10 @@ class Search:
         parallel: candidates in a round of an oracle that learns.
         racing: None: every candidate gets every fold.
         minimise: a lower score is better.
+        choice: which of those that have every fold is the best.
+        cost: of a candidate, for a choice that asks for it: cheaper is less.
+        refuses: candidates that are not fitted: they count for nothing, and others take their
+            place.
     """
 
     def __init__(
@@ -147,8 +142,11 @@ class Search:
         *,
         max_failures: int = 3,
         parallel: int = 1,
-        racing: Racing | None = None,
+        racing: Racing | Race | None = None,
         minimise: bool = False,
+        choice: Choice | None = None,
+        cost: Callable[[Trial], tuple[float, ...]] = lambda trial: (),
+        refuses: Refuse = lambda settings: None,
     ):
         if folds < 1 or max_failures < 1 or parallel < 1:
             raise ValueError(
@@ -156,8 +154,9 @@ class Search:
                 f"Received: {folds}, {max_failures}, {parallel}"
             )
         self.oracle, self.folds, self.minimise = oracle, folds, minimise
-        self.max_failures, self.parallel = max_failures, parallel
-        self.racing = racing if racing and folds > max(racing.after_folds, FEWEST_FOLDS) else None
+        self.max_failures, self.parallel, self.refuses = max_failures, parallel, refuses
+        self.racing = racing if racing and racing.can_save(folds) else None
+        self.choice, self.cost = choice or Choice(), cost
         self.trials: list[Trial] = []
         self.settled: list[Trial] = []
         """Trials whose end is certain, in the order in which it became so."""
@@ -189,6 +188,7 @@ class Search:
         score: float | None = None,
         error: str | None = None,
         epochs: int | None = None,
+        hits: np.ndarray | None = None,
     ) -> None:
         """Hear how a fit ended.
 
@@ -199,6 +199,7 @@ class Search:
             score: of this fold.
             error: why it failed.
             epochs: that gave the score.
+            hits: bool [images], whether each was right, where that is known.
 
         Raises:
             ValueError: the fit was not handed out, or was told before.
@@ -210,6 +211,8 @@ class Search:
         if status == "finished" and score is not None and math.isfinite(score):
             trial.told[fit.fold] = float(score)
             trial.lengths[fit.fold] = epochs or 0
+            if hits is not None:
+                trial.hits[fit.fold] = hits
         else:
             trial.told[fit.fold] = None
             if status == "finished":
@@ -224,6 +227,15 @@ class Search:
         """False for a fit that needs no longer run."""
         return not self.stopped and (fit.trial, fit.fold) in self._open
 
+    def may_want(self, trial: int, fold: int) -> bool:
+        """Does it wait for this fit, or could it still hand it out?"""
+        if self.stopped:
+            return False
+        if trial >= len(self.trials):
+            return not self._exhausted
+        known = self.trials[trial]
+        return known.status == "running" and fold not in known.told and fold < known.limit
+
     def stop(self, reason: str) -> None:
         """Hand out nothing more; fits under way may still be told."""
         self.stopped = self.stopped or reason
@@ -236,24 +248,61 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial with the best score, the first of equals; None without any."""
-        return next(iter(self.ranked()), None)
+        """The finished trial that is chosen, which without another rule is the one with the best
+        score, the first of equals; None without any."""
+        return self.chosen(self.ranked(), self.choice)
+
+    def chosen(self, ranked: list[Trial], choice: Choice) -> Trial | None:
+        """Of trials with the best first, by the rule of the choice; None without any."""
+        ranked = _comparable(ranked)
+        if not ranked or choice.rule == "best":
+            return next(iter(ranked), None)
+        return ranked[choice.of(*self._table(ranked), lambda at: self.cost(ranked[at]))]
+
+    def lead(self) -> Lead | None:
+        """How far the best score is ahead, among the COMPARED best; None with nothing to test."""
+        ranked = _comparable(self.ranked())
+        return self.choice.lead(*self._table(ranked)) if ranked else None
 
     def ranked(self) -> list[Trial]:
-        """Finished trials, best first, equals in the order of their numbers."""
-        finished = [trial for trial in self.trials if trial.status == "finished"]
-        return sorted(finished, key=lambda trial: -self._sign * (trial.score or 0.0))
+        """Finished trials, best first, equals in the order of their numbers.
+
+        Longer ones come before shorter ones: their scores are not of the same training.
+        """
+        return self.best_first([trial for trial in self.trials if trial.status == "finished"])
+
+    def best_first(self, trials: list[Trial]) -> list[Trial]:
+        """These by their epochs and scores, equals in the order that they have."""
+        return sorted(
+            trials, key=lambda trial: (-(trial.epochs or 0), -self._sign * (trial.score or 0.0))
+        )
 
     @property
     def saved(self) -> int:
         """Folds that racing left out."""
         return sum(self.folds - t.gave_up.folds for t in self.trials if t.gave_up)
 
+    @property
+    def unended_rows(self) -> set[int]:
+        """First trials of rows that a longer one of the same settings may still follow."""
+        if not isinstance(self.oracle, Promoting):
+            return set()
+        waiting = (self.trials[number] for number in self.oracle.waiting())
+        return {trial.number if trial.first is None else trial.first for trial in waiting}
+
     def close(self) -> None:
         """Call what has neither ended nor failed unfinished: the budget ended first."""
         for trial in self.trials:
             if trial.status == "running":
                 trial.status = "unfinished"
+
+    def _table(self, ranked: list[Trial]) -> tuple[np.ndarray, list[list[np.ndarray]] | None]:
+        folds = ranked[0].folds
+        return self._scores(ranked, folds), hits_of(ranked, folds)
+
+    def _scores(self, trials: list[Trial], folds: int) -> np.ndarray:
+        """float [trials, folds], higher is better."""
+        return self._sign * np.array([trial.scores[:folds] for trial in trials])
 
     @property
     def _sign(self) -> int:
@@ -276,20 +325,34 @@ class Search:
             if proposal is None:
                 self._exhausted = True
                 break
-            trial = Trial(len(self.trials), proposal.settings, proposal.epochs, self.folds)
+            trial = self._trial(proposal)
             if proposal.number != trial.number:
                 raise RuntimeError(
                     f"the oracle proposed trial {proposal.number}, expected {trial.number}"
                 )
             self.trials.append(trial)
-            self._round.append(trial)
+            if trial.refused:
+                self.oracle.refuse(trial.number)
+                self.settled.append(trial)
+            else:
+                self._round.append(trial)
+
+    def _trial(self, proposal: Proposal) -> Trial:
+        trial = Trial(len(self.trials), proposal.settings, proposal.epochs, self.folds)
+        trial.earlier, trial.goes_on = proposal.resume_from, proposal.goes_on
+        if trial.earlier is not None:
+            before = self.trials[trial.earlier]
+            trial.first = before.number if before.first is None else before.first
+        elif cost := self.refuses(trial.settings):
+            trial.status, trial.refused = "refused", cost
+        return trial
 
     def _hand_out(self) -> list[Fit]:
         """A racing round gives one fold of every candidate at a time, another one all of them."""
         before = self._level
         self._level = before + 1 if self.racing else self.folds
         fits = [
-            Fit(trial.number, fold, trial.settings, trial.epochs)
+            Fit(trial.number, fold, trial.settings, trial.epochs, trial.first, trial.goes_on)
             for trial in self._running()
             for fold in range(before, self._level)
         ]
@@ -308,23 +371,37 @@ class Search:
             return
         trial.status = "failed" if trial.errors else "finished"
         self.settled.append(trial)
-        first = last = trial.number
-        while first > 0 and self.trials[first - 1].status == "failed":
-            first -= 1
-        while last + 1 < len(self.trials) and self.trials[last + 1].status == "failed":
-            last += 1
-        if trial.errors and last - first + 1 >= self.max_failures:
-            self.failed_in_a_row = self.trials[first : last + 1]
+        if not trial.errors:
+            return
+        row = [trial]
+        for others in (self.trials[: trial.number][::-1], self.trials[trial.number + 1 :]):
+            tried = (other for other in others if other.status != "refused")
+            row += itertools.takewhile(lambda other: other.status == "failed", tried)
+        if len(row) >= self.max_failures:
+            self.failed_in_a_row = sorted(row, key=lambda failed: failed.number)
             self.stop("failures")
 
-    def _race(self, racing: Racing) -> None:
-        level = self._level
+    def _race(self, racing: Racing | Race) -> None:
         rivals = [t for t in self.trials if t.status in ("running", "finished")]
-        leader = max(rivals, key=lambda t: (self._sign * fmean(t.scores[:level]), -t.number))
-        for trial in self._running():
-            pairs = zip(leader.scores[:level], trial.scores[:level], strict=True)
-            p = racing.loses([self._sign * (best - score) for best, score in pairs])
-            if p is not None:
-                trial.gave_up = GaveUp(level, leader.number, p)
+        scores = self._scores(rivals, self._level)
+        hits = hits_of(rivals, self._level)
+        numbers = [t.number for t in rivals]
+        leader, lost = racing.losers(scores, hits, numbers, self.folds)
+        for at, p in lost.items():
+            trial = rivals[at]
+            if trial.status == "running":
+                trial.gave_up = GaveUp(self._level, numbers[leader], p)
                 trial.status = "gave_up"
                 self.settled.append(trial)
+
+
+def _comparable(ranked: list[Trial]) -> list[Trial]:
+    """The best of those that were trained as long as the first: no scores of other budgets."""
+    return [trial for trial in ranked if trial.epochs == ranked[0].epochs][:COMPARED]
+
+
+def hits_of(trials: list[Trial], folds: int) -> list[list[np.ndarray]] | None:
+    """Of each trial on each of the first folds; None unless all of them told."""
+    if not all(fold in trial.hits for trial in trials for fold in range(folds)):
+        return None
+    return [[trial.hits[fold] for fold in range(folds)] for trial in trials]

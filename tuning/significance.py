@@ -68,8 +68,8 @@ def all_equal(differences: Sequence[float] | np.ndarray) -> bool:
 
 def corrected_resampled_t(
     differences: Sequence[float] | np.ndarray,
-    train_size: float | Sequence[int],
-    test_size: float | Sequence[int],
+    train_size: float | Sequence[float] | np.ndarray,
+    test_size: float | Sequence[float] | np.ndarray,
     *,
     alternative: Alternative = "two-sided",
     confidence: float = 0.95,

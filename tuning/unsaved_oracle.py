@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from tuning.hyperparameters import to_keras_tuner
 from tuning.space import Space
@@ -76,7 +76,17 @@ class _Unsaved:
     def _check_consecutive_failures(self) -> None:
         """There is no limit; KerasTuner goes through all trials whenever one ends."""
 
+    start: ClassVar[list[dict[str, Any]]] = []
+    """Values of the first trials."""
+    draws_next = False
+    """Is the next one drawn at random, whatever is known?"""
+
     def populate_space(self, trial_id: str) -> Any:
+        if self.start:
+            return {"status": "RUNNING", "values": self.start.pop(0)}
+        draws, self.draws_next = self.draws_next, False
+        if draws and hasattr(self, "_random_populate_space"):  # Bayesian only
+            return self._random_populate_space()
         response = super().populate_space(trial_id)  # type: ignore[misc]  # of the class beside it
         values = response.get("values")
         if values and "tuner/epochs" not in values and self._duplicate(values):  # type: ignore[attr-defined]  # same

@@ -8,13 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from experiments.cli.arguments import AsJson, Overrides, fail_unless
+from experiments.cli.examples import epilog
+from experiments.cli.next_step import say_next
 from experiments.errors import Stopped
 from experiments.presentation.console import answer, say
 
-bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Measure on this machine.", no_args_is_help=True, epilog=epilog("bench")
+)
 
 
-@bench_app.command()
+@bench_app.command(epilog=epilog("bench suite"))
 def suite(
     quickstart: Annotated[
         bool, typer.Option("--quickstart", help="Time the quickstart sweep too (minutes).")
@@ -35,7 +39,7 @@ def suite(
     _answer(document, command.report(document), as_json)
 
 
-@bench_app.command()
+@bench_app.command(epilog=epilog("bench pipeline"))
 def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     """The input pipeline beside the plain alternatives, interleaved: images a second."""
     from experiments.bench import pipeline as command
@@ -46,7 +50,7 @@ def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     _answer(document, command.text(document), as_json)
 
 
-@bench_app.command(name="search")
+@bench_app.command(name="search", epilog=epilog("bench search"))
 def bench_search(
     only: Annotated[
         list[str] | None,
@@ -69,7 +73,7 @@ BenchOut = Annotated[Path, typer.Option(help="Folder of the CSV files.")]
 BenchLog = Annotated[bool, typer.Option("--log", help="The rows also as runs, as bench.log=true.")]
 
 
-@bench_app.command("train")
+@bench_app.command("train", epilog=epilog("bench train"))
 def bench_train(
     changes: Overrides = None,
     out: BenchOut = Path("bench"),
@@ -80,7 +84,7 @@ def bench_train(
     _bench("train", changes, out, log, as_json)
 
 
-@bench_app.command("infer")
+@bench_app.command("infer", epilog=epilog("bench infer"))
 def bench_infer(
     changes: Overrides = None,
     out: BenchOut = Path("bench"),
@@ -109,6 +113,9 @@ def _bench(mode: Any, changes: list[str] | None, out: Path, log: bool, as_json: 
             document["run_id"] = table.log(document, files, config, experiment)
     finally:
         answer(document, [table.text(document)], as_json)
+    if "run_id" in document:
+        step = ["ui", "--open", "--experiment", config.name]
+        say_next(step, as_json=as_json, uri=config.tracking.uri)
     _end(document)
 
 

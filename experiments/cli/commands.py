@@ -17,6 +17,7 @@ from experiments.cli.compare import compare, report
 from experiments.cli.configs import configs, schema
 from experiments.cli.data import data_app
 from experiments.cli.evaluate import evaluate, predict
+from experiments.cli.examples import epilog
 from experiments.cli.init import init
 from experiments.cli.runs import export, register, reproduce
 from experiments.cli.search import nested, search
@@ -34,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog=epilog(""),
 )
 
 HOME = Path(__file__).parents[2]
@@ -46,7 +48,7 @@ COMMANDS = (
 """In the order of `ilsvrc --help`."""
 
 for command in COMMANDS:
-    app.command(cls=Command)(command)
+    app.command(cls=Command, epilog=epilog(command.__name__))(command)
 
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli.arguments import AsJson, tracking_uri
+from experiments.cli.next_step import say_next
 from experiments.errors import BadInput
 
 Level = Annotated[
@@ -57,7 +58,9 @@ BestOf = Annotated[
 Store = Annotated[str | None, typer.Option("--uri", help="Tracking store.")]
 Experiments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="EXPERIMENT...", help="Names; without one the store's are listed."),
+    typer.Argument(
+        metavar="EXPERIMENT...", help="Names, or run ids; without one the names are listed."
+    ),
 ]
 
 
@@ -86,6 +89,8 @@ def compare(
         as_json=as_json, level=level, where=where or (), sort=sort, test=test, margin=margin,
         bench=bench, best_of=best_of or (),
     )  # fmt: skip
+    options = _options(level, where, sort, test, bench, best_of)
+    say_next(["report", *experiments, *options], as_json=as_json, uri=_named(store))
 
 
 def report(
@@ -102,6 +107,7 @@ def report(
 ) -> None:
     """One page that opens offline: what was run on what, table, pictures, protocol, caveats."""
     from experiments.reporting import report as command
+    from experiments.tracking.tracked_run import RUN_ID
 
     experiments, store = _experiments_and_store(names, uri)
     command.run(
@@ -109,6 +115,8 @@ def report(
         level=level, where=where or (), sort=sort, test=test, margin=margin,
         bench=bench, best_of=best_of or (),
     )  # fmt: skip
+    named = [] if RUN_ID.fullmatch(experiments[0]) else ["--experiment", experiments[0]]
+    say_next(["ui", "--open", *named], as_json=False, uri=_named(store))
 
 
 def _experiments_and_store(words: list[str] | None, uri: str | None) -> tuple[list[str], str]:
@@ -124,3 +132,29 @@ def _experiments_and_store(words: list[str] | None, uri: str | None) -> tuple[li
         known = ", ".join(experiment_names(store)) or "none yet; ilsvrc sweep quickstart makes one"
         raise BadInput(f"name an experiment; the store has: {known}")
     return names, store
+
+
+def _named(store: str) -> str | None:
+    """What a next command must be told of the store; None of the one that it takes by itself."""
+    from experiments.tracking.store import store_uri
+
+    return None if store == store_uri(None) else store
+
+
+def _options(
+    level: str,
+    where: list[str] | None,
+    sort: str | None,
+    test: str,
+    bench: str | None,
+    best_of: list[str] | None,
+) -> list[str]:
+    """The options that were given, as words of the command line; the defaults left out."""
+    words = [word for each in where or () for word in ("--where", each)]
+    words += [word for each in best_of or () for word in ("--best-of", each)]
+    for name, value, default in (
+        ("level", level, "auto"), ("sort", sort, None), ("test", test, "auto"),
+        ("bench", bench, None),
+    ):  # fmt: skip
+        words += [] if value == default or value is None else [f"--{name}", value]
+    return words

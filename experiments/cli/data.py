@@ -8,15 +8,19 @@ from typing import Annotated
 import typer
 
 from experiments.cli.arguments import AsJson
+from experiments.cli.examples import epilog
+from experiments.cli.next_step import say_next
 from experiments.errors import BadInput
 from experiments.presentation.console import answer
 
-data_app = typer.Typer(help="Look at images, and prepare them.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Look at images, and prepare them.", no_args_is_help=True, epilog=epilog("data")
+)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A source, such as folder:DIR.")]
 
 
-@data_app.command()
+@data_app.command(epilog=epilog("data check"))
 def check(
     spec: Spec,
     csv: Annotated[Path | None, typer.Option("--csv", help="All findings, one a row.")] = None,
@@ -33,11 +37,14 @@ def check(
     if csv is not None:
         data.write_csv(csv, document["findings"])
     answer(document, data.check_table(document), as_json)
+    findings = [] if csv else [["data", "check", spec, "--csv", "findings.csv"]]
+    following = [["data", "preview", spec], ["init", "--source", spec]]
+    say_next(*findings if document["corrupt"] else following, as_json=as_json)
     if document["corrupt"]:
         raise typer.Exit(1)
 
 
-@data_app.command()
+@data_app.command(epilog=epilog("data stats"))
 def stats(
     spec: Spec,
     limit: Annotated[int | None, typer.Option(help="At most so many images, evenly.")] = None,
@@ -50,7 +57,7 @@ def stats(
     answer(document, data.stats_lines(document), as_json)
 
 
-@data_app.command()
+@data_app.command(epilog=epilog("data preview"))
 def preview(
     what: Annotated[str, typer.Argument(metavar="CONFIG|SPEC", help="A YAML file or a source.")],
     changes: Annotated[
@@ -71,9 +78,16 @@ def preview(
 
     document = command.preview(what, changes or (), out, images=images, draws=draws)
     answer(document, [f"{document['out']}: {document['recipe']}"], as_json)
+    step = ["init", "--source", what]
+    if command.is_config(what):
+        from experiments.config import settings
+
+        verb = "sweep" if settings.load(what, changes or ()).sweep else "train"
+        step = [verb, what, *(changes or ())]
+    say_next(step, as_json=as_json)
 
 
-@data_app.command()
+@data_app.command(epilog=epilog("data prepare"))
 def prepare(
     spec: Spec,
     out: Annotated[Path, typer.Option(help="A new folder, or the one of a stopped run.")],
@@ -102,3 +116,7 @@ def prepare(
         f"{document['bytes'] / 1e6:,.1f} MB"
     )
     answer(document, [line], as_json)
+    say_next(
+        ["data", "preview", document["spec"]], ["init", "--source", document["spec"]],
+        as_json=as_json,
+    )  # fmt: skip

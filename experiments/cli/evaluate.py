@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.cli.arguments import AsJson, fail_unless
+from experiments.cli.next_step import say_next
 from experiments.errors import BadInput
 from experiments.presentation.console import answer, complain, say
 
@@ -61,6 +62,10 @@ def evaluate(
     document = command.evaluate(networks, changes, out, further, quiet=as_json, say=say, show=show)
     if as_json:
         answer(document, [], as_json)
+    if out is None:
+        sets_again = (word for each in sets or () for word in ("--sets", each))
+        again = ["evaluate", *words, *sets_again, "--out", "evaluation"]
+        say_next(again, as_json=as_json, note="which writes confusion and scores by class")
 
 
 def predict(

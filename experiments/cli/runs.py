@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.arguments import AsJson, Overrides, fail_unless, only
+from experiments.cli.arguments import AsJson, Overrides, fail_unless, only, tracking_uri
+from experiments.cli.next_step import say_next
 from experiments.presentation.console import print_json, tell
+from experiments.presentation.formatting import short_id
 
 STORE_AND_NAMES = "tracking.uri", "evaluate.class_names"
 StoreAndNames = Annotated[
@@ -45,6 +47,10 @@ def export(
     store = store_uri(given.get(STORE_AND_NAMES[0]))
     done = command.export(network, kind, out, store, given.get(STORE_AND_NAMES[1]), force)
     print_json(done) if as_json else tell(command.text(done))
+    if run_id := done["metadata"]["run_id"]:
+        step = ["register", short_id(run_id), done["metadata"]["network"]]
+        say_next(*[step] if done["metadata"]["output"] != "images" else [], as_json=as_json,
+                 uri=given.get(STORE_AND_NAMES[0]))  # fmt: skip
 
 
 def reproduce(
@@ -63,6 +69,10 @@ def reproduce(
 
     document = command.reproduce(run_id, changes or (), anyway=anyway, quiet=as_json)
     print_json(document) if as_json else tell(command.text(document))
+    if document["predictions_identical"] is False:
+        both = short_id(document["reproduces"]), short_id(document["run_id"])
+        store = tracking_uri([word for word in changes or () if word.startswith("tracking.uri=")])
+        say_next(["evaluate", *both, "evaluate.reuse=true"], as_json=as_json, uri=store)
     fail_unless(document["status"] == "finished")
 
 

@@ -15,7 +15,8 @@ from experiments.cli.arguments import (
     Overrides,
     fail_unless,
 )
-from experiments.presentation.console import complain, print_json, say, tell
+from experiments.cli.next_step import REFIT, of_search, say_next
+from experiments.presentation.console import complain, print_json, tell
 
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Start apart from an earlier search of this name.")
@@ -67,6 +68,8 @@ def _search(
     print_json(result) if as_json else tell(text.of_result(result))
     if "error" in result:
         complain(result["error"])
-    elif not as_json:
-        say(f"next: {text.next_command(kind, result)}")
+    else:
+        commands = of_search(kind, checked, result, [kind, str(path), *(changes or ())])
+        note = REFIT if "search.refit=true" in commands[0] else ""
+        say_next(*commands, as_json=as_json, uri=checked.tracking.uri, note=note)
     fail_unless(result["status"] == "finished")

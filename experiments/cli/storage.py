@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli.arguments import AsJson, tracking_uri
+from experiments.cli.next_step import say_next
 from experiments.presentation.console import answer, print_json, tell
 
 Store = Annotated[
@@ -48,3 +49,6 @@ def du(changes: Store = None, as_json: AsJson = False) -> None:
 
     document = command.usage(tracking_uri(changes or []))
     answer(document, command.tables(document), as_json)
+    largest = [["rm", document["experiments"][0]["name"]]] if document["experiments"] else []
+    note = "which only lists what would go" if largest else ""
+    say_next(*largest, as_json=as_json, uri=tracking_uri(changes or []), note=note)

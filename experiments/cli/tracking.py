@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from experiments.cli.arguments import AsJson, Overrides, tracking_uri
+from experiments.cli.next_step import say_next
 from experiments.presentation.console import print_json, say, tell
 
 
@@ -33,6 +34,7 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
             tell(f"  {run['run']}: {run['fraction']:.0%}, {at} ended")
     if not rows:
         tell("nothing has run in this folder yet")
+        say_next(["sweep", "quickstart"], as_json=as_json)
 
 
 def upload(
@@ -47,6 +49,7 @@ def upload(
 
     document = command.upload(name, tracking_uri(changes or []), say)
     print_json(document) if as_json else tell(command.text(document))
+    say_next(["compare", name], as_json=as_json, uri=tracking_uri(changes or []))
 
 
 def ui(

@@ -12,6 +12,7 @@ from experiments.cli.arguments import (
     Overrides,
     fail_unless,
 )
+from experiments.cli.next_step import REPEAT, of_run, say_next
 from experiments.presentation.console import print_json, say, show, tell
 from experiments.presentation.formatting import short_id
 
@@ -23,7 +24,7 @@ def train(
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one network, tracked; test it once at the end."""
+    """Train one network, tracked; test it once at the end. With validation.folds: on each fold."""
     from experiments.config import settings
 
     checked = settings.load(config, changes or ())
@@ -32,12 +33,11 @@ def train(
     if checked.sweep:
         say(command.one_of_the_sweep(checked, str(config)))
     if dry_run:
-        from experiments.jobs.plan import prepare
-        from experiments.runs.sweep import Cell
+        from experiments.runs.cells import plan_cell
 
-        plan = prepare(checked)
-        cell = Cell({}, plan, plan.job(("run",)))
-        _dry_run(plan.config, [cell], as_json, every_key, command.headline(plan))
+        cell = plan_cell(checked, None, ("run",))
+        words = filter(None, (command.headline(cell.plan), command.folds_in_words(cell)))
+        _dry_run(cell.plan.config, [cell], as_json, every_key, "; ".join(words))
         return
     result = command.train(checked, quiet=as_json)
     if as_json:
@@ -46,8 +46,18 @@ def train(
         # only the first of several hosts keeps a run
         name = f"run {short_id(result['run_id'])}" if result["run_id"] else "this host"
         tell(f"{name} {result['status']}")
-        if result["run_id"] and result["status"] == "finished":
-            say(f"next: ilsvrc evaluate {short_id(result['run_id'])}, or ilsvrc ui --open")
+        if "folds" in result:
+            from experiments.runs.folds import in_words
+
+            for line in in_words(result):
+                tell(line)
+            if "error" in result:
+                say(f"failed: {result['error']}; the same command tries only these folds again")
+    if result["run_id"] and result["status"] == "finished":
+        after = of_run(checked, result["run_id"])
+        if "folds" in result:  # whose run is a mean, and no network
+            after = [["compare", checked.name], ["ui", "--open"]]
+        say_next(*after, as_json=as_json, uri=checked.tracking.uri)
     fail_unless(result["status"] == "finished")
 
 
@@ -62,12 +72,13 @@ def sweep(
     from experiments.config import settings
 
     checked = settings.load(config, changes or ())
+    from experiments.runs import cells as planned
     from experiments.runs import sweep as command
 
-    command.check_axes(checked, str(config))
+    planned.check_axes(checked, str(config))
     if dry_run:
-        cells = list(command.plan_cells(checked, str(config)))
-        head = command.announcement(checked, cells) + command.sizes_differ(checked, cells)
+        cells = list(planned.plan_cells(checked, str(config)))
+        head = planned.announcement(checked, cells) + planned.sizes_differ(checked, cells)
         _dry_run(checked, cells, as_json, every_key, head)
         return
     result = command.sweep(checked, str(config))
@@ -76,9 +87,11 @@ def sweep(
     failed = [run for run in result["runs"] if run["status"] != "finished"]
     for run in failed:
         say(f"failed: run {short_id(run['run_id'])}: {run.get('error')}")
-    if not as_json:
-        again = "; the same command tries those that failed once more" if failed else ""
-        say(f"next: ilsvrc compare {checked.name} --out {checked.name}{again}")
+    compare = [["compare", checked.name, "--out", checked.name]]
+    say_next(
+        *compare if len(failed) < len(result["runs"]) else (),
+        as_json=as_json, uri=checked.tracking.uri, note=REPEAT if failed else "",
+    )  # fmt: skip
     fail_unless(not failed)
 
 
@@ -110,9 +123,11 @@ def ensemble(
         show(command.render(result))
     for member in failed:
         say(f"failed: {member['name']}: {member.get('error')}")
-    if not as_json:
-        compare = f"ilsvrc compare {checked.name} --level ensemble"
-        say(f"next: {'the same command tries them once more' if failed else compare}")
+    compare = [["compare", checked.name, "--level", "ensemble"]]
+    say_next(
+        *() if failed else compare,
+        as_json=as_json, uri=checked.tracking.uri, note=REPEAT if failed else "",
+    )  # fmt: skip
     fail_unless(not failed)
 
 
@@ -122,8 +137,8 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
     from experiments.runs import forecast
     from experiments.runs.train import dry_run
 
-    plan = cells[0].plan
-    document = dry_run(plan, len(cells)) | forecast.forecast(cells)
+    plan, fits = cells[0].plan, [fit for cell in cells for fit in cell.fits]
+    document = dry_run(plan, len(fits)) | forecast.forecast(fits)
     if as_json:
         print_json(document)
         return
@@ -132,9 +147,11 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
     tell(head)
     for line in dict.fromkeys(x for c in cells for x in remarks(c.plan.source, c.plan.parts)):
         tell(line)
+    for line in dict.fromkeys(line for cell in cells for line in cell.notes):
+        tell(line)
     for line in dict.fromkeys(filter(None, (cell.plan.to_beat for cell in cells))):
         tell(line)
-    if len(cells) > 1:
+    if len(fits) > 1:
         show(forecast.table(document))
     else:
         tell(
@@ -144,6 +161,6 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
     tell(
         f"{update['images']} images an update, parts: {update['parts']}; learning rate before its "
         f"schedule: {update['learning_rate']:g} (scaling: {update['scaling']})"
-        f"{', in run 1' if len(cells) > 1 else ''}"
+        f"{', in run 1' if len(fits) > 1 else ''}"
     )
     tell(f"{forecast.summary(document)}; nothing was trained (--dry-run)")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.grouping import (
     NOT_A_SETTING,
+    OF_SPLIT,
     fold_of,
     groups_of,
     newest_of_each,
@@ -29,8 +30,6 @@ from experiments.errors import BadInput
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-FOLLOWS = ("data.train_images", "data.validation_images", "data.test_images")
-"""Params that only say what another setting led to."""
 UNSET = ("null", "None", "{}")
 TOP1, MSE = "val_top1", "val_mse"
 DIGITS = 9  # of scores; beyond them means of equal values differ by rounding
@@ -132,7 +131,7 @@ def _keys(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
 
 
 def _is_setting(key: str) -> bool:
-    return key.split(".")[0] not in NOT_A_SETTING and key not in FOLLOWS
+    return key.split(".")[0] not in NOT_A_SETTING and key not in OF_SPLIT
 
 
 def _differ(settings: Sequence[Sequence[Run]], key: str) -> bool:

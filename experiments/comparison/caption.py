@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.comparison import fold_intervals
 from experiments.comparison.best_of import in_short
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import subject
@@ -76,6 +77,7 @@ def notes(comparison: Comparison) -> list[str]:
     tested = comparison.significance or {}
     chosen = comparison.best_of or {}
     lines = [OUTER_FOLDS] if comparison.level == "outer_fold" else []
+    lines += fold_intervals.notes(comparison)
     lines += [*chosen.get("notes", ()), *tested.get("notes", ())]
     lines += (comparison.bench or {}).get("notes", ())
     lines += [f"Warning: {warning}" for warning in comparison.warnings]

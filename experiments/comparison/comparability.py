@@ -27,7 +27,12 @@ def warnings_of(rows: Sequence[Mapping[str, Any]], score: str) -> list[str]:
             warnings.append(f"{row['name']}: {missing} of {row['n']} runs have no {score}")
     if score.startswith("val"):
         what = "top-1" if top1 else "squared error"
-        warnings.append(f"No run has a test part: {what} here is that of the validation part")
+        tested = any(row[score.replace("val", "test")] is not None for row in rows)
+        warnings.append(
+            f"{what} here is that of the validation folds; the test part is the same for all folds"
+            if tested
+            else f"No run has a test part: {what} here is that of the validation part"
+        )
     if top1 and any(row["top1_mean"] is None and _is_error(row) for row in rows):
         warnings.append("Reconstructions have no top-1; their squared error stands beside it")
     warnings += _code(rows)

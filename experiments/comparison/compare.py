@@ -8,19 +8,20 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from experiments.comparison import bench_join, best_of, best_of_notes, selection
 from experiments.comparison.against_best import checked, with_significance
-from experiments.comparison.grouping import Comparison, grouped, value_of
+from experiments.comparison.fold_intervals import with_intervals
+from experiments.comparison.grouping import Comparison, Score, grouped, value_of
 from experiments.comparison.pair_tests import HitsOf
 from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
 from experiments.tracking.status import status
-from experiments.tracking.tracked_run import find_run
+from experiments.tracking.tracked_run import FINAL, RUN_ID, find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs fetched at a time
 
-DEFAULT_LEVELS = ("run", "outer_fold")
+DEFAULT_LEVELS = ("run", "outer_fold", "fold")
 """What level auto takes: the first of which the experiments hold any run."""
-INNER = "fold_val_top1"  # of a run that averages over inner folds, by step
+BY_FOLD = "fold_"
+"""What the scores of a run that averages over folds begin with, by step."""
+INNER = f"{BY_FOLD}val_top1"
 
 
 def compare(
@@ -48,8 +51,10 @@ def compare(
     """Finished runs of these experiments, grouped by config without its seed.
 
     Args:
+        experiment_names: names; or, in place of them, ids of the runs or their first eight digits.
         level: the kind of runs, by their tag: run (of train and sweep), trial, outer_fold, ...;
-            auto for the outer folds of nested searches where there are no plain runs.
+            auto for the outer folds of nested searches where there are no plain runs. A run above
+            folds stands for them all; those of level fold are they themselves.
         where, sort: as `selection.matching` and `selection.ordered`.
         test: of each row against the best, as `against_best.with_significance`.
         bench: measurements to stand beside the rows, as `bench_join.parsed`.
@@ -59,10 +64,15 @@ def compare(
     Raises:
         BadInput: an experiment is unknown, nothing in them has finished, or an option is wrong.
     """
-    names = list(dict.fromkeys(experiment_names))
+    names, where, level = _of_runs(client, list(dict.fromkeys(experiment_names)), where, level)
     made = checked(test)
     if margin is not None and not 0 < margin < 100:
         raise BadInput(f"--margin {margin:g}: expected points of accuracy above 0, such as 0.5")
+    if level == FINAL:
+        raise BadInput(
+            "--level final: final networks were trained on every image that could test them, and "
+            "have no score to compare; ilsvrc report shows what their cards expect"
+        )
     wanted = None if bench is None else bench_join.parsed(bench)
     level, attempts = _attempts(client, names, level)
     finished = [(name, r) for name, r in attempts if r.info.status == "FINISHED"]
@@ -97,18 +107,40 @@ def compare(
         warnings=empty + comparison.warnings,
     )
     runs = {r.info.run_id: r for _, r in chosen}
-    comparison = with_significance(
-        comparison,
-        made,
-        _sizes(client, runs, comparison.score),
-        _answers(client),
-        None if margin is None else margin / 100,
-    )
+    sizes = _sizes(client, runs, comparison.score)
+    within = None if margin is None else margin / 100
+    comparison = with_significance(comparison, made, sizes, _answers(client), within)
+    comparison = with_intervals(comparison, sizes)
     if wanted:
         rows = _runs(client, find_experiment(client, wanted.experiment), "bench")
         rows = [r for r in rows if r.info.status == "FINISHED"]
         comparison = bench_join.joined(comparison, wanted, rows, runs)
     return selection.ordered(comparison, sort)
+
+
+def _of_runs(
+    client: MlflowClient, names: list[str], where: Sequence[str], level: str
+) -> tuple[list[str], Sequence[str], str]:
+    """The same; where runs are named, their experiments, a filter for them, and their level.
+
+    Raises:
+        BadInput: a run that there is not, or runs beside experiments.
+    """
+    ids = [n for n in names if RUN_ID.fullmatch(n) and client.get_experiment_by_name(n) is None]
+    if not ids:
+        return names, where, level
+    if len(ids) < len(names):
+        other = next(name for name in names if name not in ids)
+        raise BadInput(f"name experiments or runs, not both. Received: {other} beside {ids[0]}")
+    runs = [find_run(client, run_id) for run_id in ids]
+    if None in runs:
+        raise BadInput(f"{ids[runs.index(None)]}: no such run in this store")
+    there = [run for run in runs if run]
+    levels = {run.level for run in there}
+    if level == "auto" and len(levels) == 1:
+        [level] = levels
+    experiments = [client.get_experiment(run.info.experiment_id).name for run in there]
+    return list(dict.fromkeys(experiments)), [*where, f"{selection.RUN_KEY}={','.join(ids)}"], level
 
 
 def _attempts(
@@ -151,8 +183,7 @@ def _runs(client: MlflowClient, experiment_id: str, level: str) -> list[Run]:
         page = client.search_runs(
             [experiment_id], f"tags.level = '{level}'", max_results=PAGE, page_token=token
         )
-        # A reproduction is there to be compared with its original, not to stand in for it.
-        runs += [run for run in page if "reproduces" not in run.data.tags]
+        runs += [run for run in page if not _is_reproduction(run)]
         token = page.token
         if not token:
             return runs
@@ -176,13 +207,16 @@ def _with_classes(client: MlflowClient, rows: Sequence[Mapping[str, Any]]) -> li
     return [{**row, "classes": counts[row["source_fingerprint"]]} for row in rows]
 
 
-def _inner_folds(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[int, float]]:
-    """Of runs that average over inner folds: each fold's score."""
+def _inner_folds(
+    client: MlflowClient, runs: Sequence[Run]
+) -> dict[tuple[str, str], dict[int, float]]:
+    """Of runs that average over folds: each fold's scores."""
     folds = {}
     for run in runs:
-        if INNER in run.data.metrics:
-            history = client.get_metric_history(run.info.run_id, INNER)
-            folds[run.info.run_id] = {metric.step: metric.value for metric in history}
+        for score in get_args(Score):
+            if f"{BY_FOLD}{score}" in run.data.metrics:
+                history = client.get_metric_history(run.info.run_id, f"{BY_FOLD}{score}")
+                folds[run.info.run_id, score] = {metric.step: metric.value for metric in history}
     return folds
 
 
@@ -196,6 +230,8 @@ def _sizes(
     def inner_folds(parent: str) -> int:
         params = client.get_run(parent).data.params
         nested = client.get_run(parent).data.tags.get("level") == "nested"
+        if nested and params.get("validation.inner") == "shared":  # the other outer folds
+            return value_of(params["validation.outer"]) - 1
         return value_of(params.get("validation.inner" if nested else "validation.folds")) or 0
 
     sizes = {}
@@ -270,9 +306,16 @@ def _levels(client: MlflowClient, names: Sequence[str]) -> Counter[str]:
     """Kinds of runs in these experiments that have something to compare."""
     ids = [find_experiment(client, name) for name in names]
     runs = client.search_runs(ids, "", max_results=PAGE)
-    levels = Counter(run.data.tags.get("level", "") for run in runs if _scored(run))
+    levels = Counter(run.data.tags.get("level", "") for run in runs if _is_compared(run))
     return Counter({name: count for name, count in levels.items() if name})
 
 
-def _scored(run: Run) -> bool:
-    return any(metric.startswith(("test_", "val_")) for metric in run.data.metrics)
+def _is_reproduction(run: Run) -> bool:
+    """It is there to be compared with its original, not to stand in for it."""
+    return "reproduces" in run.data.tags
+
+
+def _is_compared(run: Run) -> bool:
+    return not _is_reproduction(run) and any(
+        metric.startswith(("test_", "val_")) for metric in run.data.metrics
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.compare import PAGE, find_experiment
-from experiments.comparison.grouping import NOT_A_SETTING, value_of
+from experiments.comparison.grouping import NOT_A_SETTING, OF_SPLIT, value_of
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
+from experiments.tracking.tracked_run import FOLD, FOLDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +19,16 @@ ATTEMPT = ("config_hash", "source_fingerprint", "path", "mlflow.parentRunId")
 """Tags that two attempts at the same run have in common."""
 
 
+OVER_FOLDS = ("_std", "_low", "_high")
+"""Endings of what a run above folds has beside a mean over them."""
+
+
 def frame(client: MlflowClient, name: str, level: str = "run") -> pd.DataFrame:
     """A row a run: model, seed, the settings that vary, scores, costs, status, run_id.
+
+    Runs on folds have a column `fold`, those above them `folds`, how many their means are over, and
+    beside each score its standard deviation over folds (`_std`) and where there is one the ends of
+    its interval (`_low`, `_high`).
 
     Settings have their config keys. Accuracies are fractions; what no run measured has no column.
     Of several attempts at the same run the last that finished counts, else the last.
@@ -40,21 +49,26 @@ def frame(client: MlflowClient, name: str, level: str = "run") -> pd.DataFrame:
         for key in keys
         if key.split(".")[0] not in NOT_A_SETTING
         and key != "model.name"  # a column of its own
+        and not (key in OF_SPLIT and any(FOLD in run.data.tags for run in runs))
         and len({run.data.params.get(key) for run in runs}) > 1
     ]
+    folds = [tag for tag in (FOLD, FOLDS) if any(tag in run.data.tags for run in runs)]
+    endings = ("", *OVER_FOLDS) if FOLDS in folds else ("",)
     metrics = [
-        column.key
+        f"{column.key}{ending}"
         for column in of_kind("accuracy", "error", "loss", "size", "work", "measured")
-        if any(column.key in run.data.metrics for run in runs)
+        for ending in endings
+        if any(f"{column.key}{ending}" in run.data.metrics for run in runs)
     ]
-    return pd.DataFrame([_row(run, varying, metrics) for run in runs])
+    return pd.DataFrame([_row(run, varying, folds, metrics) for run in runs])
 
 
-def _row(run: Run, varying: list[str], metrics: list[str]) -> dict[str, Any]:
+def _row(run: Run, varying: list[str], folds: list[str], metrics: list[str]) -> dict[str, Any]:
     params, measured = run.data.params, run.data.metrics
     return {
         "model": value_of(params.get("model.name")),
         "seed": value_of(params.get("seed")),
+        **{tag: value_of(run.data.tags.get(tag)) for tag in folds},
         **{key: value_of(params.get(key)) for key in varying},
         **{key: measured.get(key) for key in metrics},
         "status": run.info.status.lower(),

@@ -16,6 +16,8 @@ from experiments.comparison.row_names import name_rows
 from experiments.comparison.shared_cost import Shared, measurements, shared
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
+from experiments.tracking.tracked_run import FOLD as FOLD_TAG
+from experiments.tracking.tracked_run import FOLDS as FOLDS_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,8 +35,10 @@ DIFFERS = "(differs)"
 FOLD = re.compile(r"(?:outer|fold|repeat)/\d+")
 
 Score = Literal["test_top1", "val_top1", "test_mse", "val_mse"]
-Folds = Mapping[str, Mapping[int, float]]
-"""Of a run id: score by fold, where the run averages over inner folds."""
+Folds = Mapping[tuple[str, str], Mapping[int, float]]
+"""Of a run id and a score: its value by fold, where the run averages over folds."""
+OF_SPLIT = ("data.train_images", "data.validation_images", "data.test_images")
+"""Params that only say what another setting led to; folds of one config differ by an image."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,11 @@ def newest_of_each(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
 
 
 def _score(runs: Sequence[Run], names: Sequence[str]) -> Score:
-    scores: tuple[Score, ...] = ("test_top1", "val_top1", "test_mse", "val_mse")
+    """The test's, before that of the validation; of runs on folds that of what these share out: the
+    images of another part are the same for all of them, and no spread over folds tells of it."""
+    scores: list[Score] = ["test_top1", "val_top1", "test_mse", "val_mse"]
+    if all(_on_validation_folds(run) for run in runs):
+        scores.sort(key=lambda score: score.startswith("test"))
     for score in scores:
         if any(_number(run, score) is not None for run in runs):
             return score
@@ -161,6 +169,13 @@ def _score(runs: Sequence[Run], names: Sequence[str]) -> Score:
         f"{', '.join(names)}: no finished run has test_top1, val_top1, test_mse or val_mse; "
         "compare ranks runs with a test or validation part"
     )
+
+
+def _on_validation_folds(run: Run) -> bool:
+    """Was it trained on folds, or is it a mean over such, that are the validation part in turn?"""
+    tags = run.data.tags
+    tested = value_of(run.data.params.get("validation.test_folds"))
+    return (FOLD_TAG in tags or FOLDS_TAG in tags) and not tested
 
 
 def groups_of(runs: Sequence[tuple[str, Run]], level: str) -> dict[tuple[str, str, str], list[Run]]:
@@ -183,6 +198,7 @@ def _varying(groups: Sequence[Sequence[Run]]) -> list[str]:
         key
         for key in keys
         if key.split(".")[0] not in NOT_A_SETTING
+        and not (key in OF_SPLIT and any(FOLD_TAG in run.data.tags for run in runs))
         and len({run.data.params.get(key) for run in runs}) > 1
     ]
 
@@ -263,7 +279,7 @@ def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, A
         if mean is None:
             continue
         seed, fold = value_of(run.data.params.get("seed")), fold_of(run)
-        inner = folds.get(run.info.run_id) if score == "val_top1" else None
+        inner = folds.get((run.info.run_id, score))
         parts = {fold: mean}
         if inner:
             parts = {f"{fold}/fold/{k}".strip("/"): value for k, value in inner.items()}

@@ -24,7 +24,7 @@ def name_rows(rows: Sequence[dict[str, Any]], varying: Sequence[str]) -> None:
         for shared in _clashes(rows):
             if len({row[extra] for row in shared}) > 1:
                 for row in shared:
-                    row["name"] += f" ({'?' if row[extra] is None else row[extra]})"
+                    row["name"] += f" ({f'no {extra}' if row[extra] is None else row[extra]})"
 
 
 def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:

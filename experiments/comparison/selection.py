@@ -17,6 +17,7 @@ from experiments.presentation.columns import COLUMNS
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+RUN_KEY = "run_id"
 HIGHEST_FIRST = {"top1_mean", "n", "folds", "pareto"}  # beside what is better so
 
 
@@ -25,6 +26,7 @@ def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tu
 
     A value is compared as YAML, so that 1e-3 is 0.001, and may hold * and ?. A key may be cut to
     its last parts where that is unambiguous: learning_rate for train.optimizer.learning_rate.
+    run_id takes ids and first digits of ids, joined by commas.
 
     Raises:
         BadInput: a filter without =, a key that no run has, or nothing passes.
@@ -32,6 +34,12 @@ def matching(runs: Sequence[tuple[str, Run]], filters: Sequence[str]) -> list[tu
     kept = list(runs)
     for text in filters:
         name, wanted, negated = _parsed(text)
+        if name == RUN_KEY:
+            ids = tuple(part.strip() for part in wanted.split(","))
+            kept = [pair for pair in kept if pair[1].info.run_id.startswith(ids) != negated]
+            if not kept:
+                raise BadInput(f"--where {text}: no run passes; they must have finished")
+            continue
         keys = {key for _, run in runs for key in (*run.data.params, *run.data.tags)}
         key = full_key(name, keys, "--where", "param or tag")
         passing = [pair for pair in kept if _is(pair[1], key, wanted) != negated]

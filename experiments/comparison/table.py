@@ -15,13 +15,14 @@ from experiments.errors import visible
 from experiments.presentation import csv_text
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
-from experiments.presentation.formatting import in_words, percent, significant
+from experiments.presentation.formatting import in_words, percent, short_id, significant
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 NAME = 26  # letters of a name that stay in one line
 LEFT = {"", "model", "experiment"}  # columns of words
+NAMED_RUNS = 24  # below the table
 
 
 class TableColumn(NamedTuple):
@@ -127,7 +128,7 @@ def _table(
     from rich import box
     from rich.table import Table
 
-    below = legend(comparison, [column.heading for column in columns])
+    below = [*legend(comparison, [column.heading for column in columns]), _run_ids(comparison)]
     if left_out:
         names = ", ".join(heading.replace("\n", " ") for heading in left_out)
         below.append(f"Left out for want of width: {names}; --out and --json have them")
@@ -153,6 +154,16 @@ def _table(
         style = "bold" if row["pareto"] else None
         table.add_row(*(column.cell(row) for column in columns), style=style)
     return table
+
+
+def _run_ids(comparison: Comparison) -> str:
+    """The runs of each row, as other commands take them; of many runs those of the first row."""
+    few = sum(len(row["run_ids"]) for row in comparison.rows) <= NAMED_RUNS
+    words = [
+        f"{row['name']} {' '.join(map(short_id, row['run_ids'][:NAMED_RUNS]))}"
+        for row in (comparison.rows if few else comparison.rows[:1])
+    ]
+    return f"Runs: {'; '.join(words)}{'' if few else '; --json has the others'}"
 
 
 def legend(comparison: Comparison, headings: list[str]) -> list[str]:

@@ -21,7 +21,19 @@ IRRELEVANT: dict[str, Any] = {
     "evaluate": set(AFTER_TRAINING),
     "bench": set(OF_MODELS),
 }
-"""What of a config changes no result of a run, as `model_dump` leaves it out."""
+"""What of a config changes no result of a run, as `model_dump` leaves it out; of a run on folds
+see `irrelevant`."""
+
+
+def irrelevant(config: Config) -> dict[str, Any]:
+    """IRRELEVANT, but for what tells a run on a fold, or on all, from one on a single split."""
+    fold = config.validation.fold
+    if fold is None:
+        return IRRELEVANT
+    tells = {"fold", "test_folds" if config.validation.test_folds else "folds"}
+    if fold == "all":  # a fold is the same, however often it is reshuffled later
+        tells.add("repeats")
+    return IRRELEVANT | {"validation": set(PROTOCOL - tells)}
 
 
 def config_hash(config: Config) -> str:
@@ -30,9 +42,11 @@ def config_hash(config: Config) -> str:
 
 
 def group_hash(config: Config) -> str:
-    """config_hash without the seed: equal for the repetitions that an error bar is made of."""
+    """config_hash without seed and fold: equal for what an error bar is made of."""
     matters = _that_matters(config)
     del matters["seed"]
+    if config.validation.one_fold is not None:
+        del matters["validation"]["fold"]
     return _digest(matters)
 
 
@@ -89,7 +103,7 @@ def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:
 
 
 def _that_matters(config: Config) -> dict[str, Any]:
-    document = config.model_dump(mode="json", exclude=IRRELEVANT)
+    document = config.model_dump(mode="json", exclude=irrelevant(config))
     if document["validation"]["test_fraction"] is None:  # which it was before it could be open
         document["validation"]["test_fraction"] = TEST_FRACTION
     return document

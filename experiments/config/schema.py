@@ -17,7 +17,7 @@ from experiments.config.data import Data
 from experiments.config.evaluate import Evaluate
 from experiments.config.launch import Launch
 from experiments.config.search import Search
-from experiments.config.section import AtLeastTwo, Count, HeldOut, Section
+from experiments.config.section import AtLeastTwo, Count, CountOrZero, HeldOut, Section
 from experiments.config.train import SOFT_LOSSES, Train
 
 
@@ -43,19 +43,64 @@ class Validation(Section):
         "part (ilsvrc:)",
     )
     seed: int = Field(1, description="of the split, apart from the run's seed")
-    # What follows is read by `ilsvrc search` and `nested` alone: see PROTOCOL.
+    # What follows says how many fits there are, and which of them this is: see PROTOCOL.
     folds: AtLeastTwo | None = Field(
-        None, description="search: of the images that are not for the test; null: one hold-out"
+        None,
+        description="train, sweep, search: of the images that are not for the test, a fit on each; "
+        "null: one hold-out",
     )
-    repeats: Count = Field(1, description="of folds or hold-out, reshuffled each time")
+    repeats: Count = Field(
+        1,
+        description="of folds or hold-out, reshuffled each time; of shared ones with other weights",
+    )
+    test_folds: AtLeastTwo | None = Field(
+        None,
+        description="train, sweep: instead of folds; each is the test part once, with "
+        "validation_fraction held out of the others; test_fraction is not used then",
+    )
+    fold: CountOrZero | Literal["all"] | None = Field(
+        None, description="train, sweep: one of the folds alone, from 0; null or all: all of them"
+    )
     outer: AtLeastTwo = Field(5, description="nested: folds that test")
-    inner: AtLeastTwo = Field(3, description="nested: folds that choose")
+    inner: Literal["shared"] | AtLeastTwo | None = Field(
+        None,
+        description="nested: folds that choose; shared: the other outer folds, each pair of which "
+        "is left out of one fit that is scored on both; null: shared where that can be, else 3",
+    )
+
+    @property
+    def fits(self) -> int:
+        """Of a configuration that is trained on each fold, or on each hold-out."""
+        return (self.folds or self.test_folds or 1) * self.repeats
+
+    @property
+    def one_fold(self) -> int | None:
+        """The fold that a single fit is of; None where it is of none, or of all."""
+        return self.fold if isinstance(self.fold, int) else None
+
+    @model_validator(mode="after")
+    def _folds_of_one_kind(self) -> Self:
+        if self.folds and self.test_folds:
+            raise ValueError(
+                f"folds: {self.folds}, and test_folds: {self.test_folds}; folds are either for "
+                "validation or for the test: leave one out"
+            )
+        if self.fold is not None and self.fits == 1:
+            raise ValueError(f"fold: {self.fold}, and there are none; set folds, or leave it out")
+        if self.one_fold is not None and self.one_fold >= self.fits:
+            raise ValueError(
+                f"fold: {self.fold} of {self.fits}, which are counted from 0; set "
+                f"{self.fits - 1} or less"
+            )
+        return self
 
 
+INNER = 3
+"""What Validation.inner comes to where it is left open and cannot be shared."""
 TEST_FRACTION = 0.2
 """What Validation.test_fraction comes to where it is left open and the source decides nothing."""
-PROTOCOL = frozenset({"folds", "repeats", "outer", "inner"})
-"""Keys of Validation that no single training run depends on."""
+PROTOCOL = frozenset({"folds", "repeats", "test_folds", "fold", "outer", "inner"})
+"""Keys of Validation that a training run depends on if it is of a fold or of all, and only then."""
 
 
 class Tracking(Section):
@@ -122,7 +167,7 @@ class Config(Section):
             f"{search.strategy} stops candidates early on one score each",
             stacklevel=1,
         )
-        single = protocol.model_copy(update={"folds": None, "repeats": 1})
+        single = protocol.model_copy(update={"folds": None, "repeats": 1, "fold": None})
         return self.model_copy(update={"validation": single})
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,10 +14,12 @@ from pydantic import (
     NonNegativeInt,
     PlainValidator,
     PositiveFloat,
+    SerializerFunctionWrapHandler,
     Tag,
     WithJsonSchema,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -123,8 +125,24 @@ class Budget(Section):
     )
 
 
+class Race(Section):
+    """A candidate whose answers to the validation images say that it is worse than the leader gives
+    up its remaining folds."""
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05,
+        description="the best candidate is lost in at most this share of searches, all looks and "
+        "candidates together",
+    )
+    noise: Annotated[float, Field(ge=0, lt=0.5)] | None = Field(
+        None,
+        description="standard deviation of val_top1 between trainings of one setting, 0.003 for "
+        "0.3 points; null: from the folds, the first look is after two. Known, it is after one",
+    )
+
+
 class Racing(Section):
-    """A candidate that cannot catch the leader gives up its remaining folds."""
+    """The race on fold means of earlier versions, which loses more: see race."""
 
     after_folds: AtLeastTwo = Field(2, description="folds that all of them get")
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
@@ -136,6 +154,22 @@ class Racing(Section):
     )
 
 
+class Constraints(Section):
+    """What a candidate may cost, known before it is trained; one that costs more is refused."""
+
+    macs: PositiveFloat | None = Field(
+        None, description="multiply-accumulates of one image, at most"
+    )
+    params: PositiveFloat | None = Field(None, description="parameters that training moves")
+    activation_bytes: PositiveFloat | None = Field(
+        None, description="of one image's activations in float32, as a backward pass needs them"
+    )
+
+    def exceeded(self, cost: Mapping[str, float]) -> list[str]:
+        """Which of them a cost is above."""
+        return [name for name, most in self if most is not None and cost[name] > most]
+
+
 def _strategy(name: Any) -> Any:
     """Looked up when a config is read, so that one without a section may be declared later."""
     if not isinstance(name, str) or name not in STRATEGIES:
@@ -143,6 +177,9 @@ def _strategy(name: Any) -> Any:
         expected = f"{', '.join(most)} or {last}"
         raise PydanticCustomError("literal_error", f"Input should be {expected}")
     return name
+
+
+LATER = {"start", "constraints", "sampler"}  # keys that older searches do not have
 
 
 def _names(picked: Callable[[Strategy], bool], between: str = ", ") -> str:
@@ -181,6 +218,39 @@ class Common(Section):
     max_failures: Limit = Field(3, description="failed trials in a row that end the search")
     budget: Budget = Field(default_factory=Budget)
     racing: Racing | None = None
+    paired: bool = Field(
+        True,
+        description="weights, order of images, augmentation and dropout of a fit are drawn by its "
+        "fold and repeat, the same for every candidate; false: by its trial, too",
+    )
+    race: Race | None = None
+    choose: Literal["best", "one_standard_error", "cheapest"] = Field(
+        "best",
+        description="the highest mean; the simplest (fewest MACs, then parameters) within one "
+        "standard error of it; or the simplest that its paired answers cannot tell from it",
+    )
+    start: tuple[dict[str, JsonValue], ...] = Field(
+        (), description="known settings that are tried first, each a candidate of the search"
+    )
+    constraints: Constraints = Field(
+        default_factory=Constraints,
+        description="candidates that cost more are refused, untrained, and cost no trial",
+    )
+    sampler: Literal["random", "sobol"] = Field(
+        "random",
+        description=f"{_names(lambda one: bool(one.samplers))}: sobol draws evenly spread "
+        "candidates, a scrambled Sobol' sequence",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys that came later: without them, a search and its hash are what they were before."""
+        document: dict[str, Any] = serialise(self)
+        for key in LATER & document.keys():
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if getattr(self, key) == default:
+                del document[key]
+        return document
 
     def parameters(self) -> Iterator[Parameter]:
         """The space as typed parameters, in order."""
@@ -197,7 +267,7 @@ class Common(Section):
             Space(tuple(cls.model_construct(space=varied).parameters()))
         return varied
 
-    @field_validator("settings", mode="after")
+    @field_validator("settings", "start", mode="after")
     @classmethod
     def _no_settings_twice(cls, settings: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         texts = [space.identity(one) for one in settings]
@@ -229,11 +299,17 @@ class Search(WithSections):
     refit: bool = Field(
         False, description="train the best once more, on all but the test images, and test it"
     )
+    final: bool = Field(
+        False,
+        description="then train once more on all images, the tested ones too: a network to use, "
+        "with the estimate of the tests on its card. nested: the candidate best over all folds, or "
+        "where candidates depend on scores that of one more search; search: the best, after refit",
+    )
 
     @property
     def declaration(self) -> Strategy:
         """What the strategy asks of the rest."""
-        return STRATEGIES[self.strategy]
+        return STRATEGIES[self.strategy].drawn_by(self.sampler)
 
     @property
     def section(self) -> Any:
@@ -263,8 +339,11 @@ class Search(WithSections):
         for part in list(WithSections.model_fields)[len(Common.model_fields) :]:
             if getattr(self, part) is not None and name != part:
                 yield part, f"it is of strategy {part}, and this is {name}"
-        if strategy.brackets and self.racing is not None:
-            yield "racing", f"it is over folds, and {name} has none"
+        for race in ("racing", "race"):
+            if strategy.brackets and getattr(self, race) is not None:
+                yield race, f"it is over folds, and {name} has none"
+        if self.sampler != "random" and self.sampler not in strategy.samplers:
+            yield "sampler", f"strategy {name} draws in its own way"
 
     @model_validator(mode="after")
     def _what_the_strategy_takes(self) -> Self:
@@ -294,7 +373,19 @@ class Search(WithSections):
         return self
 
     @model_validator(mode="after")
+    def _one_race(self) -> Self:
+        if self.race and self.racing:
+            raise ValueError("racing: race takes its place; leave one of the two out")
+        return self
+
+    @model_validator(mode="after")
     def _the_strategy_can_work(self) -> Self:
         if self.space:
-            self.declaration.check(self, Space(tuple(self.parameters())))
+            whole = Space(tuple(self.parameters()))
+            for position, known in enumerate(self.start):
+                try:
+                    whole.check(known)
+                except space.SpaceError as error:
+                    raise ValueError(f"start.{position}: {error}") from None
+            self.declaration.check(self, whole)
         return self

@@ -93,6 +93,14 @@ def override(raw: Mapping[str, Any], words: Iterable[str]) -> dict[str, Any]:
     return changed
 
 
+def at_axes(sections: Mapping[str, Any], axes: Mapping[str, Any], where: str) -> Config:
+    """The config at one point of a sweep. Raises BadInput: a key or value of an axis is wrong."""
+    raw = copy.deepcopy(dict(sections)) | {"sweep": {}}
+    for key, value in axes.items():
+        set_key(raw, key, copy.deepcopy(value))
+    return parse(raw, where=f"{where}: sweep")
+
+
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in place; a whole number as a part is a position in a list."""
     if key.startswith("sweep."):  # an axis is a dotted key itself

@@ -5,14 +5,14 @@ To add one, write its oracle in `tuning` and declare it in `STRATEGIES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from experiments.config.section import AtLeastTwo, Count, Section
-from tuning import keras_oracles, oracles
+from tuning import draws, hyperband, keras_oracles, oracles
 from tuning.oracles import Oracle
 from tuning.space import Space
 
@@ -28,7 +28,8 @@ class Strategy:
     """The value of `search.strategy`, and the key of its section below `search`, if it has one."""
     oracle: type[Oracle]
     arguments: Callable[[Search, Space | None, int], tuple[Any, ...]]
-    """What the oracle is made of, given the section, its space and `train.epochs`."""
+    """What the oracle is made of, given the section, its space and `train.epochs`; its last
+    argument is `start`, the known settings that come first."""
     section: type[Section] | None = None
     """Settings of its own."""
     listed: bool = False
@@ -43,6 +44,11 @@ class Strategy:
     was trained is drawn as one of its settings."""
     on_keras_tuner: bool = False
     """Is TensorFlow loaded with its oracle?"""
+    samplers: Mapping[str, type[Oracle]] = field(default_factory=dict)
+    """Oracles that take the place of its own, by the `search.sampler` that asks for them."""
+    former: type[Oracle] | None = None
+    """KerasTuner's, which proposed before the oracle did: searches that began then go on with it.
+    They have no start."""
     check: Callable[[Search, Space], None] = lambda search, space: None
     """Raises ValueError for settings that it cannot work with."""
     check_size: Callable[..., None] = lambda *arguments: None
@@ -52,6 +58,24 @@ class Strategy:
     def learns(self) -> bool:
         """Do proposals depend on outcomes, and so on how many are asked for at once?"""
         return not self.oracle.independent
+
+    def drawn_by(self, sampler: str) -> Strategy:
+        """The same with the oracle of that sampler, if it has one of its own for it."""
+        oracle = self.samplers.get(sampler)
+        return replace(self, oracle=oracle, on_keras_tuner=False) if oracle else self
+
+    def as_it_began(self) -> Strategy:
+        """The same for a search that began before its oracle was there."""
+        if self.former is None:
+            return self
+        arguments = self.arguments
+        return replace(
+            self,
+            oracle=self.former,
+            arguments=lambda *given: arguments(*given)[:-1],
+            on_keras_tuner=True,
+            former=None,
+        )
 
 
 class Hyperband(Section):
@@ -75,7 +99,7 @@ class Bayesian(Section):
 def _hyperband(search: Search, space: Space | None, epochs: int) -> tuple[Any, ...]:
     section: Hyperband = search.section
     longest = section.max_epochs or epochs
-    return space, search.seed, longest, section.factor, section.iterations
+    return space, search.seed, longest, section.factor, section.iterations, search.start
 
 
 def _more_than_the_first(search: Search, space: Space) -> None:
@@ -93,14 +117,14 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             "manual",
             oracles.Manual,
-            lambda search, space, epochs: (search.settings,),
+            lambda search, space, epochs: (search.settings, search.start),
             listed=True,
             ends="settings says how many candidates there are",
         ),
         Strategy(
             "grid",
             oracles.Grid,
-            lambda search, space, epochs: (space,),
+            lambda search, space, epochs: (space, search.start),
             complete=True,
             ends="a grid is complete",
             check=lambda search, space: space.check_listed(),
@@ -108,14 +132,15 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             "random",
             keras_oracles.Random,
-            lambda search, space, epochs: (space, search.seed, search.trials),
+            lambda search, space, epochs: (space, search.seed, search.trials, search.start),
             on_keras_tuner=True,
+            samplers={"sobol": draws.Sobol},
         ),
         Strategy(
             "bayesian",
             keras_oracles.Bayesian,
             lambda search, space, epochs: (
-                space, search.seed, search.trials, search.section.initial_points,
+                space, search.seed, search.trials, search.section.initial_points, search.start,
             ),
             Bayesian,
             on_keras_tuner=True,
@@ -123,13 +148,13 @@ STRATEGIES: dict[str, Strategy] = {
         ),
         Strategy(
             "hyperband",
-            keras_oracles.Hyperband,
+            hyperband.Hyperband,
             _hyperband,
             Hyperband,
             brackets=True,
             ends="max_epochs, factor and iterations say how many there are",
-            on_keras_tuner=True,
-            check_size=lambda space, seed, *rounds: keras_oracles.check_draws(space, *rounds),
+            former=keras_oracles.FormerHyperband,
+            check_size=lambda space, seed, *rungs: hyperband.check_draws(space, *rungs[:-1]),
         ),
     )
 }  # fmt: skip

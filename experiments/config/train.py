@@ -173,7 +173,8 @@ class Stage(Section):
 class Checkpoint(Section):
     """Snapshots of a run, from which the same command goes on after it was stopped anywhere.
 
-    They change no result. The fits of a search have none; its refits do.
+    They change no result. The fits of a search have none but those of candidates that may be
+    promoted to more epochs; its refits do.
     """
 
     every_seconds: NonNegativeFloat = Field(

@@ -14,14 +14,20 @@ from experiments.config.evaluate import Evaluate
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.inference.class_names import names_of_source, titles
-from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, RUN_ID, Network
+from experiments.inference.loading import CLASS_NAMES, CLASS_TITLES, Network
 from experiments.inference.names_file import read_names
 from experiments.jobs import predictions
 from experiments.jobs.composition import remarks
 from experiments.jobs.dataset import duplicate_groups, open_source, test_fraction
 from experiments.jobs.plan import prepare
-from experiments.tracking.initial import PARTS, held_out_of, is_of_split
-from experiments.tracking.tracked_run import TrackedRun
+from experiments.tracking.initial import (
+    PARTS,
+    held_out_of,
+    is_of_split,
+    training_images,
+    unseen_by_final,
+)
+from experiments.tracking.tracked_run import FINAL, RUN_ID, TrackedRun
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,8 @@ def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
     """
     if part == "all":
         return np.arange(len(source))
+    if run.level == FINAL:
+        return _own_part_of_final(run, part, source)
     split = prepare(run.config, source).split
     again = getattr(split, part)
     indices = held_out_of(run, part)
@@ -181,6 +189,19 @@ def own_part(run: TrackedRun, part: str, source: Any) -> np.ndarray:
             f"run {run.id} ({run.name}) has no {part} part; set evaluate.part to another"
         )
     return np.asarray(again)
+
+
+def _own_part_of_final(run: TrackedRun, part: str, source: Any) -> np.ndarray:
+    indices = training_images(run, source) if part == "train" else None
+    if part == "test":
+        indices = unseen_by_final(run, source)
+    if indices is None:
+        raise BadInput(
+            f"run {run.id} ({run.name}) is a final network, trained on every image of "
+            f"{source.spec} that could test it; name others with data.source=..."
+            + (f" (its card: {run.card})" if run.card else "")
+        )
+    return indices
 
 
 def _of_source(config: Config, source: Any, fallback: str) -> tuple[str, np.ndarray, bool]:
@@ -257,16 +278,24 @@ def _leaks(runs: Sequence[TrackedRun], source: Any, indices: np.ndarray) -> list
     for run in runs:
         if not source.is_known_as(run.fingerprint):
             continue
+        if run.level == FINAL:
+            lines += _seen_line(run, indices, training_images(run, source))
+            continue
         split = prepare(run.config, source).split
         if not is_of_split(run, split):
             unseen = held_out_of(run, "test")
             if unseen is None or len(np.setdiff1d(indices, unseen)):
                 lines.append(f"{run.name}: trained on a fold; some of the images may be of it")
             continue
-        seen = len(np.intersect1d(indices, split.train))
-        if seen:
-            lines.append(f"{run.name}: {seen} of the {len(indices)} images are its training images")
+        lines += _seen_line(run, indices, split.train)
     return lines
+
+
+def _seen_line(run: TrackedRun, indices: np.ndarray, train: np.ndarray) -> list[str]:
+    seen = len(np.intersect1d(indices, train))
+    if not seen:
+        return []
+    return [f"{run.name}: {seen} of the {len(indices)} images are its training images"]
 
 
 def _names_of(run: TrackedRun, classes: int, file: str | None) -> tuple[list[str], list[str]]:

@@ -20,8 +20,8 @@ from experiments.jobs import pretrained
 from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import DATA, composition, document, origins
 from experiments.jobs.dataset import files_unchanged, steps_of
-from experiments.jobs.job import Event, Job, Outcome, seed_for
-from experiments.jobs.predictions import write_predictions
+from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, draw_seed
+from experiments.jobs.predictions import HITS, packed_hits, write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
 from experiments.runtime import devices, hosts, measure, share
@@ -120,6 +120,8 @@ def _fitted(
         "base_learning_rate": f"{base_rate(config):g}",
         "backend": keras.backend.backend(),
     }
+    if job.row and keeper and keeper.went_on_after:
+        tags[WENT_ON_AFTER] = str(keeper.went_on_after)
     if job.measured:
         parts = composition(source, job.train, job.validation, job.test)
         artifacts[DATA] = document(source, parts)
@@ -131,6 +133,8 @@ def _fitted(
             columns["label"], columns["predicted"], source.class_names, source.titles
         )
         tags |= TAGS
+    if not (job.measured or trainer.reconstructs):
+        artifacts[HITS] = {part: packed_hits(of.columns) for part, _, of in last.held_out}
     cost = measure.training_speed(len(job.train), history.seconds)
     cost["step_seconds"] = trainer.clock.seconds
     if job.measured:
@@ -177,7 +181,7 @@ def _prepared(
     resumes = chain.resumes(chain.last)
     start = (None, None) if resumes else (initial, job.config.model.weights)
     mean, scale = chain.batches.normalisation()
-    copied = trainer.reset(seed_for(job.config.seed, "weights"), mean, scale, *start)
+    copied = trainer.reset(draw_seed(job.config, "weights"), mean, scale, *start)
     if copied and not job.config.train.stages:
         text = f"{copied} layers copied from the initial network"
         chain.emit({"kind": "note", "text": text})

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from experiments.errors import BadInput
-from experiments.jobs.job import seed_for
+from experiments.jobs.job import draw_seed
 from experiments.presentation import csv_text
 from experiments.presentation.console import drawn
 from experiments.training.batches import Batches
@@ -47,7 +47,7 @@ class LayerStatistics:
             )
         self.trainer, config = trainer, batches.config
         count = min(IMAGES, config.data.batch_size, len(batches.train))
-        rng = np.random.default_rng(seed_for(config.seed, "layer_statistics"))
+        rng = np.random.default_rng(draw_seed(config, "layer_statistics"))
         chosen = np.sort(rng.choice(batches.train, count, replace=False))
         [(self.images, self.labels)] = batches.evaluation(chosen, batch_size=count)
         self.layers = [

@@ -28,12 +28,8 @@ class Observations:
 
     def __init__(self, job: Job, trainer: Trainer, batches: Batches):
         self._trainer, self._epochs = trainer, frozenset(job.prediction_epochs)
-        parts = {"val": job.validation, "test": job.test} if job.prediction_epochs else {}
-        self._parts = {
-            part: batches.held_out(indices)
-            for part, indices in parts.items()
-            if indices is not None
-        }
+        parts = job.held_out if job.prediction_epochs else []
+        self._parts = {part: batches.held_out(indices) for part, indices in parts}
         self._columns: dict[str, dict[str, np.ndarray]] = {part: {} for part in self._parts}
         self._layers = None
         if job.config.train.layer_statistics:

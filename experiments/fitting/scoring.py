@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.errors import FailedWork
-from experiments.jobs.job import Job, seed_for
+from experiments.jobs.job import Job, draw_seed
 from experiments.jobs.predictions import Evaluation
 from experiments.metrics import accuracies, log_mean_probabilities, precision_recall_f1, softmax
 
@@ -57,6 +58,18 @@ def score_part(trainer: Trainer, images: Rows | Any, part: str, samples: int = 1
     )
 
 
+def of_validation(results: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Loss and scores by validation part; of a pair of folds the means of both, too, as `val_`."""
+    told: dict[str, float] = {}
+    for part, result in results.items():
+        told |= {f"{part}_loss": result.loss, **result.scores}
+    if results and "val" not in results:
+        first = next(iter(results))
+        names = [key.removeprefix(f"{first}_") for key in told if key.startswith(f"{first}_")]
+        told |= {f"val_{name}": fmean(told[f"{part}_{name}"] for part in results) for name in names}
+    return told
+
+
 def mean(values: np.ndarray) -> float:
     """In double precision, so that it does not depend on how many there are."""
     return float(values.astype(np.float64).mean())
@@ -73,7 +86,7 @@ class Scores:
 
     scores: dict[str, float]
     held_out: list[tuple[str, np.ndarray, Evaluation]]
-    """(part, indices, evaluation): validation, then test, those that there are."""
+    """(part, indices, evaluation) of `Job.held_out`."""
 
 
 def score_fit(job: Job, trainer: Trainer, batches: Batches, history: History) -> Scores:
@@ -87,19 +100,19 @@ def score_fit(job: Job, trainer: Trainer, batches: Batches, history: History) ->
     if history.epochs:
         reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
         scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
-    trainer.seed_samples(seed_for(config.seed, "dropout_samples"))
+    trainer.seed_samples(draw_seed(config, "dropout_samples"))
     if job.measured:
         scores |= score_part(trainer, batches.held_out(job.train), "train").scores
     held_out = []
-    for part, indices in (("val", job.validation), ("test", job.test)):
-        if indices is None:
-            continue
+    for part, indices in job.held_out:
+        if job.pair:  # each as if it were alone
+            trainer.seed_samples(draw_seed(config, "dropout_samples"))
         samples = config.evaluate.dropout_samples
         result = score_part(trainer, batches.held_out(indices), part, samples)
-        scores |= result.scores
-        if part == "val":
-            scores["val_loss"] = result.loss
         held_out.append((part, indices, result))
+    results = {part: result for part, _, result in held_out}
+    tested = results.pop("test", None)
+    scores |= of_validation(results) | (tested.scores if tested else {})
     return Scores(scores, held_out)
 
 

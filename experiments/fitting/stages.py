@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config.schema import Config, Model
 from experiments.errors import BadInput, FailedWork
-from experiments.fitting.scoring import score_part
+from experiments.fitting.scoring import of_validation, score_part
 from experiments.fitting.worker_state import WorkerState
-from experiments.jobs.job import Job, seed_for
+from experiments.jobs.job import Job, draw_seed
 from experiments.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Chain:
         from experiments.training.loop import Hooks
 
         path = () if position == self.last else ("stage", position)
-        data = batches.training(seed_for(self.job.config.seed, *path, "data"))
+        data = batches.training(draw_seed(self.job.config, *path, "data"))
         emit, validate = self._told(position), self._validation(trainer)
         source = batches.source
         in_memory = source.read_from is not None  # and looked at when the fit has ended
@@ -76,13 +76,16 @@ class Chain:
         return trainer.fit(batches.config, data, hooks)
 
     def _validation(self, trainer: Trainer) -> Callable[[], dict[str, float]] | None:
-        if self.job.validation is None:
+        parts = [
+            (part, self.batches.held_out(indices))
+            for part, indices in self.job.held_out
+            if part != "test"
+        ]
+        if not parts:
             return None
-        held_out = self.batches.held_out(self.job.validation)
 
         def validate() -> dict[str, float]:
-            result = score_part(trainer, held_out, "val")
-            return {"val_loss": result.loss, **result.scores}
+            return of_validation({part: score_part(trainer, rows, part) for part, rows in parts})
 
         return validate
 
@@ -145,7 +148,7 @@ def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
         try:
             trainer = chain.trainer(position, batches.config)
             mean, scale = batches.normalisation()
-            copied = trainer.reset(seed_for(config.seed, "weights"), mean, scale, carried)
+            copied = trainer.reset(draw_seed(config, "weights"), mean, scale, carried)
             if keeper:
                 if keeper.resumes(position):
                     copied = keeper.entry["copied"]

@@ -39,7 +39,7 @@ def describe(
 
     network, run_id (null for a file), network_sha256 (of the .keras file), class_names in the order
     of the outputs and class_titles (null and {} where not known), input, preprocessing, output
-    (logits, probabilities or images).
+    (logits, probabilities or images); card of a final network, which was never tested.
 
     Args:
         names_file: as `evaluate.class_names`; it wins over what the run knows.
@@ -82,6 +82,7 @@ def describe(
             "normalisation": "none: the network does it",
         },
         "output": ("probabilities" if softmax else "logits") if classifies else "images",
+        **({"card": run.card} if run and run.card else {}),
     }
 
 
@@ -112,9 +113,11 @@ def text(metadata: Mapping[str, Any]) -> str:
     if not names and metadata["output"] != "images":
         classes += " (evaluate.class_names=FILE gives them)"
     height, width = view["resize_to_cover"]
+    card = f"; {metadata['card']}" if "card" in metadata else ""
     return (
         f"It says of itself: {classes}; {taken['channels']} pixels 0..255, resized to cover "
         f"{height} x {width}, centre {taken['height']} x {taken['width']}; {metadata['output']}"
+        f"{card}"
     )
 
 

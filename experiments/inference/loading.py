@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import models
 from experiments.config.schema import Config
@@ -17,8 +16,19 @@ from experiments.errors import BadInput, shown
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect, experiment_names, store_uri
-from experiments.tracking.tracked_run import NETWORK, TrackedRun, find_run
+from experiments.tracking.tracked_run import (
+    FINAL,
+    FOLDS,
+    NETWORK,
+    RUN_ID,
+    SUPERSEDED,
+    TrackedRun,
+    find_run,
+)
 from models.errors import nearest
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 def crop_fraction(network: Network, given: Config, source: Any) -> float:
@@ -32,7 +42,6 @@ def crop_fraction(network: Network, given: Config, source: Any) -> float:
 
 
 SHOWN = 10  # runs of an experiment that are named
-RUN_ID = re.compile(r"[0-9a-f]{8,32}")
 CLASS_NAMES, CLASS_TITLES = "class_names.json", "class_titles.json"
 
 
@@ -224,11 +233,24 @@ def _runs(name: str, config: Config) -> str:
     runs = client.search_runs(
         [experiment.experiment_id], "attributes.status = 'FINISHED'", max_results=1000
     )
-    scored = [run for run in runs if "params" in run.data.metrics and run.data.tags.get("level")]
-    scored.sort(key=lambda run: run.data.metrics.get("val_top1", 0.0), reverse=True)
+    scored = [
+        run
+        for run in runs
+        if "params" in run.data.metrics
+        and run.data.tags.get("level")
+        and FOLDS not in run.data.tags
+        and "reproduces" not in run.data.tags  # the same network once more
+    ]
+    scored.sort(key=_promise, reverse=True)
     words = [f"{run.info.run_id[:8]} ({run.info.run_name})" for run in scored[:SHOWN]]
     more = f" and {len(scored) - SHOWN} more" if len(scored) > SHOWN else ""
     return ", ".join(words) + more or "none has finished"
+
+
+def _promise(run: Run) -> tuple[bool, float]:
+    """What a list of runs is ordered by: the final networks of searches, then by validation."""
+    final = run.data.tags.get("level") == FINAL and SUPERSEDED not in run.data.tags
+    return final, run.data.metrics.get("val_top1", 0.0)
 
 
 def _renamed(network: Network, word: str, twice: set[str]) -> Network:

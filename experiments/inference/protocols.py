@@ -18,7 +18,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput, FailedWork
 from experiments.inference.dense import Dense
 from experiments.inference.loading import Network
-from experiments.jobs.job import seed_for
+from experiments.jobs.job import draw_seed
 from experiments.metrics import log_mean_probabilities
 from experiments.training.outputs import inference_function
 from experiments.training.weights import leaves, reseed
@@ -82,7 +82,7 @@ class Predictor:
         self._gives_probabilities = network.gives_probabilities
         self._batch_size = batch_size or config.data.eval_batch_size
         self._threads = config.data.threads
-        self._seed = seed_for(config.seed, "dropout_samples")
+        self._seed = draw_seed(config, "dropout_samples")
         self._infer: Callable[[Any], Any]
         self._infer = traced._infer if traced else inference_function(self.model, jit=False)
 

@@ -21,17 +21,19 @@ from experiments.config import settings
 from experiments.errors import BadInput, FailedWork, first_line, shown
 from experiments.inference import served_model
 from experiments.inference.class_names import class_names, titles
-from experiments.inference.loading import RUN_ID, Network, load
+from experiments.inference.loading import Network, load
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.presentation.console import say
 from experiments.tracking.database import absolute
-from experiments.tracking.tracked_run import NETWORK
+from experiments.tracking.tracked_run import NETWORK, RUN_ID
 
 SERVED = "-served"
 ROOMS = ("models", "pipelines", "experiments")
 """Packages that travel with what is served."""
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "pandas", "pillow")
 """What these need to serve; the versions at work here are pinned."""
+EXPECTED = ("expected_top1", "expected_top1_low", "expected_top1_high")
+"""Of a final network, which was never tested: what its card says."""
 PORT = 5001
 COLUMN = f'"dataframe_split": {{"columns": ["{served_model.IMAGE}"], "data": [["'
 REQUEST = (
@@ -53,7 +55,8 @@ def register(run_id: str, name: str, uri: str, names_file: str | None = None) ->
         names_file: of the labels that are served, as `evaluate.class_names`; None: the run's own.
 
     Returns:
-        {"run_id", "store", "keras": {"name", "version", "uri"}, "served": the same}
+        {"run_id", "store", "keras": {"name", "version", "uri"}, "served": the same}, and of a final
+        network "card", which is the description of both versions
 
     Raises:
         BadInput: no such run, one without a model or of a reconstruction, a bad name, or a file of
@@ -81,6 +84,7 @@ def register(run_id: str, name: str, uri: str, names_file: str | None = None) ->
                 "store": shown(uri),
                 "keras": _log_keras(network, name),
                 "served": _log_served(network, name + SERVED, labels, readable),
+                **({"card": network.run.card} if network.run.card else {}),
             }
     except (MlflowException, OSError) as error:
         raise FailedWork(f"{shown(uri)} did not take the model: {first_line(error)}") from None
@@ -98,6 +102,7 @@ def text(done: dict[str, Any]) -> str:
             f"  mlflow models serve -m {served['uri']} --env-manager local --port {PORT}",
             "and a request to it (params are optional; top is how many labels):",
             f"  {REQUEST}",
+            *([f"described as: {done['card']}"] if "card" in done else []),
         ]
     )
 
@@ -178,7 +183,7 @@ def _log(network: Network, name: str, flavor: Any, **given: Any) -> dict[str, An
     run = network.run
     assert run is not None
     tags = {"architecture": run.config.model.name, "run_name": run.name}
-    for score in ("val_top1", "test_top1"):
+    for score in ("val_top1", "test_top1", *EXPECTED):
         if score in run.metrics:
             tags[score] = f"{run.metrics[score]:.4f}"
     client = mlflow.MlflowClient()
@@ -200,6 +205,8 @@ def _log(network: Network, name: str, flavor: Any, **given: Any) -> dict[str, An
             **given,
         )
     version = int(done.registered_model_version)
+    if run.card:
+        client.update_model_version(name, str(version), description=run.card)
     return {"name": name, "version": version, "uri": f"models:/{name}/{version}"}
 
 

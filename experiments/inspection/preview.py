@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from experiments.config import settings
+from experiments.config.meant import config_file
 from experiments.errors import BadInput
 from experiments.jobs.dataset import files_unchanged, open_source, steps_of, view
-from experiments.jobs.plan import Plan
+from experiments.jobs.plan import Plan, check_settings
 from experiments.jobs.plan import prepare as settle
 from experiments.presentation.figure_style import new_figure, save_picture
 
@@ -48,6 +49,11 @@ def preview(
     except (OSError, ValueError) as error:
         raise BadInput(f"--out: {out} cannot be written ({error})") from None
     return {"out": str(out), "images": len(rows), "draws": draws, "recipe": recipe}
+
+
+def is_config(config_or_spec: str) -> bool:
+    """Is it a YAML file or the name of a shipped config, and no source?"""
+    return config_or_spec.endswith((".yaml", ".yml")) or config_file(Path(config_or_spec)).is_file()
 
 
 def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, list[list[str]]]:
@@ -104,11 +110,13 @@ def _mixture(shares: np.ndarray, names: Sequence[str]) -> str:
 
 
 def _plan(config_or_spec: str, changes: Sequence[str]) -> Plan:
-    if config_or_spec.endswith((".yaml", ".yml")) or Path(config_or_spec).is_file():
+    if is_config(config_or_spec):
         return settle(settings.load(Path(config_or_spec), list(changes)))
     words = [f"data.source={config_or_spec}", "name=preview"]
     words += ["validation.validation_fraction=0", "validation.test_fraction=0", *changes]
-    source = open_source(settings.parse(settings.override({}, words)).data)
+    named = settings.parse(settings.override({}, words))
+    check_settings(named)
+    source = open_source(named.data)
     model, preset = PHOTOGRAPHS if source.image_shape[0] is None else SMALL
     defaults = [f"model.name={model}"]
     if not any(word.startswith("augment") for word in changes):

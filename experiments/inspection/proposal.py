@@ -143,9 +143,11 @@ def _validation(images: Survey | None) -> Iterator[tuple[str, Choice]]:
             why = f"{count:,} images: one of them is {100 / count:.2g} points of accuracy."
         yield "validation.test_fraction", Choice(0.2, why)
     if images and 2 <= images.smallest[1] < FEW:
+        folds = min(FOLDS, images.smallest[1])
         why = (
             f"A class has as few as {images.smallest[1]} training images, and one split of so few "
-            "says little. `ilsvrc search` takes the mean over these folds, and `ilsvrc nested` "
-            "tests on all images in turn; a sweep needs no folds."
+            "says little. With this `ilsvrc train`, `sweep` and `search` train on each of so many "
+            f"folds and take the mean, in {folds} times the time; `ilsvrc nested` tests on all "
+            "images in turn."
         )
-        yield "validation.folds", Choice(min(FOLDS, images.smallest[1]), why)
+        yield "validation.folds", Choice(folds, why, is_set=False)

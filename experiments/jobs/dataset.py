@@ -24,8 +24,8 @@ def open_source(data: Data) -> Any:
     Raises:
         BadInput: it cannot be opened, or holds bad images.
     """
-    if data.source.partition(":")[0] not in ("digits", "directions", "synthetic"):
-        load_tensorflow()  # it decodes the files
+    if reads_files(data):
+        load_tensorflow()  # it decodes them
     try:
         return pipelines.open_source(
             data.source,
@@ -37,6 +37,11 @@ def open_source(data: Data) -> Any:
         )
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
+
+
+def reads_files(data: Data) -> bool:
+    """Is the source more than images that are made, or that a library brings along?"""
+    return data.source.partition(":")[0] not in ("digits", "directions", "synthetic")
 
 
 @contextlib.contextmanager

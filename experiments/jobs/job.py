@@ -44,6 +44,21 @@ class Job:
     """Epochs whose predictions are kept beside those of the last one."""
     fingerprint: str = ""
     """Of the source, as the command opened it; empty where that is not known."""
+    pair: Mapping[int, np.ndarray] | None = None
+    """In place of `validation`: two parts that are scored apart, by the outer fold that each is."""
+
+    @property
+    def held_out(self) -> list[tuple[str, np.ndarray]]:
+        """(part, indices) of what is scored and not trained on: val, of a pair val_0 and val_2 by
+        their folds; then test."""
+        parts = [("val", self.validation), *((f"val_{n}", x) for n, x in (self.pair or {}).items())]
+        return [(part, rows) for part, rows in (*parts, ("test", self.test)) if rows is not None]
+
+    row: str = ""
+    """Folder of a row of fits that differ in their epochs alone, each longer than the one before:
+    this one goes on from the snapshot there; empty: it is of no such row."""
+    row_goes_on: bool = False
+    """May a longer one follow? Then the last state is left there."""
 
     @property
     def footprint(self) -> str:
@@ -57,6 +72,8 @@ class Job:
 
 
 OnEvent = Callable[[Job, Event], None]
+
+WENT_ON_AFTER = "went_on_after"  # tag: epochs of a shorter fit, from whose snapshot this went on
 
 ROOT = Path(".ilsvrc")
 
@@ -103,6 +120,13 @@ def seed_for(root: int, *path: str | int) -> int:
     """
     words = json.dumps([int(root), *path])
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % (2**31 - 1) + 1
+
+
+def draw_seed(config: Config, *path: str | int) -> int:
+    """`seed_for` a draw of a fit. Each fold has draws of its own, the same for all configurations:
+    the spread over folds has the chance of training in it, a difference on a fold has less."""
+    fold = config.validation.one_fold
+    return seed_for(config.seed, *(() if fold is None else ("fold", fold)), *path)
 
 
 def path_text(path: Iterable[str | int]) -> str:

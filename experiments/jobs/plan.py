@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any, Literal
 
 import models
 import pipelines
@@ -24,12 +24,15 @@ from experiments.jobs.dataset import (
     check_class_weights,
     image_size,
     open_source,
+    reads_files,
     split_of,
     with_test_fraction,
 )
+from experiments.jobs.folds import splits
 from experiments.jobs.job import FitPath, Job, run_directory
 from experiments.runtime.machine import check_holds
-from experiments.runtime.startup import keras_backend
+from experiments.runtime.startup import keras_backend, load_tensorflow
+from models.registry import check_options
 from pipelines.augment.ops import OPS
 
 RESERVED = {
@@ -41,7 +44,8 @@ RESERVED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, settled: the resolved config, its data and its split."""
+    """One run, settled: the resolved config, its data and its split; of a run on all folds that
+    of the first."""
 
     config: Config
     source: Any
@@ -64,10 +68,11 @@ class Plan:
         return baseline.in_words(baseline.baselines(self.config, self.parts, self.classes))
 
     def job(self, path: FitPath, axes: Mapping[str, Any] | None = None) -> Job:
-        """The fit that the plan describes."""
+        """The fit that the plan describes; of one on a fold the path ends with it."""
         directory = run_directory(self.config.name, config_hash(self.config))
+        fold = self.config.validation.one_fold
         return Job(
-            path=path,
+            path=path if fold is None else (*path, "fold", fold),
             config=self.config,
             train=self.split.train,
             validation=self.split.validation,
@@ -91,16 +96,11 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
         BadInput: unknown architecture, images too small for it, a class with too few images, a
             step that does not suit the images, a backend that Keras cannot have.
     """
-    keras_backend()  # refused before anything is tracked
-    try:
-        card = models.card(config.model.name)
-    except ValueError as error:
-        raise BadInput(f"model.name: {error}") from None
-    config = settled(config, card)
+    config = check_settings(config)
+    card = models.card(config.model.name)
     source = source or open_source(config.data)
     config = with_test_fraction(config, source)
     size = image_size(config, source, card)
-    _check_size(config, size, card)
     varies = source.image_shape[0] is None
     crop_fraction = config.data.crop_fraction or (PHOTOGRAPH_CROP if varies else 1.0)
     steps = _steps(config, source)
@@ -119,14 +119,111 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
             "search": None,
         }
     )
-    split = split or split_of(config, source)
+    if split is None and config.validation.fold is None:
+        split = split_of(config, source)
+    elif split is None:
+        split = splits(config, source)[config.validation.one_fold or 0]
     _check_validation(config.train, split)
     if config.launch.executor != "ray":  # whose nodes may be larger
         _check_batches(config.data, len(split.train), (*size, source.image_shape[2]))
     check_class_weights(config, source)
-    _check_stages(config, size, card)
-    pretrained.check(resolved)
+    for name in (config.model.name, *(stage.model.name for stage in config.train.stages)):
+        _check_size(size, models.card(name))
     return Plan(resolved, source, split, (*size, source.image_shape[2]))
+
+
+def prepare_fits(
+    config: Config, source: Any = None, known: dict[str, list[Any]] | None = None
+) -> tuple[Plan, list[Plan]]:
+    """The plan of a config, and those of its fits: itself alone, or one on each of its folds.
+
+    Args:
+        config: as written.
+        source: the opened source, where the caller has it already.
+        known: folds that were drawn before, which is added to; configs of one source share theirs.
+
+    Raises:
+        BadInput: as `prepare`, or there cannot be so many folds.
+    """
+    if config.validation.fits == 1 or config.validation.one_fold is not None:
+        plan = prepare(config, source)
+        return plan, [plan]
+    check_settings(config)
+    source = source or open_source(config.data)
+    whole, known = with_fold(config, "all"), {} if known is None else known
+    key = config.validation.model_dump_json() + config.data.model_dump_json()
+    if key not in known:
+        known[key] = splits(whole, source)
+    parts = known[key]
+    plan = prepare(whole, source, parts[0])
+    return plan, [
+        replace(plan, config=with_fold(plan.config, number), split=split)
+        for number, split in enumerate(parts)
+    ]
+
+
+def with_fold(config: Config, fold: int | Literal["all"]) -> Config:
+    """The config of a run on one of its folds, or of the run above all of them."""
+    validation = config.validation.model_copy(update={"fold": fold})
+    return config.model_copy(update={"validation": validation})
+
+
+def check_settings(config: Config) -> Config:
+    """Check what is known without the images, before they are opened and TensorFlow is loaded.
+
+    Returns:
+        The config as `settled`.
+
+    Raises:
+        BadInput: as `prepare`.
+    """
+    keras_backend()  # refused before anything is tracked
+    card = _card("model", config.model)
+    config = settled(config, card)
+    _check_options("model", config.model)
+    cards = [card]
+    for position, stage in enumerate(config.train.stages):
+        where = f"train.stages.{position}.model"
+        cards.append(_card(where, stage.model))
+        _check_options(where, stage.model)
+        if cards[-1].task != card.task:
+            raise BadInput(
+                f"{where}.name: {cards[-1].name} is a {cards[-1].task}, {card.name} a "
+                f"{card.task}; a stage shares the run's loss"
+            )
+    if size := config.data.image_size:
+        for each in cards:
+            _check_size((size, size) if isinstance(size, int) else size, each)
+    _check_transfer(config, steps_in(config))
+    pretrained.check(config)
+    if config.model.options and reads_files(config.data):  # which need TensorFlow themselves
+        _check_assembles(config.model.name, json.dumps(config.model.options, sort_keys=True))
+    return config
+
+
+def _card(where: str, model: Any) -> Any:
+    try:
+        return models.card(model.name)
+    except ValueError as error:
+        raise BadInput(f"{where}.name: {error}") from None
+
+
+def _check_options(where: str, model: Any) -> None:
+    try:
+        check_options(model.name, model.options)
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from None
+
+
+@cache
+def _check_assembles(name: str, options: str) -> None:
+    """Values of a network's own options; at the size of its paper, as that of the images may not
+    be known."""
+    load_tensorflow()
+    try:
+        models.outline(name, **json.loads(options))
+    except ValueError as error:
+        raise BadInput(f"model: {error}") from None
 
 
 def settled(config: Config, card: Any) -> Config:
@@ -210,21 +307,7 @@ def _check_validation(train: Train, split: Any) -> None:
             )
 
 
-def _check_stages(config: Config, size: tuple[int, int], card: Any) -> None:
-    for position, stage in enumerate(config.train.stages):
-        try:
-            stage_card = models.card(stage.model.name)
-        except ValueError as error:
-            raise BadInput(f"train.stages.{position}.model.name: {error}") from None
-        if stage_card.task != card.task:
-            raise BadInput(
-                f"train.stages.{position}.model.name: {stage_card.name} is a {stage_card.task}, "
-                f"{card.name} a {card.task}; a stage shares the run's loss"
-            )
-        _check_size(config, size, stage_card)
-
-
-def _check_size(config: Config, size: tuple[int, int], card: Any) -> None:
+def _check_size(size: tuple[int, int], card: Any) -> None:
     smallest = card.smallest_input
     if size[0] < smallest[0] or size[1] < smallest[1]:
         raise BadInput(
@@ -233,18 +316,25 @@ def _check_size(config: Config, size: tuple[int, int], card: Any) -> None:
         )
 
 
-def _steps(config: Config, source: Any) -> tuple[Any, ...]:
+def steps_in(config: Config) -> tuple[Any, ...]:
     """The recipe's steps as config models, presets spelt out."""
     if config.augment.steps is not None:
-        steps = config.augment.steps
-    else:
-        preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
-        steps = Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
+        return tuple(config.augment.steps)
+    preset = pipelines.recipes.PRESETS[config.augment.preset or "none"]
+    return Augment.model_validate_json(json.dumps({"steps": preset})).steps or ()
+
+
+def _check_transfer(config: Config, steps: Sequence[Any]) -> None:
     if config.data.transfer == "uint8" and any(OPS[step.op].on_device for step in steps[:-1]):
         raise BadInput(
             "data.transfer: uint8 leaves pca_jitter to the device, which comes after all else; "
             "make it the last step of augment, or set data.transfer=float32"
         )
+
+
+def _steps(config: Config, source: Any) -> tuple[Any, ...]:
+    """As `steps_in`, refused where they do not suit the images."""
+    steps = steps_in(config)
     coloured = [step.op for step in steps if step.op in pipelines.recipes.COLOUR_OPS]
     if source.image_shape[2] != 3 and coloured:
         raise BadInput(

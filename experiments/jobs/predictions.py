@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,23 @@ def write_predictions(path: Path, parts: list[tuple[str, np.ndarray, Evaluation]
     pq.write_table(pa.concat_tables(tables), unfinished)
     os.replace(unfinished, path)
     return str(path)
+
+
+HITS = "hits.json"
+"""Artifact of a fit of a search: by part, which images it had right, as `packed_hits`."""
+
+
+def packed_hits(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Which images are right, one bit each: {images, bits}, base64 with the first image highest."""
+    right = columns["label"] == columns["predicted"]
+    bits = base64.b64encode(np.packbits(right).tobytes()).decode()
+    return {"images": len(right), "bits": bits}
+
+
+def unpacked_hits(packed: Mapping[str, Any]) -> np.ndarray:
+    """bool [images], as they were packed."""
+    bits = np.frombuffer(base64.b64decode(packed["bits"]), np.uint8)
+    return np.unpackbits(bits, count=packed["images"]).astype(bool)
 
 
 FILE = "predictions.parquet"

@@ -98,7 +98,9 @@ class Slot:
     def _attempt(self, job: Job, files: dict[str, bytes]) -> Outcome | Delivered:
         from experiments.fitting import fit
 
-        local = job if self.shared else replace(job, directory=str(self._directory(job)))
+        local = job
+        if not self.shared:  # where no shorter fit has left a snapshot, or this one elsewhere
+            local = replace(job, directory=str(self._directory(job)), row="", row_goes_on=False)
         try:
             for name, content in files.items():
                 target = Path(local.directory) / name

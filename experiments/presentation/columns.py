@@ -125,7 +125,7 @@ class CostAxis(Column):
         """The row's value for people, with its unit."""
         value = row.get(self.key)
         if value is None:
-            return "?"
+            return "not measured"
         text = (si if self.prefixed else significant)(value / self.unit)
         return f"{text} {self.suffix}".rstrip() + self.mark(row)
 

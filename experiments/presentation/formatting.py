@@ -46,6 +46,25 @@ def score(name: str, value: float) -> str:
     return f"{value:.2%}" if name.endswith(("top1", "top5")) else f"{value:.4f}"
 
 
+def interval_words(name: str, interval: Mapping[str, Any]) -> str:
+    """An interval of a metric by its method: 95 % interval for new images 93.10 to 97.90 %
+    (corrected resampled t).
+
+    Args:
+        interval: low, high, confidence and method.
+    """
+    level = f"{100 * interval['confidence']:.0f} %"
+    ends = score_range(name, interval["low"], interval["high"])
+    return f"{level} interval for new images {ends} ({interval['method']})"
+
+
+def score_range(name: str, low: float, high: float) -> str:
+    """From one value of a metric to another: 93.10 to 97.90 %, or 0.0123 to 0.0150."""
+    if name.endswith(("top1", "top5")):
+        return f"{100 * low:.2f} to {100 * high:.2f} %"
+    return f"{low:.4f} to {high:.4f}"
+
+
 def _exponent(value: float) -> int:
     return int(f"{abs(value):e}".split("e")[1])
 

@@ -68,7 +68,8 @@ def caveats(comparison: Comparison, facts: Facts) -> list[str]:
 
 
 def best_interval(comparison: Comparison, facts: Facts) -> str | None:
-    """How far the size of the scored part lets one tell rows apart."""
+    """How far the size of the scored part lets one tell rows apart; None of rows over folds, which
+    are scored on the images of all folds and have their interval under the table."""
     from tuning.significance import accuracy_interval
 
     images = {data[part(comparison)] for data in facts.data}
@@ -76,6 +77,8 @@ def best_interval(comparison: Comparison, facts: Facts) -> str | None:
     if len(images) != 1 or not scored or not (count := images.pop()):
         return None
     best = max(scored, key=lambda row: row["top1_mean"])
+    if best["folds"]:
+        return None
     interval = accuracy_interval(round(best["top1_mean"] * count), count)
     return (
         f"{count:,} {part(comparison)} images: a top-1 of {100 * best['top1_mean']:.1f} % has a "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.comparison.compare import find_experiment
 from experiments.comparison.grouping import NOT_A_SETTING, Comparison, tag_values, value_of
 from experiments.jobs.composition import DATA
-from experiments.tracking.tracked_run import TrackedRun, find_run
+from experiments.tracking.tracked_run import FINAL, SUPERSEDED, TrackedRun, find_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,6 +53,8 @@ class Facts:
     train_seconds: float
     stopped_early: int
     commands: list[Command] = field(default_factory=list)
+    finals: list[TrackedRun] = field(default_factory=list)
+    """Networks that the experiments' searches ended with, which are no rows, newest first."""
 
 
 def gather(client: MlflowClient, comparison: Comparison) -> Facts:
@@ -80,7 +82,15 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         train_seconds=sum(one.metrics.get("train_seconds", 0.0) for one in runs),
         stopped_early=sum(one.tags.get("stopped_early") == "true" for one in runs),
         commands=_commands(client, runs, comparison),
+        finals=_finals(client, comparison),
     )
+
+
+def _finals(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
+    ids = [find_experiment(client, name) for name in comparison.experiments]
+    query = f"tags.level = '{FINAL}' and attributes.status = 'FINISHED'"
+    runs = [TrackedRun.of(client, run) for run in client.search_runs(ids, query)]
+    return [run for run in runs if run.card and SUPERSEDED not in run.tags]
 
 
 def _shared(runs: Sequence[TrackedRun]) -> dict[str, Any]:

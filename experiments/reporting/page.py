@@ -34,6 +34,7 @@ def report_page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curve
     body = [
         paragraphs(_summary(comparison, facts)),
         _section("Results", _table(comparison) + _single_runs(comparison)),
+        *([_section("Final networks", _finals(facts))] if facts.finals else []),
         _section("Accuracy against cost", _pareto(comparison)),
         *(
             _section(drawn.heading, f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
@@ -63,9 +64,10 @@ def _summary(comparison: Comparison, facts: Facts) -> list[str]:
         )
     chosen = chosen_by_validation(comparison)
     if chosen is not None:
+        test = percent(chosen, "top1_mean")
         lines.append(
             f"Chosen by validation: {chosen['name']}, validation {percent(chosen, 'val_top1')} %, "
-            f"test {percent(chosen, 'top1_mean') or '?'} %."
+            f"{f'test {test} %' if test else 'not tested'}."
         )
     on_front = [row["name"] for row in optimal(rows)]
     if on_front:
@@ -137,6 +139,11 @@ def _single_runs(comparison: Comparison) -> str:
         f"<details><summary>Every run</summary><table><thead><tr>{heads}</tr></thead>"
         f"<tbody>\n{cells}\n</tbody></table></details>"
     )
+
+
+def _finals(facts: Facts) -> str:
+    """What to expect of networks that are no rows, because nothing is left to test them."""
+    return _list(f"{run.name} (run {run.id}): {run.card}" for run in facts.finals)
 
 
 def _pareto(comparison: Comparison) -> str:

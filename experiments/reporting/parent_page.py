@@ -14,11 +14,11 @@ from experiments.errors import kind_and_first_line
 from experiments.presentation.console import say
 from experiments.reporting.facts import gather
 from experiments.reporting.page import report_page
+from experiments.tracking.tracked_run import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-NOTE = "mlflow.note.content"
 LONGEST = 4500  # characters of a note; a tag takes 5,000
 REPORT, CHARTS = "report.html", "pareto.html"
 

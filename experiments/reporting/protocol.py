@@ -51,11 +51,12 @@ def sentences(comparison: Comparison, facts: Facts) -> list[str]:
         "Pareto front: rows that no other equals or beats in both cost and top-1, and beats in one"
     )
     if calls := facts.settings.get("bench.latency_calls"):
+        shared = facts.settings  # what varies from run to run is not in it
+        count = shared.get("bench.throughput_batches", "several")
+        size = shared.get("data.eval_batch_size", "a size that varies")
         told.append(
             f"Latency: median of {calls} calls of the network alone at batch 1, image in memory, "
-            "logits read back, after warm-up; rates: median of "
-            f"{facts.settings.get('bench.throughput_batches', '?')} batches of "
-            f"{facts.settings.get('data.eval_batch_size', '?')}"
+            f"logits read back, after warm-up; rates: median of {count} batches of {size}"
         )
     told.append("MACs: multiply-accumulates of convolutional and dense layers for one image")
     return [sentence for sentence in told if sentence]
@@ -75,6 +76,10 @@ def _split(facts: Facts) -> str:
             "parts without an official one are held out, stratified, with split seed "
             f"{share['validation.seed']} (apart from the runs' seeds)"
         )
+    folds = share.get("validation.test_folds") or share.get("validation.folds")
+    if folds:
+        part = "test" if share.get("validation.test_folds") else "validation"
+        parts.append(f"in each of {folds} folds, which are the {part} part in turn")
     if share.get("data.group_duplicates"):
         parts.append("identical files stay on one side")
     return f"Data: {'; '.join(filter(None, parts))}" if any(parts) else ""

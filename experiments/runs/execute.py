@@ -31,10 +31,15 @@ def execute(
     *,
     parent: str | None = None,
     level: str = "run",
+    parents: Mapping[FitPath, str] | None = None,
 ) -> Iterator[tuple[Job, Outcome, Delivery]]:
     """Run jobs. Each outcome goes to the journal first, then to the caller, then to the store.
 
     The store is written in the background; at the end it is waited for.
+
+    Args:
+        parent: run id of what they all stand under.
+        parents: of those that stand under another run, by their paths.
 
     Yields:
         (job, outcome, its tracked run) as jobs end, in whatever order that is. The run's id is sure
@@ -54,7 +59,8 @@ def execute(
         if event["kind"] == "begin":
             lock = contextlib.ExitStack()
             lock.enter_context(held(Path(job.directory)))
-            opening = experiment.opening(job, fingerprints[job.path], level, parent)
+            above = (parents or {}).get(job.path, parent)
+            opening = experiment.opening(job, fingerprints[job.path], level, above)
             run = Delivery(
                 experiment.client, experiment.id, experiment.key, open_journal(job), opening, outbox
             )

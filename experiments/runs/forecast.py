@@ -18,10 +18,10 @@ from experiments.jobs.pace import (
     work_of,
 )
 from experiments.jobs.plan import Plan
+from experiments.jobs.profile import profile_of
 from experiments.launch import executors
 from experiments.presentation.formatting import in_words, si
-from experiments.runs.sweep import Cell
-from experiments.runs.train import profile_of
+from experiments.runs.cells import Cell
 from experiments.tracking.journal import Journal
 from experiments.tracking.progress import paces
 

@@ -25,12 +25,13 @@ from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, with_test_fraction
+from experiments.jobs.folds import thinned
 from experiments.jobs.job import seed_for
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import PROBABILITIES, epoch_column
-from experiments.runs.sweep import Cell
+from experiments.runs.cells import Cell
 from experiments.search.candidates import refit_config
-from experiments.search.folds import search_folds, thinned
+from experiments.search.folds import search_folds
 from experiments.search.space import candidate
 from experiments.tracking.journal import Journal, of_sweep
 from tuning.search import Trial
@@ -98,24 +99,24 @@ def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
 
 
 def _checkpoints(config: Config, wanted: Ensemble, where: str) -> Team:
-    plan = _with_held_out_parts(config, where)
-    last = plan.config.train.epochs
+    last = config.train.epochs
     epochs = [last - wanted.every * back for back in reversed(range(wanted.size))]
     if epochs[0] < 1:
         raise BadInput(
             f"{where}: evaluate.ensemble: {wanted.size} checkpoints, {wanted.every} epochs apart, "
             f"need {(wanted.size - 1) * wanted.every + 1} epochs. Received: train.epochs={last}"
         )
-    if plan.config.train.early_stopping:
+    if config.train.early_stopping:
         raise BadInput(
             f"{where}: evaluate.ensemble.kind checkpoints needs a last epoch that is known; "
             "leave train.early_stopping out"
         )
-    if plan.config.evaluate.dropout_samples > 1:
+    if config.evaluate.dropout_samples > 1:
         raise BadInput(
             f"{where}: evaluate.dropout_samples: checkpoints are asked once each. Received: "
-            f"{plan.config.evaluate.dropout_samples}; set it to 1"
+            f"{config.evaluate.dropout_samples}; set it to 1"
         )
+    plan = _with_held_out_parts(config, where)
     settings = wanted.model_dump(mode="json")
     digest = _digest(settings, [plan])
     # apart from the plain run of this config, which keeps the last epoch's predictions alone
@@ -139,6 +140,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     the refit of a search's winner does.
     """
     from experiments.search.report import top
+    from experiments.search.sharing import settled
     from experiments.tracking.search_journal import find, matters_of
 
     if config.search is None:
@@ -147,7 +149,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
             "the search section, or set kind seeds"
         )
     source = open_source(config.data)
-    config = with_test_fraction(config, source)
+    config = settled("search", with_test_fraction(config, source), source)
     directory = find(config.name, "search", matters_of(config, "search", source), fresh=False)
     if not (directory / "result.json").exists():
         raise BadInput(

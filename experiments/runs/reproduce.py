@@ -29,20 +29,25 @@ from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.provenance import surroundings
 from experiments.tracking.store import connect, store_uri
-from experiments.tracking.tracked_run import TrackedRun, find_run
+from experiments.tracking.tracked_run import FOLDS, TrackedRun, find_run
 
 COUNTS = frozenset({"params", "macs", "activation_bytes"})
 """Of a run's cost, what no clock measures."""
 LEVEL = "reproduction"
 """Of the new run: one of level run would count twice wherever runs are counted."""
 CHANGEABLE = ("tracking.uri", "data.source", "launch.")  # none of them changes a result
+FITS = ("run", "fold")
+"""Levels of runs that are a single fit of their config."""
 INSTEAD = {
     "sweep": "give one of its runs",
+    FOLDS: "give one of the runs on its folds",
     "search": "run `ilsvrc search` on its config.yaml",
     "trial": "run `ilsvrc search` on the config.yaml of the run above it",
     "nested": "run `ilsvrc nested` on its config.yaml",
     "reproduction": "give the run that it repeats, the tag `reproduces` names it",
     "outer_fold": "run `ilsvrc nested` on the config.yaml of the run above it",
+    "refit": "run `ilsvrc search` on the config.yaml of the run above it",
+    "final": "run the command of the run above it, search or nested, on that one's config.yaml",
     "bench": "run `ilsvrc bench` again",
 }
 
@@ -53,7 +58,7 @@ def reproduce(
     """Run a run again as a new run, tagged `reproduces`, and compare the two.
 
     Args:
-        run_id: a finished run of level run, also one of a sweep.
+        run_id: a finished run of level run or fold, also one of a sweep.
         changes: tracking.uri=..., data.source=... (the same data elsewhere), launch.*=...
         anyway: go on although the data are not the same.
         quiet: no line an epoch.
@@ -168,14 +173,16 @@ def _original(uri: str, run_id: str) -> TrackedRun:
             f"reproduce: no run {run_id} in {shown(uri)}; give its full id, and "
             "tracking.uri=... if it is in another store"
         )
-    if run.level != "run":
-        advice = INSTEAD.get(run.level, "it was not written by this suite")
-        if run.level == "sweep":
+    if run.level not in FITS or run.is_above_folds:
+        kind = FOLDS if run.is_above_folds else run.level
+        advice = INSTEAD.get(kind, "it was not written by this suite")
+        if kind in ("sweep", FOLDS):
             children = client.search_runs(
-                [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=3
+                [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.id}'", max_results=3
             )
             advice += "".join(f" {child.info.run_id}" for child in children)
-        raise BadInput(f"reproduce: {run_id} is of level {run.level}, not a single fit; {advice}")
+        what = "the mean over folds" if run.is_above_folds else f"of level {run.level}"
+        raise BadInput(f"reproduce: {run_id} is {what}, not a single fit; {advice}")
     if run.info.status != "FINISHED":
         raise BadInput(
             f"reproduce: {run_id} is {run.info.status.lower()} and has no results to compare with; "

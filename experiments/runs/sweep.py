@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import prod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.config import settings
-from experiments.config.identity import IRRELEVANT, config_hash
 from experiments.config.schema import Config
 from experiments.config.settings import to_yaml
-from experiments.errors import BadInput
 from experiments.jobs.composition import lines
-from experiments.jobs.dataset import check_same_images, open_source, source_key
-from experiments.jobs.job import FitPath, Job, Outcome
-from experiments.jobs.pace import Work, work_of
-from experiments.jobs.plan import Plan, prepare
+from experiments.jobs.dataset import check_same_images, source_key
+from experiments.jobs.job import FitPath, Outcome
 from experiments.launch import executors
 from experiments.launch.pool import Backlog
 from experiments.launch.progress import Display
 from experiments.presentation.console import say
 from experiments.reporting import parent_page
+from experiments.runs import folds
+from experiments.runs.cells import (
+    Cell,
+    announcement,
+    check_axes,
+    plan_cells,
+    result,
+    sizes_differ,
+    sweep_hash,
+)
 from experiments.runs.execute import execute
-from experiments.runs.train import result
-from experiments.runtime import devices
+from experiments.runs.folds import FoldsRun
 from experiments.tracking import provenance
-from experiments.tracking.delivery import Opening, open_run
+from experiments.tracking.delivery import Delivery, Opening, open_run
 from experiments.tracking.experiment import Experiment, forgiving, replay
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal, of_sweep
@@ -37,21 +38,6 @@ from experiments.tracking.lock import check_free, held
 from experiments.tracking.progress import paces
 from experiments.tracking.run_log import RunLog
 from experiments.tracking.tracked_run import find_run
-from tuning.oracles import grid
-
-
-@dataclass
-class Cell:
-    """One point of the product: its axis values and the plan they give."""
-
-    axes: dict[str, Any]
-    plan: Plan
-    job: Job
-
-    @property
-    def work(self) -> Work:
-        """What its fit has to do, as far as that is known without building the network."""
-        return work_of(self.plan.config, self.plan.input_shape, len(self.job.train))
 
 
 def sweep(config: Config, where: str) -> dict[str, Any]:
@@ -68,10 +54,11 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
     cells = list(plan_cells(config, where))
     book = of_sweep(config.name, sweep_hash(cells)).open()
     with held(book.directory):
-        check_free(Path(cell.job.directory) for cell in cells)
+        fits = [fit for cell in cells for fit in cell.fits]
+        check_free(Path(fit.job.directory) for fit in fits)
         experiment = Experiment(config.name, config.tracking)
         axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
-        parent = parent_run(config, experiment, book, "sweep", axes, cells)
+        parent = parent_run(config, experiment, book, "sweep", axes, fits)
         status = "killed"
         try:
             line, remark = announcement(config, cells), sizes_differ(config, cells)
@@ -83,76 +70,41 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
         if not experiment.away:
             parent_page.attach(experiment.client, config.name, parent.id)
     rows = [
-        {**cell.axes, **result(cell.job, *done[cell.job.path])}
+        {**cell.axes, **result(cell.job, *done[cell.job.path]), **folds.rows(cell, done)}
         for cell in cells
         if cell.job.path in done
     ]
     return {"run_id": parent.id, "status": status, "runs": rows}
 
 
-def check_axes(config: Config, where: str) -> None:
-    """Refuse a sweep without axes, or with axes that sweep nothing that changes a result."""
-    if not config.sweep:
-        raise BadInput(
-            f"{where}: sweep: no axes; add for example sweep: {{model.name: [lenet5, mlp]}}"
-        )
-    for key in config.sweep:
-        section, _, rest = key.partition(".")
-        ignored = IRRELEVANT.get(section, section == "name")
-        if ignored is True or (ignored and rest.split(".")[0] in ignored):
-            raise BadInput(f"{where}: sweep.{key}: cannot be an axis; it changes no result")
-
-
-def plan_cells(config: Config, where: str) -> Iterator[Cell]:
-    """Every cell in order, each checked; cells that come to the same config count once."""
-    base = config.model_dump(mode="json") | {"sweep": {}}
-    sources: dict[str, Any] = {}
-    seen: set[str] = set()
-    for number, axes in enumerate(grid(config.sweep)):
-        raw = json.loads(json.dumps(base))
-        for key, value in axes.items():
-            settings.set_key(raw, key, value)
-        cell = settings.parse(raw, where=f"{where}: sweep")
-        key = source_key(cell.data)
-        if key not in sources:
-            sources[key] = open_source(cell.data)
-        devices.refuse_hosts(cell.train.devices, "sweep")
-        plan = prepare(cell, sources[key])
-        if config_hash(plan.config) not in seen:
-            seen.add(config_hash(plan.config))
-            yield Cell(axes, plan, plan.job(("cell", number), axes))
-
-
-def sweep_hash(cells: list[Cell]) -> str:
-    """Digest of the set of cells, whatever their order."""
-    hashes = sorted(config_hash(cell.plan.config) for cell in cells)
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
-
-
 def run_cells(
     config: Config,
     cells: Sequence[Cell],
     experiment: Experiment,
-    parent: str,
+    parent: str | None,
     book: Journal,
     headline: str,
     remark: str = "",
     level: str = "run",
 ) -> dict[FitPath, tuple[Outcome, str]]:
-    """Run the cells that are not done yet, each tracked under a parent run with this level.
+    """Run the fits of cells that are not done yet, each tracked under a parent run with this level,
+    or under the run of its cell, where that is run on folds.
 
     Returns:
-        (outcome, run id) by path, of those done before as well; without those that were not begun
-        because `launch.stop_after_failures` had come before them.
+        (outcome, run id) by path, of those done before as well, and of cells above folds; without
+        those that were not begun because `launch.stop_after_failures` had come before them.
     """
-    check_free(Path(cell.job.directory) for cell in cells)
-    tracked = {}
-    works = {cell.job.path: cell.work for cell in cells}
+    fits = [fit for cell in cells for fit in cell.fits]
+    check_free(Path(fit.job.directory) for fit in fits)
+    tracked: dict[FitPath, tuple[Outcome, Delivery]] = {}
+    works = {fit.job.path: fit.work for fit in fits}
     workers = executors.at_a_time(config.launch)
-    with Display(len(cells), works=works, workers=workers) as display:
+    with Display(len(fits), works=works, workers=workers) as display:
         display.paces = paces(config.name)
-        done = _kept(cells, experiment, parent, level, display)
-        todo = [cell.job for cell in cells if cell.job.path not in done]
+        above = _runs_above(cells, experiment, parent)
+        parents = {path: folds_run.run.id for path, folds_run in above.items()}
+        done = _kept(fits, experiment, parents, parent, level, display)
+        todo = [fit.job for fit in fits if fit.job.path not in done]
         display.ended = len(done)
         for path in done:
             del display.waiting[path]
@@ -160,45 +112,76 @@ def run_cells(
         plans = [cell.plan for cell in cells]
         for line in dict.fromkeys(line for p in plans for line in lines(p.source, p.parts)):
             display.say(line)
+        for line in dict.fromkeys(line for cell in cells for line in cell.notes):
+            display.say(line)
         for line in dict.fromkeys(filter(None, (plan.to_beat for plan in plans))):
             display.say(line)
         book.append(
             "planned",
             cells=[
-                {"directory": c.job.directory, "label": c.job.label, "work": asdict(c.work)}
-                for c in cells
+                {"directory": f.job.directory, "label": f.job.label, "work": asdict(f.work)}
+                for f in fits
             ],
             workers=workers,
         )
-        if todo:
-            prints = {cell.job.path: cell.plan.source.fingerprint for cell in cells}
-            for cell in cells:
-                if cell.job.path not in done:
-                    fetch_initial(cell.job, experiment, cell.plan.source)
-            stop = StopAfter(config.launch.stop_after_failures)
-            backlog = Backlog(todo, wanted=lambda job: not stop.reached)
-            with executors.executor(config.launch) as executor:
-                for job, outcome, run in execute(
-                    backlog, executor, experiment, prints, display, parent=parent, level=level
-                ):
-                    tracked[job.path] = (outcome, run)
-                    stop.hear(outcome)
-            if left := len(todo) - len(tracked):
-                display.say(stop.in_words(left))
-    return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
+
+        def outcomes() -> dict[FitPath, tuple[Outcome, str]]:
+            return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
+
+        try:
+            if todo:
+                prints = {fit.job.path: fit.plan.source.fingerprint for fit in fits}
+                for fit in fits:
+                    if fit.job.path not in done:
+                        fetch_initial(fit.job, experiment, fit.plan.source)
+                stop = StopAfter(config.launch.stop_after_failures)
+                backlog = Backlog(todo, wanted=lambda job: not stop.reached)
+                with executors.executor(config.launch) as executor:
+                    for job, outcome, run in execute(
+                        backlog, executor, experiment, prints, display,
+                        parent=parent, level=level, parents=parents,
+                    ):  # fmt: skip
+                        tracked[job.path] = (outcome, run)
+                        stop.hear(outcome)
+                        if (ends := above.get(job.path)) and ends.is_whole(outcomes()):
+                            ends.end(outcomes())
+                if left := len(todo) - len(tracked):
+                    display.say(stop.in_words(left))
+        finally:
+            ended = outcomes()
+            for folds_run in dict.fromkeys(above.values()):
+                outcome = folds_run.end(ended)
+                if any(fit.job.path in ended for fit in folds_run.cell.folds):
+                    ended[folds_run.cell.job.path] = (outcome, folds_run.run.id)
+    return ended
+
+
+def _runs_above(
+    cells: Sequence[Cell], experiment: Experiment, parent: str | None
+) -> dict[FitPath, FoldsRun]:
+    """The run above each fit on a fold, by the fit's path."""
+    above: dict[FitPath, FoldsRun] = {}
+    for cell in cells:
+        if cell.folds:
+            folds_run = FoldsRun(cell, experiment, parent)
+            above |= {fit.job.path: folds_run for fit in cell.folds}
+    return above
 
 
 class StopAfter:
-    """Counts failed runs in a row, up to the limit of them."""
+    """Counts failed runs in a row, up to the limit of them; the folds of a cell count once."""
 
     def __init__(self, limit: int | None):
-        self.limit, self.in_a_row = limit, 0
+        self.limit = limit
+        self.in_a_row: set[FitPath] = set()
         self.reached = False
         """Stays so, whatever those come to that were at work then."""
 
     def hear(self, outcome: Outcome) -> None:
-        self.in_a_row = self.in_a_row + 1 if outcome.status == "failed" else 0
-        self.reached |= self.limit is not None and self.in_a_row >= self.limit
+        path = outcome.path
+        cell = path[: path.index("fold")] if "fold" in path else path
+        self.in_a_row = self.in_a_row | {cell} if outcome.status == "failed" else set()
+        self.reached |= self.limit is not None and len(self.in_a_row) >= self.limit
 
     def in_words(self, left: int) -> str:
         """What is said of so many runs that were not begun."""
@@ -272,7 +255,12 @@ def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: st
 
 
 def _kept(
-    cells: Sequence[Cell], experiment: Experiment, parent: str, level: str, display: Display
+    cells: Sequence[Cell],
+    experiment: Experiment,
+    parents: Mapping[FitPath, str],
+    parent: str | None,
+    level: str,
+    display: Display,
 ) -> dict[FitPath, tuple[Outcome, str]]:
     """Outcomes of cells that are done, with their runs; a run that the store lacks is replayed."""
     kept = {}
@@ -286,26 +274,7 @@ def _kept(
         run = find_run(experiment.client, run_id) if run_id else None
         if run is None or not run.is_complete:
             display.say(f"{cell.job.label}: done before, written to this store from the journal")
-            run_id = replay(cell.job, experiment, fingerprint, parent, level)
+            above = parents.get(cell.job.path, parent)
+            run_id = replay(cell.job, experiment, fingerprint, above, level)
         kept[cell.job.path] = (outcome, run_id)
     return kept
-
-
-def announcement(config: Config, cells: Sequence[Cell]) -> str:
-    """What a sweep is about to run, in a line."""
-    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
-    runs_word = "run" if len(cells) == 1 else "runs"
-    text = f"{config.name}: {len(cells)} {runs_word} ({product})"
-    same = prod(len(values) for values in config.sweep.values()) - len(cells)
-    if same:
-        text += f", {same} left out that come to the same settings"
-    return text
-
-
-def sizes_differ(config: Config, cells: Sequence[Cell]) -> str:
-    """A remark on cells that see images of different sizes without being asked to; else empty."""
-    sizes = {cell.plan.input_shape[:2] for cell in cells}
-    if len(sizes) == 1 or "data.image_size" in config.sweep:
-        return ""
-    shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
-    return f"; image sizes differ ({shown}): set data.image_size to compare like with like"

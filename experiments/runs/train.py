@@ -5,39 +5,38 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.config.schema import Config
-from experiments.config.settings import flatten
+from experiments.config.settings import at_axes, flatten
 from experiments.errors import BadInput, shown
 from experiments.jobs import composition
-from experiments.jobs.job import Job, Outcome
 from experiments.jobs.pace import work_of
 from experiments.jobs.plan import Plan, prepare
+from experiments.jobs.profile import profile_of
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.formatting import in_words
+from experiments.runs import folds
+from experiments.runs.cells import Cell, plan_cell, result
 from experiments.runs.execute import execute
 from experiments.runtime import devices
-from experiments.runtime.machine import check_weights
-from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal
-from experiments.tracking.lock import check_free
+from experiments.tracking.lock import check_free, held
 from experiments.tracking.progress import paces
-
-if TYPE_CHECKING:
-    from models.cost import Profile
 
 
 def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
-    """Train once and return the result as the command's JSON.
+    """Train once, or once on each fold, and return the result as the command's JSON.
 
     Raises:
-        BadInput: the config does not suit its data or network.
+        BadInput: the config does not suit its data or network, or there cannot be so many folds.
     """
+    if config.validation.fits > 1 and config.validation.one_fold is None:
+        return _on_folds(config)
     if devices.process_index(config.train.devices):
         return _follow(config, quiet=quiet)
     with executors.executor(config.launch) as executor:
@@ -61,6 +60,25 @@ def train(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     return result(job, outcome, run.id)
 
 
+def _on_folds(config: Config) -> dict[str, Any]:
+    """A fit on each fold that is not done yet, below a run that has their mean; as a sweep of one
+    cell, its JSON has `folds` and `interval` beside that of a single run."""
+    from experiments.runs.sweep import run_cells
+
+    devices.refuse_hosts(config.train.devices, "train with folds")
+    cell = plan_cell(config, None, ("run",))
+    book = folds.journal_of(cell).open()
+    with held(book.directory):
+        experiment = Experiment(config.name, config.tracking)
+        line = f"{config.name}: {config.model.name}, {folds_in_words(cell)}"
+        done = run_cells(config, [cell], experiment, None, book, line)
+    for outcome, _ in done.values():
+        if outcome.bad_input:
+            raise BadInput(str(outcome.error))
+    outcome, run_id = done[cell.job.path]
+    return result(cell.job, outcome, run_id) | folds.rows(cell, done)
+
+
 def _follow(config: Config, *, quiet: bool) -> dict[str, Any]:
     """What every host but the first does: train with it, and leave all that is kept to it."""
     with (
@@ -80,19 +98,6 @@ def _follow(config: Config, *, quiet: bool) -> dict[str, Any]:
     return result(job, outcome, "")
 
 
-def result(job: Job, outcome: Outcome, run_id: str) -> dict[str, Any]:
-    """One run as JSON: identity, status, every score and cost."""
-    row: dict[str, Any] = {
-        "run_id": run_id,
-        "status": outcome.status,
-        "epochs": len(outcome.history),
-    }
-    row |= outcome.scores | outcome.cost
-    if outcome.error:
-        row["error"] = outcome.error
-    return row
-
-
 def headline(plan: Plan) -> str:
     """What is about to be trained on what, in one line."""
     height, width, channels = plan.input_shape
@@ -104,6 +109,12 @@ def headline(plan: Plan) -> str:
     if stages := plan.config.train.stages:
         text += f" after {sum(stage.epochs for stage in stages)} in stages"
     return text
+
+
+def folds_in_words(cell: Cell) -> str:
+    """How many folds of what; empty where there are none."""
+    part = "validation" if cell.plan.config.validation.test_folds is None else "test"
+    return f"{len(cell.folds)} folds of {part}, a fit each" if cell.folds else ""
 
 
 def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
@@ -138,32 +149,11 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
     }
 
 
-def profile_of(plan: Plan) -> Profile:
-    """Parameters and multiply-accumulates of the network, which is not built.
-
-    Raises:
-        BadInput: the options do not suit it, or its weights do not fit into memory.
-    """
-    load_tensorflow()
-    import models
-    from models.registry import deployable
-
-    model = plan.config.model
-    try:
-        network = models.outline(
-            model.name, input_shape=plan.input_shape, classes=plan.classes, **model.options
-        )
-    except ValueError as error:
-        raise BadInput(f"model: {error}") from None
-    profile = models.profile(deployable(network))
-    if plan.config.launch.executor != "ray":  # whose nodes may be larger
-        check_weights(profile.params)
-    return profile
-
-
 def one_of_the_sweep(config: Config, where: str) -> str:
-    """Which of a sweep's runs `train` takes, in a line."""
+    """Which of a sweep's runs `train` takes, in a line. Raises BadInput: no such axis."""
     sections = config.model_dump(mode="json")
+    first = {key: values[0] for key, values in config.sweep.items()}
+    at_axes(sections, first, where)
     known = sections | flatten(sections)
     chosen = ", ".join(f"{key}={in_words(known[key])}" for key in config.sweep if key in known)
     product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())

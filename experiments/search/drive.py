@@ -10,24 +10,31 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.jobs.pace import duration
+from experiments.jobs.predictions import HITS, unpacked_hits
 from experiments.launch.executors import Inline, at_a_time
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words, score
+from experiments.search import pairs
+from experiments.search.bounds import excess, scarcity
 from experiments.search.candidates import Candidates
+from experiments.search.promotion import Promotions
 from experiments.search.space import objective_of
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking.initial import drop_initial, fetch_initial
 from experiments.tracking.search_journal import State
+from experiments.tracking.tracked_run import FINAL
 from experiments.training import snapshots
-from tuning.nested import Nested, Task
-from tuning.search import Trial
+from tuning.nested import Nested, Right, Score, Task
+from tuning.search import Fit, Trial
 
 
 class Drive:
@@ -64,7 +71,7 @@ class Drive:
         self.failed = 0
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
-        """Outcome and run id of the refit of each outer fold."""
+        """Outcome and run id of the refit of each outer fold, and of the final fit."""
         self._tasks: dict[FitPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
@@ -77,6 +84,7 @@ class Drive:
         self._replaying, self._estimated = True, False
         self.seconds: list[float] = []
         """Of each fit of this start."""
+        self.promotions = Promotions(work, candidates, display.say)
 
     @property
     def elapsed(self) -> float:
@@ -95,6 +103,7 @@ class Drive:
             self.display.ended = len(self.state.ended)
         self._release()
         self._replaying = False
+        self.promotions.clear_snapshots()
         for job, outcome in executor.run(self._backlog, self._on_event):
             self.display.drop(job)
             self._end(self._tasks[job.path], job.path, outcome, len(job.train))
@@ -103,8 +112,11 @@ class Drive:
                 if job.measured:
                     snapshots.clear(Path(job.directory))
             self._release()
+            self.promotions.clear_snapshots()
         for search in self.work.searches:
             search.close()
+            if few := scarcity(search):
+                self.display.say(few)
         if self.tracked.missed:  # a store that failed may answer again
             self._replaying, self._sent = True, [0] * len(self._sent)
             self._track()
@@ -132,7 +144,7 @@ class Drive:
         tasks = self._held + self.work.ready()
         if all(task.fit is not None for task in tasks):
             return tasks
-        busy = {self._tasks[path].outer for path in self._began}
+        busy = {outer for path in self._began for outer in self._tasks[path].outers}
         self._held = [task for task in tasks if task.fit is None and task.outer in busy]
         return [task for task in tasks if task.fit is not None or task.outer not in busy]
 
@@ -168,10 +180,11 @@ class Drive:
     def _new_trials(self, tasks: list[Task]) -> Iterator[dict[str, Any]]:
         seen = set()
         for task in tasks:
-            if task.fit is not None and (task.outer, task.fit.trial) not in seen:
-                seen.add((task.outer, task.fit.trial))
+            outer = 0 if self.study.shared else task.outer  # shared, all propose the same
+            if task.fit is not None and (outer, task.fit.trial) not in seen:
+                seen.add((outer, task.fit.trial))
                 yield {
-                    "outer": task.outer,
+                    "outer": outer,
                     "trial": task.fit.trial,
                     "settings": dict(task.fit.settings),
                     "epochs": task.fit.epochs,
@@ -186,21 +199,22 @@ class Drive:
         self.display.event(job, event)
 
     def _point(self, task: Task, job: Job, event: dict[str, Any]) -> None:
-        """Track an epoch of a trial or refit under way."""
+        """Track an epoch of a trial, or of both that share a fit, or of a refit under way."""
         if task.fit is None:
-            self.tracked.refit_point(job, self._level, event["epoch"], event["values"])
+            level = self._level(task)
+            self.tracked.refit_point(job, level, event["epoch"], event["values"])
             return
         fit, began = task.fit, self._began[job.path]
-        *trial_path, _, fold = job.path
-        path = path_text(trial_path)
+        for outer, fold, scored in self.work.sides(task):
+            path = path_text((*self.study.below(outer), "trial", fit.trial))
+            values = event["values"] if scored is None else pairs.on_fold(event["values"], scored)
 
-        def trial() -> TrialRun:
-            config = self.candidates.prepared(fit.settings, fit.epochs).config
-            return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
+            def trial(path: str = path) -> TrialRun:
+                config = self.candidates.prepared(fit.settings, fit.epochs).config
+                return TrialRun(path, fit.trial, config, fit.settings, "running", None, [], began)
 
-        lone = self.work.searches[task.outer].folds == 1
-        number = None if lone else int(fold)
-        self.tracked.point(path, number, event["epoch"], event["values"], trial)
+            number = None if self.work.searches[outer].folds == 1 else fold
+            self.tracked.point(path, number, event["epoch"], values, trial)
 
     def _end(self, task: Task, path: FitPath, outcome: Outcome, images: int) -> None:
         """Journal how a fit ended, and tell the search."""
@@ -213,7 +227,7 @@ class Drive:
             fingerprint=self.study.source.fingerprint,
             began=began,
             seconds=time.time() - began,
-            images=images * len(outcome.history),
+            images=images * (len(outcome.history) - self.promotions.epochs_kept(task, outcome)),
             elapsed=self.elapsed,
         )
         self._tell(task, record, fresh=True)
@@ -233,7 +247,17 @@ class Drive:
             prepared = self.candidates.prepared(task.fit.settings, task.fit.epochs)
             epochs = epochs_of(outcome, prepared.config)
             error = None if value is not None else f"there is no {self.objective}"
-        self.work.tell(task, outcome.status, value, error, epochs)
+        score: Score = value
+        right: Right = _right(outcome, "val")
+        if task.other is not None:
+            heard = [(outer, scored) for outer, _, scored in self.work.sides(task)]
+            score = {
+                outer: pairs.on_fold(outcome.scores, scored).get(self.objective)
+                for outer, scored in heard
+                if scored is not None
+            }
+            right = {outer: _right(outcome, f"val_{scored}") for outer, scored in heard}
+        self.work.tell(task, outcome.status, score, error, epochs, right)
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
         value = outcome.scores.get(self.best_by.replace("val_", "test_"))
@@ -242,27 +266,30 @@ class Drive:
         with contextlib.suppress(BadInput):  # settings that cannot be refitted, as the error says
             winner = self._winner(task)
             job = self.candidates.job(task, winner)
-            scores = outcome.scores | self._inner(winner)
+            scores = outcome.scores | self._inner(task, winner)
             told = replace(outcome, scores=scores)
-            run_id = self.tracked.refit(job, told, self._level, fresh=fresh)
+            run_id = self.tracked.refit(job, told, self._level(task), fresh=fresh)
         self.refits[task.outer] = outcome, run_id
-        if fresh:
+        if fresh and self.study.is_final(task.outer):
+            self.display.say(f"final fit: {outcome.error or 'trained on all images, not tested'}")
+        elif fresh:
             words = [
                 f"{k} {score(k, v)}" for k, v in outcome.scores.items() if k.startswith("test_")
             ]
             came_to = outcome.error or ", ".join(words) or "no test"
             self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
 
-    def _inner(self, winner: Trial | None) -> dict[str, float]:
+    def _inner(self, task: Task, winner: Trial | None) -> dict[str, float]:
         """The winner's score in the search, for the run of its outer fold."""
-        if not self.study.nested or winner is None or winner.score is None:
+        if self._level(task) != "outer_fold" or winner is None or winner.score is None:
             return {}
         score = {self.best_by: winner.score}
         return {f"inner_{name}": value for name, value in (score | rounded(score)).items()}
 
-    @property
-    def _level(self) -> str:
+    def _level(self, task: Task) -> str:
         """Of the run of a refit."""
+        if self.study.is_final(task.outer):
+            return FINAL
         return "outer_fold" if self.study.nested else "refit"
 
     def _spend(self) -> None:
@@ -282,13 +309,17 @@ class Drive:
             self._sent[outer] = len(search.settled)
 
     def outcomes(self, outer: int, trial: Trial) -> list[dict[str, Any]]:
-        """Records of a trial's folds in order, up to the first that is missing or failed."""
-        path = (*self.study.below(outer), "trial", trial.number)
+        """Records of a trial's folds in order, up to the first that is missing or failed; of a
+        shared fit what this outer fold sees of it."""
         records = []
         for fold in range(trial.folds):
-            record = self.state.ended.get((*path, "fold", fold))
-            if record is None:
+            task = self.work.task(outer, Fit(trial.number, fold, trial.settings, trial.epochs))
+            record = self.state.ended.get(self.candidates.path(task))
+            if record is None or fold not in trial.told:
                 break
+            for side, _, scored in self.work.sides(task):
+                if side == outer and scored is not None:
+                    record = pairs.record_on_fold(record, scored)
             records.append(record)
             if trial.told.get(fold) is None:
                 break
@@ -309,20 +340,26 @@ class Drive:
             error=trial.error,
             outcomes=[Outcome.from_record(record) for record in records],
             began=min((record["began"] for record in records), default=time.time()),
+            cost=trial.refused,
         )
 
     def _announce(self, outer: int, trial: Trial) -> None:
         """A line a trial, and after the first one how long the rest may take."""
         words = trial.error
+        if trial.refused:
+            words = f"refused: {excess(trial.refused, self.study.section.constraints)}"
         if trial.score is not None:
             spread = "" if trial.std is None else f" ± {score(self.objective, trial.std)}"
             words = f"{self.objective} {score(self.objective, trial.score)}{spread}"
         elif trial.gave_up:
-            words = f"gave up after {trial.gave_up.folds} folds (p {trial.gave_up.p:.3f})"
+            at = trial.gave_up.folds
+            words = f"gave up after {at} fold{'s' * (at > 1)} (p {trial.gave_up.p:.2g})"
         count = f"{self.fits}/{self.planned or '?'} fits"
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
         )
+        outcomes = map(Outcome.from_record, self.outcomes(outer, trial))
+        shown += self.promotions.length_in_words(trial, next(outcomes, None))
         trial_words = f"{self.study.in_words(outer)}trial {trial.number}"
         self.display.say(f"[{count}] {trial_words} ({shown}): {words}")
         if not self._estimated and self.seconds and (self.planned or 0) > self.fits:
@@ -330,6 +367,12 @@ class Drive:
             each, left = median(self.seconds), (self.planned or 0) - self.fits
             whole = duration(left * each / at_a_time(self.config.launch))
             self.display.say(f"about {whole} to go: {left} fits of {each:.2g} s")
+
+
+def _right(outcome: Outcome, part: str) -> np.ndarray | None:
+    """Which images of a part it had right; None where the journal holds no answers."""
+    packed = outcome.artifacts.get(HITS, {}).get(part)
+    return unpacked_hits(packed) if packed else None
 
 
 def epochs_of(outcome: Outcome, config: Config) -> int:

@@ -9,22 +9,27 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import kind_and_first_line
+from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
+from experiments.search import final, intervals
+from experiments.search.bounds import COSTS
 from experiments.search.space import space_of
 from pipelines.files.shards import write_whole
-from tuning.nested import summary
-from tuning.search import Search, Trial
+from tuning.nested import Task, summary
+from tuning.search import Fit, Search, Trial
 
 if TYPE_CHECKING:
     from experiments.search.drive import Drive
 
+ENDS = ("low", "high", "method")  # of an interval, in trials.csv
+
 
 def top(result: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The best finished trials of a search's JSON, best first."""
+    """The best finished trials of a search's JSON, best first; longer ones before shorter ones."""
     finished = [trial for trial in result["trials"] if trial["status"] == "finished"]
     sign = 1 if result["minimise"] else -1
-    return sorted(finished, key=lambda trial: sign * trial["score"])[:count]
+    return sorted(finished, key=lambda t: (-(t.get("budget") or 0), sign * t["score"]))[:count]
 
 
 def result(drive: Drive) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def result(drive: Drive) -> dict[str, Any]:
     section, nested = drive.study.section, drive.study.nested
     searches = drive.work.searches
     trials = [
-        ({"outer": outer} if nested else {}) | _trial(drive, outer, trial)
+        ({"outer": drive.study.number(outer)} if nested else {}) | _trial(drive, outer, trial)
         for outer, search in enumerate(searches)
         for trial in search.trials
         if trial.told or trial.status != "unfinished"  # the budget ended before its first fold
@@ -45,12 +50,15 @@ def result(drive: Drive) -> dict[str, Any]:
         "score_name": drive.objective,
         "minimise": searches[0].minimise,
         "folds": searches[0].folds,
+        **drive.study.to_beat,
     }
-    document |= _outer(drive) if nested else _single(drive)
+    document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
+    if drive.study.final:
+        document["final"] = final.document(drive)
     error = _error(drive, document)
     if error:
         document |= {"status": "failed", "error": error}
-    saved = sum(search.saved for search in searches)
+    saved = drive.work.saved
     return document | {
         "trials": trials,
         "fits": {
@@ -72,8 +80,35 @@ def result(drive: Drive) -> dict[str, Any]:
             "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
             "folds_saved": saved,
         },
+        "race": section.race
+        and {
+            **section.race.model_dump(),
+            "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
+            "folds_saved": saved,
+        },
+        "brackets": _brackets(drive),
+        "refused": sum(trial["status"] == "refused" for trial in trials),
         "state": str(drive.state.directory),
     }
+
+
+def _brackets(drive: Drive) -> dict[str, Any] | None:
+    """Epochs that were trained, and those that promoted candidates had already; None where a
+    strategy promotes none."""
+    if not drive.study.section.declaration.brackets:
+        return None
+    counts = {"promoted": 0, "went_on": 0, "epochs_trained": 0, "epochs_saved": 0}
+    for outer, search in enumerate(drive.work.searches):
+        for trial in search.trials:
+            for fold, record in enumerate(drive.outcomes(outer, trial)):
+                outcome = Outcome.from_record(record)
+                task = Task(outer, Fit(trial.number, fold, trial.settings))
+                kept = drive.promotions.epochs_kept(task, outcome)
+                counts["promoted"] += trial.earlier is not None
+                counts["went_on"] += kept > 0
+                counts["epochs_saved"] += kept
+                counts["epochs_trained"] += len(outcome.history) - kept
+    return counts
 
 
 def metrics(document: Mapping[str, Any]) -> dict[str, float]:
@@ -89,7 +124,16 @@ def metrics(document: Mapping[str, Any]) -> dict[str, float]:
     compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
     compared |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
+    if interval := document.get("interval"):
+        [mean] = (key for key in document if key.startswith("mean_test_"))
+        compared |= {f"{mean}_low": interval["low"], f"{mean}_high": interval["high"]}
     return compared
+
+
+def tags(document: Mapping[str, Any]) -> dict[str, str]:
+    """What the metrics of the parent run do not say: what kind of interval theirs is."""
+    told = intervals.of_outer_in_words(document)
+    return {"interval": told[0]} if told else {}
 
 
 def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Path]:
@@ -122,17 +166,20 @@ def fold_rows(drive: Drive, keys: list[str]) -> list[dict[str, Any]]:
     """One row an outer fold, trial and inner fold that was fitted."""
     rows = []
     for outer, search in enumerate(drive.work.searches):
+        sizes = drive.study.sizes[outer]
         for trial in search.trials:
             for fold, record in enumerate(drive.outcomes(outer, trial)):
                 outcome = Outcome.from_record(record)
                 rows.append(
                     {
-                        "outer": outer if drive.study.nested else "",
+                        "outer": drive.study.number(outer) if drive.study.nested else "",
                         "trial": trial.number,
                         "fold": fold,
                         **{key: _cell(trial.settings, key) for key in keys},
                         "status": outcome.status,
                         "score": trial.told.get(fold),
+                        "train_images": round(sizes.trained[fold]),
+                        "scored_images": sizes.held[fold],
                         "epochs": trial.lengths.get(fold),
                         "seconds": record["seconds"],
                         "error": trial.errors.get(fold, ""),
@@ -159,13 +206,36 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
         "hyperparameters": dict(trial.settings),
         "score": trial.score,
         "std": trial.std,
+        "interval": intervals.of_trial(drive.study, outer, trial, drive.objective),
         "scores": trial.scores + [None] * (trial.folds - len(trial.scores)),
         **means,
         "epochs": [trial.lengths[fold] for fold in range(len(trial.scores))],
         "seconds": sum(record["seconds"] for record in records),
         "error": trial.error,
         "gave_up": trial.gave_up and vars(trial.gave_up),
+        "budget": trial.epochs,
+        "refused": trial.refused and dict(trial.refused),
     }
+
+
+def choice(search: Search) -> dict[str, Any] | None:
+    """Which trial is chosen and why, and what is known of the lead of the highest mean; of another
+    rule than the best also what both cost. None without a finished trial."""
+    best, ranked, lead = search.best, search.ranked(), search.lead()
+    if best is None:
+        return None
+    document = {
+        "rule": search.choice.rule,
+        "trial": best.number,
+        "highest": ranked[0].number,
+        "lead": lead
+        and vars(lead)
+        | {"over": ranked[1].number, "alike": [ranked[at].number for at in lead.alike]},
+    }
+    if search.choice.rule != "best":
+        for name, trial in (("cost", best), ("cost_of_highest", ranked[0])):
+            document[name] = dict(zip(("macs", "params"), search.cost(trial), strict=False))
+    return document
 
 
 def _single(drive: Drive) -> dict[str, Any]:
@@ -174,19 +244,21 @@ def _single(drive: Drive) -> dict[str, Any]:
     return {
         "best": None if best is None else _trial(drive, 0, best),
         "refit": None if best is None or refit is None else {"trial": best.number} | _refit(*refit),
+        "choice": choice(drive.work.searches[0]),
     }
 
 
 def _outer(drive: Drive) -> dict[str, Any]:
     test = drive.best_by.replace("val_", "test_")
     rows = []
-    for outer, search in enumerate(drive.work.searches):
+    for outer, search in enumerate(drive.work.outer):
         best, refit = search.best, drive.refits.get(outer)
         row: dict[str, Any] = {"fold": outer, "status": "failed", "run_id": "", "error": None}
         if best is not None:
             winner = _trial(drive, outer, best)
             row |= {
                 "trial": best.number,
+                "choice": choice(search),
                 "hyperparameters": winner["hyperparameters"],
                 "inner_score": winner[drive.best_by],
                 "inner_scores": [
@@ -205,12 +277,27 @@ def _outer(drive: Drive) -> dict[str, Any]:
             minimise=drive.best_by == "val_mse",
         )
         values = (estimate.mean, estimate.std, estimate.best_inner_score, estimate.optimism)
-        return document | dict(zip(names, values, strict=True))
-    return document | dict.fromkeys(names)
+        document |= dict(zip(names, values, strict=True))
+        return document | _intervals(drive, rows, test)
+    return document | dict.fromkeys((*names, "interval", "nested_interval"))
+
+
+def _intervals(drive: Drive, rows: list[dict[str, Any]], test: str) -> dict[str, Any]:
+    """The one to quote; and that of Bates, Hastie and Tibshirani, for which the inner folds must
+    be the other outer folds, and the procedure must choose nothing."""
+    study, tests = drive.study, [row[test] for row in rows]
+    fixed = all(len(search.trials) == 1 for search in drive.work.outer)
+    paired = study.shared and fixed
+    inner = [row["inner_scores"] for row in rows]
+    return {
+        "interval": intervals.of_outer(study, tests, test),
+        "nested_interval": intervals.of_pairs(study, inner, tests, test) if paired else None,
+    }
 
 
 def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
-    scores = {name: v for name, v in outcome.scores.items() if name.startswith(("test_", "train_"))}
+    kept = ("test_", "train_", MAJORITY, CHANCE)
+    scores = {name: v for name, v in outcome.scores.items() if name.startswith(kept)}
     return {
         "run_id": run_id,
         "status": outcome.status,
@@ -221,19 +308,19 @@ def _refit(outcome: Any, run_id: str) -> dict[str, Any]:
 
 
 def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
-    for outer, search in enumerate(drive.work.searches):
+    for outer, search in enumerate(drive.work.outer):
         fold = f"outer fold {outer}: " if drive.study.nested else ""
         if search.failed_in_a_row:
             return f"{fold}{_in_a_row(search)}"
         if search.best is None:
             reason = "ended with its budget before any trial" if search.stopped else "failed in all"
             return f"{fold}the search {reason}; no trial has finished"
-    for outer in range(len(drive.work.searches)) if drive.work.refit else ():
+    for outer in range(len(drive.work.outer)) if drive.work.refit else ():
         refit = drive.refits.get(outer)
         if refit is None or refit[0].status != "finished":
             fold = f" of outer fold {outer}" if drive.study.nested else ""
             return f"refit of the winner{fold}: {refit[0].error if refit else 'did not run'}"
-    return None
+    return final.error(drive)
 
 
 def _in_a_row(search: Search) -> str:
@@ -246,12 +333,18 @@ def _in_a_row(search: Search) -> str:
 
 
 def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
+    trials = list(trials)
+    bounded = any(trial["refused"] for trial in trials)
     return [
         {
             "outer": trial.get("outer", ""),
             "trial": trial["number"],
             **{key: _cell(trial["hyperparameters"], key) for key in keys},
-            **{name: trial[name] for name in ("status", "score", "std", "seconds", "error")},
+            **{name: trial[name] for name in ("status", "score", "std")},
+            **{f"interval_{end}": (trial["interval"] or {}).get(end) for end in ENDS},
+            **{name: trial[name] for name in ("seconds", "error")},
+            "epochs": trial["budget"] or max(trial["epochs"], default=None),
+            **({name: (trial["refused"] or {}).get(name) for name in COSTS} if bounded else {}),
         }
         for trial in trials
     ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.jobs.baseline import in_words
 from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
-from experiments.search import report, space
+from experiments.search import bounds, promotion, report, sharing, space
 from experiments.search.candidates import Candidates
 from experiments.search.drive import Drive
 from experiments.search.study import (
@@ -48,18 +50,23 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
     began = time.monotonic()
     check(kind, config, where)
     with executors.executor(config.launch) as executor:
-        study = open_study(kind, config)
+        study = open_study(kind, config, fresh=fresh)
         matters = matters_of(study.config, kind, study.source)
         directory = find(config.name, kind, matters, fresh=fresh)
+        candidates = Candidates(study, directory)
+        refused = bounds.refusals(candidates)
+        count = bounds.count_refused(study, refused)
         with held(directory):
             state = State(directory)
             versions = surroundings()[1]
             state.begin(matters, versions)
-            work = new_work(study)
-            planned = planned_fits(study, work)
+            work = new_work(study, refused, candidates.cost, former=state.former)
+            fits = planned_fits(study, work, count)
+            planned = fits.planned
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
-                display.say(announcement(study, work, planned))
-                for line in lines(study.source, study.parts):
+                said = [announcement(study, work, fits, count), promotion.announcement(study, work)]
+                said += [*lines(study.source, study.parts), in_words(study.to_beat)]
+                for line in filter(None, said):
                     display.say(line)
                 if state.versions != versions:
                     display.say(_changed(state.versions, versions))
@@ -67,7 +74,6 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                 state.journal.append(
                     "planned", fits=planned, workers=config.launch.workers, run_id=tracked.id
                 )
-                candidates = Candidates(study, directory)
                 drive = Drive(work, candidates, state, tracked, display, planned, began)
                 status = "killed"
                 try:
@@ -76,7 +82,9 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                     status = str(result["status"])
                     files = report.write(result, drive, directory)
                     state.journal.append("finished", status=status)
-                    tracked.end(status, report.metrics(result), files)
+                    if result.get("final"):
+                        tracked.card(result["final"])
+                    tracked.end(status, report.metrics(result), files, report.tags(result))
                 finally:
                     if status == "killed":
                         tracked.end(status, {}, [])
@@ -91,11 +99,25 @@ def check(kind: Kind, config: Config, where: str) -> None:
         BadInput: see `space.check`; a schedule that a refit cannot follow.
     """
     protocol = config.validation
-    folds = protocol.inner if kind == "nested" else protocol.folds or 1
+    for key in ("test_folds", "fold"):
+        if getattr(protocol, key) is not None:
+            raise BadInput(
+                f"{where}: validation.{key}: of train and sweep; leave it out, search chooses on "
+                "validation.folds, and ilsvrc nested tests on each of validation.outer"
+            )
+    folds = protocol.folds or 1
+    if kind == "nested" and config.search:
+        sharing.check(config, where)
+        folds = sharing.inner_folds(config)
     space.check(config, where, folds * protocol.repeats)
     devices.refuse_hosts(config.train.devices, kind)
     assert config.search
     refits = kind == "nested" or config.search.refit
+    if config.search.final and not refits:
+        raise BadInput(
+            f"{where}: search.final: what its card says is the test score of the refit, and there "
+            "is none; set search.refit=true, too"
+        )
     if refits and config.train.schedule.name == "plateau":
         raise BadInput(
             f"{where}: train.schedule.name: plateau waits for val_loss, and the refit of a winner "
@@ -107,10 +129,13 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
     """What a search would do: its settings, its folds, its candidates where they are known."""
     check(kind, config, where)
     study = open_study(kind, config)
-    work = new_work(study)
-    planned = planned_fits(study, work)
+    refused = bounds.refusals(Candidates(study, Path()))
+    count = bounds.count_refused(study, refused)
+    work = new_work(study, refused)
+    fits = planned_fits(study, work, count)
+    said = [announcement(study, work, fits, count), promotion.announcement(study, work)]
     known = []
-    if work.searches[0].oracle.independent and planned is not None:
+    if work.searches[0].oracle.independent and fits.planned is not None:
         known = list(dict.fromkeys(fit.trial for fit in work.searches[0].ready()))
     trials = work.searches[0].trials
     return {
@@ -130,8 +155,9 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
             ],
         },
         "candidates": [dict(trials[number].settings) for number in known],
-        "fits": planned,
-        "text": "\n".join([announcement(study, work, planned), *lines(study.source, study.parts)]),
+        "fits": fits.planned,
+        **({"fits_shared": fits.shared, "fits_unshared": fits.apart} if study.nested else {}),
+        "text": "\n".join([*filter(None, said), *lines(study.source, study.parts)]),
     }
 
 

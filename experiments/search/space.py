@@ -11,7 +11,9 @@ from experiments.config import settings
 from experiments.config.evaluate import AFTER_TRAINING
 from experiments.config.schema import Config
 from experiments.config.search import Search
+from experiments.config.strategies import Strategy
 from experiments.errors import BadInput
+from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
 from tuning.oracles import Oracle
 from tuning.space import Parameter, Space, SpaceError
@@ -33,15 +35,16 @@ def space_of(search: Search) -> Space | None:
     return Space(tuple(search.parameters())) if search.space else None
 
 
-def oracle_of(config: Config) -> Oracle:
-    """A fresh oracle of the config's strategy.
+def oracle_of(config: Config, declaration: Strategy | None = None) -> Oracle:
+    """A fresh oracle of the config's strategy, or of another declaration of it.
 
     Raises:
         BadInput: the space has fewer candidates than the strategy draws.
     """
     search = _search(config)
+    declaration = declaration or search.declaration
     try:
-        return search.declaration.oracle(*_arguments(config))
+        return declaration.oracle(*_arguments(config, declaration))
     except SpaceError as error:
         raise BadInput(f"search.{search.strategy}: {error}") from None
 
@@ -102,17 +105,19 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
             "trials: 10, space: {train.optimizer.learning_rate: [0.01, 0.1]}}"
         )
     search = config.search
-    _check_folds(search, where, folds or 1)
-    keys = list(search.space) or list(dict.fromkeys(key for one in search.settings for key in one))
+    _check_folds(config, search, where, folds or 1)
+    listed = (*search.settings, *search.start)
+    keys = list(search.space) or list(dict.fromkeys(key for one in listed for key in one))
     for key in keys:
         _check_key(key, keys, search, where)
-    part = "settings" if search.declaration.listed else "space"
-    for chosen in _samples(search):
+    for part, chosen in samples(search):
         checked = candidate(config, chosen, where=f"{where}: search.{part}")
         _check_task(config, checked, chosen, f"{where}: search.{part}")
+        if not any(key.startswith(("model", "data.image_size")) for key in keys):
+            check_settings(checked)
     _check_together(config, search, where)
     try:
-        search.declaration.check_size(*_arguments(config))
+        search.declaration.check_size(*_arguments(config, search.declaration))
     except SpaceError as error:
         raise BadInput(f"{where}: search.{search.strategy}: {error}") from None
 
@@ -123,13 +128,14 @@ def _search(config: Config) -> Search:
     return config.search
 
 
-def _arguments(config: Config) -> tuple[Any, ...]:
+def _arguments(config: Config, declaration: Strategy) -> tuple[Any, ...]:
     """What the strategy's oracle is made of."""
     search = _search(config)
-    return search.declaration.arguments(search, space_of(search), config.train.epochs)
+    return declaration.arguments(search, space_of(search), config.train.epochs)
 
 
-def _check_folds(search: Search, where: str, folds: int) -> None:
+def _check_folds(config: Config, search: Search, where: str, folds: int) -> None:
+    several = f"{folds} fold{'s' * (folds > 1)}"
     if search.declaration.brackets and folds > 1:
         raise BadInput(
             f"{where}: search.strategy: {search.strategy} stops candidates early on one score "
@@ -139,6 +145,23 @@ def _check_folds(search: Search, where: str, folds: int) -> None:
         raise BadInput(
             f"{where}: search.racing.after_folds: {search.racing.after_folds} of {folds} folds "
             "leaves none to give up; lower it, or leave racing out"
+        )
+    objective = objective_of(config)
+    if search.race and objective != "val_top1":
+        raise BadInput(
+            f"{where}: search.race: is decided on which images are right, and {objective} tells of "
+            "none; set search.objective=val_top1, or leave race out"
+        )
+    if search.race and folds <= (first := 2 if search.race.noise is None else 1):
+        raise BadInput(
+            f"{where}: search.race: first looks after {first} fold{'s' * (first > 1)}, and "
+            f"{several} leave{'s' * (folds == 1)} none to give up; set validation.folds=5 (of "
+            "nested: inner), or leave race out"
+        )
+    if search.choose != "best" and folds == 1 and objective != "val_top1":
+        raise BadInput(
+            f"{where}: search.choose: {search.choose} asks how far a score scatters, and one fold "
+            f"does not tell it of {objective}; set validation.folds=5, or search.choose=best"
         )
 
 
@@ -157,15 +180,17 @@ def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
         raise BadInput(f"{where}: {above} holds it already; vary one of the two")
 
 
-def _samples(search: Search) -> Iterator[dict[str, Any]]:
-    """Candidates with every value that a key may take, or both ends of its range."""
+def samples(search: Search) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Candidates with every value that a key may take, or both ends of its range, and the key of
+    the section that names them."""
+    yield from (("start", one) for one in search.start)
     space = space_of(search)
     if space is None:
-        yield from search.settings
+        yield from (("settings", one) for one in search.settings)
         return
     for parameter in space.ordered:
         for value in _values(parameter):
-            yield _leading_to(space, parameter.key) | {parameter.key: value}
+            yield "space", _leading_to(space, parameter.key) | {parameter.key: value}
 
 
 def _values(parameter: Parameter) -> list[Any]:

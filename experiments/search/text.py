@@ -7,7 +7,11 @@ from typing import Any
 
 from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
-from experiments.presentation.formatting import in_words, score, short_id
+from experiments.jobs.baseline import in_words as to_beat
+from experiments.jobs.baseline import remark
+from experiments.presentation.formatting import in_words, score, si
+from experiments.search import final, leads
+from experiments.search.intervals import of_best_in_words, of_outer_in_words
 from experiments.search.report import top
 
 SHOWN = 10  # trials
@@ -16,10 +20,12 @@ SHOWN = 10  # trials
 def of_result(document: Mapping[str, Any]) -> str:
     """The best trials, or the outer folds, as people read them."""
     lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
+    lines += _final_lines(document)
     fits, stopped = document["fits"], document["budget"]["stopped_by"]
-    if document["racing"]:
-        racing = document["racing"]
-        lines.append(f"racing: {racing['gave_up']} gave up, {racing['folds_saved']} fits saved")
+    for key in ("racing", "race"):
+        if race := document.get(key):
+            lines.append(f"{key}: {race['gave_up']} gave up, {race['folds_saved']} fits saved")
+    lines += _refused(document)
     if stopped in ("seconds", "images"):
         lines.append(f"the budget of {stopped} ended the search; incomplete trials do not count")
     lines.append(
@@ -41,32 +47,49 @@ def of_dry_run(document: Mapping[str, Any], every_key: bool = False) -> str:
     return "\n".join(lines)
 
 
-def next_command(kind: str, document: Mapping[str, Any]) -> str:
-    """What is worth doing with a search that has ended."""
-    name = document["name"]
-    if kind == "nested":
-        return f"ilsvrc compare {name} --level outer_fold"
-    if document["refit"] and document["refit"]["status"] == "finished":
-        return f"ilsvrc evaluate {short_id(document['refit']['run_id'])}, or ilsvrc ui --open"
-    return "the same command with search.refit=true trains the best on all and tests it once"
-
-
 def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
-    name = document["score_name"]
-    yield f"{'trial':>5}  {name:>9}  {'std':>7}  settings"
-    for trial in top(dict(document), SHOWN):
+    name, brackets = document["score_name"], document.get("brackets")
+
+    def row(number: Any, shown: str, std: str, epochs: Any, words: str) -> str:
+        length = f"  {epochs:>6}" if brackets else ""
+        return f"{number:>5}{length}  {shown:>9}  {std:>7}  {words}"
+
+    yield row("trial", name, "std", "epochs", "settings")
+    best = top(dict(document), SHOWN)
+    for trial in best:
         std = "" if trial["std"] is None else score(name, trial["std"])
-        yield (
-            f"{trial['number']:>5}  {score(name, trial['score']):>9}  {std:>7}  "
-            f"{_shown(trial['hyperparameters'])}"
-        )
+        settings = _shown(trial["hyperparameters"])
+        yield row(trial["number"], score(name, trial["score"]), std, trial.get("budget"), settings)
     for trial in document["trials"]:
         if trial["status"] == "failed":
-            yield f"{trial['number']:>5}  {'failed':>9}  {'':>7}  {trial['error']}"
+            yield row(trial["number"], "failed", "", trial.get("budget"), trial["error"])
+    if brackets and best:
+        yield (
+            f"the best is one of those that were trained longest, for {best[0]['budget']} epochs; "
+            f"promotions: {brackets['went_on']} of {brackets['promoted']} went on from a snapshot, "
+            f"{brackets['epochs_trained']:,} epochs trained and {brackets['epochs_saved']:,} saved"
+        )
+    yield from of_best_in_words(document)
+    if choice := document.get("choice"):
+        yield from leads.of_search(choice, name)
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, **(document['best'] or {})})}"
     refit = document["refit"]
     if refit and refit["status"] == "finished":
         scores = ", ".join(f"{k} {score(k, v)}" for k, v in refit.items() if k.startswith("test_"))
-        yield f"the best, trained on the whole learning set: {scores}"
+        chosen = "the chosen one" if leads.is_simpler(document.get("choice")) else "the best"
+        yield f"{chosen}, trained on the whole learning set: {scores}{remark(refit)}"
+
+
+def _refused(document: Mapping[str, Any]) -> Iterable[str]:
+    """Candidates over `search.constraints`, with their cost."""
+    refused = [trial for trial in document.get("trials", ()) if trial["status"] == "refused"]
+    for trial in refused[:SHOWN]:
+        outer = f"outer fold {trial['outer']}, " if "outer" in trial else ""
+        cost = ", ".join(f"{name} {si(value)}" for name, value in trial["refused"].items())
+        yield f"{outer}trial {trial['number']} refused: {cost}; {_shown(trial['hyperparameters'])}"
+    if len(refused) > SHOWN:
+        yield f"and {len(refused) - SHOWN} more refused, in trials.csv"
 
 
 def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
@@ -85,6 +108,9 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         f"{test} {score(test, mean)}{'' if std is None else f' ± {score(test, std)}'} over "
         f"{len(document['outer'])} outer folds; {_optimism(document, test)}"
     )
+    yield from of_outer_in_words(document)
+    if line := to_beat(document):
+        yield f"{line}{remark({**document, test: mean})}"
     if document["winners_differ"]:
         yield (
             "the winners differ: the estimate is of the whole procedure, search included, not of "
@@ -92,6 +118,16 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
         )
     else:
         yield "every outer fold chose the same settings"
+    yield from leads.of_outer(document["outer"])
+
+
+def _final_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    """The network to use, and what its card says."""
+    fitted = document.get("final")
+    if fitted and fitted["card"]:
+        settings = _shown(fitted["hyperparameters"])
+        yield f"final: {final.in_words(fitted, 'outer' in document)}: {settings}"
+        yield f"its card: {fitted['card']}"
 
 
 def _optimism(document: Mapping[str, Any], test: str) -> str:

@@ -29,12 +29,13 @@ from experiments.search.trial_run import TrialRun
 from experiments.tracking import provenance
 from experiments.tracking.delivery import Opening, open_run
 from experiments.tracking.experiment import Experiment, forgiving, params_of
+from experiments.tracking.initial import ALL, ALL_BUT_TEST, TRAINED_ON
 from experiments.tracking.run_log import METRIC_BATCH, PARAM_BATCH, RunLog, complete, text
 from experiments.tracking.store import answers
+from experiments.tracking.tracked_run import CARD, FINAL, NOTE, SUPERSEDED
 
 LIVE_SECONDS = 10.0  # between sendings of what a trial under way has reached
 REST_SECONDS = 60.0  # after a store that failed, whose every call waits for retries
-SUPERSEDED = "superseded"  # tag of the refit of a winner that a longer search has overtaken
 ALL_OF_THEM = 1000  # runs that the store is asked for at a time
 
 
@@ -89,6 +90,8 @@ class SearchRuns:
             "source_fingerprint": self.fingerprint,
             "precision": config.train.precision,
         }
+        stayed_out = study.nested and "test" in (study.source.official_splits or {})
+        self._final_images = ALL_BUT_TEST if stayed_out else ALL
         images = len(study.source)
         self._data = provenance.whole(config.data.source, self.fingerprint, images)
         self.parent = self._parent(study)
@@ -178,7 +181,30 @@ class SearchRuns:
             self._send(write)
         return self.holds(path) or ""
 
-    def end(self, status: str, metrics: Mapping[str, float], files: list[Path]) -> None:
+    def card(self, final: Mapping[str, Any]) -> None:
+        """Write what to expect of the final network to its run, unless that says so already."""
+
+        def write() -> None:
+            client, run_id = self.experiment.client, final["run_id"]
+            if client.get_run(run_id).data.tags.get(CARD) == final["card"]:
+                return
+            values = {k: v for k, v in final.items() if k.startswith("expected_") and v is not None}
+            run = RunLog(client, run_id)
+            run.metrics(values, now=True)
+            run.tag({key: text(value) for key, value in values.items()})
+            run.tag({NOTE: final["card"], CARD: final["card"]})
+
+        if final["card"] and final["run_id"]:
+            self._rest_until = 0.0
+            self._send(write)
+
+    def end(
+        self,
+        status: str,
+        metrics: Mapping[str, float],
+        files: list[Path],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Close the parent with what the search found."""
 
         def write() -> None:
@@ -187,6 +213,7 @@ class SearchRuns:
                     self.experiment.client.set_terminated(live.run_id, "KILLED")
             self._live = {}
             self.parent.metrics(metrics)
+            self.parent.tag(tags or {})
             for path in files:
                 self.parent.file(path, "plots" if path.suffix in (".png", ".html") else None)
             self.parent.end(status)
@@ -296,6 +323,8 @@ class SearchRuns:
         if live.opening is None:
             opening = self.experiment.opening(job, self.fingerprint, level, self.parent.id)
             search = {"search_id": self._tags["search_id"]}
+            if level == FINAL:
+                search[TRAINED_ON] = self._final_images
             named = f"{trial_run.outer_words(opening.tags['path'])}{opening.name}"
             live.opening = replace(opening, name=named, tags=opening.tags | search)
         run = open_run(self.experiment.client, self.experiment.id, live.opening, look=look)

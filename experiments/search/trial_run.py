@@ -26,11 +26,15 @@ class TrialRun:
     """Of its folds in order; those that there are."""
     began: float
     """Seconds since 1970."""
+    cost: Mapping[str, float] | None = None
+    """For which it was refused."""
 
 
 def outer_words(path: str) -> str:
     """The outer fold of a path, before what is said of it; nothing in a plain search."""
     first, _, rest = path.partition("/")
+    if first == "final":
+        return "final search, " if rest else "final, "
     return f"outer fold {rest.partition('/')[0]}, " if first == "outer" else ""
 
 
@@ -55,6 +59,7 @@ def lone_curve(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
 
 def metrics(trial: TrialRun) -> Iterator[tuple[str, float, int]]:
     """(name, value, step): each fold's scores, their mean and spread; seconds in all."""
+    yield from ((name, float(value), 0) for name, value in (trial.cost or {}).items())
     finished = [outcome for outcome in trial.outcomes if outcome.status == "finished"]
     names = sorted({name for outcome in finished for name in outcome.scores})
     for name in names:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
-from experiments.config.identity import IRRELEVANT, config_hash, group_hash
+from experiments.config.identity import config_hash, group_hash, irrelevant
 from experiments.config.schema import Config, Tracking
 from experiments.config.settings import to_yaml
 from experiments.errors import first_line
@@ -19,6 +19,7 @@ from experiments.tracking.delivery import Opening, send, under
 from experiments.tracking.journal import Journal
 from experiments.tracking.provenance import surroundings
 from experiments.tracking.store import connect, experiment_id, store_key, store_uri
+from experiments.tracking.tracked_run import FOLD, FOLDS
 
 
 class Experiment:
@@ -37,8 +38,12 @@ class Experiment:
     def opening(
         self, job: Job, fingerprint: str, level: str = "run", parent: str | None = None
     ) -> Opening:
-        """What the tracked run of a job begins with; `parent` is a run id."""
+        """What the tracked run of a job begins with; `parent` is a run id. A run on one fold is of
+        level fold, where it would be a run."""
         config = job.config
+        protocol = config.validation
+        if protocol.one_fold is not None and level == "run":
+            level = "fold"
         tags = self.origin | {
             "level": level,
             "path": path_text(job.path),
@@ -48,6 +53,10 @@ class Experiment:
             "source_fingerprint": fingerprint,
             "precision": config.train.precision,
         }
+        if protocol.one_fold is not None:
+            tags[FOLD] = str(protocol.fold)
+        elif protocol.fold:
+            tags[FOLDS] = str(protocol.fits)
         params = params_of(config)
         params |= {"data.train_images": len(job.train)}
         for part in ("validation", "test"):
@@ -77,8 +86,11 @@ def replay(
 
 
 def params_of(config: Config) -> dict[str, Any]:
-    """The config as flat params; where to track and how to launch change no result."""
-    return settings.flatten(config.model_dump(mode="json", exclude=IRRELEVANT))
+    """The config as flat params; where to track and how to launch change no result. Runs on the
+    folds of a config have the same ones: a tag tells them apart."""
+    params = settings.flatten(config.model_dump(mode="json", exclude=irrelevant(config)))
+    params.pop("validation.fold", None)
+    return params
 
 
 @contextlib.contextmanager

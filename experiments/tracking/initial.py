@@ -15,10 +15,14 @@ from experiments.jobs.job import Job
 from experiments.jobs.plan import prepare
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.journal import Journal
-from experiments.tracking.tracked_run import TrackedRun, fetched_network, find_run
+from experiments.tracking.tracked_run import FINAL, TrackedRun, fetched_network, find_run
 
 FILE = "initial.keras"
 """In a job's directory, as long as its fit may go on."""
+
+TRAINED_ON = "trained_on"
+"""Tag of a final network, whose config gives another split than it had: one of these."""
+ALL, ALL_BUT_TEST = "all images", "all images but the official test part"
 
 PARTS = {"validation": "val", "test": "test"}
 """The held-out parts, as a split and as predictions name them."""
@@ -54,12 +58,15 @@ def training_images(run: TrackedRun, source: Any) -> np.ndarray:
     """Indices of the images of a source that a run's network may have been trained on, ascending.
 
     Those of its split, where its config gives that again; of a fold, all that its predictions do
-    not name as held out. What it began from counts too. None of a source with other contents.
+    not name as held out; of a final network all but the official test part, if that stayed out.
+    What it began from counts too. None of a source with other contents.
     """
     seen = np.zeros(0, np.int64)
     if source.is_known_as(run.fingerprint):
         split = prepare(run.config, source).split
         held_out = {part: held_out_of(run, part) for part in PARTS}
+        if run.level == FINAL:
+            held_out = {"test": unseen_by_final(run, source)}
         seen = split.train if is_of_split(run, split) else _rest(held_out.values(), source)
     donor = run.config.train.initialize_from
     if donor and donor.endswith(".keras") and Path(donor).is_file():
@@ -70,6 +77,8 @@ def training_images(run: TrackedRun, source: Any) -> np.ndarray:
 
 def is_of_split(run: TrackedRun, split: Any) -> bool:
     """Do a run's predictions name the held-out parts that its config gives?"""
+    if run.level == FINAL:
+        return False
     for part in PARTS:
         logged, again = held_out_of(run, part), getattr(split, part)
         if (logged is None) != (again is None):
@@ -77,6 +86,14 @@ def is_of_split(run: TrackedRun, split: Any) -> bool:
         if logged is not None and not np.array_equal(logged, again):
             return False
     return True
+
+
+def unseen_by_final(run: TrackedRun, source: Any) -> np.ndarray | None:
+    """Indices of the official test part, ascending, where it stayed out of a final network."""
+    test = (source.official_splits or {}).get("test")
+    if test is None or run.tags.get(TRAINED_ON) != ALL_BUT_TEST:
+        return None
+    return np.sort(test)
 
 
 def held_out_of(run: TrackedRun, part: str) -> np.ndarray | None:
@@ -113,9 +130,9 @@ def _check_unseen(job: Job, donor: str, seen: np.ndarray) -> None:
     if job.config.train.allow_overlap:
         return
     overlaps = []
-    for name, part in (("test", job.test), ("validation", job.validation)):
-        known = 0 if part is None else int(np.isin(part, seen).sum())
-        if part is not None and known:
+    for held, part in reversed(job.held_out):
+        name = "test" if held == "test" else "validation"
+        if known := int(np.isin(part, seen).sum()):
             overlaps.append(f"{known} of the {len(part)} {name} images")
     if overlaps:
         raise BadInput(

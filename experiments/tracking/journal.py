@@ -22,8 +22,10 @@ import numpy as np
 from experiments.errors import BadInput, kind_and_first_line
 from experiments.jobs.job import ROOT, Outcome
 
-COMMANDS = ("sweep-", "search-", "nested-")
+COMMANDS = ("sweep-", "folds-", "search-", "nested-")
 """What folders of commands begin with; the others are of single fits."""
+ABOVE_FITS = ("sweep-", "folds-")
+"""Of these, the ones of a run above fits that have journals of their own, the topmost first."""
 
 
 class Journal:
@@ -154,6 +156,11 @@ class Journal:
 def of_sweep(name: str, sweep_hash: str) -> Journal:
     """The journal of one sweep command: its parent run and its cells."""
     return Journal(ROOT / name / f"sweep-{sweep_hash}")
+
+
+def of_folds(name: str, config_hash: str) -> Journal:
+    """The journal of a configuration that is trained on each of its folds: the run above them."""
+    return Journal(ROOT / name / f"folds-{config_hash}")
 
 
 def _plain(value: Any) -> Any:

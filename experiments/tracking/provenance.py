@@ -68,6 +68,9 @@ def record(job: Job, fingerprint: str) -> DatasetInput:
     split |= job.config.validation.model_dump(
         mode="json", include={"validation_fraction", "test_fraction", "seed"}
     )
+    if job.config.validation.fold is not None:
+        which = {"folds", "test_folds", "repeats", "fold"}
+        split |= job.config.validation.model_dump(mode="json", include=which)
     profile = {"num_rows": sum(images.values()), "images": images, "split": split}
     split_digest = hashlib.sha256(json.dumps(profile, sort_keys=True).encode()).hexdigest()[:SPLIT]
     return _input(data.source, f"{fingerprint[: DIGEST - SPLIT - 1]}-{split_digest}", profile)

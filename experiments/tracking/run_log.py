@@ -161,6 +161,21 @@ def complete(
     run.end(outcome.status, closed)
 
 
+def complete_parent(run: RunLog, ended: Mapping[str, Any]) -> None:
+    """Bring a run above others to what the `ended` event of its journal says, and close it: that of
+    a command by its status, that above folds by its means and by the score of each fold as well."""
+    closed = int(ended["time"] * 1000)
+    for name, values in ended.get("folds", {}).items():
+        for fold, value in enumerate(values):
+            run.metrics({f"fold_{name}": value}, step=fold, stamp=closed)
+    if "outcome" not in ended:
+        run.end(ended["status"], closed)
+        return
+    outcome = Outcome.from_record(ended)
+    stamps = [closed - 1] * len(outcome.history)  # the scores count, not the last point of a curve
+    complete(run, outcome, replay=True, stamps=stamps, closed=closed)
+
+
 def _link(stored: Path, kept: Path) -> None:
     """Make a stored copy another name of the file that it was made from, in one step."""
     link = kept.with_name(f"{kept.name}.linked")

@@ -2,8 +2,8 @@
 
 `.ilsvrc/NAME/search-HASH/` (`nested-HASH`) holds `journal.jsonl`, the folders of the fits, and at
 the end `folds.csv`, `trials.csv` and `result.json`. HASH covers what changes a result: the config,
-the space, the data. What only says how far to go (trials, budget, max_failures, refit) or where it
-runs is left out, so that a search can be taken further.
+the space, the data. What only says how far to go (trials, budget, max_failures, refit, final), what
+is chosen in the end (choose) or where it runs is left out, so that a search can be taken further.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from experiments.errors import BadInput
 from experiments.jobs.job import ROOT, FitPath, Outcome
 from experiments.tracking.journal import Journal
 
-HOW_FAR = {"trials", "budget", "max_failures", "refit"}
+HOW_FAR = {"trials", "budget", "max_failures", "refit", "final", "choose"}
 PROTOCOL = {"search": {"folds", "repeats"}, "nested": {"outer", "inner", "repeats"}}
 SHOWN = 5  # changed keys in an error
+ORACLES = 2  # 1, and not written: all but grid and manual are KerasTuner's
 
 
 class State:
@@ -68,11 +69,21 @@ class State:
         assert self.started
         return dict(self.started["versions"])
 
+    @property
+    def former(self) -> bool:
+        """Did it begin with the oracles of before? It goes on with them."""
+        assert self.started
+        return int(self.started.get("oracles", 1)) < ORACLES
+
     def begin(self, matters: Mapping[str, Any], versions: Mapping[str, str]) -> None:
         """Record what the search is, the first time."""
         if self.started is None:
             self.journal.append(
-                "started", id=uuid.uuid4().hex, matters=dict(matters), versions=dict(versions)
+                "started",
+                id=uuid.uuid4().hex,
+                matters=dict(matters),
+                versions=dict(versions),
+                oracles=ORACLES,
             )
             self.started = self.journal.last("started")
 
@@ -111,8 +122,12 @@ def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
     assert config.search
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
+    if config.search.race is None:  # which there was not when older searches began
+        document["search"].pop("race", None)
     if not config.search.declaration.learns:
         del document["search"]["parallel"]
+    if not config.search.paired:  # as every search was before there was a choice
+        del document["search"]["paired"]
     document["validation"] |= config.validation.model_dump(mode="json", include=PROTOCOL[kind])
     if config.validation.test_fraction is None:  # which it was before it could be left open
         document["validation"]["test_fraction"] = TEST_FRACTION
@@ -128,6 +143,19 @@ def matters_of(config: Config, kind: str, source: Any) -> dict[str, Any]:
             source.go_on_as(then)
             break
     return what_matters(config, kind, source.fingerprint)
+
+
+def as_begun(kind: str, source: Any, now: Config, former: Config) -> Config:
+    """The config that a search goes on with: as it is read today, or as the former version read it
+    that began the newest search of its name."""
+    begun = _begun(now.name, kind)
+    if not begun:
+        return now
+    folder = f"{kind}-{digest(matters_of(now, kind, source))}"
+    if any(path.name.startswith(folder) for path in begun):
+        return now
+    newest = max(begun, key=lambda path: begun[path]["time"])
+    return now if "search.paired" in begun[newest]["matters"] else former
 
 
 def find(name: str, kind: str, matters: Mapping[str, Any], *, fresh: bool) -> Path:

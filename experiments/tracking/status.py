@@ -12,7 +12,7 @@ from typing import Any
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT
 from experiments.jobs.pace import Pace, Work, seconds_of, together
-from experiments.tracking.journal import COMMANDS, Journal
+from experiments.tracking.journal import ABOVE_FITS, COMMANDS, Journal
 from experiments.tracking.lock import holder
 from experiments.tracking.progress import pace, progress_of
 
@@ -49,7 +49,7 @@ def _row(name: str) -> dict[str, Any]:
     fits = {str(path.parent): str(path.parent.name) for path in _fits(root)}
     works: dict[str, Work] = {}
     workers = 1
-    for path in sorted(root.glob("sweep-*")):
+    for path in sorted(path for kind in ABOVE_FITS for path in root.glob(f"{kind}*")):
         book = Journal(path)
         with _or_a_word(book):
             if planned := book.last("planned"):

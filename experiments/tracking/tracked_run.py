@@ -30,9 +30,23 @@ if TYPE_CHECKING:
 PARENTS = ("sweep", "search", "nested", "ensemble")
 """Levels of runs that train nothing themselves."""
 
+FINAL = "final"
+"""Level of a network that a search trained on all images in the end: nothing has tested it."""
+CARD = "card"
+"""Its tag that says what to expect of it, and by what that was estimated."""
+
+SUPERSEDED = "superseded"
+"""Tag of the refit of a winner that a longer search has overtaken, and of such a final network."""
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description."""
+FOLD, FOLDS = "fold", "folds"
+"""Tags: which fold a run was trained on; how many are below one that is their mean."""
+
 NETWORK = "model.keras"
 
-PREFIX = re.compile(r"[0-9a-f]{8,31}")
+RUN_ID = re.compile(r"[0-9a-f]{8,32}")
+"""A run's id, or the eight digits or more that it begins with."""
+WHOLE_ID = 32  # digits
 NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says of an id that no run has, and of a word that is no id."""
 
@@ -67,9 +81,19 @@ class TrackedRun:
         return self.tags.get("level", "none")
 
     @property
+    def is_above_folds(self) -> bool:
+        """It trained nothing: its scores are means over the runs below it, one a fold."""
+        return FOLDS in self.tags
+
+    @property
     def parent(self) -> str | None:
         """The id of the run above it."""
         return self.tags.get("mlflow.parentRunId")
+
+    @property
+    def card(self) -> str:
+        """What to expect of a network that nothing has tested; empty of all others."""
+        return self.tags.get(CARD, "")
 
     @property
     def fingerprint(self) -> str:
@@ -143,7 +167,7 @@ class TrackedRun:
         return [(point.step, point.value) for point in points]
 
     def _advice(self, name: str) -> str:
-        if self.level in PARENTS or name == "config.yaml":
+        if self.level in PARENTS or self.is_above_folds or name == "config.yaml":
             return "give one of the runs that trained a network, not their parent"
         if name == NETWORK:
             return "train with tracking.save_model=last, or set evaluate.reuse=true"
@@ -160,7 +184,7 @@ def find_run(client: MlflowClient, run_id: str) -> TrackedRun | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        if PREFIX.fullmatch(run_id):
+        if RUN_ID.fullmatch(run_id) and len(run_id) < WHOLE_ID:
             return _beginning_with(client, run_id)
         return TrackedRun.of(client, client.get_run(run_id))
     except MlflowException as error:

@@ -6,7 +6,7 @@ Nothing is there twice afterwards, however often it is run: runs are found by th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from experiments.errors import BadInput, first_line, shown
 from experiments.jobs.job import ROOT, Outcome
 from experiments.tracking.delivery import Opening, open_run, send, under
 from experiments.tracking.experiment import Experiment
-from experiments.tracking.journal import COMMANDS, Journal
+from experiments.tracking.journal import ABOVE_FITS, COMMANDS, Journal
 from experiments.tracking.lock import held, holder, process
 from experiments.tracking.outbox import PERMANENT
-from experiments.tracking.run_log import RunLog
+from experiments.tracking.run_log import RunLog, complete_parent
 from experiments.tracking.search_journal import State
-from experiments.tracking.tracked_run import TrackedRun, find_by_journal
+from experiments.tracking.tracked_run import FINAL, SUPERSEDED, TrackedRun, find_by_journal
 
+AFTER_SEARCH = ("refit", "outer_fold", FINAL)
+"""Levels of the fits of what searches have chosen."""
 ENDED = {"FINISHED", "FAILED", "KILLED"}
 OLD = "written by an earlier version: run its command again, which sends it"
 
@@ -46,20 +48,20 @@ def upload(name: str, uri: str | None, say: Callable[[str], None]) -> dict[str, 
     if not books:
         raise BadInput(f"upload: no experiment {name} in {ROOT.absolute()}; see: ilsvrc status")
     sender = _Sender(Experiment(name, Tracking(uri=uri)), say)
-    for folder in books:
-        if folder.name.startswith("sweep-"):
-            openings = dict(_parents(Journal(folder)))
-            sender.parents |= openings
-            if at_work := holder(folder):
-                sender.busy |= dict.fromkeys(openings, at_work)
+    parents = [f for kind in ABOVE_FITS for f in books if f.name.startswith(kind)]
+    for folder in parents:
+        openings = dict(_parents(Journal(folder)))
+        sender.parents |= openings
+        above = (sender.busy.get(opening.parent or "") for opening in openings.values())
+        if at_work := holder(folder) or next(filter(None, above), None):
+            sender.busy |= dict.fromkeys(openings, at_work)
     for folder in books:
         if folder.name.startswith(("search-", "nested-")):
             sender.search(folder)
         elif not folder.name.startswith(COMMANDS):
             sender.fit(folder)
-    for folder in books:
-        if folder.name.startswith("sweep-"):
-            sender.close_parent(folder)
+    for folder in reversed(parents):
+        sender.close_parent(folder)
     return {
         "name": name,
         "store": shown(sender.experiment.uri),
@@ -130,9 +132,11 @@ class _Sender:
             [self.experiment.id], f"tags.search_id = '{state.id}'", max_results=1000
         )
         ended = [run for run in runs if run.info.status in ENDED]
-        trials = [run for run in ended if run.data.tags.get("level") == "trial"]
-        parent = any(run.data.tags.get("level") in ("search", "nested") for run in ended)
-        if parent and len(trials) >= min(len(state.proposals), 999):
+        levels = [run.data.tags.get("level") for run in ended if SUPERSEDED not in run.data.tags]
+        parent = "search" in levels or "nested" in levels
+        children = sum(level in ("trial", *AFTER_SEARCH) for level in levels)
+        fitted = sum(_is_after_search(record) for record in state.ended.values())
+        if parent and children >= min(len(state.proposals) + fitted, 999):
             self.held += len(ended)
             return
         kind = folder.name.partition("-")[0]
@@ -148,7 +152,8 @@ class _Sender:
         with self._or_leave(folder):
             with book.understood():
                 opening, ended = Opening.of_event(book.last("started")), book.last("ended")
-                closing = (ended["status"], int(ended["time"] * 1000)) if ended else None
+                if ended:
+                    ended |= {"status": str(ended["status"]), "time": float(ended["time"])}
             if opening is None:
                 self._leave(folder, OLD)
                 return
@@ -156,10 +161,13 @@ class _Sender:
             if run and run.info.status in ENDED:
                 self.held += opening.id not in self._here
                 return
+            if name := self.busy.get(opening.parent or ""):
+                self._leave(folder, f"its sweep is in use by {process(name)}")
+                return
             with held(folder):
                 run_id = self._parent(opening)
-                if closing:
-                    RunLog(self.client, run_id).end(*closing)
+                if ended:
+                    complete_parent(RunLog(self.client, run_id), ended)
                 else:
                     self._leave(folder, "has not ended: run the sweep again to continue")
 
@@ -193,7 +201,9 @@ class _Sender:
         if opening.id not in self._here:
             run: TrackedRun | RunLog | None = self._find(opening)
             if not run:
-                run = open_run(self.client, self.experiment.id, opening, look=False)
+                above = self.parents.get(opening.parent or "")
+                below = under(opening, self._parent(above) if above else None)
+                run = open_run(self.client, self.experiment.id, below, look=False)
                 self.sent.append({"directory": opening.name, "run_id": run.id})
             self._here[opening.id] = run.id
         return self._here[opening.id]
@@ -203,6 +213,11 @@ class _Sender:
 
     def _leave(self, folder: Path, why: str) -> None:
         self.left.append({"directory": str(folder), "why": why})
+
+
+def _is_after_search(record: Mapping[str, Any]) -> bool:
+    """Is a fit of a search's journal one of AFTER_SEARCH, and finished?"""
+    return "fold" not in record["path"] and record["outcome"]["status"] == "finished"
 
 
 def _parents(book: Journal) -> Iterator[tuple[str, Opening]]:

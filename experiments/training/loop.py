@@ -146,7 +146,7 @@ class Loop(keras.callbacks.Callback):
             if self.hooks.after_epoch:
                 self.hooks.after_epoch(epoch + 1)
         self.emit({"kind": "epoch", "epoch": epoch + 1, "values": values})
-        if self.keeper and self.keeper.due():
+        if self.keeper and (self.keeper.due() or (self.keeper.at_end and self.ended)):
             self._take_snapshot(self.keeper)
             stop_if_asked()
 

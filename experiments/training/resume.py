@@ -3,7 +3,8 @@
 A snapshot is of the moment between two updates: every variable of network, optimizer and loss so
 far, what the Loop knows, and which of the job's fits it is (its stages, then its own). The data
 need nothing: their order and every random draw are keyed by seed, epoch and image, so that the
-batches go on at any update of any epoch.
+batches go on at any update of any epoch. So a longer fit of the same settings goes on, too, from
+the last state of a shorter one (`Job.row`).
 
 Of several hosts, whose variables are equal, the first takes the snapshots by itself. At the start
 the others have its own copied to them, and see that it is whole and of their settings too.
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +51,20 @@ def _nothing() -> tuple[Arrays, Mapping[str, Any]]:
     return {}, {}
 
 
+@dataclass(frozen=True)
+class Row:
+    """Fits that differ in their epochs alone, of which this is one."""
+
+    epochs: int
+    """Of this fit."""
+    goes_on: bool
+    """May a longer one follow?"""
+
+    def is_longer(self, snapshot: Snapshot) -> bool:
+        """Is the snapshot of more epochs than this fit has?"""
+        return len(snapshot.state["loop"]["epochs"]) > self.epochs
+
+
 class Keeper:
     """Takes the snapshots of one job, and gives back the newest of an earlier start.
 
@@ -56,16 +73,24 @@ class Keeper:
         every_seconds: from one snapshot to the next, at least.
         emit: hears of what is used and passed over.
         host: this one among several, all of which make the same keeper now.
+        row: whose snapshots are these, if fits that differ in their epochs alone share them.
 
     Raises:
         FailedWork: not every host can read the snapshot of the first.
     """
 
     def __init__(
-        self, store: Snapshots, every_seconds: float, emit: Emit, host: Devices | None = None
+        self,
+        store: Snapshots,
+        every_seconds: float,
+        emit: Emit,
+        host: Devices | None = None,
+        row: Row | None = None,
     ):
-        self._store, self._every = store, every_seconds
-        self._host = host or Devices()
+        self._store, self._every, self._row = store, every_seconds, row
+        self._emit, self._host = emit, host or Devices()
+        self.went_on_after = 0
+        """Epochs that the snapshot had, once it is restored."""
         self._snapshot = self._newest(lambda text: emit({"kind": "note", "text": text}))
         self._entry: dict[str, Any] = {}
         self._beside: Beside = _nothing
@@ -75,7 +100,9 @@ class Keeper:
     def _newest(self, say: Callable[[str], None]) -> Snapshot | None:
         store, host = self._store, self._host
         if host.processes == 1:
-            return store.newest(say)
+            snapshot = store.newest(say)
+            longer = snapshot and self._row and self._row.is_longer(snapshot)
+            return None if longer else snapshot
         snapshot = store.newest(say) if host.process == 0 else None
         hosts.broadcast_file(host, store.last, store.folder)
         if host.process:
@@ -133,6 +160,11 @@ class Keeper:
         on_time = self._host.process == 0 and time.monotonic() >= self._next
         return asked_to_stop() or on_time
 
+    @property
+    def at_end(self) -> bool:
+        """Is the state after the last epoch kept, for a longer fit to go on from?"""
+        return self._row is not None and self._row.goes_on
+
     def write(
         self, model: keras.Model, state: Mapping[str, Any], best: list[np.ndarray] | None
     ) -> None:
@@ -168,8 +200,10 @@ class Keeper:
         if self._writing:
             writing, self._writing = self._writing, None
             writing.join()
-            if writing.error:
+            if writing.error and self._row is None:
                 raise writing.error
+            if writing.error:  # the fit needs none: a longer one starts anew
+                self._emit({"kind": "note", "text": str(writing.error)})
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
@@ -209,6 +243,7 @@ class Keeper:
                 variable.assign(value)
 
         count, state = snapshot.state["best"], snapshot.state["loop"]
+        self.went_on_after = len(state["epochs"])
         best = None if count is None else [snapshot.arrays[f"{BEST}/{at}"] for at in range(count)]
         return state, best, again
 
@@ -236,11 +271,13 @@ def keeper(job: Job, fingerprint: str, emit: Emit, host: Devices) -> Keeper | No
     """
     if host.processes > 1:
         _check_hosts(job, fingerprint, host)
-    settings = job.config.train.checkpoint
-    if not job.measured or not settings.every_seconds:
+    settings, config = job.config.train.checkpoint, job.config
+    if not (job.measured or job.row) or not settings.every_seconds:
         return None
+    if job.row:
+        config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": 0})})
     identity = {
-        "config": config_hash(job.config),
+        "config": config_hash(config),
         "data": fingerprint,
         "graph": job.graph_key,
         "parts": [
@@ -252,6 +289,9 @@ def keeper(job: Job, fingerprint: str, emit: Emit, host: Devices) -> Keeper | No
     identity |= {name: _version(name) for name in PACKAGES}
     if host.spread:  # of another number the sums have other bits
         identity["devices"] = host.replicas
+    if job.row:
+        row = Row(job.config.train.epochs, job.row_goes_on)
+        return Keeper(Snapshots(Path(job.row), identity, 1), math.inf, emit, host, row)
     store = Snapshots(Path(job.directory), identity, settings.keep)
     return Keeper(store, settings.every_seconds, emit, host)
 

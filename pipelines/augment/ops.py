@@ -31,6 +31,12 @@ def make(step: Step, size: tuple[int, int] | None = None, colours: Colours | Non
     """What the function of a checked step gives, for images of `size` and these colours."""
     op, settings = op_of(step), {key: value for key, value in step.items() if key != "op"}
     known = {"size": size} | (colours._asdict() if colours is not None else {})
+    needed = [*op.known, *(["mean"] if settings.get("fill") == "mean" else [])]
+    if any(name not in known for name in needed):
+        raise ValueError(
+            f"{step['op']} needs the colours of the training images; give them as colours, "
+            "such as pipelines.statistics.fit(source, indices).colours"
+        )
     if settings.get("fill") == "mean":
         settings["fill"] = known["mean"]
     return op(**{name: known[name] for name in op.known}, **settings)

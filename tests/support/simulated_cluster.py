@@ -34,6 +34,7 @@ from experiments.runtime.startup import load_tensorflow
 from experiments.search import drive
 from experiments.search import run as search_run
 from experiments.search.plots import pictures
+from experiments.search.study import Kind
 from experiments.tracking import experiment, journal
 
 RATE, WIDTH, BATCH = "train.optimizer.learning_rate", "model.options.width", "data.batch_size"
@@ -149,6 +150,8 @@ class Cluster(Pool):
             for epoch in range(1, EPOCHS + 1)
         ]
         scores = {"train_loss": 1 / EPOCHS, "val_loss": 1.1 / EPOCHS, "val_top1": top1}
+        for fold in job.pair or ():
+            scores[f"val_{fold}_top1"] = top1 + rng.gauss(0, 0.01)
         if job.test is not None:
             scores["test_top1"] = top1 - 0.01
         cost = {"train_seconds": seconds, "train_images_per_second": len(job.train) / seconds}
@@ -271,18 +274,23 @@ def simulated(cluster: Cluster, store: Store) -> Iterator[None]:
         yield
 
 
-def run(asked: Config, cluster: Cluster, store: Store) -> dict[str, Any]:
+def run(asked: Config, cluster: Cluster, store: Store, kind: Kind = "search") -> dict[str, Any]:
     """One start of the search, here. What it says to people goes nowhere."""
     with (
         simulated(cluster, store),
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stderr(nowhere),
     ):
-        return search_run.run("search", asked, "simulated.yaml")
+        return search_run.run(kind, asked, "simulated.yaml")
 
 
 def run_cut(
-    asked: Config, workers: int, cuts: list[int], store: Store, tear: bool = False
+    asked: Config,
+    workers: int,
+    cuts: list[int],
+    store: Store,
+    tear: bool = False,
+    kind: Kind = "search",
 ) -> tuple[dict[str, Any], list[Cluster]]:
     """The search in a start more than there are cuts, each so many outcomes after its beginning.
 
@@ -292,14 +300,14 @@ def run_cut(
     for cut in cuts:
         clusters.append(Cluster(workers, asked.seed, clock, cut=cut))
         try:
-            run(asked, clusters[-1], store)
+            run(asked, clusters[-1], store, kind)
         except PowerCut:
             if tear:
-                tear_last_line(next(Path(".ilsvrc").glob("*/search-*/journal.jsonl")))
+                tear_last_line(next(Path(".ilsvrc").glob(f"*/{kind}-*/journal.jsonl")))
             continue
         raise AssertionError(f"the search ended before outcome {cut}")
     clusters.append(Cluster(workers, asked.seed, clock))
-    return run(asked, clusters[-1], store), clusters
+    return run(asked, clusters[-1], store, kind), clusters
 
 
 def tear_last_line(file: Path) -> None:

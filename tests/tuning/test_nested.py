@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines import splits
-from tuning.nested import Nested, median_epochs, summary
+from tuning.nested import Nested, median_epochs, pooled, summary
 from tuning.oracles import Manual
 from tuning.search import Search
 
@@ -120,6 +120,106 @@ def test_a_refit_trains_for_the_median_of_the_best_epochs():
         assert median_epochs(search.best) == median
 
 
+# Inner scores by outer fold, candidate and inner fold. Each outer fold has another winner (0, 1 and
+# 2); candidate 1 has the highest mean over all six inner folds.
+INNER = (
+    ((0.9, 0.9), (0.8, 0.8), (0.1, 0.1)),
+    ((0.3, 0.3), (0.8, 0.8), (0.2, 0.2)),
+    ((0.5, 0.5), (0.6, 0.8), (0.9, 0.9)),
+)
+
+
+def inner_score(task, winner):
+    return 0.5 if task.fit is None else INNER[task.outer][task.fit.trial][task.fit.fold]
+
+
+def test_the_final_fit_is_of_the_candidate_best_over_all_folds_and_comes_last():
+    nested = Nested(searches(3, 3, 2), final=True)
+    done = work_off(nested, inner_score)
+    assert [nested.winner(outer).number for outer in range(3)] == [0, 1, 2]
+    assert nested.winners_differ
+    assert nested.final == 3
+    assert [(task.outer, task.fit) for task in done[-1:]] == [(3, None)]
+    assert len(done) == 3 * (3 * 2 + 1) + 1
+    best = nested.winner(3)
+    assert (best.number, best.settings, best.folds) == (1, {"x": 1}, 6)
+    assert best.score == pytest.approx(fmean((0.8, 0.8, 0.8, 0.8, 0.6, 0.8)))
+    assert [trial.score for trial in pooled(nested.outer)] == [
+        pytest.approx(fmean(score for fold in INNER for score in fold[trial])) for trial in range(3)
+    ]
+
+
+def test_a_lower_score_is_better_for_the_final_fit_too():
+    nested = Nested(searches(3, 3, 2, minimise=True), final=True)
+    work_off(nested, inner_score)
+    assert nested.winner(3).number == 2
+
+
+def test_the_final_fit_waits_for_every_refit_and_for_good_ones():
+    nested = Nested(searches(2, 1, 1), final=True)
+    for task in nested.ready():
+        nested.tell(task, "finished", 1.0)
+    first, second = nested.ready()
+    nested.tell(first, "finished", 0.5)
+    assert nested.ready() == []
+    nested.tell(second, "failed", None, "out of memory")
+    assert nested.ready() == []  # without all tests nothing says what to expect of it
+    nested = Nested(searches(1, 1, 1), final=True)
+    assert [len(work_off(nested, lambda task, winner: 1.0)), nested.final] == [3, 1]
+    with pytest.raises(ValueError, match="expected refit, too"):
+        Nested(searches(1, 1, 1), refit=False, final=True)
+
+
+def test_a_candidate_that_failed_in_one_outer_fold_is_not_best_over_all():
+    def score(task, winner):
+        failed = task.fit and (task.outer, task.fit.trial) == (2, 1)
+        return "out of memory" if failed else inner_score(task, winner)
+
+    nested = Nested(searches(3, 3, 2), final=True)
+    work_off(nested, score)
+    assert [trial.number for trial in pooled(nested.outer)] == [0, 2]
+    assert nested.winner(3).number == 0
+
+
+def test_without_a_candidate_that_all_outer_folds_finished_there_is_no_final_fit():
+    nested = Nested(searches(3, 3, 1, max_failures=9), final=True)
+    done = work_off(
+        nested, lambda task, w: 0.5 if task.fit is None or task.fit.trial == task.outer else "NaN"
+    )
+    assert nested.winner(3) is None
+    assert sorted(task.outer for task in done if task.fit is None) == [0, 1, 2]
+
+
+def test_a_search_over_all_images_chooses_the_final_fit_where_it_is_given():
+    [last] = searches(1, 3, 2)
+    nested = Nested(searches(2, 3, 2), final=last)
+    done = work_off(
+        nested, lambda task, w: 0.5 if task.fit is None else float(task.fit.trial == task.outer)
+    )
+    assert [nested.winner(outer).number for outer in range(3)] == [0, 1, 2]
+    assert [task.outer for task in done if task.fit is None] == [0, 1, 2]
+    assert len(done) == 3 * (3 * 2 + 1)
+    assert nested.winner(2) is last.best
+
+
+def test_a_failing_search_over_all_images_leaves_the_estimate():
+    [last] = searches(1, 3, 1, max_failures=2)
+    nested = Nested(searches(2, 3, 1), final=last)
+    done = work_off(nested, lambda task, w: "NaN" if task.outer == 2 else 1.0)
+    assert sorted(task.outer for task in done if task.fit is None) == [0, 1]
+    assert last.failed_in_a_row
+    assert [nested.refits[outer].score for outer in range(2)] == [1.0, 1.0]
+
+
+def test_the_final_fit_trains_for_the_median_over_the_epochs_of_all_folds():
+    nested = Nested(searches(2, 1, 2), final=True)
+    for task in nested.ready():
+        nested.tell(task, "finished", 1.0, epochs=(2, 3, 9, 9)[2 * task.outer + task.fit.fold])
+    for task in nested.ready():
+        nested.tell(task, "finished", 1.0)
+    assert median_epochs(nested.winner(2)) == 6
+
+
 # A learner that is real and fast: the class whose mean is nearest, in a few random features.
 IMAGES, FEATURES, CLASSES, CANDIDATES = 90, 40, 3, 24
 
@@ -131,17 +231,26 @@ def nearest_mean(features, labels, train, scored, chosen):
     return float((distance.argmin(axis=1) == labels[scored]).mean())
 
 
-def replicate(seed, signal=0.0, spy=None):
+def replicate(seed, signal=0.0, spy=None, shared=False):
     """One nested cross-validation on random features; labels are noise unless there is a signal."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(IMAGES) % CLASSES)
     features = rng.normal(size=(IMAGES, FEATURES)) + signal * labels[:, None]
     subsets = [rng.choice(FEATURES, 4, replace=False) for _ in range(CANDIDATES)]
     outer = splits.nested(labels, outer=5, inner=3, seed=seed)
-    nested = Nested(searches(5, CANDIDATES, 3))
+    nested = Nested(searches(5, CANDIDATES, 4 if shared else 3), shared=shared)
 
     def score(task, winner):
         fold = outer[task.outer]
+        if task.other is not None:
+            tests = {task.outer: outer[task.other].test, task.other: fold.test}
+            train, chosen = np.setdiff1d(fold.learning, tests[task.outer]), task.fit.settings["x"]
+            for scored in tests.values() if spy else ():
+                spy(task, train, scored)
+            return {
+                told: nearest_mean(features, labels, train, scored, subsets[chosen])
+                for told, scored in tests.items()
+            }
         if task.fit is None:
             train, scored, x = fold.learning, fold.test, winner.settings["x"]
         else:
@@ -158,8 +267,9 @@ def replicate(seed, signal=0.0, spy=None):
     )
 
 
-def test_on_noise_the_nested_estimate_is_chance_and_the_naive_one_is_not():
-    told = [replicate(seed) for seed in range(24)]
+@pytest.mark.parametrize("shared", [False, True])
+def test_on_noise_the_nested_estimate_is_chance_and_the_naive_one_is_not(shared):
+    told = [replicate(seed, shared=shared) for seed in range(24)]
     tests = [one.mean for one in told]
     half = 2.1 * stdev(tests) / len(tests) ** 0.5  # t of 23 degrees, 95 %
     assert abs(fmean(tests) - 1 / CLASSES) < half
@@ -185,3 +295,16 @@ def test_no_image_of_an_outer_test_is_fitted_or_chosen_by():
             if task.outer == outer:
                 assert test.isdisjoint(train)
                 assert task.fit is None or test.isdisjoint(scored)
+
+
+def test_a_shared_fit_has_seen_neither_of_its_folds():
+    seen = []
+    replicate(3, spy=lambda task, train, scored: seen.append((task, train, scored)), shared=True)
+    tests = {task.outer: set(scored) for task, _, scored in seen if task.fit is None}
+    assert sorted(set.union(*tests.values())) == list(range(IMAGES))
+    fits = [(task, train, scored) for task, train, scored in seen if task.fit is not None]
+    assert len(fits) == CANDIDATES * 10 * 2  # each is scored twice
+    for task, train, scored in fits:
+        without = tests[task.outer] | tests[task.other]
+        assert set(train) == set(range(IMAGES)) - without
+        assert set(scored) in (tests[task.outer], tests[task.other])

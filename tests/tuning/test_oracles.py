@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tuning import oracles
-from tuning.keras_oracles import Bayesian, Hyperband, Random, brackets
-from tuning.oracles import WAIT, Grid, Manual, Proposal
-from tuning.space import Boolean, Choice, Float, Int, Space, SpaceError, identity
+from tuning.draws import Sobol
+from tuning.hyperband import Hyperband
+from tuning.keras_oracles import Bayesian, FormerHyperband, Random, former_brackets
+from tuning.oracles import Grid, Manual, Proposal
+from tuning.space import Boolean, Choice, Float, Int, Space, identity
 
 RATE = Space((Float("rate", 1e-4, 1, log=True),))
 SMALL = Space((Choice("a", ("x", "y", "z")), Boolean("b"), Int("c", 1, 2, when={"b": True})))
@@ -58,7 +60,9 @@ def all_kinds() -> list[Any]:
         Grid(SMALL),
         Random(WIDE, seed=1, trials=8),
         Bayesian(RATE, seed=1, trials=6, initial=4),
+        FormerHyperband(WIDE, seed=1, max_epochs=9),
         Hyperband(WIDE, seed=1, max_epochs=9),
+        Sobol(WIDE, seed=1, trials=8),
     ]
 
 
@@ -88,7 +92,9 @@ def test_each_says_how_many_trials_it_will_have_at_most() -> None:
 
 
 def test_only_those_that_do_not_learn_are_independent() -> None:
-    assert [oracle.independent for oracle in all_kinds()] == [True, True, True, False, False]
+    assert [oracle.independent for oracle in all_kinds()] == [
+        True, True, True, False, False, False, True,
+    ]  # fmt: skip
 
 
 def test_nothing_is_written_printed_or_kept(
@@ -98,7 +104,7 @@ def test_nothing_is_written_printed_or_kept(
 
     capfd.readouterr()  # what TensorFlow says when it is loaded
     gone = []
-    for oracle in all_kinds()[2:]:
+    for oracle in all_kinds()[2:5]:
         run(oracle, lambda proposal: None if proposal.number % 3 == 1 else 0.5)
         gone.append(weakref.ref(oracle._oracle))
     del oracle
@@ -139,7 +145,7 @@ def test_every_seed_draws_differently_also_zero() -> None:
     assert not shared  # KerasTuner's own seeds 1 and 2 share 19 of 20 draws
 
 
-@pytest.mark.parametrize("make", [Random, lambda *args: Bayesian(*args, initial=2)])
+@pytest.mark.parametrize("make", [Random, Sobol, lambda *args: Bayesian(*args, initial=2)])
 def test_a_finite_space_is_proposed_completely_and_once(make) -> None:
     space = Space((Choice("a", ("x", "y", "z")), Boolean("b")))
     proposed = run(make(space, 3, 100), lambda proposal: 0.5)
@@ -165,10 +171,19 @@ PROPOSED = {  # for seed 7, since the first version: a search that was begun goe
         ("sgd", 0.118558, 0.619234, 28), ("adam", 0.00671797, 64),
         ("sgd", 0.00274228, 0.877527, 52), ("sgd", 0.00384072, 0.576721, 55),
     ],
-    "hyperband": [
+    "former hyperband": [
         ("sgd", 0.00794688, 0.805484, 45), ("sgd", 0.0645027, 0.777861, 17),
         ("sgd", 0.118558, 0.619234, 28), ("sgd", 0.00794688, 0.805484, 45),
         ("adam", 0.00574547, 57), ("sgd", 0.000733074, 0.514103, 32),
+    ],
+    "hyperband": [
+        ("adam", 0.545031, 62), ("sgd", 0.00262154, 0.700841, 52),
+        ("sgd", 0.0535862, 0.598683, 27), ("sgd", 0.00262154, 0.700841, 52),
+        ("adam", 0.00198348, 61), ("adam", 0.000123543, 32),
+    ],
+    "sobol": [
+        ("adam", 0.0547796, 19), ("sgd", 0.00068667, 0.933473, 46),
+        ("sgd", 0.105995, 0.284045, 33), ("adam", 0.00267398, 57), ("adam", 0.983146, 63),
     ],
 }  # fmt: skip
 
@@ -178,20 +193,22 @@ def test_a_seed_proposes_what_it_always_did() -> None:
     made = {
         "random": Random(space, 7, 5),
         "bayesian": Bayesian(space, 7, 6, initial=3),
+        "former hyperband": FormerHyperband(space, 7, 3),
         "hyperband": Hyperband(space, 7, 3),
+        "sobol": Sobol(space, 7, 5),
     }
     proposed = {name: run(oracle, limit=6) for name, oracle in made.items()}
     for name, expected in PROPOSED.items():
         for proposal, values in zip(proposed[name], expected, strict=True):
             assert tuple(proposal.settings.values()) == pytest.approx(values), (name, proposal)
-    lengths = [(proposal.epochs, proposal.resume_from) for proposal in proposed["hyperband"]]
-    assert lengths == [(1, None), (1, None), (1, None), (3, 0), (3, None), (3, None)]
+    lengths = [proposal.epochs for proposal in proposed["former hyperband"]]
+    assert lengths == [1, 1, 1, 3, 3, 3]
 
 
 def test_proposals_are_candidates_of_the_space() -> None:
-    for kind in (Random(WIDE, 5, 30), Hyperband(WIDE, 5, 9)):
+    for kind in all_kinds()[2:]:
         for proposal in run(kind):
-            WIDE.check(proposal.settings)
+            (RATE if isinstance(kind, Bayesian) else WIDE).check(proposal.settings)
 
 
 def test_failures_stop_nothing_and_teach_nothing_good() -> None:
@@ -204,74 +221,117 @@ def test_failures_stop_nothing_and_teach_nothing_good() -> None:
     assert len(guided) == 10
 
 
-def test_hyperband_promotes_the_best_and_trains_them_longer() -> None:
-    proposed = run(Hyperband(WIDE, 1, max_epochs=9, factor=3))
-    by_number = {proposal.number: proposal for proposal in proposed}
-
-    counts = [(p.epochs, p.resume_from is not None) for p in proposed]
-    assert sum(epochs for epochs, _ in counts if epochs) == 9 + 9 + 9 + 15 + 18 + 27
-    assert len(proposed) == sum(count for rounds in brackets(9, 3) for count, _ in rounds)
-    first = sorted(proposed[:9], key=lambda p: -score(p.settings))[:3]
-    second = [p for p in proposed if p.epochs == 3 and p.resume_from in range(9)]
-    assert {p.resume_from for p in second} == {p.number for p in first}
-    for proposal in proposed:
-        if proposal.resume_from is not None:
-            earlier = by_number[proposal.resume_from]
-            assert earlier.settings == proposal.settings
-            assert earlier.epochs is not None
-            assert proposal.epochs is not None
-            assert earlier.epochs < proposal.epochs
-
-
-def test_hyperband_ranks_failed_trials_last_and_ends() -> None:
-    def fails(number: int) -> bool:
-        return number % 9 not in (2, 5)  # all but two of the first bracket
-
-    oracle = Hyperband(WIDE, 1, max_epochs=9)
-    proposed = run(oracle, lambda p: None if fails(p.number) else score(p.settings))
-
-    promoted = [p for p in proposed if p.resume_from is not None]
-    assert {2, 5} <= {p.resume_from for p in promoted}
-    assert not any(fails(p.resume_from) for p in promoted if p.resume_from is not None)
-    assert oracle.ask() is None
-
-
-def test_hyperband_waits_where_it_must_know_more() -> None:
-    oracle = Hyperband(WIDE, 1, max_epochs=3)
-    asked = []
-    while isinstance(proposal := oracle.ask(), Proposal):
-        asked.append(proposal)
-    assert proposal is WAIT
-    assert len(asked) == 3 + 2  # both brackets' first rounds
-    for earlier in asked:
-        oracle.tell(earlier.number, score(earlier.settings))
-    promoted = oracle.ask()
-    assert isinstance(promoted, Proposal)
-    assert promoted.epochs == 3
-    assert oracle.ask() is WAIT
-    oracle.tell(promoted.number, 1.0)
-    assert oracle.ask() is None
-
-
-def test_hyperband_refuses_a_space_that_it_would_exhaust() -> None:
-    with pytest.raises(SpaceError, match=r"17 candidates are drawn .* the space has 9"):
-        Hyperband(SMALL, 1, max_epochs=9)
-
-
 @pytest.mark.parametrize(("epochs", "factor"), [(1, 3), (2, 3), (9, 3), (10, 3), (27, 3), (20, 4)])
-def test_brackets_are_those_of_keras_tuner(epochs: int, factor: int) -> None:
-    inner = Hyperband(WIDE, 1, max_epochs=epochs, factor=factor)._oracle
-    assert brackets(epochs, factor) == [
+def test_former_brackets_are_those_of_keras_tuner(epochs: int, factor: int) -> None:
+    inner = FormerHyperband(WIDE, 1, max_epochs=epochs, factor=factor)._oracle
+    assert former_brackets(epochs, factor) == [
         [(inner._get_size(number, at), inner._get_epochs(number, at)) for at in range(number + 1)]
         for number in reversed(range(inner._get_num_brackets()))
     ]
 
 
 def test_a_trial_is_told_of_once() -> None:
-    for oracle in all_kinds()[:3]:
+    for oracle in all_kinds():
         first = oracle.ask()
         oracle.tell(first.number, 0.5)
         with pytest.raises(ValueError, match="trial 0 was told of before"):
             oracle.tell(first.number, 0.5)
         with pytest.raises(ValueError, match="trial 7 was never proposed"):
             oracle.tell(7, 0.5)
+
+
+START = [
+    {"optimizer": "adam", "rate": 0.02},
+    {"optimizer": "sgd", "rate": 0.3, "momentum": 0.5},
+]
+
+
+def started(kind: str, start: list[dict[str, Any]]) -> Any:
+    narrow = Space((Choice("optimizer", ("sgd", "adam")), Float("rate", 0.01, 1, 10, log=True)))
+    made: dict[str, Callable[[], Any]] = {
+        "manual": lambda: Manual([*START[1:], {"optimizer": "sgd", "rate": 1.0}], start),
+        "grid": lambda: Grid(narrow, start),
+        "random": lambda: Random(WIDE, 1, 6, start),
+        "bayesian": lambda: Bayesian(WIDE, 1, 6, 4, start),
+        "hyperband": lambda: Hyperband(WIDE, 1, 9, start=start),
+        "sobol": lambda: Sobol(WIDE, 1, 6, start),
+    }
+    return made[kind]()
+
+
+@pytest.mark.parametrize("kind", ["manual", "random", "bayesian", "hyperband", "sobol"])
+def test_known_settings_come_first_and_count_as_trials(kind: str) -> None:
+    def outcome(proposal: Proposal) -> float:
+        return score(proposal.settings)
+
+    proposed = run(started(kind, START), outcome)
+    assert [p.settings for p in proposed[:2]] == START
+    once = {identity(p.settings) for p in proposed if p.resume_from is None}
+    assert len(once) == sum(p.resume_from is None for p in proposed)
+    plain = run(started(kind, []), outcome)
+    assert len(proposed) == len(plain) + (kind == "manual")  # one of the two was in its list
+    if kind in ("random", "sobol"):  # and what follows is what came without
+        assert [p.settings for p in proposed[2:]] == [p.settings for p in plain[:4]]
+
+
+def test_known_settings_of_a_grid_move_to_its_front() -> None:
+    first = {"optimizer": "adam", "rate": 0.1}
+    proposed = [p.settings for p in run(started("grid", [first]), lambda proposal: 0.5)]
+    plain = [p.settings for p in run(started("grid", []), lambda proposal: 0.5)]
+    assert proposed == [first, *(one for one in plain if one != first)]
+    assert len(plain) == 6
+
+
+@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol"])
+def test_a_refused_proposal_counts_for_nothing_and_does_not_come_back(kind: str) -> None:
+    """Those with sgd are refused; the search has as many others as it would have had trials."""
+
+    def asked_and_told() -> tuple[list[Proposal], list[Proposal]]:
+        oracle, taken, refused = started(kind, []), [], []
+        while isinstance(proposal := oracle.ask(), Proposal):
+            if proposal.settings["optimizer"] == "sgd":
+                oracle.refuse(proposal.number)
+                refused.append(proposal)
+            else:
+                oracle.tell(proposal.number, score(proposal.settings))
+                taken.append(proposal)
+        return taken, refused
+
+    taken, refused = asked_and_told()
+    assert refused
+    assert len(taken) == started(kind, []).announced()
+    numbers = sorted(p.number for p in taken + refused)
+    assert numbers == list(range(len(numbers)))
+    settings = {identity(p.settings) for p in refused}
+    assert len(settings) == len(refused)
+    assert not settings & {identity(p.settings) for p in taken}
+    assert asked_and_told() == (taken, refused)
+
+
+def test_refused_cells_of_a_grid_are_not_announced() -> None:
+    grid = Grid(SMALL)
+    while isinstance(proposal := grid.ask(), Proposal):
+        if proposal.settings["a"] == "x":
+            grid.refuse(proposal.number)
+    assert grid.announced() == 6
+    every = Random(SMALL, 1, None)
+    while isinstance(proposal := every.ask(), Proposal):
+        every.refuse(proposal.number)
+    assert every.announced() == 0
+
+
+@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol"])
+def test_draws_that_are_all_refused_come_to_an_end(kind: str) -> None:
+    oracle = started(kind, [])
+    for number in range(oracles.MOST_REFUSED + 1):
+        proposal = oracle.ask()
+        assert proposal is not None
+        if number == 1:
+            oracle.tell(number, 0.5)  # one that was not refused in between
+        else:
+            oracle.refuse(number)
+    oracle.refuse(oracle.ask().number)
+    left = run(oracle, lambda proposal: 0.5)
+    assert [p.resume_from for p in left] == (
+        [1, oracles.MOST_REFUSED + 2] if kind == "hyperband" else []
+    )

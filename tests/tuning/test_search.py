@@ -9,9 +9,12 @@ from fractions import Fraction
 
 import pytest
 
+from tuning.fold_race import Racing
+from tuning.hyperband import Hyperband
+from tuning.keras_oracles import Random
 from tuning.oracles import WAIT, Grid, Manual, Proposal
-from tuning.search import Fit, Racing, Search
-from tuning.space import Choice, Space
+from tuning.search import Fit, Search
+from tuning.space import Choice, Int, Space
 
 
 class Learner:
@@ -361,3 +364,56 @@ def test_races_of_any_size_end_and_nobody_gives_up_for_what_cannot_be_tested(min
                 }
                 equal += len(exact) == 1
     assert min(gave_up, equal) > 50  # both kinds were there
+
+
+def over(settings):
+    return {"x": 1.0} if settings["x"] % 2 else None
+
+
+def test_refused_candidates_are_listed_and_others_take_their_place():
+    grid = Search(listed(6), 2, refuses=over)
+    assert run(grid, lambda fit: 1.0) == [(t, fold) for t in (0, 2, 4) for fold in (0, 1)]
+    assert [trial.status for trial in grid.trials] == ["finished", "refused"] * 3
+    assert [trial.refused for trial in grid.trials[:2]] == [None, {"x": 1.0}]
+    assert [trial.number for trial in grid.settled] == [1, 3, 5, 0, 2, 4]  # known before they run
+    assert len(grid.ranked()) == 3
+    drawn = Search(Random(Space((Int("x", 1, 1000),)), 1, 5), 1, refuses=over)
+    run(drawn, lambda fit: 1.0)
+    assert sum(trial.status == "finished" for trial in drawn.trials) == 5
+    assert all(trial.status == "refused" for trial in drawn.trials if trial.settings["x"] % 2)
+
+
+def test_refused_candidates_are_no_failures_and_hide_none():
+    """Of 0 to 9 the odd ones are refused; two failures in a row are those of 2 and 4."""
+    search = Search(listed(10), 1, max_failures=2, refuses=over)
+    order = run(search, lambda fit: "no" if fit.trial in (2, 4) else 1.0)
+    assert [trial.number for trial in search.failed_in_a_row] == [2, 4]
+    assert order == [(0, 0), (2, 0), (4, 0)]
+    patient = Search(listed(10), 1, max_failures=2, refuses=over)
+    run(patient, lambda fit: "no" if fit.trial in (2, 6) else 1.0)
+    assert not patient.failed_in_a_row
+
+
+def test_nothing_but_refused_candidates_is_the_end():
+    search = Search(listed(3), 1, refuses=lambda settings: {"x": 1.0})
+    assert search.ready() == []
+    assert search.done
+    assert search.best is None
+
+
+def test_the_best_is_one_of_those_that_were_trained_longest():
+    search = Search(Hyperband(Space((Int("x", 1, 1000),)), 1, max_epochs=9), 1)
+    # shorter ones score more
+    run(search, lambda fit: 100 / fit.epochs + fit.settings["x"] / 1000)
+    assert search.best.epochs == 9
+    ranked = [(trial.epochs, trial.score) for trial in search.ranked()]
+    assert ranked == sorted(ranked, reverse=True)
+    longer = [trial for trial in search.trials if trial.earlier is not None]
+    assert {trial.first for trial in longer} <= {
+        trial.number for trial in search.trials if trial.earlier is None and trial.goes_on
+    }
+    top = search.trials[9 + 3]  # of the first bracket
+    row = search.trials[top.earlier]
+    assert (row.epochs, top.epochs) == (3, 9)
+    assert row.first == top.first
+    assert row.settings == top.settings == search.trials[top.first].settings

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.comparison.best_of import FOLLOWS
 from experiments.comparison.caption import figure_origin, part, repeated, title
-from experiments.comparison.grouping import Comparison
+from experiments.comparison.grouping import OF_SPLIT, Comparison
 from experiments.presentation.columns import Row
 from experiments.presentation.figure_style import (
     INK,
@@ -85,7 +84,7 @@ def draw(comparison: Comparison) -> Drawn | None:
 
 
 def _axes(comparison: Comparison) -> list[str]:
-    keys = [key for key in comparison.varying if key not in FOLLOWS]
+    keys = [key for key in comparison.varying if key not in OF_SPLIT]
     return sorted({".".join(key.split(".")[:3]) for key in keys})
 
 

@@ -199,7 +199,9 @@ def details(row: Row, on_front: bool, drawn: CostAxis = MACS) -> str:
     ]
     if row.get("vs_best"):
         facts.append(f"against the best: {row['vs_best']}")
-    facts.append(f"MACs {si(row['macs']) or '?'}, parameters {si(row['params']) or '?'}")
+    costs = (("MACs", row["macs"]), ("parameters", row["params"]))
+    if known := [f"{name} {si(value)}" for name, value in costs if value is not None]:
+        facts.append(", ".join(known))
     facts += [
         f"{axis.title.lower()} {axis.shown(row)}"
         for axis in axes()

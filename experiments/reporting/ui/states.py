@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.presentation.columns import COLUMNS, axes, rounded
 from experiments.presentation.formatting import setting_title
+from experiments.tracking.tracked_run import FINAL
 
 NETWORK, SEED = "model.name", "seed"
 SETTING = "setting"
@@ -18,8 +19,12 @@ VARYING = 6
 GROUPS = 60
 """Groups that are stored as folded, at most; a tag has no room for more."""
 POINTS = 300
-TRAINED = "metrics.params > 0 and tags.level != 'reproduction'"
-"""A filter: neither parents, which train nothing, nor repetitions, which would count twice."""
+ASIDE = ("reproduction", "fold", FINAL)
+"""Levels of runs that are no rows: repetitions, and folds, whose mean is the run above, would count
+twice; final networks nothing has tested."""
+TRAINED = " and ".join(["metrics.params > 0", *(f"tags.level != '{level}'" for level in ASIDE)])
+"""A filter: neither parents, which train nothing, nor what is set aside."""
+EXPECTED = ("expected_top1", "expected_top1_low", "expected_top1_high")
 EDGE, LETTER = 38, 6.3  # pixels around a heading, of a letter
 NAME_WIDTH, DATE_WIDTH, DATE = 290, 40, "runDateAndNestInfo"
 
@@ -74,7 +79,10 @@ def table(held: Held) -> dict[str, Any]:
     first, varies = held.score("test_top1"), held.varying()
     metrics = list(dict.fromkeys(name for name in _measured(held) if name))
     widths = {f"metrics.`{name}`": _width(name) for name in metrics}
-    widths |= {f"params.`{name}`": max(90, _width(name)) for name in (*varies, SEED, NETWORK)}
+    grouping = _grouping(held)
+    # of a group MLflow would print the mean of its seeds
+    settings = (*varies, NETWORK) if grouping["groupBy"] else (*varies, SEED, NETWORK)
+    widths |= {f"params.`{name}`": max(90, _width(name)) for name in settings}
     columns = [*widths, "attributes.`Dataset`"]
     return {
         "selectedColumns": columns,
@@ -86,7 +94,7 @@ def table(held: Held) -> dict[str, Any]:
         "orderByAsc": "mse" in first,
         "searchFilter": TRAINED,
         "runsHiddenMode": "SHOW_ALL",
-        **_grouping(held),
+        **grouping,
     }
 
 
@@ -134,6 +142,21 @@ def folds(held: Held) -> dict[str, Any]:
     lines = _parallel([NETWORK, *held.varying()[:5]], [inner, test])
     state = table(held) | {"searchFilter": "tags.level = 'outer_fold'", "groupBy": None}
     return _with_charts(state, points, "Inner score against test", lines)
+
+
+def finals(held: Held) -> dict[str, Any]:
+    """The networks that searches ended with: what their cards expect of them, and their cost."""
+    names = [name for name in map(held.score, EXPECTED) if name in held.metrics]
+    state = table(held)
+    columns = [f"metrics.`{name}`" for name in names] + state["selectedColumns"]
+    return state | {
+        "selectedColumns": columns,
+        "columnOrder": ["attributes.`Run Name`", *columns],
+        "columnWidths": state["columnWidths"] | {f"metrics.`{n}`": _width(n) for n in names},
+        "orderByKey": f"metrics.`{held.score(EXPECTED[0])}`",
+        "searchFilter": f"tags.level = '{FINAL}'",
+        "groupBy": None,
+    }
 
 
 def _measured(held: Held) -> Iterable[str]:

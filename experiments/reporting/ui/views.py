@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from experiments.presentation.figure_style import OKABE_ITO
 from experiments.reporting.ui import states
 from experiments.reporting.ui.states import NETWORK, Held
+from experiments.tracking.tracked_run import FINAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,11 +42,13 @@ class View(NamedTuple):
 
 
 TABLE, CHARTS, TRIALS, FOLDS = "ilsvrc", "ilsvrc-charts", "ilsvrc-trials", "ilsvrc-folds"
+FINALS = "ilsvrc-final"
 VIEWS = {
     TABLE: View("table", "Accuracy and cost: table", states.table),
     CHARTS: View("charts", "Accuracy and cost: charts", states.charts, is_chart=True),
     TRIALS: View("trials", "Trials of the search", states.trials, "trial", is_chart=True),
     FOLDS: View("outer folds", "Outer folds", states.folds, "outer_fold", is_chart=True),
+    FINALS: View("final networks", "Final networks", states.finals, FINAL),
 }
 
 
@@ -118,4 +121,4 @@ def _is_about(run: Run, view: View) -> bool:
     level = run.data.tags.get("level")
     if view.level:
         return bool(level == view.level)
-    return "params" in run.data.metrics and level != "reproduction"
+    return "params" in run.data.metrics and level not in states.ASIDE

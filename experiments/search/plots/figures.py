@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, BEST, GREY = OKABE_ITO[0], OKABE_ITO[1], "#8A8A8A"
-MARKS = {"failed": "x", "gave up": "v", "unfinished": "o"}
+MARKS = {"failed": "x", "gave up": "v", "unfinished": "o", "refused": "s"}
 WIDEST = 11.0  # inches
 TEXT = 38  # letters that fit under a panel
 COLUMNS = 3  # panels in a row

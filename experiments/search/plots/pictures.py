@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from string import Template
@@ -10,6 +11,8 @@ from typing import Any
 
 from experiments.config.strategies import STRATEGIES
 from experiments.errors import visible
+from experiments.search import leads
+from experiments.search.intervals import of_best_in_words
 from experiments.search.plots import figures, winners
 from experiments.search.plots.svg import effects, folds, parallel
 from experiments.search.plots.view import View, name, view, whole, why
@@ -41,13 +44,16 @@ def write(
     strategy = STRATEGIES.get(result.get("strategy", ""))
     if strategy and strategy.brackets:
         trials = [_with_epochs(trial) for trial in trials]
+    score_name, choice = str(result.get("score_name") or "val_top1"), result.get("choice")
+    notes = list(leads.of_outer(result["outer"])) if nested else []
+    notes += leads.of_search(choice, score_name) if choice else []
     shown = view(
         trials,
         str(result.get("name") or "search"),
         space=space,
-        score_name=str(result.get("score_name") or "val_top1"),
+        score_name=score_name,
         minimise=bool(result.get("minimise")),
-        notes=[about] if about else [],
+        notes=[*notes, *filter(None, [about]), *of_best_in_words(result)],
         chosen={(row["fold"], row["trial"]) for row in result["outer"]} if nested else None,
     )
     files = [folder / "parallel.png", folder / "effects.png"]
@@ -60,6 +66,8 @@ def write(
         files.append(folder / "folds.png")
         figures.folds(shown, files[-1])
     files.append(folder / "search.html")
+    if card := (result.get("final") or {}).get("card"):  # too long for the pictures
+        shown = replace(shown, notes=(*shown.notes, f"Final network, on all images: {card}."))
     page = page_of(shown, winners.table(result) if nested else None)
     files[-1].write_text(page, encoding="utf-8")
     return files
@@ -68,7 +76,8 @@ def write(
 def _with_epochs(trial: Mapping[str, Any]) -> dict[str, Any]:
     """How long a trial was trained is one of its settings, too, where brackets decide it."""
     epochs = [one for one in trial.get("epochs") or [] if one is not None]
-    length = {"epochs": max(epochs)} if epochs else {}
+    budget = trial.get("budget") or max(epochs, default=None)
+    length = {"epochs": budget} if budget else {}
     return {**trial, "hyperparameters": {**trial["hyperparameters"], **length}}
 
 

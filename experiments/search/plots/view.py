@@ -132,7 +132,7 @@ def view(
     score_name: str = "val_top1",
     minimise: bool = False,
     notes: Sequence[str] = (),
-    chosen: Collection[tuple[int, int]] | None = None,
+    chosen: Collection[tuple[int | str, int]] | None = None,
 ) -> View:
     """Trials with a scale for each parameter.
 
@@ -157,9 +157,10 @@ def view(
     ]
     worst = math.inf if minimise else -math.inf
 
-    def rank(row: Mapping[str, Any]) -> tuple[bool, float, int]:
+    def rank(row: Mapping[str, Any]) -> tuple[bool, int, float, int]:
         score = worst if row["score"] is None else row["score"]
-        return row["score"] is not None, -score if minimise else score, -row["id"]
+        budget = row.get("budget") or 0  # a longer training's score comes before a shorter one's
+        return row["score"] is not None, budget, -score if minimise else score, -row["id"]
 
     rows.sort(key=rank)
     if chosen is None and rows and rows[-1]["score"] is not None:
@@ -243,13 +244,14 @@ def binned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float, fl
 
 
 def _row(
-    at: int, trial: Mapping[str, Any], chosen: Collection[tuple[int, int]] | None
+    at: int, trial: Mapping[str, Any], chosen: Collection[tuple[int | str, int]] | None
 ) -> dict[str, Any]:
     """The trial with what drawing it needs."""
     outer, number = trial.get("outer"), trial["number"]
+    search = "" if outer is None else "final search, " if outer == "final" else f"outer {outer}, "
     return dict(trial) | {
         "id": at,
-        "label": f"trial {number}" if outer is None else f"outer {outer}, trial {number}",
+        "label": f"{search}trial {number}",
         "chosen": chosen is not None and (outer or 0, number) in chosen,
     }
 

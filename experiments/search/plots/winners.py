@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture
+from experiments.search.intervals import of_outer_in_words
 from experiments.search.plots.view import name, short
 from tuning.space import identity
 
@@ -135,6 +136,7 @@ def _notes(
             f"not seen {100 * test:.2f} %: optimism {100 * optimism:+.2f} points. The first is the "
             "best of many, from networks that were trained on fewer images."
         )
+    notes += [f"{line}." for line in of_outer_in_words(result)]
     notes.append("± sample standard deviation over outer folds, whose training images overlap.")
     return notes
 

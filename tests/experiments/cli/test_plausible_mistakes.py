@@ -79,9 +79,12 @@ def test_an_experiment_is_no_network(monkeypatch, capsys, tmp_path):
         store.run("thesis", model, 1, COSTS | {"val_top1": score, "params": 1e5})
         for model, score in (("nin", 0.5), ("lenet5", 0.9))
     ]
+    again = store.run("thesis", "nin", 1, COSTS | {"val_top1": 0.95, "params": 1e5},
+                      level="reproduction", tags={"reproduces": runs[0]})  # fmt: skip
     line = refused(monkeypatch, capsys, "evaluate", "thesis", f"tracking.uri={store.uri}",
                    "data.source=digits")  # fmt: skip
     assert "thesis is an experiment; name one of its runs: " in line
+    assert again[:8] not in line
     assert line.index(runs[1][:8]) < line.index(runs[0][:8])  # best on validation first
 
 

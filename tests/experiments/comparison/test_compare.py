@@ -25,6 +25,7 @@ from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.presentation.formatting import percent, si, significant
 from experiments.reporting.output import log, run, to_json, write
 from experiments.tracking.journal import Journal
+from tuning.intervals import corrected, of_folds
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +247,13 @@ def test_nested_searches_are_compared_at_their_outer_folds_without_being_told(st
         [("nin", 3), ("mlp", 3)],
     )
     assert found.rows[1]["tested_by"] == "corrected resampled t over folds"
+    told = of_folds([0.70, 0.75, 0.72], held=[30] * 3, trained=[60] * 3, images=90)
+    best = found.rows[0]
+    assert (best["interval_low"], best["interval_high"]) == pytest.approx((told.low, told.high))
+    assert best["interval_method"] == "corrected resampled t"
+    said = " ".join(text_of(found, 160).split())
+    assert f"(corrected resampled t): nin {100 * told.low:.2f} to " in said
+    assert "A ± over folds is their standard deviation, no interval" in said
     assert "Rows are the outer folds of nested searches" in text_of(found, 160)
     plain = f"{store.name}-plain"
     store.run(plain, "lenet5", 1, top1(0.9))
@@ -266,11 +274,22 @@ def test_inner_folds_of_a_trial_are_its_values(store):
     assert row["val_top1_std"] == pytest.approx(0.1)
 
 
-def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(store):
+@pytest.mark.parametrize(
+    ("level", "protocol"),
+    [
+        ("search", {"validation.folds": "3"}),
+        ("nested", {"validation.inner": "3"}),
+        ("nested", {"validation.inner": "shared", "validation.outer": "4"}),
+    ],
+)
+def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(
+    store, level, protocol
+):
     parent = store.client.create_run(
-        store.experiment(store.name), tags={"level": "search"}
+        store.experiment(store.name), tags={"level": level}
     ).info.run_id
-    store.client.log_param(parent, "validation.folds", "3")
+    for key, value in protocol.items():
+        store.client.log_param(parent, key, value)
     scores = {"nin": (0.7, 0.8, 0.9), "mlp": (0.6, 0.65, 0.7)}
     for model, values in scores.items():
         run = store.run(
@@ -285,6 +304,13 @@ def test_trials_are_tested_by_the_corrected_t_in_the_proportion_of_their_folds(s
     d = np.subtract(*scores.values())
     t = d.mean() / np.sqrt((1 / 3 + 1 / 2) * d.var(ddof=1))  # validation : training = 1 : 2
     assert found.rows[1]["p_value"] == pytest.approx(2 * stats.t(2).sf(t))
+    # a trial's run does not say how many images its folds have, but in what proportion
+    told = corrected(scores["mlp"], held=[1] * 3, trained=[2] * 3)
+    assert found.rows[1]["interval_low"] == pytest.approx(told.low)
+    assert found.rows[1]["interval_high"] == pytest.approx(told.high)
+    assert found.rows[0]["interval_high"] == 1.0
+    said = " ".join(text_of(found, 400).split())
+    assert "a row that was picked for its score is optimistic" in said
 
 
 def test_code_versions_and_machines_are_flagged_within_a_row_and_between_rows(store):
@@ -354,6 +380,38 @@ def test_command_line_passes_its_options_on(store, capsys):
     assert [r["top1_mean"] for r in printed["rows"]] == [0.1, 0.3]
     assert printed["where"] == ["learning_rate!=0.2"]
     assert printed["significance"] is None
+
+
+def test_runs_are_printed_and_taken_by_the_first_digits_of_their_ids(store):
+    for seed in (1, 2, 3):
+        store.run(store.name, "mlp", seed, top1(seed / 10))
+    [row] = compare.compare(store.client, [store.name]).rows
+    printed = text_of(compare.compare(store.client, [store.name]), 140)
+    short = [run_id[:8] for run_id in row["run_ids"]]
+    assert f"Runs: mlp {' '.join(short)}" in printed
+    found = compare.compare(store.client, [short[0], row["run_ids"][2]])
+    assert found.rows[0]["run_ids"] == [row["run_ids"][0], row["run_ids"][2]]
+    assert found.experiments == [store.name]
+    again = compare.compare(store.client, [store.name], where=found.where)
+    assert again.rows == found.rows
+    with pytest.raises(BadInput, match="name experiments or runs, not both"):
+        compare.compare(store.client, [store.name, short[0]])
+    with pytest.raises(BadInput, match="0123456789: no such run"):
+        compare.compare(store.client, ["0123456789"])
+
+
+def test_named_trials_are_compared_without_the_level_being_told(store):
+    ids = [
+        store.run(store.name, "mlp", seed, {"val_top1": seed / 10}, level="trial")
+        for seed in (1, 2)
+    ]
+    assert compare.compare(store.client, ids).level == "trial"
+
+
+def test_a_reproduction_is_not_offered_as_a_level(store):
+    store.run(store.name, "mlp", 1, top1(0.9), level="reproduction", tags={"reproduces": "x"})
+    with pytest.raises(BadInput, match="no runs of sweep or train to compare"):
+        compare.compare(store.client, [store.name])
 
 
 def test_unknown_experiment_names_the_nearest(store):

@@ -140,7 +140,7 @@ NO_RESULT = """
     tracking.save_model tracking.system_metrics tracking.uri
     train.allow_overlap train.checkpoint.every_seconds train.checkpoint.keep
     train.steps_per_execution
-    validation.folds validation.inner validation.outer validation.repeats
+    validation.folds validation.inner validation.outer validation.repeats validation.test_folds
 """
 """Typed in: whatever else is changed is another run."""
 

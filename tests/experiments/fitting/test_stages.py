@@ -13,7 +13,7 @@ from experiments.errors import BadInput
 from experiments.fitting import fit
 from experiments.jobs.plan import prepare
 from experiments.presentation import formatting
-from experiments.runs.sweep import plan_cells
+from experiments.runs.cells import plan_cells
 from experiments.tracking import experiment
 
 BASE = {

@@ -20,6 +20,7 @@ from experiments.reporting.caveats import caveats, chosen_by_validation
 from experiments.reporting.facts import gather
 from experiments.reporting.page import report_page, sort_key
 from experiments.reporting.protocol import sentences
+from tuning.intervals import of_folds
 
 EVIL = '<img src=x onerror="alert(1)">&'
 ORIGIN = {"git_commit": "c" * 40, "git_dirty": "true", "machine": "Linux x86_64, 2 cores",
@@ -152,6 +153,19 @@ def test_settings_that_vary_are_told_in_a_sentence(found):
     assert "?" not in told
 
 
+def test_what_varies_of_the_timing_is_said_in_words(found):
+    comparison, facts, _ = found
+
+    def latency(**settings):
+        lines = sentences(comparison, replace(facts, settings=settings))
+        return next(line for line in lines if line.startswith("Latency: ")).partition("rates: ")[2]
+
+    calls, batches = {"bench.latency_calls": 3}, {"bench.throughput_batches": 4}
+    assert latency(**calls) == "median of several batches of a size that varies"
+    known = calls | batches | {"data.eval_batch_size": 256}
+    assert latency(**known) == "median of 4 batches of 256"
+
+
 class Reader(HTMLParser):
     """What a browser makes of the page: texts of cells, and whether all that opens closes."""
 
@@ -281,3 +295,22 @@ def test_trials_have_their_versions_and_command_from_their_search(store):
     assert "No row has both a top-1 and a cost" in page
     assert "ilsvrc compare searched --level trial --out comparison" in page
     assert "<dd>digits</dd>" in page
+
+
+def test_rows_over_folds_have_the_interval_of_all_folds_and_not_of_one_folds_images(store):
+    for fold, top1 in enumerate((0.9, 0.95, 0.85)):
+        store.run(
+            "folds", "mlp", 1, {"test_top1": top1, "macs": 1e6, "params": 1e5}, level="outer_fold",
+            tags={"path": f"outer/{fold}", "mlflow.parentRunId": "nested",
+                  "config_hash": str(fold)},
+            data__train_images=200, data__test_images=100,
+        )  # fmt: skip
+    comparison = compare.compare(store.client, ["folds"])
+    facts = gather(store.client, comparison)
+
+    told = of_folds([0.9, 0.95, 0.85], held=[100] * 3, trained=[200] * 3, images=300)
+    ends = f"mlp {100 * told.low:.2f} to {100 * told.high:.2f} %"
+    page = report_page(comparison, facts, {})
+    assert f"95 % interval for new images (corrected resampled t): {ends}" in page
+    assert "A ± over folds is their standard deviation, no interval" in page
+    assert not any("interval of" in doubt for doubt in caveats(comparison, facts))

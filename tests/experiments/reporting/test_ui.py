@@ -172,6 +172,8 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
     grouped = states.table(Held(set(), [*runs, runs[1] | {"seed": "7"}]))
     assert grouped["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "setting"}]
     assert grouped["groupsExpanded"]["tag.setting.b epochs=2"] is False
+    assert "params.`seed`" in states.table(held)["selectedColumns"]
+    assert "params.`seed`" not in grouped["selectedColumns"], "a mean of seeds says nothing"
     table = states.table(Held({"val_mse", "test_mse", "macs"}))
     assert table["orderByKey"] == "metrics.`test_mse`"
     assert table["orderByAsc"] is True

@@ -9,9 +9,11 @@ import pytest
 
 from experiments.config import settings
 from experiments.errors import BadInput
+from experiments.jobs import folds as lower
+from experiments.jobs.folds import thinned
 from experiments.search import folds as module
 from experiments.search import study
-from experiments.search.folds import nested_folds, search_folds, thinned
+from experiments.search.folds import nested_folds, search_folds
 from experiments.search.trial_run import outer_words
 
 LABELS = np.random.default_rng(0).choice(3, size=300, p=[0.6, 0.3, 0.1])
@@ -144,13 +146,43 @@ def test_nested_tests_everything_once():
         assert not same(more.pairs[2:], fold.pairs)
 
 
+def test_shared_inner_folds_are_the_other_outer_folds():
+    words = ("validation.outer=4", "validation.inner=shared")
+    for parts in (
+        source(),
+        source(test=range(50), train=range(50, 200), validation=range(200, 300)),
+    ):
+        shared = nested_folds(config(*words), parts)
+        own = nested_folds(config("validation.outer=4"), parts)
+        for one, fold in enumerate(shared):
+            # what an outer fold tests and learns from is the same either way
+            assert np.array_equal(fold.test, own[one].test)
+            assert np.array_equal(fold.learning, own[one].learning)
+            others = [other for other in range(4) if other != one]
+            assert same([[held] for _, held in fold.pairs], [[shared[o].test] for o in others])
+            for (train, held), other in zip(fold.pairs, others, strict=True):
+                check_partition([train, held], fold.learning)
+                # the same training images from either side of the pair
+                assert np.array_equal(train, shared[other].pairs[one - (one > other)][0])
+            assert fold.ratio() == pytest.approx(1 / 2, rel=0.02)
+    twice = nested_folds(config(*words, "validation.repeats=2"), source())
+    first = nested_folds(config(*words), source())
+    for fold, again in zip(first, twice, strict=True):
+        assert same(again.pairs, [*fold.pairs, *fold.pairs])
+    with pytest.raises(BadInput, match=r"class 'c' has 42 images, fewer than the 100 folds"):
+        nested_folds(config("validation.outer=100", "validation.inner=shared"), source())
+
+
 def test_identical_images_stay_together(monkeypatch):
     groups = np.random.default_rng(1).integers(0, 100, 300)
-    monkeypatch.setattr(module, "duplicate_groups", lambda config, source: groups)
+    for at in (module, lower):
+        monkeypatch.setattr(at, "duplicate_groups", lambda config, source: groups)
     made = search_folds(config("validation.folds=3"), source())
     parts = [(made.test, made.learning), *made.pairs]
     nested = nested_folds(config("validation.outer=3"), source())
+    nested += nested_folds(config("validation.outer=4", "validation.inner=shared"), source())
     parts += [pair for fold in nested for pair in [(fold.test, fold.learning), *fold.pairs]]
+    parts += [(train, fold.test) for fold in nested for train, _ in fold.pairs]
     for one, other in parts:
         assert not set(groups[one]) & set(groups[other])
 
@@ -160,7 +192,7 @@ def test_a_search_needs_images_to_validate_on():
         search_folds(config("validation.validation_fraction=0"), source())
     with pytest.raises(BadInput, match=r"validation_fraction=0\.2 or validation\.folds=3"):
         search_folds(config("validation.validation_fraction=0", "validation.repeats=2"), source())
-    with pytest.raises(BadInput, match=r"class 'b' has 75 images, fewer than the 100 folds"):
+    with pytest.raises(BadInput, match=r"class 'c' has 34 images, fewer than the 100 folds"):
         search_folds(config("validation.folds=100"), source())
 
 

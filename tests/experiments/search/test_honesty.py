@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+import pytest
 
 import pipelines
 from experiments.config import settings
@@ -30,7 +31,8 @@ def noise(seed):
     return open_source
 
 
-def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monkeypatch):
+@pytest.mark.parametrize("folds", [{"outer": 2, "inner": 2}, {"outer": 3}], ids=["own", "shared"])
+def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monkeypatch, folds):
     monkeypatch.setattr(pictures, "write", lambda *_: [])
     results = []
     for seed in range(REPLICATES):
@@ -46,7 +48,7 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
                 },
                 "model": {"name": "mlp"},
                 "train": {"epochs": 1},
-                "validation": {"outer": 2, "inner": 2, "seed": seed},
+                "validation": {**folds, "seed": seed},
                 "search": {
                     "strategy": "grid",
                     "space": {"train.optimizer.learning_rate": [0.01, 0.03, 0.1, 0.2, 0.3]},
@@ -57,6 +59,7 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
             }
         )  # fmt: skip
         results.append(run("nested", config, "noise.yaml"))
+        assert results[-1]["shared"] is ("inner" not in folds)
     tests = [result["mean_test_top1"] for result in results]
     naive = [result["best_inner_score"] for result in results]
     half = T * stdev(tests) / len(tests) ** 0.5

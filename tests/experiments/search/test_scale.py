@@ -4,6 +4,7 @@ the one before."""
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import random
@@ -22,6 +23,7 @@ import experiments
 import tuning
 from experiments.launch import pool
 from experiments.search import report
+from experiments.tracking.journal import Journal
 
 STEP = 80  # trials from one size to the next
 
@@ -83,6 +85,59 @@ def test_the_refit_waits_for_fits_that_the_budget_left_under_way():
     assert 20 < result["fits"]["done"] < 100
     assert jobs[-1].path == ("refit",)
     assert jobs[-1].axes == result["best"]["hyperparameters"]
+
+
+def test_shared_fits_on_workers_that_die_end_as_if_nothing_was_cut(tmp_path, monkeypatch):
+    """Each pair of outer folds once a trial, whatever was cut, died or was torn."""
+    rng = random.Random(4)
+    cuts = [rng.randint(20, 60) for _ in range(3)]
+    asked, outer = config(20, 25, refit=False), 5
+    results = {}
+    for name in ("whole", "cut", "torn"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        store = Store()
+        result, clusters = run_cut(
+            asked, 25, [] if name == "whole" else cuts, store, name == "torn", "nested"
+        )
+        assert result["shared"]
+        told = Journal(Path(result["state"])).events()
+        ended = Counter(tuple(e["path"]) for e in told if e["event"] == "ended")
+        fits = {path for path in ended if "pair" in path}
+        failed = {(t["outer"], t["number"]) for t in result["trials"] if t["status"] == "failed"}
+        assert set(ended.values()) == {1}
+        for number in range(20):
+            for i, j in itertools.combinations(range(outer), 2):
+                ran = ("trial", number, "pair", f"{i}-{j}") in fits
+                # left out only where it would tell nobody anything
+                assert ran or {(i, number), (j, number)} <= failed
+        begun = sum((cluster.begun for cluster in clusters), Counter())
+        assert set(begun) == set(ended)
+        assert result["fits"]["planned"] == 20 * 10 + outer
+        assert len(ended) == result["fits"]["done"]
+        in_store = Counter(run.data.tags["path"] for run in store.runs.values())
+        assert set(in_store.values()) == {1}
+        assert len(in_store) == 20 * outer + outer + 1
+        assert failed  # workers died twice
+        results[name] = [
+            {key: trial[key] for key in ("outer", "number", "status", "score", "error")}
+            for trial in result["trials"]
+        ] + [{key: row.get(key) for key in ("trial", "test_top1")} for row in result["outer"]]
+    assert results["cut"] == results["torn"] == results["whole"]
+
+
+def test_a_budget_counts_a_shared_fit_once_and_leaves_the_refits():
+    cluster, store = Cluster(10, 1, Clock(), deaths=0.0), Store()
+    images = 3 * 215 * 60  # epochs of the fifth of 1,077 images
+    result = run(config(50, 10, budget={"images": images}), cluster, store, "nested")
+    assert result["budget"]["stopped_by"] == "images"
+    assert 60 <= result["fits"]["done"] - 5 <= 60 + 10
+    assert all(row["status"] == "finished" for row in result["outer"])
+    assert {t["status"] for t in result["trials"]} <= {"finished", "failed", "unfinished"}
+    again = run(config(50, 10), Cluster(10, 1, Clock()), store, "nested")
+    assert again["state"] == result["state"]
+    assert again["fits"]["done"] <= 50 * 10 + 5
+    assert not [t for t in again["trials"] if t["status"] == "unfinished"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock
 from experiments.tracking.journal import Journal
 from experiments.tracking.status import status
+from tuning.intervals import of_folds
 
 BASE = {
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},
@@ -114,6 +116,9 @@ def test_the_json_says_what_was_tried_and_what_is_best(here):
     assert first["val_top1"] == first["score"]
     assert first["std"] == pytest.approx(np.std(first["scores"], ddof=1))
     assert len(first["scores"]) == 2
+    told = of_folds(first["scores"], held=[719, 719], trained=[0.15 * 719] * 2, images=1438)
+    assert first["interval"] == asdict(told)
+    assert failed["interval"] is None
     assert "learning_rate" in failed["error"]
     assert failed["score"] is None
     assert failed["scores"] == [None, None]
@@ -124,7 +129,11 @@ def test_the_json_says_what_was_tried_and_what_is_best(here):
     assert top(here, 1) == [here["best"]]
     written = json.loads((Path(here["state"]) / "result.json").read_text())
     assert written == {**here, "tracking_seconds": written["tracking_seconds"]}
-    assert "trained on the whole learning set" in text.of_result(here)
+    told = text.of_result(here)
+    assert "trained on the whole learning set" in told
+    assert "optimistic: chosen for being the best of 2" in told
+    page = (Path(here["state"]) / "plots" / "search.html").read_text()
+    assert "optimistic: chosen for being the best of 2" in page
 
 
 def test_the_store_has_a_parent_a_run_a_trial_and_the_refit(here):
@@ -176,6 +185,12 @@ def test_the_flat_table_has_a_row_a_fold(here):
     ]  # fmt: skip
     assert rows[0]["train.optimizer.learning_rate"] == "0.05"
     assert float(rows[1]["score"]) == here["trials"][0]["scores"][1]
+    assert {(row["train_images"], row["scored_images"]) for row in rows} == {("108", "719")}
+    with (Path(here["state"]) / "trials.csv").open() as file:
+        [first, failed, _] = csv.DictReader(file)
+    assert float(first["interval_low"]) == here["trials"][0]["interval"]["low"]
+    assert first["interval_method"] == "corrected resampled t"
+    assert failed["interval_method"] == ""
     assert rows[2]["status"] == "failed"
     assert "learning_rate" in rows[2]["error"]
     assert {row["epochs"] for row in rows if row["status"] == "finished"} == {"1"}
@@ -302,7 +317,10 @@ def test_too_many_failures_end_it_with_exit_1(tmp_path, monkeypatch, capsys):
 
 
 def test_a_budget_of_images_ends_it_and_a_larger_one_goes_on():
-    words = ("search.space={train.optimizer.learning_rate: [1.0e-6, 0.1]}",)
+    words = (
+        "search.space={train.optimizer.learning_rate: [1.0e-6, 0.1]}",
+        "train.loss.name=cross_entropy",
+    )
     first = go(config("b", *words, "search.budget.images=200"))
     assert first["budget"]["stopped_by"] == "images"
     assert first["status"] == "finished"
@@ -481,8 +499,8 @@ def test_dry_run_tells_candidates_and_fits(tmp_path, monkeypatch, capsys):
     assert told["data"]["folds"][0]["test"] == 359
     assert inside(monkeypatch, "nested", tmp_path / "d.json", "--dry-run") == 0
     assert (
-        "3 candidates (3 train.optimizer.learning_rate) x 3 folds x 5 outer folds + 5 refits "
-        "= 50 fits" in capsys.readouterr().out
+        "3 candidates (3 train.optimizer.learning_rate) x 10 pairs of outer folds + 5 refits "
+        "= 35 fits (50 unshared)" in capsys.readouterr().out
     )
     assert not (tmp_path / ".ilsvrc").exists()
 
@@ -542,6 +560,10 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
         assert row["inner_score"] == max(trial["score"] for trial in own)
         assert "test_top5" in row
     assert len(jobs) == result["fits"]["planned"] == 2 * (2 * 2 + 1)
+    told = of_folds(tops, held=[899, 898], trained=[0.15 * 898, 0.15 * 899], images=1797)
+    assert result["interval"] == asdict(told)
+    assert result["nested_interval"] is None  # of fits without two folds, that are not there
+    assert "of the whole procedure, search included" in text.of_result(result)
     assert "outer folds; inner scores of the winners" in text.of_result(result)
 
     refits = {job.path[1]: job for job in jobs if job.path[-1] == "refit"}
@@ -560,7 +582,8 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
             assert test.isdisjoint(job.validation)
             assert set(job.train).isdisjoint(job.validation)
             assert set(predictions["index"]) == set(job.validation)
-    assert len({job.config.seed for job in jobs}) == len(jobs)
+    # a seed for each inner fold, whatever the trial, and for each refit
+    assert len({job.config.seed for job in jobs}) == 2 * (2 + 1)
 
     client = MlflowClient(uri())
     [refit] = client.search_runs(["1"], "tags.path = 'outer/1/refit'")
@@ -568,6 +591,9 @@ def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tm
     assert refit.info.run_id == outer[1]["run_id"]
     parent = client.get_run(result["run_id"])
     assert parent.data.metrics["optimism"] == pytest.approx(result["optimism"])
+    assert parent.data.metrics["mean_test_top1_low"] == result["interval"]["low"]
+    assert parent.data.metrics["mean_test_top1_high"] == result["interval"]["high"]
+    assert "(corrected resampled t); of the whole procedure" in parent.data.tags["interval"]
 
     # The marker: with the test images of outer fold 0 ruined, all that was fitted or chosen there
     # comes out the same to the last bit, and only the test itself differs.

@@ -28,11 +28,12 @@ from experiments.search import run
 from experiments.search.plots import pictures
 from experiments.training import trainer
 pictures.write = lambda *_: []  # seconds, and tested elsewhere
-for folder in sys.stdin:
+for line in sys.stdin:
+    command, folder = line.split(maxsplit=1)
     pid = os.fork()
     if not pid:
         os.chdir(folder.strip())
-        sys.argv, sys.stdout = ["ilsvrc", "search", "k.yaml", "--json"], open("out.json", "w")
+        sys.argv, sys.stdout = ["ilsvrc", command, "k.yaml", "--json"], open("out.json", "w")
         code = 1
         try:
             commands.main()
@@ -49,7 +50,7 @@ CONFIG = {
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},
     "model": {"name": "mlp"},
     "train": {"epochs": 2},
-    "validation": {"folds": 3},
+    "validation": {"folds": 3, "outer": 3},
     "launch": {"executor": "inline"},
     "bench": {"latency_calls": 2, "throughput_batches": 1},
     "tracking": {"save_model": "none"},
@@ -60,6 +61,7 @@ CONFIG = {
             "data.batch_size": [16, 32],
         },
         "refit": True,
+        "final": True,
     },
 }
 
@@ -77,8 +79,8 @@ class Starts:
             text=True,
         )
 
-    def start(self, folder):
-        print(folder, file=self.parent.stdin, flush=True)
+    def start(self, command, folder):
+        print(command, folder, file=self.parent.stdin, flush=True)
         return int(self.parent.stdout.readline())
 
     def wait(self):
@@ -93,7 +95,10 @@ def starts():
     made.parent.communicate()
 
 
-def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
+@pytest.mark.parametrize(
+    ("command", "fits", "kills"), [("search", 6 * 3 + 2, KILLS), ("nested", 6 * 3 + 4, 3)]
+)
+def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, kills):
     results = {}
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
@@ -102,8 +107,8 @@ def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
     rng = random.Random(5)
     seen = [ended(folder)]
     # each kill comes some fits, and a part of a fit, after the one before
-    for _ in range(KILLS):
-        pid, target = starts.start(folder), len(seen[-1]) + rng.randint(1, 2)
+    for _ in range(kills):
+        pid, target = starts.start(command, folder), len(seen[-1]) + rng.randint(1, 2)
         wait_until(lambda target=target: len(ended(folder)) >= target)
         time.sleep(rng.uniform(0, 0.05))
         with contextlib.suppress(ProcessLookupError):
@@ -111,33 +116,39 @@ def test_five_kills_at_random_points_change_nothing(tmp_path, starts):
         assert starts.wait() == signal.SIGKILL
         seen.append(ended(folder))
     for name in ("cut", "whole"):
-        starts.start(tmp_path / name)
+        starts.start(command, tmp_path / name)
         assert starts.wait() == 0
         results[name] = json.loads((tmp_path / name / "out.json").read_text())
 
     final = ended(folder)
-    assert len(final) == len(set(final)) == 6 * 3 + 1  # none twice, none missing
+    assert len(final) == len(set(final)) == fits  # none twice, none missing
     for earlier, later in itertools.pairwise([*seen, final]):
         assert later[: len(earlier)] == earlier
-    assert len({len(paths) for paths in seen}) == KILLS + 1
+    assert len({len(paths) for paths in seen}) == kills + 1
     for one in results.values():
         assert one["status"] == "finished"
     whole, cut = results["whole"], results["cut"]
-    for key in ("trials", "best", "refit"):
+    found = ("trials", "best", "refit") if command == "search" else ("trials", "outer", "optimism")
+    for key in (*found, "final"):
         assert strip(cut[key]) == strip(whole[key])  # bit-identical scores
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     [experiment] = [e for e in client.search_experiments() if e.name == "k"]
     runs = client.search_runs([experiment.experiment_id])
     paths = sorted(run.data.tags["path"] for run in runs)
-    assert paths == sorted(["refit", "search", *(f"trial/{number}" for number in range(6))])
+    trials = [f"trial/{number}" for number in range(6)]
+    if command == "search":
+        assert paths == sorted(["final", "refit", "search", *trials])
+    else:  # each pair of folds is fitted once, and is of a trial in both of them
+        below = [f"outer/{outer}/{last}" for outer in range(3) for last in ("refit", *trials)]
+        assert paths == sorted(["final", "nested", *below])
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def ended(folder):
     """The fits that the journal holds, in order, as the program reads it."""
     paths = []
-    for journal in folder.glob(".ilsvrc/k/search-*/journal.jsonl"):
+    for journal in folder.glob(".ilsvrc/k/*-*/journal.jsonl"):
         for line in journal.read_bytes().split(b"\n"):
             try:
                 event = json.loads(line)

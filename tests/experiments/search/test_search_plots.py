@@ -167,8 +167,20 @@ def test_hyperband_shows_how_long_trials_were_trained(tmp_path) -> None:
     assert "epochs 9" not in pictures.write(early, tmp_path)[-1].read_text()
 
 
+def test_the_longest_training_is_drawn_as_the_best_whatever_shorter_ones_scored(tmp_path) -> None:
+    rows = [one | {"budget": n} for one, n in zip(TRIALS, (9, 3, 9, 1), strict=True)]
+    shown = view(rows, "s")
+    assert [one["number"] for one in shown.trials] == [2, 3, 1, 0]
+    assert [one["number"] for one in shown.chosen] == [0]
+    page = pictures.write({"name": "s", "trials": rows, "strategy": "hyperband"}, tmp_path)[-1]
+    assert "trial 0 (chosen)" in page.read_text()
+
+
 def test_files_of_a_nested_search(tmp_path) -> None:
-    files = pictures.write(NESTED, tmp_path, SPACE)
+    searched = [one | {"outer": "final"} for one in TRIALS]
+    result = NESTED | {"final": {"card": "expected top-1 on new images 94.0 %"}}
+    result["trials"] = [*NESTED["trials"], *searched]  # type: ignore[misc]  # a list
+    files = pictures.write(result, tmp_path, SPACE)
     assert [file.name for file in files] == [
         "parallel.png", "effects.png", "winners.png", "search.html",
     ]  # fmt: skip
@@ -176,6 +188,8 @@ def test_files_of_a_nested_search(tmp_path) -> None:
     assert "Winners of the outer folds" in page
     assert page.count('class="trial chosen"') == 2
     assert "outer 1, trial 3 (chosen)" in page
+    assert "final search, trial 1" in page
+    assert "Final network, on all images: expected top-1 on new images 94.0 %." in page
 
 
 def test_a_search_of_which_nothing_came_has_no_pictures_or_poor_ones(tmp_path) -> None:
@@ -197,6 +211,9 @@ def test_the_table_says_what_was_chosen_where_and_what_it_is_worth() -> None:
     assert "chose different settings" in notes
     assert "96.00 %" in notes
     assert "optimism +2.00 points" in notes
+    interval = {"low": 0.9, "high": 0.98, "confidence": 0.95, "method": "corrected resampled t"}
+    [*_, told, _] = winners.table(NESTED | {"interval": interval}).notes
+    assert told.startswith("95 % interval for new images 90.00 to 98.00 % (corrected resampled t)")
 
 
 def test_the_table_of_a_fold_that_failed() -> None:

@@ -93,12 +93,13 @@ def test_the_journal_beside_a_file_tells_the_same(donor):
     assert train(config(folder, "alone", word, OTHER_SPLIT), quiet=True)["status"] == "finished"
 
 
-def test_no_fold_of_nested_cross_validation_begins_from_its_own_test_images(donor):
+@pytest.mark.parametrize("folds", ["{outer: 2, inner: 2}", "{outer: 3}"])
+def test_no_fold_of_nested_cross_validation_begins_from_its_own_test_images(donor, folds):
     folder, runs = donor
     space = "{train.optimizer.learning_rate: {type: choice, values: [0.1, 0.2]}}"
     words = [
         f"train.initialize_from={runs['donor']}",
-        "validation={outer: 2, inner: 2}",
+        f"validation={folds}",
         f"search={{strategy: grid, space: {space}}}",
     ]
     with pytest.raises(BadInput, match=r"was trained on \d+ of the \d+"):

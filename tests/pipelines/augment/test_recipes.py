@@ -169,3 +169,10 @@ def test_colour_ops_refuse_grey_images_before_anything_is_read() -> None:
                 grey, np.arange(40), Recipe((16, 16), ({"op": name},), fitted.colours, seed=3),
                 batch_size=8, epochs=1,
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [recipes.PRESETS["cifar"], recipes.PRESETS["alexnet"]])
+def test_a_step_that_needs_colours_says_so_where_there_are_none(steps: Any) -> None:
+    recipe = Recipe((16, 16), steps, None, seed=3)
+    with pytest.raises(ValueError, match="needs the colours of the training images"):
+        next(iter(build.training_dataset(SOURCE, np.arange(40), recipe, batch_size=8, epochs=1)))
