@@ -282,6 +282,22 @@ def test_without_runs_the_link_is_plain_and_says_what_to_do(tmp_path, capsys, mo
     assert "ilsvrc sweep" in printed.err
 
 
+def test_more_runs_than_the_page_loads_are_said(tmp_path, capsys, monkeypatch):
+    store = FakeStore(tmp_path)
+    for seed in (1, 2):
+        store.run("many", "mlp", seed, METRICS)
+    store.run("many", "mlp", 1, METRICS, level="reproduction")  # which the page does not show
+    assert serve.beyond_first_page(store.client) is None
+    monkeypatch.setattr(serve, "PAGE", 2)
+    assert serve.beyond_first_page(store.client, "many") is None
+    monkeypatch.setattr(serve, "PAGE", 1)
+    monkeypatch.setattr(serve, "connect", lambda uri: store.client)
+    assert serve.serve("http://127.0.0.1:1", experiment="many") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("table: ")
+    assert "More than 1 runs: MLflow's pages load the best 1 at first" in printed.err
+
+
 def test_a_remote_store_is_not_served_again(server, capsys, monkeypatch):
     opened = []
     monkeypatch.setattr(serve.webbrowser, "open", lambda url: opened.append(url) or True)
