@@ -28,5 +28,6 @@ def kept_as_best(runs: Sequence[TrackedRun]) -> dict[str, str]:
             kept[run.id] = "has no validation score to choose by"
     for (model, name), candidates in scored.items():
         score, best = max(candidates, key=lambda pair: (pair[0], -pair[1].info.start_time))
-        kept[best.id] = f"best {model} by {name} ({abs(score):.4f} of {len(candidates)} runs)"
+        value = f"{100 * score:.2f}%" if name == "val_top1" else f"{-score:.4g}"
+        kept[best.id] = f"best {model} by {name} ({value}, of {len(candidates)} runs)"
     return kept
