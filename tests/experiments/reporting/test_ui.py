@@ -130,6 +130,25 @@ def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
     assert min(pareto, report) > 20
 
 
+def test_pictures_are_of_all_runs_not_of_those_that_the_page_begins_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "SETTLING", 0.2)
+    page = tmp_path / "page.html"  # a list whose button is made when its end comes into view
+    page.write_text(
+        "<div class=ag-body-viewport style='height:50px;overflow:auto'>"
+        "<p style='height:500px'>100</p></div><script>"
+        "const list = document.querySelector('div'); let pages = 1; list.onscroll = () => {"
+        "  if (list.scrollTop < 300 || pages == 3 || document.querySelector('button')) return;"
+        "  const more = document.createElement('button'); more.textContent = 'Load more';"
+        "  more.onclick = () => { pages++; more.remove(); list.scrollTop = 0; };"
+        "  list.append(more); }</script>"
+    )
+    with tab(browser()) as opened:
+        opened.open(page.as_uri(), (400, 300), "document.readyState == 'complete'")
+        pictures._load_all(opened)
+        assert opened.evaluate("pages") == 3
+        assert opened.evaluate("list.scrollTop") == 0
+
+
 def test_pictures_of_what_cannot_be_drawn_are_refused(store, server, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"--pictures: .*database"):
         pictures.draw(server.base_url, tmp_path)
