@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from experiments.errors import BadInput
 
@@ -24,19 +26,47 @@ EveryKey = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
-class Command(TyperCommand):
-    """A command that answers an option it does not know in one line, with the setting meant."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except Exception as error:  # of a click that typer brings along
-            option = getattr(error, "option_name", None)
-            if type(error).__name__ != "NoSuchOption" or option is None:
-                raise
+@contextlib.contextmanager
+def _one_line(ctx: Any) -> Iterator[None]:
+    """What the command line itself refuses, in one line that says what would be taken."""
+    try:
+        yield
+    except Exception as error:  # of a click that typer brings along
+        if not hasattr(error, "format_message") or type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        name = ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+        option = getattr(error, "option_name", None)
+        settings = any("KEY.PATH=VALUE" in (it.metavar or "") for it in ctx.command.params)
+        if type(error).__name__ == "NoSuchOption" and option and settings:
             from experiments.config.meant import setting_of_option
 
-            raise BadInput(f"{ctx.info_name}: {setting_of_option(option)}") from None
+            message = setting_of_option(option)
+        else:
+            message = error.format_message().rstrip(".")
+            message = message[0].lower() + message[1:]
+            if not message.endswith("?"):
+                message += f"; see {' '.join(['ilsvrc', name]).strip()} --help"
+        raise BadInput(f"{name}: {message}" if name else message) from None
+
+
+class Command(TyperCommand):
+    """A command that answers words it does not take in one line, with the setting meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _one_line(ctx):
+            return super().parse_args(ctx, args)
+
+
+class Group(TyperGroup):
+    """Commands below a word, which answers what is none of them in one line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _one_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with _one_line(ctx):
+            return super().resolve_command(ctx, args)
 
 
 def fail_unless(fine: bool) -> None:

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.cli.arguments import AsJson, Overrides, fail_unless
+from experiments.cli.arguments import AsJson, Command, Group, Overrides, fail_unless
 from experiments.cli.examples import epilog
 from experiments.cli.next_step import say_next
 from experiments.errors import Stopped
 from experiments.presentation.console import answer, say
 
 bench_app = typer.Typer(
-    help="Measure on this machine.", no_args_is_help=True, epilog=epilog("bench")
+    cls=Group, help="Measure on this machine.", no_args_is_help=True, epilog=epilog("bench")
 )
 
 
-@bench_app.command(epilog=epilog("bench suite"))
+@bench_app.command(cls=Command, epilog=epilog("bench suite"))
 def suite(
     quickstart: Annotated[
         bool, typer.Option("--quickstart", help="Time the quickstart sweep too (minutes).")
@@ -39,7 +39,7 @@ def suite(
     _answer(document, command.report(document), as_json)
 
 
-@bench_app.command(epilog=epilog("bench pipeline"))
+@bench_app.command(cls=Command, epilog=epilog("bench pipeline"))
 def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     """The input pipeline beside the plain alternatives, interleaved: images a second."""
     from experiments.bench import pipeline as command
@@ -50,7 +50,7 @@ def pipeline(changes: Overrides = None, as_json: AsJson = False) -> None:
     _answer(document, command.text(document), as_json)
 
 
-@bench_app.command(name="search", epilog=epilog("bench search"))
+@bench_app.command(name="search", cls=Command, epilog=epilog("bench search"))
 def bench_search(
     only: Annotated[
         list[str] | None,
@@ -73,7 +73,7 @@ BenchOut = Annotated[Path, typer.Option(help="Folder of the CSV files.")]
 BenchLog = Annotated[bool, typer.Option("--log", help="The rows also as runs, as bench.log=true.")]
 
 
-@bench_app.command("train", epilog=epilog("bench train"))
+@bench_app.command("train", cls=Command, epilog=epilog("bench train"))
 def bench_train(
     changes: Overrides = None,
     out: BenchOut = Path("bench"),
@@ -84,7 +84,7 @@ def bench_train(
     _bench("train", changes, out, log, as_json)
 
 
-@bench_app.command("infer", epilog=epilog("bench infer"))
+@bench_app.command("infer", cls=Command, epilog=epilog("bench infer"))
 def bench_infer(
     changes: Overrides = None,
     out: BenchOut = Path("bench"),

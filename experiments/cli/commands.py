@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from experiments.cli.arguments import Command
+from experiments.cli.arguments import Command, Group
 from experiments.cli.bench import bench_app
 from experiments.cli.compare import compare, report
 from experiments.cli.configs import configs, schema
@@ -31,6 +31,7 @@ from experiments.runtime.interactive import check_packages
 
 app = typer.Typer(
     name="ilsvrc",
+    cls=Group,
     help="Sweeps of the historical ILSVRC architectures on your images: accuracy against cost.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

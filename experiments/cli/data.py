@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.arguments import AsJson
+from experiments.cli.arguments import AsJson, Command, Group
 from experiments.cli.examples import epilog
 from experiments.cli.next_step import say_next
 from experiments.errors import BadInput
 from experiments.presentation.console import answer
 
 data_app = typer.Typer(
-    help="Look at images, and prepare them.", no_args_is_help=True, epilog=epilog("data")
+    cls=Group, help="Look at images, and prepare them.", no_args_is_help=True, epilog=epilog("data")
 )
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="A source, such as folder:DIR.")]
 
 
-@data_app.command(epilog=epilog("data check"))
+@data_app.command(cls=Command, epilog=epilog("data check"))
 def check(
     spec: Spec,
     csv: Annotated[Path | None, typer.Option("--csv", help="All findings, one a row.")] = None,
@@ -44,7 +44,7 @@ def check(
         raise typer.Exit(1)
 
 
-@data_app.command(epilog=epilog("data stats"))
+@data_app.command(cls=Command, epilog=epilog("data stats"))
 def stats(
     spec: Spec,
     limit: Annotated[int | None, typer.Option(help="At most so many images, evenly.")] = None,
@@ -57,7 +57,7 @@ def stats(
     answer(document, data.stats_lines(document), as_json)
 
 
-@data_app.command(epilog=epilog("data preview"))
+@data_app.command(cls=Command, epilog=epilog("data preview"))
 def preview(
     what: Annotated[str, typer.Argument(metavar="CONFIG|SPEC", help="A YAML file or a source.")],
     changes: Annotated[
@@ -87,7 +87,7 @@ def preview(
     say_next(step, as_json=as_json)
 
 
-@data_app.command(epilog=epilog("data prepare"))
+@data_app.command(cls=Command, epilog=epilog("data prepare"))
 def prepare(
     spec: Spec,
     out: Annotated[Path, typer.Option(help="A new folder, or the one of a stopped run.")],

@@ -87,7 +87,8 @@ def sweep(
     failed = [run for run in result["runs"] if run["status"] != "finished"]
     for run in failed:
         say(f"failed: run {short_id(run['run_id'])}: {run.get('error')}")
-    compare = [["compare", checked.name, "--out", checked.name]]
+    # not NAME alone, which is what the folder of the images is called after `init`
+    compare = [["compare", checked.name, "--out", f"{checked.name}-comparison"]]
     say_next(
         *compare if len(failed) < len(result["runs"]) else (),
         as_json=as_json, uri=checked.tracking.uri, note=REPEAT if failed else "",

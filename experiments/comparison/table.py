@@ -179,7 +179,9 @@ def legend(comparison: Comparison, headings: list[str]) -> list[str]:
     if any(heading.startswith("p50") for heading in headings):
         lines.append("p50, p95: median and 95th percentile of latency")
     lines += marked(comparison, [column for column in COLUMNS if column.heading in headings])
-    return [*lines, MACS.note, origin(comparison), *notes(comparison)]
+    if any("MACs" in line for line in [*lines, *headings]):
+        lines.append(MACS.note)
+    return [*lines, origin(comparison), *notes(comparison)]
 
 
 def _against_best(row: Row) -> str:

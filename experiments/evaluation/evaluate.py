@@ -13,7 +13,7 @@ from experiments.errors import BadInput
 from experiments.evaluation import corruption_error, costs, named_sets, output, scoring
 from experiments.evaluation.answers import Answers, figures, pairs, together
 from experiments.evaluation.image_set import Subject, base, check_named, choose, kept
-from experiments.evaluation.label_lists import relabelled
+from experiments.evaluation.label_lists import read_labels, relabelled
 from experiments.evaluation.published_check import beside
 from experiments.inference.loading import Network, check_kinds, crop_fraction, load
 from pipelines.resize import resized_sides
@@ -47,6 +47,8 @@ def evaluate(
     _check_reuse(given, sets)
     check_kinds(words, given)
     check_named(words, changes)
+    if given.evaluate.labels is not None:  # before images are opened
+        read_labels(given.evaluate.labels)
     networks = load(words, given, with_models=not given.evaluate.reuse)
     config = base(networks, changes)
     of_networks: list[dict[str, Any]] = [{} for _ in networks]

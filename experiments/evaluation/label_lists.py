@@ -34,7 +34,7 @@ def relabelled(subject: Subject, file: str) -> Subject:
     Raises:
         BadInput: no such file, one of other images, or classes that are not the set's.
     """
-    document = _document(file)
+    document = read_labels(file)
     names = _file_names(subject)
     if isinstance(document, list):
         entries, how = _by_order(subject, file, document, names), "in the order of the file names"
@@ -61,7 +61,8 @@ def relabelled(subject: Subject, file: str) -> Subject:
     )
 
 
-def _document(file: str) -> Any:
+def read_labels(file: str) -> Any:
+    """The file's list, or object by file name. Raises BadInput: it is neither, or not there."""
     try:
         document = json.loads(read_text(file))
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import models
 from experiments.config.schema import Config
 from experiments.errors import BadInput, shown
+from experiments.inference.names_file import read_entries
 from experiments.jobs.dataset import PHOTOGRAPH_CROP
 from experiments.runtime.startup import load_tensorflow
 from experiments.tracking.store import connect, experiment_names, store_uri
@@ -105,7 +106,9 @@ def load(words: Sequence[str], config: Config, *, with_models: bool = True) -> l
 
 
 def check_kinds(words: Sequence[str], config: Config) -> None:
-    """Refuse what no word can mean, and architectures without weights, before anything is loaded.
+    """Refuse what no word can mean, architectures without weights, and names that cannot be read.
+
+    Before any network is loaded or image opened.
 
     Raises:
         BadInput: as said.
@@ -121,6 +124,8 @@ def check_kinds(words: Sequence[str], config: Config) -> None:
                     f"file, or write {name}:WEIGHTS; of your own training give a run id or a "
                     ".keras file"
                 )
+    if config.evaluate.class_names is not None:
+        read_entries(config.evaluate.class_names)
 
 
 def _network(word: str, run: TrackedRun | None, config: Config, with_models: bool) -> Network:

@@ -122,7 +122,7 @@ def _budget(comparison: Comparison, facts: Facts) -> list[str]:
         doubts.append("Rows saw images of different sizes, to which MACs and accuracy answer")
     if "data.train_images" in varying:
         doubts.append("Rows trained on different numbers of images")
-    tuned = any(key.startswith("train.") for key in chosen)
+    tuned = comparison.level == "outer_fold" or any(key.startswith("train.") for key in chosen)
     if "model.name" in varying and "train.optimizer.learning_rate" in facts.settings and not tuned:
         doubts.append(
             "All architectures share one recipe (optimizer, learning rate, epochs); "

@@ -39,7 +39,7 @@ VARIED = {
 
 def sentences(comparison: Comparison, facts: Facts) -> list[str]:
     """Split, training, scoring, spread, tests, cost; what varies is said to vary."""
-    told = [_split(facts), _training(comparison, facts), _scoring(comparison, facts)]
+    told = [_split(comparison, facts), _training(comparison, facts), _scoring(comparison, facts)]
     told += (comparison.best_of or {}).get("notes", [])[:1]
     if any(row["n"] > 1 for row in comparison.rows):
         told.append(
@@ -62,7 +62,7 @@ def sentences(comparison: Comparison, facts: Facts) -> list[str]:
     return [sentence for sentence in told if sentence]
 
 
-def _split(facts: Facts) -> str:
+def _split(comparison: Comparison, facts: Facts) -> str:
     share = facts.settings
     counts = [
         f"{data['train']:,} training, {data['validation'] or 0:,} validation and "
@@ -72,9 +72,12 @@ def _split(facts: Facts) -> str:
     ]
     parts = [" or ".join(dict.fromkeys(counts))]
     if "validation.seed" in share:
+        how = "parts without an official one are held out"
+        if comparison.level == "outer_fold":
+            how = "the test images of a run are those of its outer fold, which its search never saw"
         parts.append(
-            "parts without an official one are held out, stratified, with split seed "
-            f"{share['validation.seed']} (apart from the runs' seeds)"
+            f"{how}, stratified, with split seed {share['validation.seed']} "
+            "(apart from the runs' seeds)"
         )
     folds = share.get("validation.test_folds") or share.get("validation.folds")
     if folds:

@@ -72,15 +72,18 @@ def objective_of(config: Config) -> Objective:
     """What is compared: as set, else top-1 on validation images, for a reconstruction its error.
 
     Raises:
-        BadInput: an objective that the network's task has not.
+        BadInput: an objective that the network's task has not, or no such network.
     """
-    reconstructs = models.card(config.model.name).task == "reconstruction"
+    try:
+        task = models.card(config.model.name).task
+    except ValueError as error:
+        raise BadInput(f"model.name: {error}") from None
+    reconstructs = task == "reconstruction"
     objective = _search(config).objective
     if objective is None:
         return "val_mse" if reconstructs else "val_top1"
     if reconstructs != (objective == "val_mse") and objective != "val_loss":
         fitting = "val_mse or val_loss" if reconstructs else "val_top1 or val_loss"
-        task = models.card(config.model.name).task
         raise BadInput(
             f"search.objective: {config.model.name} is a {task} and has no {objective}; set "
             f"{fitting}"

@@ -31,7 +31,8 @@ def kept_as_best(runs: Sequence[TrackedRun]) -> dict[str, str]:
             kept[run.id] = final or "has no validation score to choose by"
     for (model, name), candidates in scored.items():
         score, best = max(candidates, key=lambda pair: (pair[0], -pair[1].info.start_time))
-        kept[best.id] = f"best {model} by {name} ({abs(score):.4f} of {len(candidates)} runs)"
+        value = f"{100 * score:.2f}%" if name == "val_top1" else f"{-score:.4g}"
+        kept[best.id] = f"best {model} by {name} ({value}, of {len(candidates)} runs)"
     parts = [run for run in runs if _is_part(run, above) and run.parent in kept]
     return kept | {run.id: "a fold of a run that stays" for run in parts}
 

@@ -159,7 +159,8 @@ def text(answer: dict[str, Any], command: str) -> str:
         f"of {ROOT / answer['name']}, {in_words(answer['bytes'])}"
     )
     if not answer["removed"]:
-        lines.append(f"nothing was removed; to remove it: {command}")
+        to_remove = f"nothing was removed; to remove it: {command}"
+        lines.append(to_remove if runs or folders else "nothing is left to remove")
     return "\n".join(lines)
 
 
@@ -188,7 +189,7 @@ def _plan_runs(
     versions = stored.registered(client)
     kept = {run.id: f"registered as {versions[run.id]}" for run in ours if run.id in versions}
     if keep_best:
-        kept = kept_as_best(ours) | kept
+        kept = kept_as_best([run for run in ours if run.info.lifecycle_stage == "active"]) | kept
     by_id = {run.id: run for run in ours}
     for run_id in [*kept, *elsewhere]:
         parent = by_id[run_id].parent

@@ -45,7 +45,7 @@ def usage(uri: str | None) -> dict[str, Any]:
         location = local_path(stored_as.artifact_location) if stored_as else None
         row = {"name": name, "runs": None, **_bytes(ROOT / name, location, once)}
         if client and stored_as:
-            row["runs"] = sum(1 for _ in stored.runs_of(client, stored_as))
+            row["runs"] = sum(map(stored.is_there, stored.runs_of(client, stored_as)))
         if row["runs"] or row["total"]:
             rows.append(row)
     rows.sort(key=lambda row: -row["total"])

@@ -40,6 +40,15 @@ LOADED = "document.querySelector('h1') && document.readyState == 'complete'"
 IN_THE_WAY = {  # buttons to press; the browser remembers that the side bar is folded
     views.TABLE: ("Hide banner", "Toggle sidebar"),
 }
+TO_END = "document.querySelectorAll('.ag-body-viewport').forEach(list => list.scrollTop = {})"
+MORE = """(() => {
+    const texts = [...document.querySelectorAll('button')];
+    const more = texts.find(button => button.textContent.trim() == 'Load more');
+    more?.click();
+    return Boolean(more);
+})()"""
+"""Press the button at the end of the list of runs; is there one?"""
+MOST_PAGES = 20
 SETTLING = 2.0  # seconds in which layouts move to their place
 BYTES, COLOURS = 200_000, 256  # a larger file is written again with so few colours
 
@@ -84,7 +93,19 @@ def _view(page: Tab, link: str, key: str, path: Path) -> Path:
     page.open(link, SIZES[key], READY[key])
     for label in IN_THE_WAY.get(key, ("Hide banner",)):
         page.evaluate(f"document.querySelector('button[aria-label=\"{label}\"]')?.click()")
+    _load_all(page)
     return _save(page, path)
+
+
+def _load_all(page: Tab) -> None:
+    """All runs of the list, not only those that it begins with: means and charts are of these."""
+    for _ in range(MOST_PAGES):
+        page.evaluate(TO_END.format(1e9))
+        time.sleep(SETTLING / 4)  # rows are drawn as they come into view
+        if not page.evaluate(MORE):
+            break
+        time.sleep(SETTLING)
+    page.evaluate(TO_END.format(0))
 
 
 def _pages(client: MlflowClient, name: str) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from experiments.errors import BadInput, FailedWork, Stopped, shown
 from experiments.presentation.console import say, tell
 from experiments.reporting import parent_page
 from experiments.reporting.ui import views
+from experiments.reporting.ui.states import TRAINED
 from experiments.runtime import parent
 from experiments.tracking.store import connect
 
@@ -31,6 +32,8 @@ NAME = "ilsvrc.localhost"
 """What pages are opened by. Browsers take every name under localhost for this machine; opened as
 localhost or 127.0.0.1, MLflow's page unfolds its chat panel over a quarter of the window."""
 START_SECONDS = 120.0
+PAGE = 100
+"""Runs that MLflow's page loads at first (3.17; its JavaScript says so, and no setting does)."""
 
 
 class Server(NamedTuple):
@@ -74,13 +77,16 @@ def serve(
     if experiment is not None:
         find_experiment(client, experiment)
     if uri.startswith(("http://", "https://")):
-        _announce(links(client, uri, experiment), open_browser)
+        _announce(
+            links(client, uri, experiment), open_browser, beyond_first_page(client, experiment)
+        )
         return 0
     with _stoppable():
         server = None
         try:
             server = start(uri, port)
-            _announce(links(client, server.page_url, experiment), open_browser)
+            shown_links = links(client, server.page_url, experiment)
+            _announce(shown_links, open_browser, beyond_first_page(client, experiment))
             say(f"A browser that does not know {NAME}: {server.base_url}. Ctrl-C stops the server.")
             code = server.process.wait()
             raise FailedWork(f"The MLflow server ended with {code}: {_tail(server.log)}")
@@ -190,13 +196,32 @@ def newest_name(client: MlflowClient) -> str:
     return str(client.get_experiment(newest).name)
 
 
-def _announce(shown: Sequence[Link], open_browser: bool) -> None:
+def beyond_first_page(client: MlflowClient, experiment: str | None = None) -> str | None:
+    """A sentence where MLflow's page loads some of an experiment's runs only; else None.
+
+    The page reads so many at first, by falling score, and its means and charts are of those.
+    """
+    experiment_id = find_experiment(client, experiment) if experiment else _newest(client)
+    if experiment_id is None:
+        return None
+    runs = client.search_runs([experiment_id], TRAINED, max_results=PAGE + 1)
+    if len(runs) <= PAGE:
+        return None
+    return (
+        f"More than {PAGE} runs: MLflow's pages load the best {PAGE} at first, and their means and "
+        "charts are of those; press Load more below the list of runs. The report has all."
+    )
+
+
+def _announce(shown: Sequence[Link], open_browser: bool, note: str | None = None) -> None:
     """Each link on a line of its own, after what it shows; the first one is opened."""
     width = max(len(link.label) for link in shown) + 2
     for link in shown:
         tell(f"{link.label + ':':{width}}{link.url}")
     if "/experiments/" not in shown[0].url:
         say("No runs yet: run a sweep first, ilsvrc sweep CONFIG.")
+    if note:
+        say(note)
     if open_browser and not webbrowser.open(shown[0].url):
         say("No browser could be opened here; open the address above.")
 

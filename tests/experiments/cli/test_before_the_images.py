@@ -8,13 +8,18 @@ import pytest
 from command import refused, write_config
 
 from experiments.evaluation import image_set
-from experiments.inspection import preview
-from experiments.jobs import plan
-from experiments.runs import members, sweep
+from experiments.inference import class_names
+from experiments.inspection import data, preview, survey
+from experiments.jobs import dataset, plan
+from experiments.runs import cells, members
 from experiments.search import candidates, study
 from models.registry import _keywords_in, _keywords_of, card, list_models
 
 SEARCH = {"strategy": "grid", "space": {"train.optimizer.learning_rate": [0.1, 0.01]}}
+ROOMS = (
+    dataset, plan, cells, members, study, candidates, preview, data, survey, image_set, class_names,
+)  # fmt: skip
+"""All that take open_source by name: one imported while it stands replaced would keep that."""
 WRONG = {
     "train.epochz=3": "unknown key; did you mean train.epochs?",
     "train.epochs=-1": "greater than or equal to 0",
@@ -59,8 +64,7 @@ def config(tmp_path, monkeypatch):
     def opened(*_):
         raise AssertionError("the images were opened")
 
-    # where it is used: a module that is imported meanwhile would keep what replaced the original
-    for room in (plan, sweep, members, study, candidates, preview, image_set):
+    for room in ROOMS:
         monkeypatch.setattr(room, "open_source", opened)
     monkeypatch.chdir(tmp_path)
     return write_config(
@@ -80,6 +84,15 @@ def test_what_is_wrong_is_said_before_the_images_are_opened(config, monkeypatch,
 def test_of_commands_that_take_networks_too(config, monkeypatch, capsys, command):
     for word, said in OF_NETWORKS.items():
         assert said in refused(monkeypatch, capsys, *command, word)
+
+
+def test_files_of_names_and_labels_are_read_before_networks_and_images(config, monkeypatch, capsys):
+    a_run = "0123456789abcdef0123456789abcdef"  # which there is not, as the next answer would be
+    for command in (["evaluate", a_run, "data.source=folder:gone"], ["predict", a_run, "b.png"]):
+        line = refused(monkeypatch, capsys, *command, "evaluate.class_names=no.txt")
+        assert line == "ilsvrc: evaluate.class_names: no.txt: no such text file\n"
+    line = refused(monkeypatch, capsys, "evaluate", a_run, "evaluate.labels=no.json")
+    assert line.startswith("ilsvrc: evaluate.labels: no.json cannot be read")
 
 
 def test_options_are_known_from_the_text_as_from_the_function():

@@ -79,7 +79,7 @@ def test_a_run_is_scored_exported_and_registered_with_its_store(folder, ends_wit
 def test_a_sweep_is_compared_then_reported_then_seen(folder, ends_with):
     store = f"tracking.uri={folder[1]}"
     [compare] = ends_with("sweep", "tiny.yaml", store)
-    assert compare == ["compare", "tiny", "--out", "tiny", store]
+    assert compare == ["compare", "tiny", "--out", "tiny-comparison", store]
     [report] = ends_with(*compare, "--test", "none")
     assert report == ["report", "tiny", "--test", "none", store]
     assert ends_with(*report) == [["ui", "--open", "--experiment", "tiny", store]]

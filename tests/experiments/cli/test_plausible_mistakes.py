@@ -36,6 +36,24 @@ def test_settings_of_habit(monkeypatch, capsys, words, meant):
     assert meant in refused(monkeypatch, capsys, "train", "quickstart", *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("bench infer --names x", "bench infer: no such option: --names; settings are written "
+                                  "key.path=value: bench.names=..."),
+        ("bench suite --foo", "bench suite: no such option: --foo; see ilsvrc bench suite --help"),
+        ("data check --foo", "data check: no such option: --foo; see ilsvrc data check --help"),
+        ("data --foo", "data: no such option: --foo; see ilsvrc data --help"),
+        ("models --epochs 5", "models: no such option: --epochs; see ilsvrc models --help"),
+        ("data stats", "data stats: missing argument 'SPEC'; see ilsvrc data stats --help"),
+        ("bench nothing", "bench: no such command 'nothing'; see ilsvrc bench --help"),
+        ("trian x", "no such command 'trian'. Did you mean 'train'?"),
+    ],
+)  # fmt: skip
+def test_words_that_a_command_does_not_take(monkeypatch, capsys, words, line):
+    assert refused(monkeypatch, capsys, *words.split()) == f"ilsvrc: {line}\n"
+
+
 def test_an_axis_of_habit(monkeypatch, capsys):
     line = refused(monkeypatch, capsys, "sweep", "quickstart", "sweep.lr=[0.1]")
     assert "did you mean train.optimizer.learning_rate?" in line

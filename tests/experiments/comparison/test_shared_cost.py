@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from fake_store import FakeStore, row
+from fake_store import COSTS, FakeStore, row
 from rich.console import Console
 
 from experiments.comparison import compare, grouping, pareto_front, table
@@ -192,3 +192,15 @@ def test_nothing_is_marked_where_nothing_was_disturbed():
     made.rows[0]["latency_disturbed"] = False
     assert "†" not in "".join(table.legend(made, [c.heading for c in table.columns_of(made)]))
     assert "†" not in pareto_html.page(made, next(a for a in axes() if a.slug == "latency"))
+
+
+def test_what_no_column_shows_is_not_explained(tmp_path):
+    store = FakeStore(tmp_path)
+    store.run("trials", "mlp", 1, {"val_top1": 0.5, "train_seconds": 1.0}, level="trial")
+    without = compare.compare(store.client, ["trials"], level="trial")
+    said = "\n".join(table.legend(without, [c.heading for c in table.columns_of(without)]))
+    assert "MACs" not in said
+    store.run("runs", "mlp", 1, {"test_top1": 0.5, "macs": 1e6} | COSTS)
+    with_macs = compare.compare(store.client, ["runs"])
+    shown = [c.heading for c in table.columns_of(with_macs)]
+    assert any(line.startswith("MACs = ") for line in table.legend(with_macs, shown))

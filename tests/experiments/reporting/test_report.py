@@ -96,6 +96,8 @@ def test_caveats_name_what_is_to_be_doubted(found):
     assert "One seed each" not in text
     assert chosen_by_validation(comparison)["name"] == "lenet5"
     assert "Chosen by validation: lenet5" in page
+    searched = "\n".join(caveats(replace(comparison, level="outer_fold"), facts))
+    assert "share one recipe" not in searched  # each architecture had a search of its own
 
 
 def test_protocol_reads_as_a_methods_section(found):
@@ -105,6 +107,15 @@ def test_protocol_reads_as_a_methods_section(found):
                  "pad_and_crop(2)", "split seed 1", "last epoch", "median of 50 calls",
                  "sample standard deviation over seeds"):  # fmt: skip
         assert part in text
+
+
+def test_protocol_of_outer_folds_says_what_they_are_tested_on(found):
+    comparison, facts, _ = found
+    told = "\n".join(sentences(replace(comparison, level="outer_fold"), facts))
+    assert (
+        "the test images of a run are those of its outer fold, which its search never saw" in told
+    )
+    assert "parts without an official one" not in told
 
 
 def test_protocol_tells_of_what_updates_have_that_most_have_not(found):

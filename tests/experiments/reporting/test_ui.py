@@ -130,6 +130,25 @@ def test_pictures_show_the_charts(store, server, tmp_path, monkeypatch):
     assert min(pareto, report) > 20
 
 
+def test_pictures_are_of_all_runs_not_of_those_that_the_page_begins_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "SETTLING", 0.2)
+    page = tmp_path / "page.html"  # a list whose button is made when its end comes into view
+    page.write_text(
+        "<div class=ag-body-viewport style='height:50px;overflow:auto'>"
+        "<p style='height:500px'>100</p></div><script>"
+        "const list = document.querySelector('div'); let pages = 1; list.onscroll = () => {"
+        "  if (list.scrollTop < 300 || pages == 3 || document.querySelector('button')) return;"
+        "  const more = document.createElement('button'); more.textContent = 'Load more';"
+        "  more.onclick = () => { pages++; more.remove(); list.scrollTop = 0; };"
+        "  list.append(more); }</script>"
+    )
+    with tab(browser()) as opened:
+        opened.open(page.as_uri(), (400, 300), "document.readyState == 'complete'")
+        pictures._load_all(opened)
+        assert opened.evaluate("pages") == 3
+        assert opened.evaluate("list.scrollTop") == 0
+
+
 def test_pictures_of_what_cannot_be_drawn_are_refused(store, server, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"--pictures: .*database"):
         pictures.draw(server.base_url, tmp_path)
@@ -280,6 +299,22 @@ def test_without_runs_the_link_is_plain_and_says_what_to_do(tmp_path, capsys, mo
     printed = capsys.readouterr()
     assert printed.out.split() == ["MLflow:", link.url]
     assert "ilsvrc sweep" in printed.err
+
+
+def test_more_runs_than_the_page_loads_are_said(tmp_path, capsys, monkeypatch):
+    store = FakeStore(tmp_path)
+    for seed in (1, 2):
+        store.run("many", "mlp", seed, METRICS)
+    store.run("many", "mlp", 1, METRICS, level="reproduction")  # which the page does not show
+    assert serve.beyond_first_page(store.client) is None
+    monkeypatch.setattr(serve, "PAGE", 2)
+    assert serve.beyond_first_page(store.client, "many") is None
+    monkeypatch.setattr(serve, "PAGE", 1)
+    monkeypatch.setattr(serve, "connect", lambda uri: store.client)
+    assert serve.serve("http://127.0.0.1:1", experiment="many") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("table: ")
+    assert "More than 1 runs: MLflow's pages load the best 1 at first" in printed.err
 
 
 def test_a_remote_store_is_not_served_again(server, capsys, monkeypatch):

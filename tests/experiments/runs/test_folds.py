@@ -292,11 +292,13 @@ def test_the_report_says_what_the_folds_allow(command):
     table = compare.compare(command.client, ["tiny"], test="auto")
     told = facts.gather(command.client, table)
     values = 0.8 + NOISE[1].mean(axis=0)
-    found = interval_of(list(values), [192, 192, 191], [480, 479, 479], 1438)
+    params = runs_of(command.client, "run")[0].data.params  # the first fold's sizes
+    train, held = (int(params[f"data.{part}_images"]) for part in ("train", "validation"))
+    found = interval_of(list(values), [train] * 3, [held] * 3, 3 * held)
     assert best_interval(table, told) is None, "of one fold's images"
     row = table.rows[0]
-    assert row["interval_low"] == pytest.approx(found.low, abs=1e-4)
-    assert row["interval_high"] == pytest.approx(found.high, abs=1e-4)
+    assert row["interval_low"] == pytest.approx(found.low)
+    assert row["interval_high"] == pytest.approx(found.high)
     assert "95 % interval for new images" in " ".join(fold_intervals.notes(table))
     assert "in each of 3 folds, which are the validation part in turn" in " ".join(
         protocol.sentences(table, told)

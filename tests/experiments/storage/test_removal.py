@@ -116,6 +116,15 @@ def test_the_best_of_each_architecture_by_validation_stays(store):
     assert {run_id for run_id, level in left.items() if level == "run"} == best
     assert sorted(left.values()) == ["run", "run", "run", "sweep"]
     assert "validation score" in plan.kept[ids["tested"]][1]
+    assert "%, of " in plan.kept[ids["mlp", 1]][1]
+
+
+def test_a_run_that_mlflow_deleted_is_not_the_best_that_stays(store):
+    ids = scored(store)
+    MlflowClient(store).delete_run(ids["mlp", 1])
+    plan = removal.plan("scored", store, keep_best=True)
+    assert ids["mlp", 1] not in plan.kept
+    assert any("best mlp by val_top1" in why for _, why in plan.kept.values())
 
 
 def test_files_of_the_best_stay_and_nothing_is_said_to_be_left_to_train(store):
@@ -258,6 +267,10 @@ def test_a_server_deletes_runs_in_its_own_way_and_keeps_its_artifacts(store, mon
         assert {run.info.lifecycle_stage for run in runs(store, name)} == {"deleted"}
         again = removal.plan(name, store)
         assert (again.runs, again.folders, again.artifacts) == ([], [], {})
+        answer = removal.document(again, removed=False)
+        assert removal.text(answer, "ilsvrc rm").endswith("nothing is left to remove")
     assert not below("mlruns/scripted", ".ilsvrc/scripted"), "these are here"
+    rows = usage.usage(store)["experiments"]
+    assert [row["name"] for row in rows] == ["other"], "deleted runs are on the server alone"
     execute(Trained(b"again"), [job(1)], store)
     assert len(client.search_runs([client.get_experiment_by_name("scripted").experiment_id])) == 1
