@@ -4,9 +4,8 @@ SciPy has the distributions and the binomial test; the corrected t, McNemar and 
 lines each and are written here (statsmodels, which has two of them, is no dependency).
 
 The bootstrap here draws nothing. A resample of n images gives a sum of n whole numbers with the
-observed frequencies: for the hits of one model that sum is Binomial(n, top-1), for the difference
-of two models its terms are -1, 0 and 1, for errors on many versions of an image they go higher. The
-exact distribution of the sum is what infinitely many resamples would give, and it costs one Fourier
+observed frequencies: for the hits of one model that sum is Binomial(n, top-1), for errors on many
+versions of an image its terms go higher. The exact distribution of the sum is what infinitely many resamples would give, and it costs one Fourier
 transform: no seed, no simulation error, milliseconds for the hits on 50,000 images.
 """
 
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 Alternative = Literal["two-sided", "greater", "less"]
 ROUNDING = 1e-12  # of differences of scores, float64
@@ -192,36 +191,43 @@ def accuracy_interval(
     return Interval(low, high, confidence, f"bootstrap {method}")
 
 
-def difference_interval(
-    first: Any,
-    second: Any,
-    *,
-    confidence: float = 0.95,
-    method: Literal["bca", "percentile"] = "bca",
-) -> Interval:
-    """Paired bootstrap interval of accuracy(first) - accuracy(second) on the same images.
+def difference_interval(first: Any, second: Any, *, confidence: float = 0.95) -> Interval:
+    """Score interval of accuracy(first) - accuracy(second) on the same images.
 
-    Each resample draws images, with both models' answers to them. Where the models are right on
-    the same images, resamples are all alike; the interval is then what Clopper and Pearson's says
-    of a share of discordant images seen 0 times.
+    Every difference that a score test of the two paired shares does not refuse. It covers where
+    few images are discordant, or none, and a bootstrap, which knows only those seen, does not.
 
     Args:
         first, second: bool [images], whether each model is right, paired.
 
     Raises:
         ValueError: arrays of different lengths, or not bool, or empty.
+
+    Source: Tango (1998), Statistics in Medicine 17, section 2.
     """
     first, second = _paired(first, second)
-    plus, minus = int((first & ~second).sum()), int((second & ~first).sum())
-    n = len(first)
-    if max(plus, minus, n - plus - minus) == n:
-        unseen = 1 - ((1 - confidence) / 2) ** (1 / n)
-        value = (plus - minus) / n
-        reach = unseen * (1 + abs(value))
-        low, high = max(-1.0, value - reach), min(1.0, value + reach)
-        return Interval(low, high, confidence, "clopper-pearson")
-    low, high = _bootstrap(np.array([minus, n - plus - minus, plus]), -1, confidence, method)
-    return Interval(low, high, confidence, f"bootstrap {method}")
+    plus, minus, n = int((first & ~second).sum()), int((second & ~first).sum()), len(first)
+    z = float(stats.norm.isf((1 - confidence) / 2))
+
+    def deviation(difference: float) -> float:
+        """Of the counts from this difference, in standard errors under it."""
+        linear = (2 * n - plus + minus) * difference - plus - minus
+        constant = -minus * difference * (1 - difference)
+        # the likeliest share of images that only the second has right, under this difference
+        share = (math.sqrt(max(linear**2 - 8 * n * constant, 0)) - linear) / (4 * n)
+        variance = n * (2 * share + difference * (1 - difference))
+        excess = plus - minus - n * difference
+        if abs(excess) <= ROUNDING * n:
+            return 0.0  # where every image says the same, the variance is 0 too
+        return excess / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, excess)
+
+    middle, edge = (plus - minus) / n, 1 - ROUNDING
+    low, high = -1.0, 1.0
+    if middle > -edge and deviation(-edge) > z:
+        low = optimize.brentq(lambda difference: deviation(difference) - z, -edge, middle)
+    if middle < edge and deviation(edge) < -z:
+        high = optimize.brentq(lambda difference: deviation(difference) + z, middle, edge)
+    return Interval(float(low), float(high), confidence, "score")
 
 
 def mean_interval(values: Any, lowest: int, highest: int, *, confidence: float = 0.95) -> Interval:

@@ -256,28 +256,51 @@ def test_without_an_error_the_interval_still_has_a_width() -> None:
         accuracy_interval(301, 300)
 
 
-def test_without_a_discordant_image_the_interval_is_that_of_a_share_never_seen() -> None:
-    unseen = stats.binomtest(0, 50).proportion_ci(method="exact").high
-    alike, never = rng(5).random(50) < 0.7, np.zeros(50, bool)
-    found = difference_interval(alike, alike)
-    assert (found.low, found.high) == pytest.approx((-unseen, unseen))
-    # every image may have gone the other way, which is two apart
-    found = difference_interval(~never, never)
-    assert (found.low, found.high) == pytest.approx((1 - 2 * unseen, 1.0))
+def paired(plus: int, minus: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of two models with so many discordant images."""
+    first = np.repeat([True, False, True], [plus, minus, images - plus - minus])
+    second = np.repeat([False, True, True], [plus, minus, images - plus - minus])
+    return first, second
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_difference_interval_is_scipys_paired_bootstrap(method) -> None:
-    first, second = rng(8).random((2, 250)) < [[0.85], [0.75]]
-    drawn = stats.bootstrap(
-        (first.astype(float) - second,), np.mean, n_resamples=20_000, method=method, rng=rng(9)
-    ).confidence_interval
+def test_the_ends_of_the_difference_are_those_that_tangos_test_refuses() -> None:
+    for plus, minus, images in ((1, 0, 44), (12, 2, 50), (40, 25, 359), (9, 9, 100)):
+        found = difference_interval(*paired(plus, minus, images))
+        for end in (found.low, found.high):
+            # the likelihood of the four cells under this difference, at its highest
+            shares = np.linspace(max(0, -end), (1 - end) / 2, 200_001)[1:-1]
+            likelihood = (
+                plus * np.log(shares + end)
+                + minus * np.log(shares)
+                + (images - plus - minus) * np.log1p(-2 * shares - end)
+            )
+            share = shares[likelihood.argmax()]
+            error = np.sqrt((2 * share + end - end**2) / images)
+            z = ((plus - minus) / images - end) / error
+            assert abs(z) == pytest.approx(1.96, abs=0.01)
+        mirrored = difference_interval(*paired(minus, plus, images))
+        assert (-mirrored.high, -mirrored.low) == pytest.approx((found.low, found.high))
 
-    found = difference_interval(first, second, method=method)
-    mirrored = difference_interval(second, first, method=method)
 
-    assert (found.low, found.high) == pytest.approx((drawn.low, drawn.high), abs=1.01 / 250)
-    assert (-mirrored.high, -mirrored.low) == pytest.approx((found.low, found.high), abs=1.01 / 250)
+@pytest.mark.parametrize("images", [100, 200, 359])
+def test_the_interval_of_a_difference_covers_where_few_images_are_discordant(images) -> None:
+    """Exact: every pair of counts, weighed by its chance. A bootstrap covers 0.904 to 0.913."""
+    largest = 30  # discordant images of a kind; more have no chance to speak of
+    ends = {
+        (plus, minus): difference_interval(*paired(plus, minus, images))
+        for plus in range(largest)
+        for minus in range(largest)
+    }
+    for discordant in (0.005, 0.01, 0.02, 0.03):
+        for share in (0.5, 0.7, 0.9, 1.0):
+            better, worse = discordant * share, discordant * (1 - share)
+            counts = np.array([(*pair, images - sum(pair)) for pair in ends])
+            chance = stats.multinomial.pmf(counts, images, (better, worse, 1 - better - worse))
+            inside = [found.low <= better - worse <= found.high for found in ends.values()]
+            assert chance.sum() == pytest.approx(1, abs=1e-6)
+            # where only one is ever better, the one-sided counts step over the ends
+            least = 0.93 if share == 1.0 else 0.94
+            assert chance[inside].sum() > least, (discordant, share)
 
 
 def test_pairing_narrows_the_difference_of_models_that_err_alike() -> None:
@@ -296,8 +319,8 @@ def test_pairing_narrows_the_difference_of_models_that_err_alike() -> None:
 def test_models_that_never_differ_leave_room_for_what_was_not_seen() -> None:
     right = np.arange(100) % 3 > 0
     found = difference_interval(right, right)
-    assert found.low == -found.high
-    assert found.high == pytest.approx(1 - 0.025**0.01)
+    assert found.low == pytest.approx(-found.high)
+    assert found.high == pytest.approx(1.96**2 / (100 + 1.96**2), abs=1e-4)
     always = difference_interval(np.ones(100, bool), np.zeros(100, bool))
     assert 0.9 < always.low < always.high == 1.0
 
@@ -364,7 +387,7 @@ def test_the_mean_interval_is_the_others_where_values_are_theirs():
     assert (made.low, made.high) == (expected.low, expected.high)
     expected = difference_interval(hits, others)
     made = mean_interval(hits.astype(int) - others, -1, 1)
-    assert (made.low, made.high) == (expected.low, expected.high)
+    assert (made.low, made.high) == pytest.approx((expected.low, expected.high), abs=1.5 / 80)
     for value, low, high in ((0, 0, 40), (40, 0, 40), (3, -40, 40)):
         made = mean_interval(np.full(50, value), low, high)
         assert low <= made.low <= value <= made.high <= high
