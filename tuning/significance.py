@@ -5,8 +5,9 @@ lines each and are written here (statsmodels, which has two of them, is no depen
 
 The bootstrap here draws nothing. A resample of n images gives a sum of n whole numbers with the
 observed frequencies: for the hits of one model that sum is Binomial(n, top-1), for errors on many
-versions of an image its terms go higher. The exact distribution of the sum is what infinitely many resamples would give, and it costs one Fourier
-transform: no seed, no simulation error, milliseconds for the hits on 50,000 images.
+versions of an image its terms go higher. The exact distribution of the sum is what infinitely many
+resamples would give, and it costs one Fourier transform: no seed, no simulation error, milliseconds
+for the hits on 50,000 images.
 """
 
 from __future__ import annotations
