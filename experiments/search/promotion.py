@@ -12,7 +12,7 @@ from experiments.search.study import Study
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
 from tuning.oracles import Promoting
-from tuning.search import Fit, Trial
+from tuning.trial import Fit, Trial
 
 
 def announcement(study: Study, work: Nested) -> str | None:
