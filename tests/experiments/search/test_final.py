@@ -151,7 +151,7 @@ def test_its_card_has_the_nested_estimate_and_no_score_of_its_own(here):
     assert not [name for name in tracked.metrics if name.startswith(("test_", "val_", "inner_"))]
     assert NETWORK in tracked.files  # though no other fit of this config keeps its own
     assert fitted["card"] in text.of_result(here)
-    assert "the best over all folds" in text.of_result(here)
+    assert "chosen over all folds" in text.of_result(here)
     assert next_step.of_search("nested", config("n"), here, []) == [
         ["register", tracked.id[:8], "n"]
     ]
