@@ -215,7 +215,10 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 @functools.cache
 def _keywords_in(module: str) -> dict[str, list[str]]:
     """Keyword arguments of a module's functions, read from its text: importing it loads Keras."""
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except ValueError:  # made in memory, without a text
+        spec = None
     if spec is None or spec.origin is None:
         return {}
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))

@@ -26,8 +26,9 @@ from statistics import fmean, median, stdev
 
 import numpy as np
 
-from tuning.search import Fit, Search, Trial
+from tuning.search import Search
 from tuning.space import identity
+from tuning.trial import Fit, Trial
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def stock(job: dict[str, Any], turns: Turns) -> None:
     from experiments.training.batches import Batches
     from models.layers.normalizations import Normalise
     from tuning.nested import Task
-    from tuning.search import Fit
+    from tuning.trial import Fit
 
     config = config_of(job, [{"train.optimizer.momentum": 0.5}])
     study = open_study("search", config)

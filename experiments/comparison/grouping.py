@@ -191,6 +191,11 @@ def groups_of(runs: Sequence[tuple[str, Run]], level: str) -> dict[tuple[str, st
     return groups
 
 
+def is_of_fold(run: Run) -> bool:
+    """Was it trained on one of several folds, whose sizes differ by an image?"""
+    return FOLD_TAG in run.data.tags or run.data.tags.get("level") == "outer_fold"
+
+
 def _varying(groups: Sequence[Sequence[Run]]) -> list[str]:
     runs = [run for members in groups for run in members]
     keys = sorted({key for run in runs for key in run.data.params})
@@ -198,7 +203,7 @@ def _varying(groups: Sequence[Sequence[Run]]) -> list[str]:
         key
         for key in keys
         if key.split(".")[0] not in NOT_A_SETTING
-        and not (key in OF_SPLIT and any(FOLD_TAG in run.data.tags for run in runs))
+        and not (key in OF_SPLIT and any(is_of_fold(run) for run in runs))
         and len({run.data.params.get(key) for run in runs}) > 1
     ]
 

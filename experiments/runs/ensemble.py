@@ -175,7 +175,7 @@ def render(document: Mapping[str, Any]) -> Table:
         f"the ensemble, {mcnemar['only_best_member']} only in {best}; {mcnemar['method']})\n"
         f"Members: mean {_percent(document[f'mean_member_{part}_top1'])}, standard deviation "
         f"{_percent(document[f'std_member_{part}_top1'])}. Intervals and p: of the choice of "
-        f"{images} images, these networks given (bootstrap, 95%)\n"
+        f"{images} images, these networks given (95%: bootstrap; of the gain, score)\n"
         "p50 ms: a batch of 1; the ensemble's members one after another"
     )
     if document["ensemble"].get(LATENCY_DISTURBED):

@@ -34,7 +34,7 @@ from experiments.search.candidates import refit_config
 from experiments.search.folds import search_folds
 from experiments.search.space import candidate
 from experiments.tracking.journal import Journal, of_sweep
-from tuning.search import Trial
+from tuning.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from experiments.jobs.profile import profile_of
 from experiments.search.space import candidate
 from experiments.search.study import Study
 from tuning.nested import Task, median_epochs
-from tuning.search import Trial
 from tuning.space import identity
+from tuning.trial import Trial
 
 
 @dataclass(frozen=True)

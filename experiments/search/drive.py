@@ -34,7 +34,7 @@ from experiments.tracking.search_journal import State
 from experiments.tracking.tracked_run import FINAL
 from experiments.training import snapshots
 from tuning.nested import Nested, Right, Score, Task
-from tuning.search import Fit, Trial
+from tuning.trial import Fit, Trial
 
 
 class Drive:

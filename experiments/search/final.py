@@ -143,5 +143,5 @@ def in_words(final: dict[str, Any], nested: bool) -> str:
     if final["chosen_by"] == "search":
         chosen = "the winner of one more search over all images"
     elif nested:
-        chosen = "the best over all folds, as every outer fold had the same candidates"
+        chosen = "chosen over all folds, as every outer fold had the same candidates"
     return f"{chosen}, trained on {final['images']} images, those of the tests too"

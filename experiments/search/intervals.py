@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.presentation.formatting import interval_words
 from experiments.search.study import Study
-from tuning.search import Trial
+from tuning.trial import Trial
 
 NO_INTERVAL = "a ± is the standard deviation over folds, no interval"
 

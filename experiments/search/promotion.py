@@ -12,7 +12,7 @@ from experiments.search.study import Study
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
 from tuning.oracles import Promoting
-from tuning.search import Fit, Trial
+from tuning.trial import Fit, Trial
 
 
 def announcement(study: Study, work: Nested) -> str | None:
@@ -45,8 +45,10 @@ class Promotions:
 
     def epochs_kept(self, task: Task, outcome: Outcome) -> int:
         """Epochs that a promoted candidate had before, and was not trained for again."""
+        if task.fit is None:
+            return 0
         trials = self._work.searches[task.outer].trials
-        earlier = trials[task.fit.trial].earlier if task.fit else None
+        earlier = trials[task.fit.trial].earlier
         if earlier is None or WENT_ON_AFTER not in outcome.tags:
             return 0
         return trials[earlier].epochs or 0

@@ -17,7 +17,8 @@ from experiments.search.bounds import COSTS
 from experiments.search.space import space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import Task, summary
-from tuning.search import Fit, Search, Trial
+from tuning.search import Search
+from tuning.trial import Fit, Trial
 
 if TYPE_CHECKING:
     from experiments.search.drive import Drive

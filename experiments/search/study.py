@@ -26,7 +26,8 @@ from tuning.choice import Choice
 from tuning.fold_race import FEWEST_FOLDS, Racing
 from tuning.nested import Nested
 from tuning.race import Race
-from tuning.search import Refuse, Search, Trial
+from tuning.search import Refuse, Search
+from tuning.trial import Trial
 
 Kind = Literal["search", "nested"]
 

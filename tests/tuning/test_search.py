@@ -13,8 +13,9 @@ from tuning.fold_race import Racing
 from tuning.hyperband import Hyperband
 from tuning.keras_oracles import Random
 from tuning.oracles import WAIT, Grid, Manual, Proposal
-from tuning.search import Fit, Search
+from tuning.search import Search
 from tuning.space import Choice, Int, Space
+from tuning.trial import Fit
 
 
 class Learner:

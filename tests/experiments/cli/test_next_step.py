@@ -66,7 +66,7 @@ def ends_with(folder, monkeypatch, capsys):
 def test_a_run_is_scored_exported_and_registered_with_its_store(folder, ends_with):
     store = f"tracking.uri={folder[1]}"
     assert " " in store
-    score, look = ends_with("train", "tiny.yaml", store)
+    score, look = ends_with("train", "tiny.yaml", store, "validation.folds=null")
     assert score[0] == "evaluate"
     assert score[2:] == [store]
     assert look == ["ui", "--open", store]

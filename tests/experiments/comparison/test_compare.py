@@ -215,10 +215,12 @@ def test_outer_folds_of_one_nested_search_are_one_row(store):
                 store.name, "lenet5", 1, top1(value), level="outer_fold",
                 tags={"path": f"outer/{fold}", "mlflow.parentRunId": parent,
                       "config_hash": f"{parent}-{fold}"},
-                train__optimizer__learning_rate=rate,
+                train__optimizer__learning_rate=rate, data__test_images=600 - (fold > 0),
             )  # fmt: skip
 
     found = compare.compare(store.client, [store.name], level="outer_fold")
+
+    assert found.varying == ["train.optimizer.learning_rate"], "sizes are no setting"
 
     assert [(r["n"], r["folds"]) for r in found.rows] == [(3, 3), (3, 3)]
     assert found.rows[0]["top1_mean"] == pytest.approx(0.93)

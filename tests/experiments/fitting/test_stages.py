@@ -114,6 +114,10 @@ def test_progress_is_one_scale_and_only_the_runs_own_epochs_are_epochs(monkeypat
             ["train.stages=[{model: {name: autoencoder_undercomplete}, epochs: 1}]"],
             r"train\.stages\.0.*is a reconstruction, mlp a classification",
         ),
+        (
+            ["train.stages=[{model: {name: mlp, options: {hiden: [3]}}, epochs: 1}]"],
+            r"train\.stages\.0\.model: mlp has no option 'hiden'; did you mean hidden",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_starts(words, said):
@@ -124,7 +128,6 @@ def test_mistakes_are_told_before_anything_starts(words, said):
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("{model: {name: mlp, options: {hiden: [3]}}, epochs: 1}", r"stages\.0: model: .*hiden"),
         (FIRST.replace("}}", "}}, freeze: [zz]"), r"stages\.0: train\.freeze: 'zz'"),
         ("{model: {name: lenet5}, epochs: 1}", r"train\.stages: no layer of the network trained"),
     ],

@@ -169,6 +169,7 @@ def test_another_runs_file_is_kept(
         return inside(monkeypatch, "export", run, where, "--format", "litert", *words)
 
     assert exported(first) == 0
+    capsys.readouterr()
     before = Path("grouped.tflite").read_bytes()
     assert exported(second) == 2
     line = capsys.readouterr().err.strip()

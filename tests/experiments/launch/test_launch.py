@@ -96,11 +96,11 @@ def test_a_worker_that_is_killed_fails_its_job_only(loaded):
 
 @pytest.mark.parametrize("name", ["inline", "processes"])
 def test_an_error_inside_fails_the_job_with_its_reason(name, loaded):
-    work = list(jobs(["model.options={widht: 3}"], ["seed=2"]))
+    work = list(jobs(["train.freeze=[zz]"], ["seed=2"]))
     done = outcomes(executors.executor(Launch(executor=name)), work)
     assert done["cell", 0].status == "failed"
     assert done["cell", 0].bad_input
-    assert "widht" in done["cell", 0].error
+    assert "zz" in done["cell", 0].error
     assert done["cell", 1].status == "finished"
 
 

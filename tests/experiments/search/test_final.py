@@ -16,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 import pipelines
+from experiments.cli import next_step
 from experiments.comparison.compare import compare
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
@@ -150,8 +151,10 @@ def test_its_card_has_the_nested_estimate_and_no_score_of_its_own(here):
     assert not [name for name in tracked.metrics if name.startswith(("test_", "val_", "inner_"))]
     assert NETWORK in tracked.files  # though no other fit of this config keeps its own
     assert fitted["card"] in text.of_result(here)
-    assert "the best over all folds" in text.of_result(here)
-    assert text.next_command("nested", here) == f"ilsvrc register {tracked.id[:8]} n"
+    assert "chosen over all folds" in text.of_result(here)
+    assert next_step.of_search("nested", config("n"), here, []) == [
+        ["register", tracked.id[:8], "n"]
+    ]
 
 
 def test_again_trains_nothing_and_writes_the_card_once(here):

@@ -14,7 +14,7 @@ from experiments.search.folds import Folds
 from experiments.search.report import metrics
 from experiments.search.study import Sizes, Study
 from tuning.intervals import corrected, nested_cv, of_folds
-from tuning.search import Trial
+from tuning.trial import Trial
 
 IMAGES, OUTER, INNER = 100, 5, 4
 SCORES = [0.90, 0.95, 0.85, 0.90, 1.0]

@@ -18,7 +18,7 @@ from experiments.search.study import open_study
 from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import State, digest, find, matters_of, what_matters
 from tuning.nested import Task
-from tuning.search import Fit, Trial
+from tuning.trial import Fit, Trial
 
 RATE = "train.optimizer.learning_rate"
 GRID = {"strategy": "grid", "space": {RATE: [0.05, 0.1]}}
