@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 .PHONY: help setup quickstart test test-full torch check audit cards bench soak ui screenshots clean
 
 help:
-	@echo "make quickstart   set up .venv, train 4 architectures x 2 seeds on drawn shapes, compare them"
+	@echo "make quickstart   set up .venv, train 4 architectures x 3 seeds on drawn shapes, compare them"
 	@echo "make test         set up .venv, run the tests; HYPOTHESIS_PROFILE=explore draws other examples"
 	@echo "make test-full    all tests, also the hours of all networks with all choices"
 	@echo "make torch        add PyTorch to .venv, for the tests that read and measure it"

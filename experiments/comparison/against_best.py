@@ -169,7 +169,7 @@ def _numbers(one: Tested, p_holm: float | None, tests: int, margin: float | None
         text = one.why if one.why == ONE_SEED else f"not tested: {one.why}" if one.why else ""
         return {"vs_best": text} | ({} if margin is None else {"verdict": "undecided"})
     reach = one.half_width(ALPHA / tests)
-    low, high = one.lead - reach, one.lead + reach
+    low, high = max(-1.0, one.lead - reach), min(1.0, one.lead + reach)
     numbers = {
         "vs_best": p_text(p_holm) + (" *" if p_holm <= ALPHA else ""),
         "p_value": one.p_value,
@@ -184,6 +184,14 @@ def _numbers(one: Tested, p_holm: float | None, tests: int, margin: float | None
         worse = p_holm <= ALPHA
         numbers["verdict"] = "equivalent" if within else "worse" if worse else "undecided"
     return numbers
+
+
+def behind_in_words(row: Mapping[str, Any]) -> str:
+    """, 3.1 points behind (1.0 to 5.2): how much better the best is; empty where not tested."""
+    if row.get("behind_low") is None:
+        return ""
+    lead, low, high = (f"{100 * row[key]:.1f}" for key in ("better", "behind_low", "behind_high"))
+    return f", {lead} points behind ({low} to {high})"
 
 
 def p_text(p: float) -> str:
