@@ -44,8 +44,7 @@ def _value(parameter: Parameter, share: float) -> Any:
 
 def random_points(space: Space, seed: int) -> Iterator[Sequence[float]]:
     """Independent uniform points, without end."""
-    digest = hashlib.sha256(f"draws {seed}".encode()).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
+    generator = _generator("draws", seed)
     while True:
         yield generator.random(len(space.parameters)).tolist()
 
@@ -57,14 +56,18 @@ def sobol_points(space: Space, seed: int) -> Iterator[Sequence[float]]:
     """
     from scipy.stats import qmc
 
-    digest = hashlib.sha256(f"sobol {seed}".encode()).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
+    generator = _generator("sobol", seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # `seed`, which is `rng` since 1.15
         points = qmc.Sobol(len(space.parameters), scramble=True, seed=generator)
     while True:
         # rounding may reach 1, which is no share of an axis
         yield np.minimum(points.random(1)[0], np.nextafter(1.0, 0.0)).tolist()
+
+
+def _generator(purpose: str, seed: int) -> np.random.Generator:
+    digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest)))
 
 
 class Draws:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.compare import PAGE, find_experiment
-from experiments.comparison.grouping import NOT_A_SETTING, OF_SPLIT, is_of_fold, value_of
+from experiments.comparison.grouping import value_of, varying_keys
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
 from experiments.tracking.tracked_run import FOLD, FOLDS
@@ -43,15 +43,8 @@ def frame(client: MlflowClient, name: str, level: str = "run") -> pd.DataFrame:
     runs = _last_attempts(_runs(client, find_experiment(client, name), level))
     if not runs:
         raise BadInput(f"{name}: no runs of level {level}; run, sweep or search first")
-    keys = sorted({key for run in runs for key in run.data.params})
-    varying = [
-        key
-        for key in keys
-        if key.split(".")[0] not in NOT_A_SETTING
-        and key != "model.name"  # a column of its own
-        and not (key in OF_SPLIT and any(is_of_fold(run) for run in runs))
-        and len({run.data.params.get(key) for run in runs}) > 1
-    ]
+    # the model has a column of its own
+    varying = [key for key in varying_keys(runs) if key != "model.name"]
     folds = [tag for tag in (FOLD, FOLDS) if any(tag in run.data.tags for run in runs)]
     endings = ("", *OVER_FOLDS) if FOLDS in folds else ("",)
     metrics = [

@@ -100,7 +100,8 @@ def grouped(
     kept = newest_of_each(runs)
     score = _score([run for _, run in kept], experiments)
     groups = groups_of(kept, level)
-    varying = [key for key in _varying(list(groups.values())) if key not in chosen]
+    grouped_runs = [run for members in groups.values() for run in members]
+    varying = [key for key in varying_keys(grouped_runs) if key not in chosen]
     timed = shared([*(run for _, run in kept), *measured])
     rows = [
         _row(key[0], members, [*varying, *chosen], score, folds or {}, timed)
@@ -191,19 +192,19 @@ def groups_of(runs: Sequence[tuple[str, Run]], level: str) -> dict[tuple[str, st
     return groups
 
 
-def is_of_fold(run: Run) -> bool:
+def _is_of_fold(run: Run) -> bool:
     """Was it trained on one of several folds, whose sizes differ by an image?"""
     return FOLD_TAG in run.data.tags or run.data.tags.get("level") == "outer_fold"
 
 
-def _varying(groups: Sequence[Sequence[Run]]) -> list[str]:
-    runs = [run for members in groups for run in members]
+def varying_keys(runs: Sequence[Run]) -> list[str]:
+    """Settings that these runs do not share."""
     keys = sorted({key for run in runs for key in run.data.params})
     return [
         key
         for key in keys
         if key.split(".")[0] not in NOT_A_SETTING
-        and not (key in OF_SPLIT and any(is_of_fold(run) for run in runs))
+        and not (key in OF_SPLIT and any(_is_of_fold(run) for run in runs))
         and len({run.data.params.get(key) for run in runs}) > 1
     ]
 

@@ -74,6 +74,11 @@ class Validation(Section):
         return (self.folds or self.test_folds or 1) * self.repeats
 
     @property
+    def inner_apart(self) -> int:
+        """Inner folds of each outer fold where fits are not shared."""
+        return self.inner if isinstance(self.inner, int) else INNER
+
+    @property
     def one_fold(self) -> int | None:
         """The fold that a single fit is of; None where it is of none, or of all."""
         return self.fold if isinstance(self.fold, int) else None

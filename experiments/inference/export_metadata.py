@@ -156,7 +156,7 @@ def read(path: Path, kind: str) -> dict[str, Any] | None:
         else:
             model = importlib.import_module("onnx").load(str(path))
             document = {entry.key: _value(entry.value) for entry in model.metadata_props}
-    except Exception:  # whatever else bears this name
+    except Exception:  # any file may be there, and each format has errors of its own
         return None
     return document if isinstance(document, dict) and "network_sha256" in document else None
 

@@ -45,11 +45,19 @@ def held_out(config: Config) -> str:
     return "test" if config.validation.test_folds else "val"
 
 
+def is_share(score: str) -> bool:
+    """Is a score a share of images, by its name?"""
+    return score.endswith(("top1", "top5"))
+
+
 def interval_of(
-    scores: Sequence[float], train: Sequence[int], held: Sequence[int], images: int | None = None
+    scores: Sequence[float],
+    train: Sequence[float],
+    held: Sequence[float],
+    images: int | None = None,
 ) -> Interval | None:
     """95 % interval of the score on new images, from those of folds, as `tuning.intervals.of_folds`
-    makes it; None where a score is no number.
+    makes it; None of a single fold, and where a score is no number.
 
     Args:
         scores: one a fold.

@@ -148,8 +148,9 @@ def prepare_fits(
     if config.validation.fits == 1 or config.validation.one_fold is not None:
         plan = prepare(config, source)
         return plan, [plan]
-    check_settings(config)
-    source = source or open_source(config.data)
+    if source is None:
+        check_settings(config)
+        source = open_source(config.data)
     whole, known = with_fold(config, "all"), {} if known is None else known
     key = config.validation.model_dump_json() + config.data.model_dump_json()
     if key not in known:

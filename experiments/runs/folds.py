@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.config.identity import config_hash
 from experiments.jobs.composition import DATA, document
-from experiments.jobs.folds import held_out, interval_of
+from experiments.jobs.folds import held_out, interval_of, is_share
 from experiments.jobs.job import FitPath, Outcome
 from experiments.presentation.columns import COLUMNS
 from experiments.presentation.console import say
@@ -26,7 +26,6 @@ from experiments.tracking.tracked_run import find_by_journal
 from tuning.significance import Interval
 
 Done = Mapping[FitPath, tuple[Outcome, str]]
-SHARES = ("top1", "top5")  # endings of scores that lie within 0..1
 
 
 def intervals_of(cell: Cell, done: Done) -> dict[str, Interval]:
@@ -36,7 +35,7 @@ def intervals_of(cell: Cell, done: Done) -> dict[str, Interval]:
     parts = [_part(fit, part) for fit in cell.folds]
     held, images = [len(indices) for indices in parts], len(np.unique(np.concatenate(parts)))
     found = {
-        name: interval_of(values, train, held, images if name.endswith(SHARES) else None)
+        name: interval_of(values, train, held, images if is_share(name) else None)
         for name, values in by_fold(cell, done).items()
     }
     return {name: interval for name, interval in found.items() if interval}

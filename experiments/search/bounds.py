@@ -11,7 +11,6 @@ from typing import Any
 
 from experiments.config.search import Constraints
 from experiments.errors import BadInput
-from experiments.jobs.profile import profile_of
 from experiments.presentation.formatting import si
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.candidates import Candidates
@@ -29,23 +28,16 @@ def refusals(candidates: Candidates) -> Callable[[Mapping[str, Any]], Cost | Non
 
     Settings that do not go with the data have no cost: they are not refused, and fail as they do.
     """
-    study, known = candidates.study, dict[str, Cost]()
-    constraints = study.section.constraints
+    constraints = candidates.study.section.constraints
     if constraints == Constraints():
         return lambda settings: None
 
-    def cost(settings: Mapping[str, Any]) -> Cost:
-        prepared = candidates.prepared(settings)
-        if prepared.graph_key not in known:
-            profile = profile_of(prepared.plan)
-            known[prepared.graph_key] = {name: getattr(profile, name) for name in COSTS}
-        return known[prepared.graph_key]
-
     def refused(settings: Mapping[str, Any]) -> Cost | None:
         try:
-            priced = cost(settings)
+            profile = candidates.profile(settings)
         except BadInput:
             return None
+        priced = {name: getattr(profile, name) for name in COSTS}
         return priced if constraints.exceeded(priced) else None
 
     return refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from experiments.search.study import Study
 from tuning.nested import Task, median_epochs
 from tuning.space import identity
 from tuning.trial import Trial
+
+if TYPE_CHECKING:
+    from models.cost import Profile
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Candidates:
         config, source = study.config, study.source
         self._sources = {source_key(config.data): source}
         self._prepared: dict[str, Prepared | BadInput] = {}
-        self._costs: dict[str, tuple[int, int]] = {}
+        self._profiles: dict[str, Profile] = {}
         self._pairs = [
             [(thinned(config, source, train), held) for train, held in fold.pairs]
             for fold in study.all_folds
@@ -71,13 +74,22 @@ class Candidates:
             raise prepared
         return prepared
 
+    def profile(self, settings: Mapping[str, Any], epochs: int | None = None) -> Profile:
+        """What a candidate's network costs, counted when it is first asked for; equal for all that
+        differ in how they are trained.
+
+        Raises:
+            BadInput: as `prepared`, or of `profile_of`.
+        """
+        prepared = self.prepared(settings, epochs)
+        if prepared.graph_key not in self._profiles:
+            self._profiles[prepared.graph_key] = profile_of(prepared.plan)
+        return self._profiles[prepared.graph_key]
+
     def cost(self, trial: Trial) -> tuple[int, int]:
-        """MACs and parameters of a trial's network, counted when they are first asked for."""
-        prepared = self.prepared(trial.settings, trial.epochs)
-        if prepared.graph_key not in self._costs:
-            profile = profile_of(prepared.plan)
-            self._costs[prepared.graph_key] = profile.macs, profile.params
-        return self._costs[prepared.graph_key]
+        """MACs and parameters of a trial's network."""
+        profile = self.profile(trial.settings, trial.epochs)
+        return profile.macs, profile.params
 
     def path(self, task: Task) -> FitPath:
         """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested; of a shared fit

@@ -303,9 +303,10 @@ class Drive:
         """Announce and track the trials that have ended since."""
         for outer, search in enumerate(self.work.searches):
             for trial in search.settled[self._sent[outer] :]:
+                run = self._trial_run(outer, trial)
                 if not self._replaying:
-                    self._announce(outer, trial)
-                self.tracked.trial(self._trial_run(outer, trial))
+                    self._announce(outer, trial, run.outcomes)
+                self.tracked.trial(run)
             self._sent[outer] = len(search.settled)
 
     def outcomes(self, outer: int, trial: Trial) -> list[dict[str, Any]]:
@@ -343,7 +344,7 @@ class Drive:
             cost=trial.refused,
         )
 
-    def _announce(self, outer: int, trial: Trial) -> None:
+    def _announce(self, outer: int, trial: Trial, outcomes: list[Outcome]) -> None:
         """A line a trial, and after the first one how long the rest may take."""
         words = trial.error
         if trial.refused:
@@ -358,8 +359,7 @@ class Drive:
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()
         )
-        outcomes = map(Outcome.from_record, self.outcomes(outer, trial))
-        shown += self.promotions.length_in_words(trial, next(outcomes, None))
+        shown += self.promotions.length_in_words(trial, next(iter(outcomes), None))
         trial_words = f"{self.study.in_words(outer)}trial {trial.number}"
         self.display.say(f"[{count}] {trial_words} ({shown}): {words}")
         if not self._estimated and self.seconds and (self.planned or 0) > self.fits:

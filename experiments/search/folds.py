@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import pipelines
-from experiments.config.schema import INNER, Config
+from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import duplicate_groups
 from experiments.jobs.folds import Pair, union, validation_folds
@@ -51,15 +51,14 @@ def nested_folds(config: Config, source: Any) -> list[Folds]:
         BadInput: a class has too few images.
     """
     settings = config.validation
-    shared = settings.inner == "shared"
-    inner = INNER if settings.inner in (None, "shared") else int(settings.inner)
+    inner = settings.inner_apart
     official = source.official_splits or {}
     labels = np.asarray(source.labels)
     parts = [indices for name, indices in official.items() if name != "test"]
     pool = union(*parts) if parts else np.arange(len(labels))
     groups = duplicate_groups(config, source)
     try:
-        if shared:
+        if settings.inner == "shared":
             return _shared_folds(config, source, pool, groups)
         outer = pipelines.splits.nested(
             labels[pool],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from experiments.jobs.folds import interval_of, is_share
 from experiments.presentation.formatting import interval_words
 from experiments.search.study import Study
 from tuning.trial import Trial
@@ -16,24 +17,19 @@ NO_INTERVAL = "a ± is the standard deviation over folds, no interval"
 def of_trial(study: Study, outer: int, trial: Trial, objective: str) -> dict[str, Any] | None:
     """low, high, confidence and method, of a trial's mean over its folds; None with one fold, or
     while not all are there."""
-    from tuning.intervals import of_folds
-
-    if trial.status != "finished" or trial.folds < 2:
+    if trial.status != "finished":
         return None
     sizes = study.sizes[outer]
-    images = sizes.images if _is_share(objective) else None
-    return asdict(of_folds(trial.scores, trained=sizes.trained, held=sizes.held, images=images))
+    images = sizes.images if is_share(objective) else None
+    interval = interval_of(trial.scores, sizes.trained, sizes.held, images)
+    return asdict(interval) if interval else None
 
 
 def of_outer(study: Study, scores: Sequence[float], name: str) -> dict[str, Any] | None:
     """The same of the mean over the tests of all outer folds."""
-    from tuning.intervals import of_folds
-
-    if len(scores) < 2:
-        return None
     held, trained = _outer_sizes(study)
-    images = sum(held) if _is_share(name) else None
-    return asdict(of_folds(scores, trained=trained, held=held, images=images))
+    interval = interval_of(scores, trained, held, sum(held) if is_share(name) else None)
+    return asdict(interval) if interval else None
 
 
 def of_pairs(
@@ -51,7 +47,7 @@ def of_pairs(
 
     held, _ = _outer_sizes(study)
     count = len(held)
-    if count < 3 or min(held) < 2 or not _is_share(name):
+    if count < 3 or min(held) < 2 or not is_share(name):
         return None
     if [len(one) for one in inner] != [count - 1] * count:  # repeated: not one score a pair
         return None
@@ -93,8 +89,3 @@ def _outer_sizes(study: Study) -> tuple[list[int], list[float]]:
     fraction = study.config.data.train_fraction
     tests = [0 if fold.test is None else len(fold.test) for fold in study.folds]
     return tests, [len(fold.learning) * fraction for fold in study.folds]
-
-
-def _is_share(name: str) -> bool:
-    """Is a score a share of images?"""
-    return name.endswith(("top1", "top5"))

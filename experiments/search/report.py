@@ -60,6 +60,8 @@ def result(drive: Drive) -> dict[str, Any]:
     if error:
         document |= {"status": "failed", "error": error}
     saved = drive.work.saved
+    gave_up = sum(1 for search in searches for trial in search.trials if trial.gave_up)
+    raced = {"gave_up": gave_up, "folds_saved": saved}
     return document | {
         "trials": trials,
         "fits": {
@@ -75,18 +77,8 @@ def result(drive: Drive) -> dict[str, Any]:
             "spent_images": drive.images,
             "stopped_by": next((s.stopped for s in searches if s.stopped), None),
         },
-        "racing": section.racing
-        and {
-            **section.racing.model_dump(),
-            "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
-            "folds_saved": saved,
-        },
-        "race": section.race
-        and {
-            **section.race.model_dump(),
-            "gave_up": sum(1 for search in searches for t in search.trials if t.gave_up),
-            "folds_saved": saved,
-        },
+        "racing": section.racing and section.racing.model_dump() | raced,
+        "race": section.race and section.race.model_dump() | raced,
         "brackets": _brackets(drive),
         "refused": sum(trial["status"] == "refused" for trial in trials),
         "state": str(drive.state.directory),

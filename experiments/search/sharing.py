@@ -55,9 +55,8 @@ def check(config: Config, where: str) -> None:
 def inner_folds(config: Config) -> int:
     """Folds that each candidate of an outer fold is scored on, without repeats."""
     protocol = config.validation
-    if isinstance(protocol.inner, int):
-        return protocol.inner
-    return INNER if why_not(config) else protocol.outer - 1
+    apart = isinstance(protocol.inner, int) or why_not(config)
+    return protocol.inner_apart if apart else protocol.outer - 1
 
 
 def settled(kind: str, config: Config, source: Any, *, fresh: bool = False) -> Config:
@@ -90,8 +89,7 @@ def fits_shared(config: Config, candidates: int) -> int:
 def fits_apart(config: Config, candidates: int) -> int:
     """Of all candidates, where each outer fold has inner folds of its own."""
     protocol = config.validation
-    inner = protocol.inner if isinstance(protocol.inner, int) else INNER
-    return candidates * protocol.outer * inner * protocol.repeats
+    return candidates * protocol.outer * protocol.inner_apart * protocol.repeats
 
 
 def _with_inner(kind: str, config: Config, inner: Any) -> Config:

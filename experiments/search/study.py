@@ -181,6 +181,7 @@ def new_work(
     searches = []
     chosen_from = [fold for fold in study.all_folds if fold.pairs]
     for fold in chosen_from:
+        oracle = oracle_of(study.config, declaration)
         racing: Race | Racing | None = None
         ratio = fold.ratio(study.config.data.train_fraction)
         images = [held for _, held in fold.pairs]
@@ -188,12 +189,11 @@ def new_work(
         if section.racing:
             racing = Racing(**section.racing.model_dump(), ratio=ratio)
         elif section.race:
-            oracle = oracle_of(study.config)
-            candidates = oracle.announced() if section.declaration.ends else None
+            candidates = oracle.announced() if declaration.ends else None
             racing = Race(images, ratio, candidates, **section.race.model_dump())
         searches.append(
             Search(
-                oracle_of(study.config, declaration),
+                oracle,
                 len(fold.pairs),
                 max_failures=section.max_failures,
                 parallel=section.parallel,

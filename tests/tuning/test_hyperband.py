@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from ask_and_tell import run, score
 
 from tuning.hyperband import Hyperband, brackets, epochs_in_all
 from tuning.oracles import WAIT, Proposal
@@ -28,30 +27,6 @@ TABLE_1 = [  # of the paper, R = 81 and eta = 3, s from 4 to 0
     [(8, 27), (2, 81)],
     [(5, 81)],
 ]
-
-
-def score(settings: dict[str, Any]) -> float:
-    """Best at a rate of 0.01."""
-    return -abs(settings["rate"] - 0.01)
-
-
-def run(
-    oracle: Hyperband,
-    outcome: Callable[[Proposal], float | None] = lambda proposal: score(proposal.settings),
-    at_once: int = 1,
-) -> list[Proposal]:
-    """Ask in rounds, tell in order of trials, until the oracle has no more."""
-    done: list[Proposal] = []
-    while True:
-        proposals = []
-        while len(proposals) < at_once and isinstance(asked := oracle.ask(), Proposal):
-            proposals.append(asked)
-        if not proposals:
-            assert asked is None
-            return done
-        for proposal in proposals:
-            oracle.tell(proposal.number, outcome(proposal))
-        done += proposals
 
 
 def test_brackets_are_the_table_of_the_paper() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ask_and_tell import run, score
 
 from tuning import oracles
 from tuning.draws import Sobol
@@ -26,32 +27,6 @@ WIDE = Space(
         Float("momentum", 0, 0.99, when={"optimizer": "sgd"}),
     )
 )
-
-
-def score(settings: dict[str, Any]) -> float:
-    """Best at a rate of 0.01."""
-    return -abs(settings["rate"] - 0.01)
-
-
-def run(
-    oracle: Any,
-    outcome: Callable[[Proposal], float | None] = lambda proposal: score(proposal.settings),
-    at_once: int = 1,
-    limit: int = 200,
-) -> list[Proposal]:
-    """Ask in rounds, tell in order of trials, until the oracle has no more."""
-    done: list[Proposal] = []
-    while len(done) < limit:
-        proposals = []
-        while len(proposals) < at_once and isinstance(asked := oracle.ask(), Proposal):
-            proposals.append(asked)
-        if not proposals:
-            assert asked is None
-            return done
-        for proposal in proposals:
-            oracle.tell(proposal.number, outcome(proposal))
-        done += proposals
-    return done
 
 
 def all_kinds() -> list[Any]:

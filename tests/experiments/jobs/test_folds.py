@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -177,14 +178,22 @@ def test_an_official_test_part_stays_the_test() -> None:
         ("sweep={validation.fold: [0, 1]}", "sweep.validation.fold: cannot be an axis"),
     ],
 )
-def test_a_command_refuses_them_in_a_line(tmp_path, monkeypatch, capsys, word, text) -> None:  # type: ignore[no-untyped-def]
+def test_a_command_refuses_them_in_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    word: str,
+    text: str,
+) -> None:
     path = write_config(tmp_path)
     command = "sweep" if word.startswith("sweep") else "train"
     assert text in refused(monkeypatch, capsys, command, path, word, "data.group_duplicates=false")
     assert not (tmp_path / ".ilsvrc" / "tiny").exists()
 
 
-def test_a_search_has_folds_of_its_own(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_search_has_folds_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     search = {"strategy": "grid", "space": {"train.epochs": [1, 2]}}
     path = write_config(tmp_path, search=search, validation={"test_folds": 3})
     assert "validation.test_folds: of train and sweep" in refused(

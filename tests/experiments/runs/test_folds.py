@@ -11,10 +11,10 @@ import pytest
 from blank_store import blank_store
 from command import inside, refused, write_config
 from mlflow import MlflowClient
+from ruined_digits import ruined_digits
 from scipy import stats
 
 import experiments
-import pipelines
 from experiments.comparison import compare, fold_intervals
 from experiments.config import settings
 from experiments.fitting import fit, worker_state
@@ -325,19 +325,6 @@ REAL = {
 }
 
 
-def marked(where):
-    """Opens the digits with some images bright noise."""
-
-    def open_source(data):
-        source = pipelines.open_source("digits")
-        images = np.array(source.array)
-        images[where] = np.random.default_rng(0).integers(200, 256, images[where].shape)
-        source.__dict__["_array"] = images
-        return source
-
-    return open_source
-
-
 def outcome_of(name, fold):
     """A fold's journal: its outcome."""
     for book in Path(".ilsvrc", name).glob("*/journal.jsonl"):
@@ -355,7 +342,7 @@ def test_nothing_of_a_fold_reaches_what_is_trained_for_it(tmp_path, monkeypatch)
     assert row["status"] == "finished"
     made = plan.prepare_fits(settings.parse(raw))[1][0]
     for room in (plan, worker_state):
-        monkeypatch.setattr(room, "open_source", marked(made.split.test))
+        monkeypatch.setattr(room, "open_source", ruined_digits(made.split.test))
     ruined = train(settings.parse(raw | {
         "name": "ruined", "data": REAL["data"] | {"max_pixels": 1_000_000},
     }))  # fmt: skip

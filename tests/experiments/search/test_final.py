@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from blank_store import blank_store
 from mlflow import MlflowClient
 
 import pipelines
@@ -76,23 +77,16 @@ def go(kind, name, *words):
         return run(kind, config(name, *words), "n.yaml"), jobs
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture(autouse=True)
-def own_store(own_folder, empty_store):
-    shutil.copyfile(empty_store, own_folder / "mlflow.db")
+def own_store(own_folder):
+    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, empty_store):
+def done(tmp_path_factory):
     """A folder where nested cross-validation has ended, its JSON, and its jobs."""
     folder = tmp_path_factory.mktemp("done")
-    shutil.copyfile(empty_store, folder / "mlflow.db")
+    blank_store(folder)
     with contextlib.chdir(folder):
         return folder, *go("nested", "n")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import queue
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blank_store import blank_store
 from mlflow import MlflowClient
 
 from experiments.config import settings
@@ -73,26 +73,18 @@ def snapshots():
     return sorted(path.parent.parent.parent.name for path in Path().rglob("snapshots/*.npz"))
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A store without runs; a copy saves making its tables."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture(autouse=True)
-def own_store(own_folder, empty_store, monkeypatch):
+def own_store(own_folder, monkeypatch):
     monkeypatch.setattr(pictures, "write", lambda *_: [])
-    shutil.copyfile(empty_store, own_folder / "mlflow.db")
+    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, empty_store):
+def done(tmp_path_factory):
     """A search where candidates go on, and its JSON."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("done")
-        shutil.copyfile(empty_store, folder / "mlflow.db")
+        blank_store(folder)
         patch.chdir(folder)
         patch.setattr(pictures, "write", lambda *_: [])
         kept = []

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from blank_store import blank_store
 from command import inside
-from mlflow import MlflowClient
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -48,24 +48,17 @@ def config(*words, **sections):
     return settings.parse(settings.override({**BASE, **store, **sections}, words))
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture(autouse=True)
-def own_store(own_folder, empty_store, monkeypatch):
+def own_store(own_folder, monkeypatch):
     monkeypatch.setattr(pictures, "write", lambda *_: [])
-    shutil.copyfile(empty_store, own_folder / "mlflow.db")
+    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")
-def raced(tmp_path_factory, empty_store):
+def raced(tmp_path_factory):
     """A folder where a raced search has ended, and its JSON."""
     folder = tmp_path_factory.mktemp("raced")
-    shutil.copyfile(empty_store, folder / "mlflow.db")
+    blank_store(folder)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "write", lambda *_: [])
         return folder, run("search", config(), "r.yaml")

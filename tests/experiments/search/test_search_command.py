@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
+from ruined_digits import ruined_digits
 
-import pipelines
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
 from experiments.fitting import fit, worker_state
@@ -68,25 +69,17 @@ def without_times(result):
     return copied
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A store without runs; a copy saves making its tables."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture(autouse=True)
-def own_store(own_folder, empty_store, monkeypatch):
+def own_store(own_folder, monkeypatch):
     monkeypatch.setattr(pictures, "write", lambda *_: [])  # seconds; `done` has them
-    shutil.copyfile(empty_store, own_folder / "mlflow.db")
+    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, empty_store):
+def done(tmp_path_factory):
     """A folder where a search has ended, and its JSON."""
     folder = tmp_path_factory.mktemp("done")
-    shutil.copyfile(empty_store, folder / "mlflow.db")
+    blank_store(folder)
     with contextlib.chdir(folder):
         return folder, go(config())
 
@@ -511,19 +504,6 @@ NESTED = {
 }
 
 
-def spoilt_digits(where):
-    """Opens the digits with some images replaced by bright noise."""
-
-    def open_source(data):
-        source = pipelines.open_source("digits")
-        images = np.array(source.array)
-        images[where] = np.random.default_rng(0).integers(200, 256, images[where].shape)
-        source.__dict__["_array"] = images
-        return source
-
-    return open_source
-
-
 def run_nested(monkeypatch, name, spoilt=None):
     """Its JSON and every job that was run."""
     jobs = []
@@ -538,8 +518,8 @@ def run_nested(monkeypatch, name, spoilt=None):
         patch.setattr(fit, "attempt", spy)
         if spoilt is not None:
             words.append("data.max_pixels=1000000")  # another source, for what is kept of them
-            patch.setattr(study, "open_source", spoilt_digits(spoilt))
-            patch.setattr(worker_state, "open_source", spoilt_digits(spoilt))
+            patch.setattr(study, "open_source", ruined_digits(spoilt))
+            patch.setattr(worker_state, "open_source", ruined_digits(spoilt))
         result = run("nested", config(name, *words, **NESTED), "n.yaml")
     return result, jobs
 

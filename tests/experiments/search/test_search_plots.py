@@ -51,7 +51,7 @@ TRIALS = [
     trial(2, None, {MODEL: "mlp", RATE: 0.1}, error="Traceback\nOSError: <no> memory"),
     trial(3, 0.90, {MODEL: "mlp", RATE: 0.05}),
 ]
-NESTED = {
+NESTED: dict[str, Any] = {
     "name": "nested",
     "score_name": "val_top1",
     "outer": [
@@ -179,7 +179,7 @@ def test_the_longest_training_is_drawn_as_the_best_whatever_shorter_ones_scored(
 def test_files_of_a_nested_search(tmp_path) -> None:
     searched = [one | {"outer": "final"} for one in TRIALS]
     result = NESTED | {"final": {"card": "expected top-1 on new images 94.0 %"}}
-    result["trials"] = [*NESTED["trials"], *searched]  # type: ignore[misc]  # a list
+    result["trials"] = [*NESTED["trials"], *searched]
     files = pictures.write(result, tmp_path, SPACE)
     assert [file.name for file in files] == [
         "parallel.png", "effects.png", "winners.png", "search.html",
@@ -224,7 +224,7 @@ def test_the_table_of_a_fold_that_failed() -> None:
         "test_top1": None,
         "trial": None,
     }
-    table = winners.table(NESTED | {"outer": [*NESTED["outer"], gone], "optimism": None})  # type: ignore[misc]  # a list
+    table = winners.table(NESTED | {"outer": [*NESTED["outer"], gone], "optimism": None})
     assert table.rows[2] == ["2", "–", "failed", "failed"]
     assert table.mean[-1] == "94.00 ± 1.41"
     assert "optimism" not in "".join(table.notes)

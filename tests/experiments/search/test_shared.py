@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from command import inside
 from mlflow import MlflowClient
+from ruined_digits import ruined_digits
 
-import pipelines
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.fitting import fit, worker_state
@@ -171,19 +171,6 @@ def test_no_fit_sees_either_of_its_folds_and_each_is_scored_apart(both):
             at = fold - (fold > i + j - fold)
             assert of["scores"][at] == pytest.approx(right)
     assert len({job.config.seed for job in jobs}) == PAIRS + OUTER  # none of a trial's own
-
-
-def ruined_digits(where):
-    """Opens the digits with some images replaced by bright noise."""
-
-    def open_source(data):
-        source = pipelines.open_source("digits")
-        images = np.array(source.array)
-        images[where] = np.random.default_rng(0).integers(200, 256, images[where].shape)
-        source.__dict__["_array"] = images
-        return source
-
-    return open_source
 
 
 def test_with_its_test_images_ruined_an_outer_fold_chooses_the_same_to_the_last_bit(
