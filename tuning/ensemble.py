@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning.significance import Interval, McNemar, accuracy_interval, difference_interval, mcnemar
+from tuning.statistics.significance import (
+    Interval,
+    McNemar,
+    accuracy_interval,
+    difference_interval,
+    mcnemar,
+)
 
 TOP5_FROM = 6  # classes; with five or fewer every answer is a top-5 hit
 SUMMED = ("macs", "params", "latency_ms_p50")

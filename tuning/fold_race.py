@@ -53,7 +53,7 @@ class Racing:
 
     def p(self, differences: Sequence[float]) -> float:
         """One-sided p of a mean difference above 0; 1 where there is nothing to test it against."""
-        from tuning.significance import all_equal, corrected_resampled_t
+        from tuning.statistics.significance import all_equal, corrected_resampled_t
 
         if len(differences) < FEWEST_FOLDS or all_equal(differences):
             return 1.0

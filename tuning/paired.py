@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tuning.significance import ROUNDING
+from tuning.statistics.significance import ROUNDING
 
 _NODES, _WEIGHTS = (part / 2 for part in np.polynomial.legendre.leggauss(64))
 _NODES += 0.5  # on 0..1

@@ -104,7 +104,7 @@ def _of_settings(
     part: str,
 ) -> dict[tuple[int, int], Tested]:
     """Of every pair of rows, by their ids in the order of the rows."""
-    from tuning.over_seeds import training_variances
+    from tuning.statistics.over_seeds import training_variances
 
     scores: dict[str, dict[int, list[float]]] = {}
     for row in rows:
@@ -150,7 +150,7 @@ def _of_networks(
 
 def _adjusted(tests: Sequence[Tested]) -> dict[int, float]:
     """Holm's p of each test, by its id."""
-    from tuning.significance import holm
+    from tuning.statistics.significance import holm
 
     p_values = [one.p_value for one in tests if one.p_value is not None]
     return dict(zip(map(id, tests), map(float, holm(p_values)), strict=True))

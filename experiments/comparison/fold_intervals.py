@@ -48,7 +48,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _interval(row: Mapping[str, Any], sizes: Sizes, score: str) -> dict[str, Any]:
-    from tuning.intervals import of_folds
+    from tuning.statistics.intervals import of_folds
 
     scores: dict[str, list[float]] = {}
     parts: dict[str, tuple[float, float]] = {}

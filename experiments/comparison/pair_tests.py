@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tuning.over_seeds import Training
+from tuning.statistics.over_seeds import Training
 
 Test = Literal["auto", "paired", "mcnemar", "none"]
 FEWEST_PAIRS = 3
@@ -82,7 +82,7 @@ def of_settings(
     """A test that speaks of the settings: of what other seeds, or folds, would have given.
 
     Over folds the corrected resampled t. On one split with two seeds or more and kept predictions
-    `tuning.over_seeds`; else, or with `paired`, the paired t over three seeds or more.
+    `tuning.statistics.over_seeds`; else, or with `paired`, the paired t over three seeds or more.
     """
     if any(first["fold"] for first, _ in pairs):
         return _over_folds(pairs, sizes)
@@ -102,7 +102,7 @@ def of_settings(
 def of_networks(pairs: Pairs, answers: HitsOf, part: str) -> Tested:
     """A test over images that speaks of the trained networks alone: McNemar's for one common seed,
     for several its like, `sign_flip` of the hits of all of them."""
-    from tuning.significance import mcnemar, sign_flip
+    from tuning.statistics.significance import mcnemar, sign_flip
 
     if not pairs:
         return Tested(why="no common seed")
@@ -146,7 +146,7 @@ def _hits(
 def _over_seeds(
     hits: tuple[np.ndarray, np.ndarray, list[Any]], training: tuple[Training, Training]
 ) -> Tested:
-    from tuning.over_seeds import difference
+    from tuning.statistics.over_seeds import difference
 
     right, others, seeds = hits
     made = difference(right, others, training)
@@ -178,7 +178,7 @@ def _over(
     """A t-test of differences; of folds, corrected for training parts that overlap."""
     from scipy import stats
 
-    from tuning.significance import all_equal, corrected_resampled_t
+    from tuning.statistics.significance import all_equal, corrected_resampled_t
 
     n = len(differences)
     if n < FEWEST_PAIRS:

@@ -12,7 +12,8 @@ import numpy as np
 from experiments.evaluation import calibration, confusion
 from experiments.evaluation.image_set import Subject
 from experiments.metrics import ranks, softmax
-from tuning import ensemble, significance
+from tuning import ensemble
+from tuning.statistics import significance
 
 TOP5_FROM = ensemble.TOP5_FROM
 

@@ -15,7 +15,7 @@ from experiments.presentation import csv_text
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture, title_above
 from experiments.presentation.fonts import legible
 from experiments.presentation.formatting import shortened
-from tuning.significance import accuracy_interval
+from tuning.statistics.significance import accuracy_interval
 
 RATES = "precision", "recall", "f1"
 NO_TITLES: Mapping[str, str] = MappingProxyType({})

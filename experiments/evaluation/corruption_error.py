@@ -19,7 +19,7 @@ from experiments.evaluation.scoring import Say, Scoring
 from experiments.jobs.dataset import files_unchanged
 from experiments.presentation.console import progress
 from pipelines.augment.corruptions import NAMES, SEVERITIES, VERSIONS, constants_for
-from tuning.significance import mean_interval
+from tuning.statistics.significance import mean_interval
 
 DEFINITION = (
     f"mean top-1 error over {len(NAMES)} corruptions and {SEVERITIES} severities, not divided by "

@@ -20,7 +20,7 @@ from experiments.evaluation.answers import Answers, figures, pairs
 from experiments.evaluation.image_set import Subject, choose
 from experiments.evaluation.label_lists import relabelled
 from pipelines.sources.open import SCHEMES
-from tuning.significance import accuracy_interval
+from tuning.statistics.significance import accuracy_interval
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from experiments.jobs.dataset import check_trainable, duplicate_groups, test_fra
 from pipelines.splits import Split
 
 if TYPE_CHECKING:
-    from tuning.significance import Interval
+    from tuning.statistics.significance import Interval
 
 Pair = tuple[np.ndarray, np.ndarray]
 REPEATS, KFOLD = 4, 5  # tags of the draws; pipelines.splits.resolve has 1 to 3
@@ -56,15 +56,15 @@ def interval_of(
     held: Sequence[float],
     images: int | None = None,
 ) -> Interval | None:
-    """95 % interval of the score on new images, from those of folds, as `tuning.intervals.of_folds`
-    makes it; None of a single fold, and where a score is no number.
+    """95 % interval of the score on new images, from those of folds, made by
+    `tuning.statistics.intervals.of_folds`; None of a single fold, and where a score is no number.
 
     Args:
         scores: one a fold.
         train, held: images that each was trained on, and scored by.
         images: different ones in all folds, of a share of them; None of another score.
     """
-    from tuning.intervals import of_folds
+    from tuning.statistics.intervals import of_folds
 
     if len(scores) < 2 or not all(map(math.isfinite, scores)):
         return None

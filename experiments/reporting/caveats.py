@@ -70,7 +70,7 @@ def caveats(comparison: Comparison, facts: Facts) -> list[str]:
 def best_interval(comparison: Comparison, facts: Facts) -> str | None:
     """How far the size of the scored part lets one tell rows apart; None of rows over folds, which
     are scored on the images of all folds and have their interval under the table."""
-    from tuning.significance import accuracy_interval
+    from tuning.statistics.significance import accuracy_interval
 
     images = {data[part(comparison)] for data in facts.data}
     scored = [row for row in comparison.rows if row["top1_mean"] is not None]

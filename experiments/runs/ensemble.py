@@ -34,7 +34,7 @@ from experiments.tracking.experiment import Experiment, forgiving
 from experiments.tracking.journal import of_sweep
 from experiments.tracking.run_log import RunLog
 from tuning import ensemble as arrays
-from tuning.significance import Interval
+from tuning.statistics.significance import Interval
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -23,7 +23,7 @@ from experiments.tracking.experiment import Experiment, forgiving
 from experiments.tracking.journal import Journal, of_folds
 from experiments.tracking.run_log import RunLog, complete_parent
 from experiments.tracking.tracked_run import find_by_journal
-from tuning.significance import Interval
+from tuning.statistics.significance import Interval
 
 Done = Mapping[FitPath, tuple[Outcome, str]]
 

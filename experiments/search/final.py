@@ -17,7 +17,7 @@ from experiments.jobs.folds import thinned
 from experiments.presentation.formatting import score as written
 from experiments.search import intervals
 from experiments.search.study import Study
-from tuning.significance import Interval, accuracy_interval
+from tuning.statistics.significance import Interval, accuracy_interval
 
 if TYPE_CHECKING:
     from experiments.search.drive import Drive

@@ -35,7 +35,8 @@ def of_outer(study: Study, scores: Sequence[float], name: str) -> dict[str, Any]
 def of_pairs(
     study: Study, inner: Sequence[Sequence[float]], scores: Sequence[float], name: str
 ) -> dict[str, Any] | None:
-    """`tuning.intervals.nested_cv` with its estimate, where inner folds are the other outer folds.
+    """`tuning.statistics.intervals.nested_cv` with its estimate, where inner folds are the others
+    of the outer ones.
 
     Only for a fixed procedure: one candidate in every outer fold.
 
@@ -43,7 +44,7 @@ def of_pairs(
         inner: of each outer fold, the score on each other fold, ascending.
         scores: of each outer fold, its test.
     """
-    from tuning.intervals import nested_cv
+    from tuning.statistics.intervals import nested_cv
 
     held, _ = _outer_sizes(study)
     count = len(held)

@@ -31,7 +31,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from tuning.intervals import nested_cv, of_folds, plain_t, wilson
+from tuning.statistics.intervals import nested_cv, of_folds, plain_t, wilson
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 FIXED = PENALTIES.index(1.0)

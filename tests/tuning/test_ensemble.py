@@ -7,7 +7,7 @@ import pytest
 
 from experiments.metrics import accuracies, softmax
 from tuning import ensemble
-from tuning.significance import accuracy_interval, difference_interval, mcnemar
+from tuning.statistics.significance import accuracy_interval, difference_interval, mcnemar
 
 
 def network(seed: int, labels: np.ndarray, classes: int = 8, skill: float = 1.5) -> np.ndarray:

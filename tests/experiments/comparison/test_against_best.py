@@ -17,7 +17,7 @@ from experiments.comparison.pair_tests import (
     SIGN_FLIP,
 )
 from experiments.errors import BadInput
-from tuning import over_seeds
+from tuning.statistics import over_seeds
 
 SIZES = {f"{name}{i}": (800.0, 200.0) for name in "abcd" for i in range(12)}
 

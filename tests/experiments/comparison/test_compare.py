@@ -25,7 +25,7 @@ from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.presentation.formatting import percent, si, significant
 from experiments.reporting.output import log, run, to_json, write
 from experiments.tracking.journal import Journal
-from tuning.intervals import corrected, of_folds
+from tuning.statistics.intervals import corrected, of_folds
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from fake_store import row
 
 from experiments.comparison.fold_intervals import notes, with_intervals
 from experiments.comparison.grouping import Comparison
-from tuning.intervals import of_folds, wilson
+from tuning.statistics.intervals import of_folds, wilson
 
 SCORES = [0.90, 0.95, 0.85, 0.92, 0.88]
 

@@ -14,7 +14,7 @@ from command import inside
 import pipelines
 from experiments.evaluation.corruption_error import differences, figures
 from pipelines.augment.corruptions import NAMES, VERSIONS, all_versions
-from tuning.significance import mean_interval
+from tuning.statistics.significance import mean_interval
 
 WORDS = ("bench.latency_calls=1", "bench.throughput_batches=1", "data.crop_fraction=1.0")
 

@@ -12,7 +12,7 @@ import pytest
 from command import inside
 from matplotlib.image import imread
 
-from tuning.significance import accuracy_interval, difference_interval
+from tuning.statistics.significance import accuracy_interval, difference_interval
 
 WORDS = (
     "bench.latency_calls=1", "bench.throughput_batches=1", "data.crop_fraction=1.0",

@@ -20,7 +20,7 @@ from experiments.reporting.caveats import caveats, chosen_by_validation
 from experiments.reporting.facts import gather
 from experiments.reporting.page import report_page, sort_key
 from experiments.reporting.protocol import sentences
-from tuning.intervals import of_folds
+from tuning.statistics.intervals import of_folds
 
 EVIL = '<img src=x onerror="alert(1)">&'
 ORIGIN = {"git_commit": "c" * 40, "git_dirty": "true", "machine": "Linux x86_64, 2 cores",

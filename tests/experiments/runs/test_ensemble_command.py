@@ -27,7 +27,7 @@ from experiments.search.folds import search_folds
 from experiments.tracking.search_journal import State, find, what_matters
 from experiments.tracking.store import connect
 from experiments.tracking.tracked_run import find_run
-from tuning.significance import difference_interval, mcnemar
+from tuning.statistics.significance import difference_interval, mcnemar
 
 RATE = "train.optimizer.learning_rate"
 CONFIG = {

@@ -38,8 +38,8 @@ from experiments.tracking.initial import ALL_BUT_TEST, TRAINED_ON, training_imag
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import NETWORK, NOTE, find_run
 from experiments.tracking.upload import upload
-from tuning.intervals import of_folds
-from tuning.significance import accuracy_interval
+from tuning.statistics.intervals import of_folds
+from tuning.statistics.significance import accuracy_interval
 
 RATE = "train.optimizer.learning_rate"
 IMAGES = 1797  # of the digits

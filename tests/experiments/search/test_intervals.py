@@ -13,7 +13,7 @@ from experiments.search import intervals
 from experiments.search.folds import Folds
 from experiments.search.report import metrics
 from experiments.search.study import Sizes, Study
-from tuning.intervals import corrected, nested_cv, of_folds
+from tuning.statistics.intervals import corrected, nested_cv, of_folds
 from tuning.trial import Trial
 
 IMAGES, OUTER, INNER = 100, 5, 4

@@ -28,7 +28,7 @@ from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock
 from experiments.tracking.journal import Journal
 from experiments.tracking.status import status
-from tuning.intervals import of_folds
+from tuning.statistics.intervals import of_folds
 
 BASE = {
     "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from experiments.jobs.job import Outcome
 from experiments.tracking.journal import Journal
-from tuning import significance
+from tuning.statistics import significance
 
 NUMBERS = st.floats() | st.floats(width=32).map(np.float32)
 TEXTS = st.text(st.characters(), max_size=8)

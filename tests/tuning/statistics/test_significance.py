@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuning.significance import (
+from tuning.statistics.significance import (
     accuracy_interval,
     corrected_resampled_t,
     difference_interval,

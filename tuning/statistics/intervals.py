@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from tuning.significance import Interval, all_equal, corrected_resampled_t
+from tuning.statistics.significance import Interval, all_equal, corrected_resampled_t
 
 Scores = Sequence[float] | np.ndarray
 """One number a fold."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from tuning.significance import Interval
+from tuning.statistics.significance import Interval
 
 DOUBT = 0.10
 """Level at which rows are said to scatter differently. Above 5 %, as pooling is what must be

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuning.significance import sign_flip
+from tuning.statistics.significance import sign_flip
 
 
 def test_with_one_seed_it_is_mcnemars_exact_test():

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tuning.over_seeds import Difference, Training, difference, training_variances
+from tuning.statistics.over_seeds import Difference, Training, difference, training_variances
 
 ALPHA = 0.05
 

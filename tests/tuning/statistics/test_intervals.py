@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import RidgeClassifier
 
-from tuning.intervals import corrected, nested_cv, of_folds, plain_t, wilson
-from tuning.significance import Interval
+from tuning.statistics.intervals import corrected, nested_cv, of_folds, plain_t, wilson
+from tuning.statistics.significance import Interval
 
 rng = np.random.default_rng
 
