@@ -1,7 +1,7 @@
 """From a source and a recipe to a tf.data.Dataset of batches.
 
 Every random draw is keyed by (seed, epoch, index): an example looks the same whatever the batch
-size, the other examples and the number of threads.
+size, the order, the other examples and the number of threads.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ def training_dataset(
     batch_size: int,
     epochs: int,
     first_epoch: int = 0,
+    order_seed: int | None = None,
     threads: int = 0,
     portion: Portion = WHOLE,
 ) -> tf.data.Dataset:
     """(images float32 [b, *size, c] 0..255, labels int64 [b]) of all epochs in order.
 
-    recipe     with transfer uint8 images are uint8, or pairs (see `Recipe`)
-    threads    0: TensorFlow's own pool; n: a private one (`threads.fixed`)
-    portion    what this process reads of each batch, where several train one network together;
-               batches that are mixed are made whole first
+    recipe      with transfer uint8 images are uint8, or pairs (see `Recipe`)
+    order_seed  of the order of the images; None: the recipe's
+    threads     0: TensorFlow's own pool; n: a private one (`threads.fixed`)
+    portion     what this process reads of each batch, where several train one network together;
+                batches that are mixed are made whole first
 
     With mixup or cutmix among the steps labels are float32 [b, classes], each row of sum one.
     Each epoch is a fresh permutation of `indices`; its last batch is what is left over (where that
@@ -57,7 +59,7 @@ def training_dataset(
     _within("epochs", epochs, 1, 2**EPOCH_BITS - 1 - first_epoch)
     _within("first_epoch", first_epoch, 0, 2**EPOCH_BITS - 2)
     every = tf.data.Dataset.range(first_epoch, first_epoch + epochs)
-    data = _of_epochs(source, chosen, recipe, every, batch_size, threads, portion)
+    data = _of_epochs(source, chosen, recipe, every, batch_size, order_seed, threads, portion)
     return _finish(data, epochs * math.ceil(len(chosen) / batch_size), threads)
 
 
@@ -68,6 +70,7 @@ def fit_dataset(
     *,
     batch_size: int,
     first_epoch: int = 0,
+    order_seed: int | None = None,
     threads: int = 0,
 ) -> tf.data.Dataset:
     """The batches of `training_dataset`, an epoch an iteration: for `model.fit(epochs=n)`.
@@ -84,7 +87,7 @@ def fit_dataset(
     with tf.device("CPU:0"):
         epoch = tf.Variable(first_epoch, dtype=tf.int64, trainable=False)
     every = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.read_value())
-    data = _of_epochs(source, chosen, recipe, every, batch_size, threads, WHOLE)
+    data = _of_epochs(source, chosen, recipe, every, batch_size, order_seed, threads, WHOLE)
     numbers = every.flat_map(lambda now: tf.data.Dataset.from_tensors(now).repeat())
     data = tf.data.Dataset.zip(numbers, data)  # the epoch of each batch with it
     data = _finish(data, steps, threads)
@@ -106,11 +109,14 @@ def _of_epochs(
     recipe: Recipe,
     every: tf.data.Dataset,
     batch_size: int,
+    order_seed: int | None,
     threads: int,
     portion: Portion,
 ) -> tf.data.Dataset:
     """The batches of the epochs in `every`, int64 [], in order."""
     _within("seed", recipe.seed, 0, 2**63 - 1)
+    order_seed = recipe.seed if order_seed is None else order_seed
+    _within("order_seed", order_seed, 0, 2**63 - 1)
     n = len(chosen)
     with tf.device("CPU:0"):
         rows = tf.constant(chosen)
@@ -133,7 +139,7 @@ def _of_epochs(
                 )
             )
 
-        order = epoch_order(rows, recipe.seed, epoch)
+        order = epoch_order(rows, order_seed, epoch)
         if before == WHOLE and not shared:
             return batches(order, batch_size)
         return functools.reduce(
@@ -152,7 +158,7 @@ def _of_epochs(
     data = every.flat_map(
         lambda epoch: tf.data.Dataset.zip(
             tf.data.Dataset.from_tensors(epoch).repeat(),
-            cut(epoch_order(rows, recipe.seed, epoch)),
+            cut(epoch_order(rows, order_seed, epoch)),
         )
     )
     views = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.config.bench import OF_MODELS
 from experiments.config.evaluate import AFTER_TRAINING
-from experiments.config.schema import PROTOCOL, TEST_FRACTION, Config
+from experiments.config.schema import PROTOCOL, TEST_FRACTION, Config, Seeds
 from experiments.config.train import Optimizer
 from pipelines.augment.ops import OPS
 
@@ -25,15 +25,24 @@ IRRELEVANT: dict[str, Any] = {
 see `irrelevant`."""
 
 
+def null_seeds(config: Config) -> dict[str, Any]:
+    """What `seeds` leaves to `seed`, as `model_dump` leaves it out: a run is then the one that it
+    was before there were such seeds."""
+    given = config.seeds.given
+    return {"seeds": set(Seeds.model_fields) - given.keys() if given else True}
+
+
 def irrelevant(config: Config) -> dict[str, Any]:
-    """IRRELEVANT, but for what tells a run on a fold, or on all, from one on a single split."""
+    """IRRELEVANT and `null_seeds`, but for what tells a run on a fold, or on all, from one on a
+    single split."""
+    general = IRRELEVANT | null_seeds(config)
     fold = config.validation.fold
     if fold is None:
-        return IRRELEVANT
+        return general
     tells = {"fold", "test_folds" if config.validation.test_folds else "folds"}
     if fold == "all":  # a fold is the same, however often it is reshuffled later
         tells.add("repeats")
-    return IRRELEVANT | {"validation": set(PROTOCOL - tells)}
+    return general | {"validation": set(PROTOCOL - tells)}
 
 
 def config_hash(config: Config) -> str:
@@ -42,9 +51,10 @@ def config_hash(config: Config) -> str:
 
 
 def group_hash(config: Config) -> str:
-    """config_hash without seed and fold: equal for what an error bar is made of."""
+    """config_hash without seed, seeds and fold: equal for what an error bar is made of."""
     matters = _that_matters(config)
     del matters["seed"]
+    matters.pop("seeds", None)
     if config.validation.one_fold is not None:
         del matters["validation"]["fold"]
     return _digest(matters)

@@ -108,6 +108,34 @@ PROTOCOL = frozenset({"folds", "repeats", "test_folds", "fold", "outer", "inner"
 """Keys of Validation that a training run depends on if it is of a fold or of all, and only then."""
 
 
+class Seeds(Section):
+    """Of the draws of a training one by one, where they are not to follow `seed`."""
+
+    weights: NonNegativeInt | None = Field(None, description="of the initial weights; null: seed")
+    order: NonNegativeInt | None = Field(
+        None,
+        description="of the order of the images, so of which ones share a batch and, in mixup and "
+        "cutmix, a picture; null: seed",
+    )
+    augmentation: NonNegativeInt | None = Field(
+        None, description="of the steps of augment; null: seed"
+    )
+    dropout: NonNegativeInt | None = Field(
+        None,
+        description="of dropout and other layers that draw, and of evaluate.dropout_samples; null: "
+        "seed",
+    )
+
+    @property
+    def given(self) -> dict[str, int]:
+        """Those that are no null, by draw."""
+        return {draw: seed for draw, seed in self if seed is not None}
+
+
+Draw = Literal["weights", "order", "augmentation", "dropout"]
+"""The fields of Seeds."""
+
+
 class Tracking(Section):
     uri: str | None = Field(None, description="null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
     save_model: Literal["best", "last", "none"] = "last"
@@ -129,12 +157,17 @@ class Config(Section):
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
     validation: Validation = Field(default_factory=Validation)
+    seeds: Seeds = Field(default_factory=Seeds)
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
     search: Search | None = None
     evaluate: Evaluate = Field(default_factory=Evaluate)
     tracking: Tracking = Field(default_factory=Tracking)
     launch: Launch = Field(default_factory=Launch)
     bench: Bench = Field(default_factory=Bench)
+
+    def seed_of(self, draw: Draw) -> int:
+        """The seed that all draws of a kind come from."""
+        return self.seeds.given.get(draw, self.seed)
 
     @field_validator("sweep", mode="before")
     @classmethod

@@ -100,13 +100,13 @@ def score_fit(job: Job, trainer: Trainer, batches: Batches, history: History) ->
     if history.epochs:
         reached = history.best_epoch if config.train.early_stopping else len(history.epochs)
         scores["train_loss"] = history.epochs[(reached or 1) - 1]["train_loss"]
-    trainer.seed_samples(draw_seed(config, "dropout_samples"))
+    trainer.seed_samples(draw_seed(config, "dropout_samples", of="dropout"))
     if job.measured:
         scores |= score_part(trainer, batches.held_out(job.train), "train").scores
     held_out = []
     for part, indices in job.held_out:
         if job.pair:  # each as if it were alone
-            trainer.seed_samples(draw_seed(config, "dropout_samples"))
+            trainer.seed_samples(draw_seed(config, "dropout_samples", of="dropout"))
         samples = config.evaluate.dropout_samples
         result = score_part(trainer, batches.held_out(indices), part, samples)
         held_out.append((part, indices, result))

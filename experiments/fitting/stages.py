@@ -62,7 +62,10 @@ class Chain:
         from experiments.training.loop import Hooks
 
         path = () if position == self.last else ("stage", position)
-        data = batches.training(draw_seed(self.job.config, *path, "data"))
+        data = batches.training(
+            draw_seed(self.job.config, *path, "data", of="augmentation"),
+            draw_seed(self.job.config, *path, "data", of="order"),
+        )
         emit, validate = self._told(position), self._validation(trainer)
         source = batches.source
         in_memory = source.read_from is not None  # and looked at when the fit has ended
@@ -148,7 +151,8 @@ def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
         try:
             trainer = chain.trainer(position, batches.config)
             mean, scale = batches.normalisation()
-            copied = trainer.reset(draw_seed(config, "weights"), mean, scale, carried)
+            seed, states = (draw_seed(config, "weights", of=x) for x in ("weights", "dropout"))
+            copied = trainer.reset(seed, mean, scale, carried, states=states)
             if keeper:
                 if keeper.resumes(position):
                     copied = keeper.entry["copied"]

@@ -82,7 +82,7 @@ class Predictor:
         self._gives_probabilities = network.gives_probabilities
         self._batch_size = batch_size or config.data.eval_batch_size
         self._threads = config.data.threads
-        self._seed = draw_seed(config, "dropout_samples")
+        self._seed = draw_seed(config, "dropout_samples", of="dropout")
         self._infer: Callable[[Any], Any]
         self._infer = traced._infer if traced else inference_function(self.model, jit=False)
 

@@ -72,7 +72,9 @@ def augmented(plan: Plan, rows: np.ndarray, draws: int) -> tuple[np.ndarray, lis
     batches = training_dataset(
         source,
         rows,
-        Recipe(size, steps_of(plan.config), colours, plan.config.seed, crop_fraction),
+        Recipe(
+            size, steps_of(plan.config), colours, plan.config.seed_of("augmentation"), crop_fraction
+        ),
         batch_size=len(rows),
         epochs=draws,
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments.config.schema import Config
+from experiments.config.schema import Config, Draw
 from experiments.presentation.formatting import run_title
 
 Event = dict[str, Any]
@@ -122,11 +122,21 @@ def seed_for(root: int, *path: str | int) -> int:
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big") % (2**31 - 1) + 1
 
 
-def draw_seed(config: Config, *path: str | int) -> int:
-    """`seed_for` a draw of a fit. Each fold has draws of its own, the same for all configurations:
-    the spread over folds has the chance of training in it, a difference on a fold has less."""
+def draw_seed(config: Config, *path: str | int, of: Draw | None = None) -> int:
+    """`seed_for` a draw of a fit: from `seed`, or from what `seeds` has in its place for draws `of`
+    a kind. Each fold has draws of its own, the same for all configurations: the spread over folds
+    has the chance of training in it, a difference on a fold has less."""
     fold = config.validation.one_fold
-    return seed_for(config.seed, *(() if fold is None else ("fold", fold)), *path)
+    root = config.seed_of(of) if of else config.seed
+    return seed_for(root, *(() if fold is None else ("fold", fold)), *path)
+
+
+def reseeded(config: Config, *path: str | int) -> Config:
+    """The config of a fit with draws of its own: `seed_for` the path of its `seed` and of all that
+    `seeds` has in its place, so that fits of equal paths and seeds draw alike."""
+    given = {draw: seed_for(seed, *path) for draw, seed in config.seeds.given.items()}
+    seeds = config.seeds.model_copy(update=given)
+    return config.model_copy(update={"seed": seed_for(config.seed, *path), "seeds": seeds})
 
 
 def path_text(path: Iterable[str | int]) -> str:

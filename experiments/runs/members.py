@@ -26,7 +26,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.folds import thinned
-from experiments.jobs.job import seed_for
+from experiments.jobs.job import reseeded
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.predictions import PROBABILITIES, epoch_column
 from experiments.runs.cells import Cell
@@ -86,11 +86,10 @@ def plan_team(config: Config, where: str) -> Team:
 
 def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
     plan = _with_held_out_parts(config, where)
-    root = plan.config.seed
-    seeds = [root, *(seed_for(root, "ensemble", number) for number in range(1, wanted.size))]
     members = []
-    for number, seed in enumerate(seeds):
-        seeded = replace(plan, config=plan.config.model_copy(update={"seed": seed}))
+    for number in range(wanted.size):
+        config = reseeded(plan.config, "ensemble", number) if number else plan.config
+        seeded, seed = replace(plan, config=config), config.seed
         about = {"seed": seed}
         cell = Cell(about, seeded, seeded.job(("member", number), about))
         members.append(Member(f"seed {seed}", about, cell))
@@ -203,9 +202,9 @@ def _refit(
         row["number"], row["hyperparameters"], None, len(lengths), "finished", lengths=lengths
     )
     refit = candidate(config, trial.settings, epochs, where="search")
-    seed = seed_for(config.seed, "ensemble", "trial", trial.number)
-    refit = refit_config(refit.model_copy(update={"seed": seed}), trial)
-    return prepare(_alone(refit), source, split)
+    drawn = reseeded(config, "ensemble", "trial", trial.number)
+    refit = refit.model_copy(update={"seed": drawn.seed, "seeds": drawn.seeds})
+    return prepare(_alone(refit_config(refit, trial)), source, split)
 
 
 def _alone(config: Config) -> Config:

@@ -15,7 +15,7 @@ from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.folds import thinned
-from experiments.jobs.job import FitPath, Job, seed_for
+from experiments.jobs.job import FitPath, Job, reseeded
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.profile import profile_of
 from experiments.search.space import candidate
@@ -143,10 +143,9 @@ class Candidates:
                 config = kept(config)
         path, first = self.path(task), self.path(first_of_its_row(task))
         row = task.fit is not None and (path != first or task.fit.goes_on)
-        seed = seed_for(prepared.config.seed, *self.draws(first_of_its_row(task)))
         return Job(
             path=path,
-            config=config.model_copy(update={"seed": seed}),
+            config=reseeded(config, *self.draws(first_of_its_row(task))),
             train=train,
             validation=validation,
             test=test,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import settings
-from experiments.config.identity import IRRELEVANT
+from experiments.config.identity import IRRELEVANT, null_seeds
 from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT, FitPath, Outcome
@@ -119,7 +119,8 @@ class State:
 
 def what_matters(config: Config, kind: str, fingerprint: str) -> dict[str, Any]:
     """Flat keys of everything that changes a result of a search of this kind."""
-    document = config.model_dump(mode="json", exclude={**IRRELEVANT, "bench": True, "name": True})
+    left_out = {**IRRELEVANT, **null_seeds(config), "bench": True, "name": True}
+    document = config.model_dump(mode="json", exclude=left_out)
     assert config.search
     document["search"] = config.search.model_dump(mode="json", exclude=HOW_FAR)
     if config.search.race is None:  # which there was not when older searches began

@@ -34,7 +34,10 @@ class TrainingRows(Rows):
     `steps`, `transfer`, `antialias` and `held` shape the traced program; all else is given to it.
     """
 
+    order: int
+    """Seed of the order of the images."""
     seed: int
+    """Of all other draws."""
     colours: Any
     """pipelines.statistics.Colours of the training part."""
     class_weights: np.ndarray | None
@@ -95,11 +98,13 @@ class Batches:
         """Updates in an epoch; the last batch is what is left over (`pipelines.portions.edges`)."""
         return -(-len(self.train) // self.config.data.batch_size)
 
-    def training(self, seed: int) -> TrainingData:
-        """The training part for a fit whose order and augmentation are drawn from `seed`."""
-        return TrainingData(self.steps, partial(self.dataset, seed), self.training_rows(seed))
+    def training(self, seed: int, order: int | None = None) -> TrainingData:
+        """The training part for a fit whose augmentation is drawn from `seed`, and the order of the
+        images from `order`, or from the same seed."""
+        dataset = partial(self.dataset, seed, order=order)
+        return TrainingData(self.steps, dataset, self.training_rows(seed, order))
 
-    def dataset(self, seed: int, first_epoch: int = 0) -> Any:
+    def dataset(self, seed: int, first_epoch: int = 0, order: int | None = None) -> Any:
         """Augmented batches (images, labels[, weights]) of all epochs, in order, from
         `first_epoch` on.
 
@@ -129,6 +134,7 @@ class Batches:
             batch_size=config.data.batch_size,
             epochs=config.train.epochs - first_epoch,
             first_epoch=first_epoch,
+            order_seed=order,
             threads=config.data.threads,
             portion=Portion(together.process, together.processes, together.replicas),
         )
@@ -143,7 +149,7 @@ class Batches:
         whole = sizes(len(self.train), config.data.batch_size)
         return tf.data.Dataset.zip(dataset, tf.data.Dataset.from_tensor_slices(whole).repeat())
 
-    def training_rows(self, seed: int) -> TrainingRows | None:
+    def training_rows(self, seed: int, order: int | None = None) -> TrainingRows | None:
         """What `dataset` makes batches of, if the Trainer can make the same ones by itself."""
         from pipelines.augment.colour import Colours
 
@@ -159,6 +165,7 @@ class Batches:
             resident,
             np.asarray(self.train, np.int64),
             config.data.batch_size,
+            seed if order is None else order,
             seed,
             Colours(*(np.asarray(x, np.float32) for x in colours)),
             class_weights(config, self.source, self.train),

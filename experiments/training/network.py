@@ -120,6 +120,8 @@ class CompiledNetwork:
         scale: np.ndarray,
         weights_from: Path | Donors | None = None,
         published: str | None = None,
+        *,
+        states: int | None = None,
     ) -> int:
         """Draw every weight anew from `seed`, and forget what the optimizer knew.
 
@@ -127,11 +129,12 @@ class CompiledNetwork:
         equal, and adding a layer leaves the others' draws alone.
 
         Args:
-            seed: of the weights and of dropout.
+            seed: of the weights.
             mean, scale: float [channels], for the Normalise layer.
             weights_from: a .keras file, or weights by layer name, whose layers of equal name and
                 shape are copied.
             published: "imagenet" or a file of published weights.
+            states: of dropout and other layers that draw; None: as of the weights.
 
         Returns:
             Number of layers copied from `weights_from`.
@@ -141,7 +144,7 @@ class CompiledNetwork:
         """
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  (Keras falls back on the global state)
-        self._draw(seed)
+        self._draw(seed, states)
         if published:
             load(published, self.network, self.classes)
         optimizers.assign_rate(self.normalise, "mean", mean)

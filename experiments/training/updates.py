@@ -79,7 +79,7 @@ class EpochUpdates:
         """
         table = np.ones(1, np.float32) if given.class_weights is None else given.class_weights
         bounds = edges(len(given.indices), given.batch_size)
-        constant = (given.indices, bounds, rates, given.seed, epoch, table)
+        constant = (given.indices, bounds, rates, given.order, given.seed, epoch, table)
         for first, stop in self.pace.stretches(len(rates), given.batch_size, made):
             yield stop - first, float(self._call(first, stop, *constant, *given.colours))
 
@@ -109,7 +109,8 @@ class Scoring:
 def _updates(
     model: Any, step: Callable[..., Any], recipe: TrainingRows, *, weighs: bool
 ) -> Callable[..., Any]:
-    """(first, stop, rows, edges, rates, seed, epoch, class weights, *colours) -> mean loss."""
+    """(first, stop, rows, edges, rates, seed of the order, seed, epoch, class weights, *colours)
+    -> mean loss."""
     channels = recipe.held.views.shape[-1]
     signature = [
         tf.TensorSpec([], tf.int32),
@@ -119,6 +120,7 @@ def _updates(
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([], tf.int64),
         tf.TensorSpec([], tf.int64),
+        tf.TensorSpec([], tf.int64),
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([channels], tf.float32),
         tf.TensorSpec([channels], tf.float32),
@@ -126,8 +128,8 @@ def _updates(
     ]
 
     def run(
-        first: Any, stop: Any, rows: Any, bounds: Any, rates: Any, seed: Any, epoch: Any,
-        table: Any, *colours: Any,
+        first: Any, stop: Any, rows: Any, bounds: Any, rates: Any, order_seed: Any, seed: Any,
+        epoch: Any, table: Any, *colours: Any,
     ) -> Any:  # fmt: skip
         make = pipelines.build.batch_maker(
             recipe.held,
@@ -145,7 +147,7 @@ def _updates(
             value = tf.convert_to_tensor(variable)
             variable.assign(tf.where(first == 0, tf.zeros_like(value), value))
         with tf.device("CPU:0"):
-            order = epoch_order(rows, seed, epoch)
+            order = epoch_order(rows, order_seed, epoch)
 
         def update(at: Any) -> Any:
             model.optimizer.learning_rate.assign(rates[at])

@@ -59,9 +59,10 @@ def leaves(layer: Any) -> Iterator[Any]:
         yield from leaves(child)
 
 
-def draw(leaf: Any, seed: int) -> None:
-    """Give a layer's weights and random states the values that `seed` and its name determine."""
-    reseed(leaf, seed)
+def draw(leaf: Any, seed: int, states: int | None = None) -> None:
+    """Give a layer's weights the values that `seed` and its name determine, and its random states
+    those of `states`, or of the same seed."""
+    reseed(leaf, seed if states is None else states)
     for variable in leaf.weights:
         _draw(leaf, variable, seed_for(seed, leaf.name, variable.name))
 
@@ -102,17 +103,23 @@ class Drawing:
         self._compiled: Callable[[Any], None] | None = None
         self._first = True
 
-    def __call__(self, seed: int) -> None:
+    def __call__(self, seed: int, states: int | None = None) -> None:
+        """Arguments as of `draw`."""
+        states = seed if states is None else states
         if self._first or keras.backend.backend() != "tensorflow":
             self._first = False
             for leaf in self.layers:
-                draw(leaf, seed)
+                draw(leaf, seed, states)
             self.and_then()
             return
         for leaf, variable in self._others:
             _draw(leaf, variable, seed_for(seed, leaf.name, variable.name))
-        named = [*self._compilable, *((leaf, v) for leaf in self.layers for v in _states(leaf))]
-        seeds = [seed_for(seed, leaf.name, variable.name) for leaf, variable in named]
+        random = [(leaf, v) for leaf in self.layers for v in _states(leaf)]
+        seeds = [
+            seed_for(root, leaf.name, variable.name)
+            for root, named in ((seed, self._compilable), (states, random))
+            for leaf, variable in named
+        ]
         self._compiled = self._compiled or self._compile()
         self._compiled(np.array(seeds, np.int64))
         # As `draw` leaves it: no tensor of the trace stays behind.

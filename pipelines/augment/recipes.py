@@ -41,7 +41,7 @@ class Recipe:
     size           (height, width) of the network
     steps          of the augmentation, in order; every default is filled in
     colours        of the training part; None will do where no step takes any
-    seed           of every draw; in a graph it may be a tensor, and so may colours
+    seed           of every draw of a step; in a graph it may be a tensor, and so may colours
     crop_fraction  of the view, where no step crops (`resize.resize_centre`)
     transfer       what crosses to the device: float32, or uint8: whole grey levels, a quarter of
                    the bytes. pca_jitter, then the last step, is left to the device and the images

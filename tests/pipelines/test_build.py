@@ -120,6 +120,20 @@ def test_augmentation_depends_on_seed_epoch_and_index_only(preset: str) -> None:
         assert np.mean(same) < 0.3
 
 
+def test_another_order_is_of_the_same_pictures() -> None:
+    steps = ({"op": "pad_and_crop", "padding": 2}, {"op": "horizontal_flip"})
+
+    def epochs(**seeds: int) -> list[np.ndarray]:
+        images = np.concatenate([x.numpy() for x, _ in train(noisy(), steps, **seeds)])
+        return [rows.reshape(len(rows), -1) for rows in np.split(images, 3)]
+
+    plain = epochs(seed=4)
+    assert all(map(np.array_equal, plain, epochs(seed=4, order_seed=4)))
+    for one, other in zip(plain, epochs(seed=4, order_seed=5), strict=True):
+        assert not np.array_equal(one, other)
+        assert sorted(map(bytes, one)) == sorted(map(bytes, other))
+
+
 def test_ops_of_a_recipe_draw_independently() -> None:
     """Crop and flip of an image must not share a key: all nine crops occur with both flips."""
     pixels = np.zeros((400, 3, 3, 1), np.uint8)

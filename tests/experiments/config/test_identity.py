@@ -14,6 +14,8 @@ from experiments.config.identity import config_hash, graph_key, group_hash
 from experiments.config.schema import Config
 from experiments.config.section import Section
 from experiments.jobs.plan import prepare
+from experiments.tracking.experiment import params_of
+from experiments.tracking.search_journal import what_matters
 
 
 def parsed(*words: str) -> Config:
@@ -191,4 +193,26 @@ def test_whatever_is_changed_is_another_run_but_for_a_typed_in_list() -> None:
             if group_hash(changed) == group:
                 same_group.append(key)
     assert sorted(same) == sorted(NO_RESULT.split())
-    assert sorted(same_group) == sorted([*same, "seed"])
+    apart = [f"seeds.{draw}" for draw in ("weights", "order", "augmentation", "dropout")]
+    assert sorted(same_group) == sorted([*same, "seed", *apart])
+
+
+def test_seeds_that_are_null_leave_no_trace_and_others_only_themselves() -> None:
+    plain, null, one = (
+        parsed("data.source=digits", *words)
+        for words in ([], ["seeds={weights: null, order: null}"], ["seeds.order=3"])
+    )
+    assert config_hash(null) == config_hash(plain)
+    assert params_of(null) == params_of(plain)
+    assert not any(key.startswith("seeds") for key in params_of(plain))
+    assert params_of(one) == params_of(plain) | {"seeds.order": 3}
+    assert config_hash(one) != config_hash(plain)
+    assert len({graph_key(made, (8, 8, 1), 10) for made in (plain, one)}) == 1
+
+    searched = [
+        parsed("search={strategy: grid, space: {train.epochs: [1, 2]}}", *words)
+        for words in ([], ["seeds.order=3"])
+    ]
+    before, now = (what_matters(made, "search", "f") for made in searched)
+    assert not any(key.startswith("seeds") for key in before)
+    assert now == before | {"seeds.order": 3}

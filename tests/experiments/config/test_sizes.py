@@ -10,12 +10,13 @@ from command import inside, write_config
 from pydantic import BaseModel
 
 from experiments.config import settings
-from experiments.config.schema import LONGEST_NAME, Config
+from experiments.config.schema import LONGEST_NAME, Config, Seeds
 from experiments.errors import BadInput
 from experiments.jobs.plan import prepare
 from experiments.runtime import machine
 
 UNBOUNDED = {"seed", "validation.seed", "search.seed"}  # any number seeds
+UNBOUNDED |= {f"seeds.{draw}" for draw in Seeds.model_fields}
 HUGE = 10**20
 
 

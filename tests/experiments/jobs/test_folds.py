@@ -16,7 +16,7 @@ from experiments.config.identity import config_hash, group_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs import folds
-from experiments.jobs.job import draw_seed, seed_for
+from experiments.jobs.job import draw_seed, reseeded, seed_for
 from experiments.jobs.plan import prepare, prepare_fits
 from experiments.search.folds import search_folds
 
@@ -121,6 +121,18 @@ def test_a_fold_has_draws_of_its_own_that_all_configurations_share() -> None:
     assert drawn(five, "validation.fold=0") == drawn(five, "validation.fold=0", rate)
     each = {drawn(five, f"validation.fold={fold}") for fold in range(5)}
     assert len(each | {drawn(), drawn(five, "validation.fold=0", "seed=2")}) == 7
+
+
+def test_what_stands_in_place_of_the_seed_is_drawn_from_as_the_seed_is() -> None:
+    apart = config("validation.folds=5", "validation.fold=2", "seed=1", "seeds.order=7")
+    by_seed = config("validation.folds=5", "validation.fold=2", "seed=7")
+    assert draw_seed(apart, "data", of="order") == draw_seed(by_seed, "data")
+    assert draw_seed(apart, "data") == draw_seed(apart, "data", of="augmentation")
+    drawn = reseeded(apart, "fold", 1)
+    assert (drawn.seed, drawn.seeds.given) == (
+        seed_for(1, "fold", 1),
+        {"order": seed_for(7, "fold", 1)},
+    )
 
 
 def test_what_must_be_known_of_folds_is_said() -> None:

@@ -142,6 +142,23 @@ def test_members_differ_in_their_seed_alone(there):
         assert {key for key in params if params[key] != runs[0][key]} == {"seed"}
 
 
+def test_members_differ_in_draws_with_a_seed_of_their_own_too():
+    def seeds(*words):
+        members = plan_team(config_of(*words), "tiny.yaml").members
+        configs = [member.cell.plan.config for member in members]
+        return [one.seed for one in configs], [one.seeds.given for one in configs]
+
+    plain, none = seeds()
+    same, apart = seeds("seeds={weights: 8, order: 9}")
+    assert same == plain
+    assert none == [{}, {}, {}]
+    assert apart[0] == {"weights": 8, "order": 9}  # the run of `ilsvrc train`
+    for number, given in enumerate(apart[1:], start=1):
+        assert given == {
+            draw: seed_for(seed, "ensemble", number) for draw, seed in apart[0].items()
+        }
+
+
 def test_it_costs_what_its_members_cost(there):
     for key in ("macs", "params", "latency_ms_p50", "train_seconds"):
         assert there["ensemble"][key] == pytest.approx(sum(m[key] for m in there["members"]))

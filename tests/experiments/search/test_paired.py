@@ -65,6 +65,20 @@ def test_the_seed_of_a_fit_is_that_of_its_fold_and_repeat(kind):
     assert not set(other) & set(first)
 
 
+def test_what_stands_in_place_of_the_seed_is_drawn_anew_for_each_fold_too():
+    candidates = Candidates(
+        open_study("search", config("validation.folds=2", "seeds.order=3")), Path()
+    )
+    jobs = [
+        [candidates.job(Task(0, Fit(trial, fold, {RATE: rate}))) for fold in (0, 1)]
+        for trial, rate in ((0, 0.05), (1, 0.1))
+    ]
+    for fold in (0, 1):
+        one, other = (job[fold].config for job in jobs)
+        assert one.seeds.given == other.seeds.given == {"order": seed_for(3, "fold", fold)}
+        assert one.seed == other.seed == seed_for(7, "fold", fold)  # of all else, as ever
+
+
 def test_unpaired_it_is_that_of_its_path_and_so_is_a_refits():
     made = config("search.paired=false", "validation.folds=2")
     assert seeds("search", made, [(0, 3, 1, {RATE: 0.1})]) == [seed_for(7, "trial", 3, "fold", 1)]
