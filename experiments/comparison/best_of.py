@@ -20,6 +20,7 @@ from experiments.comparison.grouping import (
     fold_of,
     groups_of,
     newest_of_each,
+    seeds_apart,
     value_of,
 )
 from experiments.comparison.row_names import short_keys
@@ -48,9 +49,11 @@ class Setting:
     """Mean validation loss, infinite where no run has one."""
 
     @property
-    def repeats(self) -> set[tuple[str | None, str]]:
-        """Seeds and folds."""
-        return {(run.data.params.get("seed"), fold_of(run)) for run in self.runs}
+    def repeats(self) -> set[tuple[str | None, str, str]]:
+        """Seeds, those in their place, and folds."""
+        return {
+            (run.data.params.get("seed"), str(seeds_apart(run)), fold_of(run)) for run in self.runs
+        }
 
 
 @dataclass(frozen=True)

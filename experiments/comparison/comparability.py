@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.config.schema import Seeds
 from experiments.presentation.columns import of_kind
 
 COUNTED_ONCE = ("without_score", "dirty_runs")
@@ -25,6 +26,12 @@ def warnings_of(rows: Sequence[Mapping[str, Any]], score: str) -> list[str]:
         missing = row["without_score"]
         if missing and not (top1 and _is_error(row)):
             warnings.append(f"{row['name']}: {missing} of {row['n']} runs have no {score}")
+        if shared := _shared_draws(row["values"]):
+            warnings.append(
+                f"{row['name']}: its {len(row['values'])} runs have {shared} alone, so that "
+                "spread, intervals and tests over seeds leave out some of the chance of training; "
+                "sweep seed for all of it"
+            )
     if score.startswith("val"):
         what = "top-1" if top1 else "squared error"
         tested = any(row[score.replace("val", "test")] is not None for row in rows)
@@ -47,6 +54,23 @@ def warnings_of(rows: Sequence[Mapping[str, Any]], score: str) -> list[str]:
     if len(distinct(rows, "precision")) > 1:
         warnings.append("The rows mix precisions")
     return warnings
+
+
+def _shared_draws(values: Sequence[Mapping[str, Any]]) -> str:
+    """Draws whose seeds stand apart from the runs', or stayed behind, and how many seeds they have
+    where these are fewer than runs: 3 seeds of weights and 1 of order; else nothing."""
+    if not any("seeds" in value for value in values):
+        return ""
+    seeds = {
+        draw: {(value.get("seeds", {}).get(draw, value["seed"]), value["fold"]) for value in values}
+        for draw in Seeds.model_fields
+    }
+    fewer = [
+        f"{len(of)} seed{'s' * (len(of) > 1)} of {draw}"
+        for draw, of in seeds.items()
+        if len(of) < len(values)
+    ]
+    return " and ".join(fewer)
 
 
 def _code(rows: Sequence[Mapping[str, Any]]) -> list[str]:

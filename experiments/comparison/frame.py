@@ -8,6 +8,7 @@ from experiments.comparison.compare import PAGE, find_experiment
 from experiments.comparison.grouping import value_of, varying_keys
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
+from experiments.presentation.formatting import SEEDS
 from experiments.tracking.tracked_run import FOLD, FOLDS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ OVER_FOLDS = ("_std", "_low", "_high")
 def frame(client: MlflowClient, name: str, level: str = "run") -> pd.DataFrame:
     """A row a run: model, seed, the settings that vary, scores, costs, status, run_id.
 
+    Seeds that stand in place of `seed` have columns under their keys, as settings have.
     Runs on folds have a column `fold`, those above them `folds`, how many their means are over, and
     beside each score its standard deviation over folds (`_std`) and where there is one the ends of
     its interval (`_low`, `_high`).
@@ -44,7 +46,8 @@ def frame(client: MlflowClient, name: str, level: str = "run") -> pd.DataFrame:
     if not runs:
         raise BadInput(f"{name}: no runs of level {level}; run, sweep or search first")
     # the model has a column of its own
-    varying = [key for key in varying_keys(runs) if key != "model.name"]
+    apart = sorted({key for run in runs for key in run.data.params if key.startswith(SEEDS)})
+    varying = apart + [key for key in varying_keys(runs) if key != "model.name"]
     folds = [tag for tag in (FOLD, FOLDS) if any(tag in run.data.tags for run in runs)]
     endings = ("", *OVER_FOLDS) if FOLDS in folds else ("",)
     metrics = [

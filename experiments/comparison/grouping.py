@@ -16,6 +16,7 @@ from experiments.comparison.row_names import name_rows
 from experiments.comparison.shared_cost import Shared, measurements, shared
 from experiments.errors import BadInput
 from experiments.presentation.columns import of_kind
+from experiments.presentation.formatting import SEEDS
 from experiments.tracking.tracked_run import FOLD as FOLD_TAG
 from experiments.tracking.tracked_run import FOLDS as FOLDS_TAG
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NOT_A_SETTING = {
     "seed",
+    "seeds",
     "name",
     "tracking",
     "launch",
@@ -50,8 +52,8 @@ class Comparison:
     squared errors also with `_std`, the sample standard deviation over seeds and folds, None where
     n is 1; latency and rate as `shared_cost`, with `latency_disturbed infer_disturbed`), `device
     precision source git_commit git_dirty machine run_ids`, `classes` of the images as
-    `compare.compare` gives them, and `values`: the score
-    of every seed and fold. Reconstructions have `test_mse val_mse train_mse` and no top-1.
+    `compare.compare` gives them, and `values`: the score of every seed and fold, with `seeds` where
+    draws have seeds of their own. Reconstructions have `test_mse val_mse train_mse` and no top-1.
     """
 
     experiments: list[str]
@@ -131,6 +133,24 @@ def grouped(
 def fold_of(run: Run) -> str:
     """Which fold a run is of, such as outer/2; empty where there are none."""
     return "/".join(FOLD.findall(run.data.tags.get("path", "")))
+
+
+def seeds_apart(run: Run) -> dict[str, int]:
+    """What stands in place of a run's seed, by kind of draw; empty where nothing does."""
+    params = run.data.params
+    given = {key.removeprefix(SEEDS): value_of(params[key]) for key in params if key[:6] == SEEDS}
+    return {draw: seed for draw, seed in sorted(given.items()) if seed is not None}
+
+
+def draw_of(value: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal for values of a row whose runs drew alike: of one seed, `seeds` and fold."""
+    return value["seed"], *value.get("seeds", {}).items(), value["fold"]
+
+
+def seeds_in_words(value: Mapping[str, Any]) -> str:
+    """Of a value of a row: its seed, and what stands in its place: 1 weights 2 order 3."""
+    apart = value.get("seeds", {}).items()
+    return " ".join([str(value["seed"]), *(f"{draw} {seed}" for draw, seed in apart)])
 
 
 def value_of(text: str | None) -> Any:
@@ -291,8 +311,8 @@ def _values(runs: Sequence[Run], score: Score, folds: Folds) -> list[dict[str, A
             parts = {f"{fold}/fold/{k}".strip("/"): value for k, value in inner.items()}
         for part, value in parts.items():
             one = {"run_id": run.info.run_id, "seed": seed, "fold": part, "score": value}
-            scores.append(one)
-    return sorted(scores, key=lambda v: (str(v["seed"]).zfill(12), v["fold"]))
+            scores.append(one | ({"seeds": apart} if (apart := seeds_apart(run)) else {}))
+    return sorted(scores, key=lambda v: (str(v["seed"]).zfill(12), seeds_in_words(v), v["fold"]))
 
 
 def _setting(runs: Sequence[Run], key: str) -> Any:

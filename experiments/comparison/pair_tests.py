@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from experiments.comparison.grouping import draw_of, seeds_in_words
 from tuning.statistics.over_seeds import Training
 
 Test = Literal["auto", "paired", "mcnemar", "none"]
@@ -46,9 +47,9 @@ class Tested:
 
 
 def common(first: Mapping[str, Any], second: Mapping[str, Any]) -> Pairs:
-    """Values of the same seed and fold."""
-    by_key = {(value["seed"], value["fold"]): value for value in second["values"]}
-    keys = [(value["seed"], value["fold"]) for value in first["values"]]
+    """Values of the same seeds and fold."""
+    by_key = {draw_of(value): value for value in second["values"]}
+    keys = [draw_of(value) for value in first["values"]]
     return [
         (value, by_key[key])
         for value, key in zip(first["values"], keys, strict=True)
@@ -135,7 +136,7 @@ def _hits(
         index = one[0] if index is None else index
         if not (np.array_equal(one[0], index) and np.array_equal(other[0], index)):
             return Tested(why="other images")
-        seeds.append(first["seed"])
+        seeds.append(seeds_in_words(first))
         hits.append((one[1], other[1]))
     if not hits:
         return Tested(why="no kept predictions")

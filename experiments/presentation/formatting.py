@@ -69,17 +69,22 @@ def _exponent(value: float) -> int:
     return int(f"{abs(value):e}".split("e")[1])
 
 
+SEEDS = "seeds."
+"""What the keys of seeds that stand in place of `seed` begin with."""
+
+
 def run_title(model: str, seed: int, axes: Mapping[str, Any]) -> str:
-    """The name of a run: what its sweep varies, and the seed."""
-    return f"{setting_title(model, axes)} seed {seed}"
+    """The name of a run: what its sweep varies, the seed, and of `seeds` what the sweep varies."""
+    apart = [f"{key.removeprefix(SEEDS)} {axes[key]}" for key in axes if key.startswith(SEEDS)]
+    return " ".join([f"{setting_title(model, axes)} seed {seed}", *apart])
 
 
 def setting_title(model: str, axes: Mapping[str, Any]) -> str:
-    """The name that runs have in common which differ in their seed alone."""
+    """The name that runs have in common which differ in their seeds alone."""
     varied = [
         f"{key.rpartition('.')[2]}={shortened(in_words(value), 40)}"
         for key, value in axes.items()
-        if key not in ("model.name", "seed")
+        if key not in ("model.name", "seed") and not key.startswith(SEEDS)
     ]
     return " ".join([model, *varied])
 

@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from experiments.comparison.caption import marked, part, repeated, title, top5
-from experiments.comparison.grouping import Comparison
+from experiments.comparison.grouping import Comparison, seeds_in_words
 from experiments.comparison.pareto_front import drawable, optimal
 from experiments.comparison.plots import pareto_html, pictures
 from experiments.comparison.plots.learning_curves import Curves
@@ -118,7 +118,13 @@ def sort_key(text: str) -> str:
 def _single_runs(comparison: Comparison) -> str:
     """Every value that a mean is made of, and the run that it comes from."""
     rows = [
-        (row["name"], value["seed"], value["fold"] or "", 100 * value["score"], value["run_id"])
+        (
+            row["name"],
+            seeds_in_words(value),
+            value["fold"] or "",
+            100 * value["score"],
+            value["run_id"],
+        )
         for row in comparison.rows
         if row["top1_mean"] is not None
         for value in row["values"]
@@ -126,7 +132,7 @@ def _single_runs(comparison: Comparison) -> str:
     if not rows:
         return ""
     cells = "\n".join(
-        f'<tr><td class="name word">{escape(name)}</td><td>{escape(str(seed))}</td>'
+        f'<tr><td class="name word">{escape(name)}</td><td>{escape(seed)}</td>'
         f'<td>{escape(fold)}</td><td>{score:.2f}</td><td class="word">{escape(run_id)}</td></tr>'
         for name, seed, fold, score, run_id in rows
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.presentation.columns import COLUMNS, axes, rounded
-from experiments.presentation.formatting import setting_title
+from experiments.presentation.formatting import SEEDS, setting_title
 from experiments.tracking.tracked_run import FINAL
 
 NETWORK, SEED = "model.name", "seed"
@@ -68,7 +68,7 @@ class Held:
         """Settings that differ between runs, most different values first, at most VARYING."""
         values: dict[str, set[str | None]] = {}
         for key in sorted({key for settings in self.params for key in settings}):
-            if key not in (NETWORK, SEED, *NEVER):
+            if key not in (NETWORK, SEED, *NEVER) and not key.startswith(SEEDS):
                 values[key] = {settings.get(key) for settings in self.params}
         several = [key for key, distinct in values.items() if len(distinct) > 1]
         return sorted(several, key=lambda key: -len(values[key]))[:VARYING]

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from experiments.cli import commands
 from experiments.comparison import compare, grouping, pareto_front, table
+from experiments.comparison.frame import frame
+from experiments.comparison.pair_tests import common
 from experiments.comparison.plots import learning_curves
 from experiments.comparison.table import render
 from experiments.errors import BadInput
@@ -89,6 +91,37 @@ def test_a_reproduction_does_not_stand_in_for_its_original(store):
     [row] = compare.compare(store.client, [store.name]).rows
 
     assert (row["n"], row["top1_mean"]) == (1, pytest.approx(0.80))
+
+
+def test_runs_that_differ_in_seeds_are_one_row_and_pair_with_those_that_drew_alike(store):
+    crossed = [(weights, order) for weights in (1, 2) for order in (1, 2)]
+    for model, lead in (("lenet5", 0.0), ("nin", 0.1)):
+        for number, (weights, order) in enumerate(crossed if model == "nin" else crossed[::-1]):
+            score = 0.5 + 0.2 * weights + 0.01 * order + lead
+            apart = {"seeds__weights": weights, "seeds__order": order}
+            tags = {"config_hash": f"{model}-{number}", "group_hash": model}
+            store.run(store.name, model, 1, top1(score), tags=tags, **apart)
+
+    found = compare.compare(store.client, [store.name])
+
+    assert [(row["name"], row["n"], row["seeds"]) for row in found.rows] == [
+        ("nin", 4, [1]),
+        ("lenet5", 4, [1]),
+    ]
+    assert found.varying == ["model.name"]
+    pairs = common(*found.rows)
+    assert [first["seeds"] for first, _ in pairs] == [
+        {"order": order, "weights": weights} for order in (1, 2) for weights in (1, 2)
+    ]
+    for first, second in pairs:
+        assert first["seeds"] == second["seeds"]
+        assert first["score"] - second["score"] == pytest.approx(0.1)
+    shared = "2 seeds of weights and 2 seeds of order and 1 seed of augmentation and 1 seed of"
+    assert [w for w in found.warnings if shared in w and w.startswith("nin: its 4 runs")]
+    table = frame(store.client, store.name)
+    assert sorted(zip(table["seeds.weights"], table["seeds.order"], strict=True)) == sorted(
+        2 * crossed
+    )
 
 
 def test_runs_beyond_the_first_page_are_read(store, monkeypatch):

@@ -18,6 +18,11 @@ def test_the_name_of_a_run_cuts_long_settings_and_leaves_out_network_and_seed():
     assert run_title("mlp", 2, axes) == f"mlp source=folder:{30 * 'x'}... seed 2"
 
 
+def test_seeds_that_a_sweep_varies_stand_behind_the_seed():
+    axes = {"seeds.weights": 2, "train.epochs": 5, "seeds.order": 3}
+    assert run_title("mlp", 1, axes) == "mlp epochs=5 seed 1 weights 2 order 3"
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [("mlp seed 1", "mlp_seed_1"), ("a/../b", "a_.._b"), ("Gänse", "G_nse")]
 )

@@ -189,7 +189,7 @@ def test_settings_that_vary_get_columns_and_reconstructions_their_errors():
     assert held.varying() == ["train.epochs", "model.options.width"]
     assert held.settings() == ["a epochs=1 width=0.5", "b epochs=2", "c epochs=3"]
     assert states.table(held)["groupBy"] is None, "nothing is there twice"
-    grouped = states.table(Held(set(), [*runs, runs[1] | {"seed": "7"}]))
+    grouped = states.table(Held(set(), [*runs, runs[1] | {"seed": "7", "seeds.order": "3"}]))
     assert grouped["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "setting"}]
     assert grouped["groupsExpanded"]["tag.setting.b epochs=2"] is False
     assert "params.`seed`" in states.table(held)["selectedColumns"]
