@@ -23,7 +23,7 @@ def test_the_ablations_are_all_there() -> None:
     assert {path.stem for path in CONFIGS} == {
         "quickstart", "history", "autoencoders", "activations", "dense_vs_conv", "depth",
         "inception_modules", "initializers", "kernels", "layerwise_pretraining", "normalizations",
-        "regularizers", "training_size", "warm_start",
+        "regularizers", "training_size", "warm_start", "where_variance_comes_from",
     }  # fmt: skip
 
 
