@@ -52,9 +52,15 @@ def begun(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
         )
         raise SeenError
 
+    def reset(self: Trainer, seed: int, *given: Any, states: int, **named: Any) -> int:
+        seen["reset"] = {"weights": seed, "dropout": states}
+        return real(self, seed, *given, states=states, **named)
+
+    real = Trainer.reset
     plan = prepare(settings.parse(settings.override(BASE, words)))
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "fit", look)
+        patch.setattr(Trainer, "reset", reset)
         outcome = attempt(plan.job(("run",)), lambda event: None)
     assert "SeenError" in str(outcome.error)
     return seen
@@ -73,6 +79,7 @@ def test_each_seed_changes_the_draws_of_its_kind_alone(
     path = ("stage", 0) if stages else ()
     of_seed = {"order": seed_for(1, *path, "data"), "augmentation": seed_for(1, *path, "data")}
     assert plain["rows"] == of_seed  # as it was before there were such seeds
+    assert plain["reset"] == dict.fromkeys(("weights", "dropout"), seed_for(1, "weights"))
     assert differing(plain, begun(monkeypatch, *stages, "seed=2")) == set(DRAWS)
     for draw in DRAWS:
         apart = begun(monkeypatch, *stages, f"seeds.{draw}=2")
@@ -82,6 +89,21 @@ def test_each_seed_changes_the_draws_of_its_kind_alone(
         )
     same = begun(monkeypatch, *stages, "seeds={weights: 1, order: 1, augmentation: 1, dropout: 1}")
     assert differing(plain, same) == set()
+
+
+def test_passes_with_dropout_are_drawn_from_the_seed_of_dropout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    real, given = Trainer.seed_samples, []
+    monkeypatch.setattr(
+        Trainer, "seed_samples", lambda self, seed: (given.append(seed), real(self, seed))
+    )
+    sampled = "model.options.monte_carlo=true", "evaluate.dropout_samples=2"
+    for words in ([], ["seeds.weights=5"], ["seeds.dropout=5"]):
+        plan = prepare(settings.parse(settings.override(BASE, [*sampled, *words])))
+        assert attempt(plan.job(("run",)), lambda event: None).error is None
+    assert given == [seed_for(root, "dropout_samples") for root in (1, 1, 5)]
 
 
 def test_batches_of_tf_data_and_of_the_program_itself_take_both_seeds(

@@ -196,6 +196,17 @@ def test_each_row_of_the_grid_is_its_own_image():
     assert mixed.shape == plain.shape
 
 
+def test_preview_draws_from_the_seed_of_augmentation():
+    def previewed(*words):
+        steps = "augment={steps: [{op: pad_and_crop}]}"
+        plan = preview_command._plan("digits", [steps, *words])
+        return preview_command.augmented(plan, plan.split.train[:4], 2)[0]
+
+    apart = previewed("seeds.augmentation=2")
+    assert (apart == previewed("seed=2")).all()
+    assert (apart != previewed("seeds.weights=2")).any()
+
+
 def test_preview_refuses_what_it_cannot_write(monkeypatch, capsys):
     for words in (["preview", "digits", "--out", "x.txt"], ["preview", "nothing"]):
         assert inside(monkeypatch, "data", *words) == 2
