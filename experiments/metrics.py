@@ -42,6 +42,23 @@ def precision_recall_f1(correct: np.ndarray, images: np.ndarray, answers: np.nda
     return np.stack([hits / np.maximum(count, 0.5) for count in each], axis=1)
 
 
+def over_classes(predicted: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
+    """{prefix_balanced_top1, prefix_macro_f1}: recall and F1 averaged over the classes that have
+    images, as scikit-learn's `balanced_accuracy_score` and `f1_score(average="macro")` over them.
+
+    A class that is never answered has an F1 of 0; one without images is left out of both, and its
+    wrong answers cost the recall of the others only.
+
+    Args:
+        predicted, labels: int [images], at least one image.
+    """
+    classes = int(max(predicted.max(), labels.max())) + 1
+    counts = (labels[labels == predicted], labels, predicted)
+    rates = precision_recall_f1(*(np.bincount(x, minlength=classes) for x in counts))
+    _, recall, f1 = np.nanmean(rates, axis=0)
+    return {f"{prefix}_balanced_top1": float(recall), f"{prefix}_macro_f1": float(f1)}
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities, float32 [images, classes]."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -13,7 +13,13 @@ import numpy as np
 from experiments.errors import FailedWork
 from experiments.jobs.job import Job, draw_seed
 from experiments.jobs.predictions import Evaluation
-from experiments.metrics import accuracies, log_mean_probabilities, precision_recall_f1, softmax
+from experiments.metrics import (
+    accuracies,
+    log_mean_probabilities,
+    over_classes,
+    precision_recall_f1,
+    softmax,
+)
 
 if TYPE_CHECKING:
     from experiments.training.batches import Batches, Rows
@@ -47,8 +53,11 @@ def score_part(trainer: Trainer, images: Rows | Any, part: str, samples: int = 1
         logits = log_mean_probabilities(passes)
         loss = trainer.mean_loss(logits, labels)
     probabilities = softmax(logits)
+    scores = accuracies(logits, labels, part)
+    if part != "train":
+        scores |= over_classes(logits.argmax(axis=1), labels, part)
     return Evaluation(
-        accuracies(logits, labels, part),
+        scores,
         loss,
         {
             "label": labels,

@@ -46,8 +46,8 @@ def held_out(config: Config) -> str:
 
 
 def is_share(score: str) -> bool:
-    """Is a score a share of images, by its name?"""
-    return score.endswith(("top1", "top5"))
+    """Is a score a share of images, by its name? A mean over classes is none."""
+    return score.endswith(("top1", "top5")) and not score.endswith("balanced_top1")
 
 
 def interval_of(

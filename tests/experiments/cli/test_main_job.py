@@ -117,6 +117,7 @@ def test_a_run_holds_its_config_metrics_tags_and_files(swept):
     assert params["train.optimizer.learning_rate"] == "0.05"
     assert params["data.image_size"] == "[16, 16]"
     wanted = """train_loss val_loss train_top1 train_top5 val_top1 val_top5 test_top1 test_top5
+        val_balanced_top1 test_balanced_top1 val_macro_f1 test_macro_f1
         params macs activation_bytes train_images_per_second infer_images_per_second
         latency_ms_p50 latency_ms_p95 peak_memory_bytes train_seconds
         latency_disturbed infer_disturbed latency_probe latency_switches latency_load"""
