@@ -102,6 +102,12 @@ EXAMPLES = {
         # nested runs, by their outer folds
         ilsvrc compare a b --level outer_fold
     """,
+    "plan": """
+        # how many seeds and images settle a difference of a point; with the power curves
+        ilsvrc plan quickstart --detect 1.0 --images 2000 --seed-sd 0.6 --out plan
+        # before any run exists
+        ilsvrc plan --detect 0.5 --seed-sd 0.6 --images 10000
+    """,
     "report": """
         # one page that opens offline
         ilsvrc report quickstart --out report.html

@@ -69,7 +69,7 @@ def of_pair(
     has confidence 1 - a/2, so that both hold together with 1 - a.
 
     Args:
-        first, second: bool [seeds, images], whether the label was right, of common seeds and images.
+        first, second: bool [seeds, images], whether the label was right, in common order.
         training: of the two rows.
         confidence: 1 - a.
     """

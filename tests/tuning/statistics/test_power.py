@@ -1,4 +1,4 @@
-"""Power and components against draws whose truth is known, through the test that `compare` makes."""
+"""Power and components against draws whose truth is known, through the test that is made."""
 
 import math
 from itertools import combinations
