@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.comparison.compare import compare, kept_answers
 from experiments.comparison.grouping import Comparison, value_of
+from experiments.comparison.pair_tests import HitsOf
 from experiments.comparison.row_names import name_rows
 from experiments.errors import BadInput
 
@@ -63,7 +64,8 @@ def settings(client: MlflowClient, name: str) -> tuple[list[Setting], list[str]]
     alike = [row for row in rows if _images_of(row, comparison) == _images_of(best, comparison)]
     notes = [f"left out, on other images: {row['name']}" for row in rows if row not in alike]
     part = comparison.score.partition("_")[0]
-    made = [_setting(client, row, part) for row in alike]
+    answers = kept_answers(client) if len(alike) > 1 else _none
+    made = [_setting(client, row, part, answers) for row in alike]
     return sorted(made, key=lambda row: -row.top1), notes
 
 
@@ -90,9 +92,12 @@ def _merged(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
-def _setting(client: MlflowClient, row: Mapping[str, Any], part: str) -> Setting:
+def _none(run_id: str, part: str) -> None:
+    """Of a lone row no answers are compared, and none are read."""
+
+
+def _setting(client: MlflowClient, row: Mapping[str, Any], part: str, answers: HitsOf) -> Setting:
     scores, run_ids, hits, images = {}, {}, {}, None
-    answers = kept_answers(client)
     for value in row["values"]:
         run_id = value["run_id"]
         params = client.get_run(run_id).data.params
@@ -127,9 +132,6 @@ def common_hits(first: Setting, second: Setting) -> tuple[np.ndarray, np.ndarray
     return one, other
 
 
-def fewest_common(rows: Sequence[Setting]) -> int:
-    """Of the best row's pairs, the smallest number of common seeds; of a lone row, its seeds."""
-    best, *others = rows
-    return min(
-        [len(best.scores.keys() & row.scores.keys()) for row in others] or [len(best.scores)]
-    )
+def common_seeds(first: Setting, second: Setting) -> int:
+    """How many seeds both rows were trained with."""
+    return len(first.scores.keys() & second.scores.keys())

@@ -158,7 +158,8 @@ def _after(
     if images is None:
         raise BadInput(f"{name}: its runs do not say how many test images they had: --images N")
     there = rows[0].images or images
-    seeds = max(measured.fewest_common(rows), 2)
+    common = [measured.common_seeds(rows[0], row) for row in rows[1:] or rows]
+    seeds = max(min(common), 2)
     scatter = fmean(one.variance for one in training.values()) if training else 0.0
     guess = assumed(scatter**0.5, rows[0].top1 if wanted.top1 is None else wanted.top1)
     said, pairs, noises = [], [], []
@@ -173,6 +174,8 @@ def _after(
         said.append(f"{why}, so what images add cannot be told: {_of_images(rows[0].top1)}")
     if wanted.seed_sd is not None:
         said.append(f"a standard deviation of {100 * wanted.seed_sd:g} points from seed to seed")
+    if min(common) < 2:
+        said.append("2 seeds a row, in place of one or none that rows share")
     if wanted.images is not None and wanted.images != there:
         said.append(f"{images:,} test images in place of the {there:,} of the runs")
     counted = max(len(rows), 2)
@@ -190,9 +193,10 @@ def _after(
             {
                 "row": row.name,
                 "difference": row.top1 - rows[0].top1,
-                **_answer(noise, wanted, counted, seeds, images, table=False),
+                "common_seeds": many,
+                **_answer(noise, wanted, counted, max(many, 2), images, table=False),
             }
-            for row, noise in zip(rows[1:], noises, strict=True)
+            for row, noise, many in zip(rows[1:], noises, common, strict=False)
         ],
         "assumed": said,
         "notes": notes,

@@ -36,7 +36,7 @@ def text(document: Mapping[str, Any]) -> str:
     ]
     if document["against_best"]:
         lines += ["", f"Against {document['rows'][0]['row']}, {lead} would take:"]
-        lines += [f"  {_of_row(row, now)}" for row in document["against_best"]]
+        lines += [f"  {_of_row(row)}" for row in document["against_best"]]
     for crossing in document["components"].get("crossed", ()):
         lines += ["", f"Variance of the score of {crossing['row']}, {crossing['runs']} runs:"]
         lines += [_factor(factor) for factor in crossing["factors"]]
@@ -94,12 +94,12 @@ def _table(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _of_row(row: Mapping[str, Any], now: Mapping[str, int]) -> str:
+def _of_row(row: Mapping[str, Any]) -> str:
     seeds = f"over {MOST_SEEDS:,}" if row["seeds"] is None else f"{row['seeds']:,}"
     images = "no number of" if row["images"] is None else f"{row['images']:,}"
     return (
         f"{row['row']}, {_points(-row['difference'])} behind: {seeds} seeds, or {images} images "
-        f"at {now['seeds']}; now {_percent(row['power'])}"
+        f"at {max(row['common_seeds'], 2)} seeds; now {_percent(row['power'])}"
     )
 
 

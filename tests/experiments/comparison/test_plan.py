@@ -132,6 +132,22 @@ def test_without_predictions_what_images_add_is_assumed(store):
     assert made["present"] == {"seeds": 3, "images": IMAGES}
 
 
+def test_a_row_with_fewer_seeds_is_planned_from_what_it_shares(store):
+    draw = np.random.default_rng(4)
+    for model, seeds in (("nin", 5), ("mlp", 5), ("lenet5", 3)):
+        for seed in range(seeds):
+            add(store, "uneven", model, seed, draw.random(IMAGES) < 0.8)
+    made = plan(store.client, "uneven", asked())
+    common = {row["row"]: row["common_seeds"] for row in made["against_best"]}
+    best = made["rows"][0]["row"]
+    assert common == {
+        name: 3 if "lenet5" in (name, best) else 5
+        for name in ("nin", "mlp", "lenet5") if name != best
+    }  # fmt: skip
+    assert made["present"]["seeds"] == min(common.values())
+    assert made["pairs_of_rows"] == 3
+
+
 def test_a_lone_row_tells_training_alone(store):
     draw = np.random.default_rng(3)
     for seed in (1, 2, 3):
@@ -227,3 +243,4 @@ def test_experiments_that_tell_too_little_are_said_in_a_line(store, hits, monkey
     assert "no seeds were varied against each other" in line
     # and with the scatter said, one seed is enough
     assert inside(monkeypatch, "plan", "once", *at, "--seed-sd", 1) == 0
+    assert "assumed: 2 seeds a row, in place of one" in capsys.readouterr().out
