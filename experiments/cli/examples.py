@@ -103,8 +103,8 @@ EXAMPLES = {
         ilsvrc compare a b --level outer_fold
     """,
     "plan": """
-        # how many seeds and images settle a difference of a point; with the power curves
-        ilsvrc plan quickstart --detect 1.0 --images 2000 --seed-sd 0.6 --out plan
+        # seeds and images that settle a difference of a point, with the power curves
+        ilsvrc plan quickstart --detect 1.0 --seed-sd 0.6 --out plan
         # before any run exists
         ilsvrc plan --detect 0.5 --seed-sd 0.6 --images 10000
     """,
