@@ -103,7 +103,7 @@ EXAMPLES = {
         ilsvrc compare a b --level outer_fold
     """,
     "plan": """
-        # seeds and images that settle a difference of a point, with the power curves
+        # seeds and images that settle a point of top-1, with the power curves
         ilsvrc plan quickstart --detect 1.0 --seed-sd 0.6 --out plan
         # before any run exists
         ilsvrc plan --detect 0.5 --seed-sd 0.6 --images 10000
