@@ -13,7 +13,7 @@ import typer
 
 from experiments.cli.arguments import Command, Group
 from experiments.cli.bench import bench_app
-from experiments.cli.compare import compare, report
+from experiments.cli.compare import compare, plan, report
 from experiments.cli.configs import configs, schema
 from experiments.cli.data import data_app
 from experiments.cli.evaluate import evaluate, predict
@@ -44,7 +44,7 @@ ROOMS = tuple(HOME / name for name in ("models", "pipelines", "tuning", "experim
 
 COMMANDS = (
     models, describe, init, configs, schema, train, sweep, ensemble, search, nested, status, upload,
-    compare, report, ui, export, reproduce, register, evaluate, predict, du, rm,
+    compare, plan, report, ui, export, reproduce, register, evaluate, predict, du, rm,
 )  # fmt: skip
 """In the order of `ilsvrc --help`."""
 

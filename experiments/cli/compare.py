@@ -1,4 +1,4 @@
-"""The commands `ilsvrc compare` and `report`; nothing heavy is imported here."""
+"""The commands `ilsvrc compare`, `plan` and `report`; nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from experiments.cli.arguments import AsJson, tracking_uri
 from experiments.cli.next_step import say_next
 from experiments.errors import BadInput
+from experiments.presentation.console import print_json, say, tell
 
 Level = Annotated[
     str,
@@ -93,6 +94,67 @@ def compare(
     say_next(["report", *experiments, *options], as_json=as_json, uri=_named(store))
 
 
+def plan(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="An experiment; before any run --seed-sd instead."),
+    ] = None,
+    detect: Annotated[
+        float,
+        typer.Option(metavar="POINTS", help="The difference in top-1 that is to be settled."),
+    ] = 0.5,
+    power: Annotated[float, typer.Option(help="Probability of finding it.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="Level of the test, shared by all pairs.")] = 0.05,
+    seed_sd: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Standard deviation of top-1 from seed to seed, in place of the measured one.",
+        ),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(metavar="N", help="Test images, in place of those there are.")
+    ] = None,
+    top1: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            help="Expected accuracy; says on how many images two networks differ where no "
+            "predictions do. Default: the runs', or 90.",
+        ),
+    ] = None,
+    components: Annotated[
+        bool,
+        typer.Option(
+            "--components",
+            help="Variance from each seed, of a sweep over seeds.weights and others.",
+        ),
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for plan.png, the power curves.")] = None,
+    uri: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many seeds and test images would settle a difference, and what those there are can."""
+    from experiments.comparison.planning import plan as command
+    from experiments.comparison.planning.words import text
+
+    wanted = command.question(detect, power, alpha, seed_sd, images, top1)
+    names, store = _names_and_store(name, uri)
+    if len(names) > 1:
+        raise BadInput(f"plan: name one experiment. Received: {' '.join(names)}")
+    client = None
+    if names:
+        from experiments.tracking.store import connect
+
+        client = connect(store)
+    document = command.plan(client, names[0] if names else None, wanted, components)
+    print_json(document) if as_json else tell(text(document))
+    if out is not None:
+        from experiments.comparison.plots import power_curves
+
+        say(f"Wrote {power_curves.write(document, out)}")
+
+
 def report(
     names: Experiments = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
@@ -119,13 +181,18 @@ def report(
     say_next(["ui", "--open", *named], as_json=False, uri=_named(store))
 
 
-def _experiments_and_store(words: list[str] | None, uri: str | None) -> tuple[list[str], str]:
+def _names_and_store(words: list[str] | None, uri: str | None) -> tuple[list[str], str]:
     """Experiment names, and the store that --uri or tracking.uri=... names."""
     from experiments.tracking.store import store_uri
 
     words = words or []
     names = [word for word in words if "=" not in word]
-    store = store_uri(uri or tracking_uri([word for word in words if "=" in word]))
+    return names, store_uri(uri or tracking_uri([word for word in words if "=" in word]))
+
+
+def _experiments_and_store(words: list[str] | None, uri: str | None) -> tuple[list[str], str]:
+    """The same, of at least one experiment."""
+    names, store = _names_and_store(words, uri)
     if not names:
         from experiments.tracking.store import experiment_names
 

@@ -102,6 +102,12 @@ EXAMPLES = {
         # nested runs, by their outer folds
         ilsvrc compare a b --level outer_fold
     """,
+    "plan": """
+        # seeds and images that settle a point of top-1, with the power curves
+        ilsvrc plan quickstart --detect 1.0 --seed-sd 0.6 --out plan
+        # before any run exists
+        ilsvrc plan --detect 0.5 --seed-sd 0.6 --images 10000
+    """,
     "report": """
         # one page that opens offline
         ilsvrc report quickstart --out report.html

@@ -109,7 +109,7 @@ def compare(
     runs = {r.info.run_id: r for _, r in chosen}
     sizes = _sizes(client, runs, comparison.score)
     within = None if margin is None else margin / 100
-    comparison = with_significance(comparison, made, sizes, _answers(client), within)
+    comparison = with_significance(comparison, made, sizes, kept_answers(client), within)
     comparison = with_intervals(comparison, sizes)
     if wanted:
         rows = _runs(client, find_experiment(client, wanted.experiment), "bench")
@@ -245,7 +245,7 @@ def _sizes(
     return sizes
 
 
-def _answers(client: MlflowClient) -> HitsOf:
+def kept_answers(client: MlflowClient) -> HitsOf:
     """Which images a run had right, from the predictions that it kept; each read once."""
 
     @functools.cache

@@ -144,6 +144,7 @@ def answers(folder: Path, run: Callable[..., Any]) -> dict[str, Any]:
     tell("upload", "tiny", other)
     tell("upload (a search)", "found", other)
     tell("compare", "swept", store, "--out", "compared")
+    tell("plan", "swept", store, "--detect", "5", "--seed-sd", "1", "--images", "900")
     tell("evaluate", *ids, store, "--out", "evaluated")
     tell("predict", lenet, picture, store)
     tell("predict (explained)", lenet, picture, store, "--explain", "cam")

@@ -1,0 +1,1 @@
+"""What would settle a difference: seeds, images, and where the variance comes from."""
