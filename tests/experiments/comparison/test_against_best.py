@@ -17,6 +17,7 @@ from experiments.comparison.pair_tests import (
     SEEDS_AND_IMAGES,
     SIGN_FLIP,
 )
+from experiments.comparison.plots import differences
 from experiments.errors import BadInput
 from tuning.statistics import over_seeds
 
@@ -191,6 +192,18 @@ def test_a_margin_tells_equal_from_undecided():
     assert [row["verdict"] for row in found.rows] == ["best", "equivalent", "worse", None]
     narrow = compared(rows, answers=lambda run, part: answers(run), margin=0.0001)
     assert narrow.rows[1]["verdict"] in ("undecided", "worse")
+    # the picture: a line a tested row, its ends those of the interval, its colour the verdict's
+    drawn = differences.draw(found)
+    assert "worse" in drawn.hovers["difference-1"]
+    assert difference_text(found.rows[1]) in drawn.hovers["difference-0"].replace(" points", "")
+    lines = [line for line in drawn.figure.axes[0].lines if line.get_linewidth() == 1.6]
+    assert len(lines) == 2
+    for line, one in zip(lines, found.rows[1:3], strict=True):
+        assert list(line.get_xdata()) == pytest.approx(np.multiply(100, one["difference_interval"]))
+        assert line.get_color() == differences.COLOURS[one["verdict"]]
+    key = drawn.figure.axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in key] == ["worse", "equivalent"]
+    assert differences.draw(compared(rows, "none")) is None
     assert any("within 1 points" in note for note in found.significance["notes"])
     assert (found.significance["margin"], narrow.significance["margin"]) == (0.01, 0.0001)
     # without a margin no row is equivalent, however near
