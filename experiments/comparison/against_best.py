@@ -20,6 +20,8 @@ from experiments.comparison.pair_tests import (
     Tested,
 )
 from experiments.errors import BadInput
+from experiments.presentation.columns import Row
+from experiments.presentation.formatting import percent
 
 TESTS: tuple[Test, ...] = ("auto", "paired", "mcnemar", "none")
 ALPHA = 0.05
@@ -92,7 +94,21 @@ def with_significance(
         rows.append({**row, **more})
     results = [_between(settings, best, row) for row in others] if settings else []
     summary = _summary(best, results, list(networks.values()), len(known), comparison, margin)
+    chosen = _chosen_by_validation(scored) if part == "test" else None
+    summary["validation_chose"] = chosen and chosen["name"]
+    if chosen:
+        summary["notes"].append(
+            f"validation chose {chosen['name']}, whose test top-1 is "
+            f"{percent(chosen, 'top1_mean')} %; of that choice the test images knew nothing"
+        )
     return replace(comparison, rows=rows, significance=summary)
+
+
+def _chosen_by_validation(rows: Sequence[Row]) -> Row | None:
+    """The row of the best validation score; None where a row has none, or there is one row."""
+    if len(rows) < 2 or any(row.get("val_top1") is None for row in rows):
+        return None
+    return max(rows, key=lambda row: row["val_top1"])
 
 
 def _of_settings(
@@ -221,7 +237,7 @@ def _summary(
         )
         notes.append(
             "difference to best: points of accuracy, with intervals that hold together with "
-            f"{1 - ALPHA:.0%}"
+            f"{1 - ALPHA:.0%}; Holm's p, in steps, may star a row whose interval just reaches 0"
         )
     if SEEDS_AND_IMAGES in kinds:
         notes.append(f"{SEEDS_AND_IMAGES}: of the settings, with other seeds and on other images")

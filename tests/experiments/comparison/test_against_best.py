@@ -286,6 +286,18 @@ def test_folds_whose_seeds_differ_alike_on_average_are_not_tested():
     assert found.rows[1]["vs_best"] == "not tested: all 3 differences equal"
 
 
+def test_it_is_said_which_row_validation_chose_and_how_that_one_tested():
+    best = scored("a", [0.90, 0.92], val_top1=0.93)
+    chosen = scored("b", [0.88, 0.89], val_top1=0.94)
+    found = compared([best, chosen])
+    assert found.significance["best"] == "a"
+    assert found.significance["validation_chose"] == "b"
+    [note] = [note for note in found.significance["notes"] if "validation chose" in note]
+    assert note.startswith("validation chose b, whose test top-1 is 88.5")
+    for rows in ([best], [best, chosen | {"val_top1": None}]):
+        assert compared(rows).significance["validation_chose"] is None
+
+
 def test_no_test_on_request_and_no_unknown_one():
     found = compared([scored("a", [0.9] * 3), scored("b", [0.8] * 3)], "none")
     assert found.significance is None
