@@ -27,8 +27,9 @@ DOUBT = {1: 0.8, 2: 0.5}
 """Level at which rows are said to scatter differently, by the degrees of freedom of a row, and of
 more than two. The fewer the seeds, the less they show of a wild row, so pooling takes rows that are
 the more alike: with these levels some pair of equal rows was found different in 5 % of simulated
-sweeps at most (2 to 14 rows, 2 to 10 seeds, any share of rows up to 100 times as wild as the
-rest); at 0.1 throughout it were 14, 8 and 6 % with 2, 3 and 5 seeds."""
+sweeps at most, within simulation error (2 to 14 rows; 2, 3, 5 and 10 seeds; one, two, half or
+all but one of the rows up to 100 times as wild as the rest); at 0.1 throughout it
+were 14, 8 and 6 % with 2, 3 and 5 seeds."""
 DOUBT_OF_MANY = 0.2
 
 
