@@ -20,6 +20,8 @@ from experiments.comparison.pair_tests import (
     Tested,
 )
 from experiments.errors import BadInput
+from experiments.presentation.columns import Row
+from experiments.presentation.formatting import percent
 
 TESTS: tuple[Test, ...] = ("auto", "paired", "mcnemar", "none")
 ALPHA = 0.05
@@ -46,8 +48,9 @@ def with_significance(
 ) -> Comparison:
     """The comparison with `significance`, and with what follows in its rows.
 
-    Of settings (`pair_tests.of_settings`): vs_best p_value p_holm better tested_by, and behind
-    behind_low behind_high, by how much the best row is better, with an interval. Every pair of rows
+    Of settings (`pair_tests.of_settings`): vs_best p_value p_holm tested_by, `difference`, the
+    row's score minus the best row's over what they share, `difference_interval`, [low, high], and
+    `verdict`: best, worse, equivalent, undecided, None where nothing was tested. Every pair of rows
     is tested and Holm's correction is over all of them, so that it holds whichever row came out
     best: the best is picked by these same scores. The intervals hold together, each at ALPHA
     divided by the number of pairs. Rows with one common seed allow no such test.
@@ -57,12 +60,11 @@ def with_significance(
 
     Args:
         test: auto, paired (over seeds), mcnemar (networks alone) or none.
-        margin: so many points apart are equivalent: adds verdict (worse, equivalent, undecided) to
-            the rows, None leaves it out.
+        margin: so far apart, as a fraction, rows are equivalent; None: no row is called that.
     """
     scored = [row for row in comparison.rows if row["top1_mean"] is not None]
     if test == "none" or not scored:
-        return comparison
+        return replace(comparison, rows=[{**row, **_BLANK} for row in comparison.rows])
     best = max(scored, key=lambda row: row["top1_mean"])
     others = [row for row in scored if row is not best]
     part = comparison.score.partition("_")[0]
@@ -79,9 +81,9 @@ def with_significance(
     of_networks = _adjusted([one for one in networks.values() if one.p_value is not None])
     rows = []
     for row in comparison.rows:
-        more = _blank(margin)
+        more = dict(_BLANK)
         if row is best:
-            more |= {"vs_best": "best"} | ({} if margin is None else {"verdict": "best"})
+            more |= {"vs_best": "best", "verdict": "best"}
         elif row in others:
             one = _between(settings, best, row)
             more |= _numbers(one, adjusted.get(id(one)), len(known), margin)
@@ -92,7 +94,21 @@ def with_significance(
         rows.append({**row, **more})
     results = [_between(settings, best, row) for row in others] if settings else []
     summary = _summary(best, results, list(networks.values()), len(known), comparison, margin)
+    chosen = _chosen_by_validation(scored) if part == "test" else None
+    summary["validation_chose"] = chosen and chosen["name"]
+    if chosen:
+        summary["notes"].append(
+            f"validation chose {chosen['name']}, whose test top-1 is "
+            f"{percent(chosen, 'top1_mean')} %; of that choice the test images knew nothing"
+        )
     return replace(comparison, rows=rows, significance=summary)
+
+
+def _chosen_by_validation(rows: Sequence[Row]) -> Row | None:
+    """The row of the best validation score; None where a row has none, or there is one row."""
+    if len(rows) < 2 or any(row.get("val_top1") is None for row in rows):
+        return None
+    return max(rows, key=lambda row: row["val_top1"])
 
 
 def _of_settings(
@@ -156,42 +172,45 @@ def _adjusted(tests: Sequence[Tested]) -> dict[int, float]:
     return dict(zip(map(id, tests), map(float, holm(p_values)), strict=True))
 
 
-def _blank(margin: float | None) -> dict[str, Any]:
-    """Keys of a row of which nothing is known."""
-    keys = ("p_value", "p_holm", "better", "tested_by", "behind_low", "behind_high",
-            "networks_p_value", "networks_p_holm", "networks_tested_by")  # fmt: skip
-    blank = {"vs_best": "", **dict.fromkeys(keys)}
-    return blank if margin is None else blank | {"verdict": None}
+_BLANK = {"vs_best": ""} | dict.fromkeys(
+    ("p_value", "p_holm", "tested_by", "verdict", "difference", "difference_interval",
+     "networks_p_value", "networks_p_holm", "networks_tested_by")
+)  # fmt: skip
+"""Keys of a row of which nothing is known."""
 
 
 def _numbers(one: Tested, p_holm: float | None, tests: int, margin: float | None) -> dict[str, Any]:
     if one.p_value is None or one.half_width is None or p_holm is None:
         text = one.why if one.why == ONE_SEED else f"not tested: {one.why}" if one.why else ""
-        return {"vs_best": text} | ({} if margin is None else {"verdict": "undecided"})
-    reach = one.half_width(ALPHA / tests)
-    low, high = max(-1.0, one.lead - reach), min(1.0, one.lead + reach)
-    numbers = {
-        "vs_best": p_text(p_holm) + (" *" if p_holm <= ALPHA else ""),
+        return {"vs_best": text}
+    reach, worse = one.half_width(ALPHA / tests), p_holm <= ALPHA
+    low, high = max(-1.0, -one.lead - reach), min(1.0, -one.lead + reach)
+    within = margin is not None and -margin < low and high < margin
+    return {
+        "vs_best": p_text(p_holm) + (" *" if worse else ""),
         "p_value": one.p_value,
         "p_holm": p_holm,
-        "better": one.lead,
         "tested_by": one.test,
-        "behind_low": low,
-        "behind_high": high,
+        "verdict": "equivalent" if within else "worse" if worse else "undecided",
+        "difference": -one.lead,
+        "difference_interval": [low, high],
     }
-    if margin is not None:
-        within = high < margin and low > -margin
-        worse = p_holm <= ALPHA
-        numbers["verdict"] = "equivalent" if within else "worse" if worse else "undecided"
-    return numbers
 
 
-def behind_in_words(row: Mapping[str, Any]) -> str:
-    """, 3.1 points behind (1.0 to 5.2): how much better the best is; empty where not tested."""
-    if row.get("behind_low") is None:
+def difference_text(row: Mapping[str, Any]) -> str:
+    """-3.1 (-5.2 to -1.0): points of accuracy that a row is from the best; empty if not tested."""
+    if row.get("difference") is None:
         return ""
-    lead, low, high = (f"{100 * row[key]:.1f}" for key in ("better", "behind_low", "behind_high"))
-    return f", {lead} points behind ({low} to {high})"
+    points = (f"{100 * value:z.1f}" for value in (row["difference"], *row["difference_interval"]))
+    return "{} ({} to {})".format(*points)
+
+
+def against_best_text(row: Mapping[str, Any]) -> str:
+    """p = 0.012 *, -3.1 points (-5.2 to -1.0), worse: for who points at a mark."""
+    difference, points, interval = difference_text(row).partition(" (")
+    if not difference:
+        return str(row.get("vs_best") or "")
+    return f"{row['vs_best']}, {difference} points{points}{interval}, {row['verdict']}"
 
 
 def p_text(p: float) -> str:
@@ -217,8 +236,8 @@ def _summary(
             f"{tests} pair{'s' * (tests > 1)} of rows, so that it holds whichever came out best"
         )
         notes.append(
-            f"behind best: points of accuracy, with intervals that hold together with "
-            f"{1 - ALPHA:.0%}"
+            "difference to best: points of accuracy, with intervals that hold together with "
+            f"{1 - ALPHA:.0%}; Holm's p, in steps, may star a row whose interval just reaches 0"
         )
     if SEEDS_AND_IMAGES in kinds:
         notes.append(f"{SEEDS_AND_IMAGES}: of the settings, with other seeds and on other images")
@@ -249,6 +268,7 @@ def _summary(
         "score": comparison.score,
         "tests": sorted(kinds | {str(one.test) for one in trained}),
         "alpha": ALPHA,
+        "margin": margin,
         "correction": "Holm",
         "pairs": len(done),
         "pairs_of_rows": tests,

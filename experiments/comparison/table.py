@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.comparison.against_best import p_text
+from experiments.comparison.against_best import difference_text, p_text
 from experiments.comparison.caption import marked, notes, origin, part, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import short_keys
@@ -83,6 +83,7 @@ def markdown(comparison: Comparison) -> str:
 def columns_of(comparison: Comparison) -> list[TableColumn]:
     """What the rows are, their score, and the metrics that any of them has."""
     scored = part(comparison)
+    with_margin = (comparison.significance or {}).get("margin") is not None  # else the star says it
     columns = [
         TableColumn(
             "", 0, lambda row: "●" if row["pareto"] else "○" if row.get("dominated") else ""
@@ -104,8 +105,8 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
         TableColumn("n", 0, lambda row: str(row["n"])),
         TableColumn(f"{scored}\ntop-1 %", 0, partial(_accuracy, "top1_mean")),
         TableColumn("vs best\np (Holm)", 1, _against_best),
-        TableColumn("behind best\npoints", 4, _behind),
-        TableColumn("verdict", 0, lambda row: row.get("verdict") or ""),
+        TableColumn("difference\nto best", 4, difference_text),
+        TableColumn("verdict", 0, lambda row: (with_margin and row.get("verdict")) or ""),
         TableColumn("these networks\np (Holm)", 5, _of_networks),
         TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, top5(comparison))),
     ]
@@ -188,14 +189,6 @@ def _against_best(row: Row) -> str:
     """`best`, the adjusted p-value, or a dash where no test was possible."""
     text = row.get("vs_best") or ""
     return "–" if text.startswith("not tested") else text.removeprefix("p = ").removeprefix("p ")
-
-
-def _behind(row: Row) -> str:
-    """3.1 (1.0 to 5.2): how much better the best is, and the interval of it."""
-    if row.get("behind_low") is None:
-        return ""
-    lead, *ends = (f"{100 * row[key]:.1f}" for key in ("better", "behind_low", "behind_high"))
-    return f"{lead} ({' to '.join(ends)})"
 
 
 def _of_networks(row: Row) -> str:

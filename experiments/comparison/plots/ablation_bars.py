@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.comparison.against_best import behind_in_words
+from experiments.comparison.against_best import against_best_text
 from experiments.comparison.caption import figure_origin, part, repeated, title
 from experiments.comparison.grouping import OF_SPLIT, Comparison
 from experiments.presentation.columns import Row
@@ -140,11 +140,7 @@ def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> dict[str, st
         bar.set_gid(f"ablation-{i}")
         hovers[f"ablation-{i}"] = (
             f"{names[i]}\ntop-1 {percent(row, 'top1_mean')} %, n = {row['n']}"
-            + (
-                f"\nagainst the best: {row['vs_best']}{behind_in_words(row)}"
-                if row.get("vs_best")
-                else ""
-            )
+            + (f"\nagainst the best: {against_best_text(row)}" if row.get("vs_best") else "")
         )
     axes.set_yticks(range(len(rows)))
     axes.set_yticklabels(names, fontsize=8, color=INK)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from experiments.comparison.against_best import behind_in_words
+from experiments.comparison.against_best import against_best_text
 from experiments.comparison.caption import figure_origin, marked, notes, part, repeated, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import optimal, placeable
@@ -199,7 +199,7 @@ def details(row: Row, on_front: bool, drawn: CostAxis = MACS) -> str:
         f"{drawn.ranked.lower()} {percent(row, drawn.accuracy)} %, n = {row['n']}",
     ]
     if row.get("vs_best"):
-        facts.append(f"against the best: {row['vs_best']}{behind_in_words(row)}")
+        facts.append(f"against the best: {against_best_text(row)}")
     costs = (("MACs", row["macs"]), ("parameters", row["params"]))
     if known := [f"{name} {si(value)}" for name, value in costs if value is not None]:
         facts.append(", ".join(known))

@@ -8,7 +8,13 @@ from pathlib import Path
 from experiments.comparison.caption import top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.pareto_front import drawable
-from experiments.comparison.plots import ablation_bars, depth, learning_curves, timeline
+from experiments.comparison.plots import (
+    ablation_bars,
+    depth,
+    differences,
+    learning_curves,
+    timeline,
+)
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.presentation.columns import MACS
 from experiments.presentation.html_page import Drawn
@@ -45,6 +51,7 @@ def figures(comparison: Comparison, curves: Mapping[str, Curves]) -> list[Drawn]
     Each file here draws one and says what it is called; files and report take it from this list.
     """
     drawn = [
+        differences.draw(comparison),
         timeline.draw(comparison),
         learning_curves.draw(comparison, curves),
         depth.draw(comparison),

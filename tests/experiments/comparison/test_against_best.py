@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fake_store import row
+from power_over_seeds import answers as drawn
 from scipy import stats
 
 from experiments.comparison import grouping
-from experiments.comparison.against_best import checked, with_significance
+from experiments.comparison.against_best import checked, difference_text, with_significance
 from experiments.comparison.pair_tests import (
     CORRECTED,
     MCNEMAR,
@@ -16,6 +17,7 @@ from experiments.comparison.pair_tests import (
     SEEDS_AND_IMAGES,
     SIGN_FLIP,
 )
+from experiments.comparison.plots import differences
 from experiments.errors import BadInput
 from tuning.statistics import over_seeds
 
@@ -61,7 +63,7 @@ def test_seeds_are_paired_and_holm_is_by_hand():
     assert second["p_holm"] == pytest.approx(p_near)
     assert third["vs_best"].endswith("*")
     assert not second["vs_best"].endswith("*")
-    assert third["better"] == pytest.approx(np.mean(best) - np.mean(far))
+    assert third["difference"] == pytest.approx(np.mean(far) - np.mean(best))
     assert found.significance["tests"] == [PAIRED_T]
     assert found.significance["pairs"] == 2
     assert any("Holm over the 3 pairs" in note and "4 seeds" in note for note in
@@ -69,8 +71,9 @@ def test_seeds_are_paired_and_holm_is_by_hand():
     # the interval is Student's, at a third of the level
     d = np.subtract(best, far)
     reach = stats.t.isf(0.05 / 3 / 2, 3) * d.std(ddof=1) / 2
-    assert third["behind_low"] == pytest.approx(d.mean() - reach)
-    assert third["behind_high"] == pytest.approx(d.mean() + reach)
+    assert third["difference_interval"] == pytest.approx([-d.mean() - reach, -d.mean() + reach])
+    assert [one["verdict"] for one in found.rows] == ["best", "undecided", "worse"]
+    assert difference_text(third) == "-9.8 (-12.1 to -7.4)"
 
 
 def test_folds_are_tested_with_the_corrected_variance():
@@ -98,7 +101,7 @@ def test_seeds_of_a_fold_are_no_samples_of_their_own():
     d = np.array([0.03, 0.02, 0.03])  # a fold: (0.02 + 0.04) / 2, (0.01 + 0.03) / 2, ...
     t = d.mean() / np.sqrt((1 / 3 + 200 / 800) * d.var(ddof=1))
     assert found.rows[1]["p_value"] == pytest.approx(2 * stats.t(2).sf(t))
-    assert found.rows[1]["better"] == pytest.approx(d.mean())
+    assert found.rows[1]["difference"] == pytest.approx(-d.mean())
     assert "3 folds" in found.significance["notes"][0]
 
 
@@ -122,6 +125,7 @@ def test_one_seed_tests_the_networks_and_not_the_settings():
     found = compared([scored("a", [0.95]), scored("b", [0.775])], answers=answers)
     row = found.rows[1]
     assert (row["vs_best"], row["p_value"], row["tested_by"]) == ("1 seed", None, None)
+    assert (row["verdict"], row["difference"], row["difference_interval"]) == (None, None, None)
     # 8 images only a has right, 1 only b: exact binomial
     assert row["networks_p_value"] == pytest.approx(stats.binomtest(1, 9).pvalue)
     assert row["networks_tested_by"] == MCNEMAR
@@ -150,8 +154,10 @@ def test_two_seeds_are_tested_over_seeds_and_images():
     made = over_seeds.difference(*hits, (training[0], training[1]))
     row = found.rows[1]
     assert row["p_value"] == row["p_holm"] == pytest.approx(made.p_value)
-    assert row["better"] == pytest.approx(0.9625 - 0.8625)
-    assert row["behind_low"] == pytest.approx(made.interval().low)
+    assert row["difference"] == pytest.approx(0.8625 - 0.9625)
+    assert row["difference_interval"] == pytest.approx(
+        np.clip([-made.interval().high, -made.interval().low], -1, 1)
+    )
     assert row["tested_by"] == SEEDS_AND_IMAGES
     assert row["networks_p_value"] is None
     assert "2 seeds, 40 images" in found.significance["notes"][0]
@@ -183,11 +189,44 @@ def test_a_margin_tells_equal_from_undecided():
     rows.append(scored("d", [0.85], first_seed=9))
     answers = {run: (index, hits) for run, hits in right.items()}.get
     found = compared(rows, answers=lambda run, part: answers(run), margin=0.01)
-    assert [row["verdict"] for row in found.rows] == ["best", "equivalent", "worse", "undecided"]
+    assert [row["verdict"] for row in found.rows] == ["best", "equivalent", "worse", None]
     narrow = compared(rows, answers=lambda run, part: answers(run), margin=0.0001)
     assert narrow.rows[1]["verdict"] in ("undecided", "worse")
+    # the picture: a line a tested row, its ends those of the interval, its colour the verdict's
+    drawn = differences.draw(found)
+    assert "worse" in drawn.hovers["difference-1"]
+    assert difference_text(found.rows[1]) in drawn.hovers["difference-0"].replace(" points", "")
+    lines = [line for line in drawn.figure.axes[0].lines if line.get_linewidth() == 1.6]
+    assert len(lines) == 2
+    for line, one in zip(lines, found.rows[1:3], strict=True):
+        assert list(line.get_xdata()) == pytest.approx(np.multiply(100, one["difference_interval"]))
+        assert line.get_color() == differences.COLOURS[one["verdict"]]
+    key = drawn.figure.axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in key] == ["worse", "equivalent"]
+    assert differences.draw(compared(rows, "none")) is None
     assert any("within 1 points" in note for note in found.significance["notes"])
-    assert "verdict" not in compared(rows).rows[0]
+    assert (found.significance["margin"], narrow.significance["margin"]) == (0.01, 0.0001)
+    # without a margin no row is equivalent, however near
+    assert compared(rows).rows[1]["verdict"] in ("undecided", "worse")
+
+
+@pytest.mark.parametrize(
+    ("rows", "seeds", "noise", "repeats"), [(2, 2, 0.006, 120), (4, 3, 0.01, 30), (14, 2, 0.0, 4)]
+)
+def test_of_equal_rows_the_winner_is_not_found_better_oftener_than_promised(
+    rows, seeds, noise, repeats
+):
+    """The winner's curse: the best of equal rows is picked by the scores that it is tested on."""
+    draw, wrong, index = np.random.default_rng(rows), 0, np.arange(400)
+    for _ in range(repeats):
+        hits = drawn(draw, rows, seeds, len(index), noise)
+        names = [f"n{k}-" for k in range(rows)]
+        right = {f"{name}{s}": hits[k, s] for k, name in enumerate(names) for s in range(seeds)}
+        table = [scored(name, hits[k].mean(axis=1).tolist()) for k, name in enumerate(names)]
+        found = compared(table, answers=lambda run, _, right=right: (index, right[run]))
+        assert found.significance["pairs_of_rows"] == rows * (rows - 1) // 2
+        wrong += any(one["verdict"] == "worse" for one in found.rows)
+    assert wrong <= 0.05 * repeats + 2.5 * np.sqrt(0.05 * 0.95 * repeats)
 
 
 @pytest.mark.parametrize(
@@ -247,9 +286,22 @@ def test_folds_whose_seeds_differ_alike_on_average_are_not_tested():
     assert found.rows[1]["vs_best"] == "not tested: all 3 differences equal"
 
 
+def test_it_is_said_which_row_validation_chose_and_how_that_one_tested():
+    best = scored("a", [0.90, 0.92], val_top1=0.93)
+    chosen = scored("b", [0.88, 0.89], val_top1=0.94)
+    found = compared([best, chosen])
+    assert found.significance["best"] == "a"
+    assert found.significance["validation_chose"] == "b"
+    [note] = [note for note in found.significance["notes"] if "validation chose" in note]
+    assert note.startswith("validation chose b, whose test top-1 is 88.5")
+    for rows in ([best], [best, chosen | {"val_top1": None}]):
+        assert compared(rows).significance["validation_chose"] is None
+
+
 def test_no_test_on_request_and_no_unknown_one():
     found = compared([scored("a", [0.9] * 3), scored("b", [0.8] * 3)], "none")
     assert found.significance is None
+    assert [row["verdict"] for row in found.rows] == [None, None]
     with pytest.raises(BadInput, match="auto, paired, mcnemar, none"):
         checked("anova")
 
