@@ -23,15 +23,6 @@ from scipy import optimize, stats
 
 from tuning.statistics.significance import Interval
 
-DOUBT = {1: 0.8, 2: 0.5}
-"""Level at which rows are said to scatter differently, by the degrees of freedom of a row, and of
-more than two. The fewer the seeds, the less they show of a wild row, so pooling takes rows that are
-the more alike: with these levels some pair of equal rows was found different in 5 % of simulated
-sweeps at most, within simulation error (2 to 14 rows; 2, 3, 5 and 10 seeds; one, two, half or
-all but one of the rows up to 100 times as wild as the rest); at 0.1 throughout it
-were 14, 8 and 6 % with 2, 3 and 5 seeds."""
-DOUBT_OF_MANY = 0.2
-
 
 @dataclass(frozen=True)
 class Training:
@@ -97,7 +88,7 @@ def training_variances(scores: Mapping[Any, Sequence[float]]) -> dict[Any, Train
     """How far each row's score is from what other seeds would give, rows pooled if alike.
 
     Rows are pooled unless the variance of one is beyond what rows of one variance show: Cochran's
-    bound, an F quantile of its ratio to the others' at DOUBT over the number of rows. Then every
+    bound, an F quantile of its ratio to the others' at `doubt` over the number of rows. Then every
     row stands for itself, with the degrees of freedom of its own seeds: a pool without the wild
     rows would be one of the calm, and promise too much. Of rows that are alike, two seeds are
     pooled in a fifth of sweeps, three in half of them, more in four of five.
@@ -117,14 +108,25 @@ def training_variances(scores: Mapping[Any, Sequence[float]]) -> dict[Any, Train
     return dict.fromkeys(apart, _pooled(list(apart.values())))
 
 
+def doubt(degrees: int) -> float:
+    """Level at which rows are said to scatter differently, by the degrees of freedom of a row.
+
+    The fewer the seeds, the less they show of a wild row, so pooling takes rows that are the more
+    alike: with these levels some pair of equal rows was found different in 5 % of simulated sweeps
+    at most, within simulation error (2 to 14 rows; 2, 3, 5 and 10 seeds; one, two, half or all but
+    one of the rows up to 100 times as wild as the rest); at 0.1 throughout it were 14, 8 and 6 %
+    with 2, 3 and 5 seeds.
+    """
+    return {1: 0.8, 2: 0.5}.get(degrees, 0.2)
+
+
 def _alike(rows: Sequence[Training]) -> bool:
     """Is no row's variance beyond what chance makes of the others'?"""
     if len(rows) < 2:
         return False
     for row in rows:
         rest = _pooled([other for other in rows if other is not row])
-        doubt = DOUBT.get(row.degrees, DOUBT_OF_MANY) / len(rows)
-        limit = stats.f.isf(doubt, row.degrees, rest.degrees)
+        limit = stats.f.isf(doubt(row.degrees) / len(rows), row.degrees, rest.degrees)
         if row.variance > rest.variance * limit:
             return False
     return True
