@@ -25,7 +25,7 @@ def parsed(*words: str) -> Config:
 @pytest.mark.parametrize(
     ("config", "run", "group"),
     [
-        ("quickstart", "d2c6c9b1a25a", "c8e5d1349a3d"),
+        ("quickstart", "d4b8c3010dea", "669eb463c73b"),
         ("history", "1bc9e3451d02", "dd379f26d7b2"),
         ("nested", "d74e9f30a035", "c95a35190797"),
         ("search-bayesian", "3ff4e8fae976", "472485481e36"),
