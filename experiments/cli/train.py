@@ -30,7 +30,7 @@ def train(
     checked = settings.load(config, changes or ())
     from experiments.runs import train as command
 
-    if checked.sweep:
+    if checked.sweep.axes:
         say(command.one_of_the_sweep(checked, str(config)))
     if dry_run:
         from experiments.runs.cells import plan_cell

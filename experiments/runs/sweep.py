@@ -57,7 +57,7 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
         fits = [fit for cell in cells for fit in cell.fits]
         check_free(Path(fit.job.directory) for fit in fits)
         experiment = Experiment(config.name, config.tracking)
-        axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
+        axes = {f"sweep.{key}": values for key, values in config.sweep.axes.items()}
         parent = parent_run(config, experiment, book, "sweep", axes, fits)
         status = "killed"
         try:
