@@ -45,7 +45,7 @@ def run(
         from experiments.runs.train import train
 
         checked = config_of(config, changes)
-        if checked.sweep:
+        if checked.sweep.axes:
             raise BadInput(
                 f"{name_of(config)}: sweep: one run has no axes; experiments.sweep(config) trains "
                 'every combination, and changes={"sweep": {}} leaves them out'

@@ -21,7 +21,7 @@ from experiments.bench import model_rows
 from experiments.bench.course import Course
 from experiments.bench.model_rows import Measured, Side
 from experiments.config.bench import POLICIES
-from experiments.config.schema import Config
+from experiments.config.schema import Config, Sweep
 from experiments.errors import BadInput
 from experiments.runtime.machine import cores, processor
 
@@ -230,7 +230,7 @@ def job(config: Config, mode: Mode, key: Key, shape: tuple[int, int, int]) -> di
     """What `model_worker` is to measure of one network."""
     train = config.train.model_copy(update={"precision": POLICIES[key.precision], "stages": ()})
     model = config.model.model_copy(update={"name": key.name, "weights": None})
-    alone = config.model_copy(update={"model": model, "train": train, "sweep": {}})
+    alone = config.model_copy(update={"model": model, "train": train, "sweep": Sweep()})
     return {
         "mode": mode,
         "name": key.name,

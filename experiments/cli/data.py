@@ -82,7 +82,7 @@ def preview(
     if command.is_config(what):
         from experiments.config import settings
 
-        verb = "sweep" if settings.load(what, changes or ()).sweep else "train"
+        verb = "sweep" if settings.load(what, changes or ()).sweep.axes else "train"
         step = [verb, what, *(changes or ())]
     say_next(step, as_json=as_json)
 

@@ -14,8 +14,9 @@ from experiments.presentation.console import print_json, say, tell
 
 
 def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
-    """What is done, failed, running and left, with an estimate."""
+    """What is done, failed, running, left and undecided, with an estimate."""
     from experiments.jobs.pace import duration
+    from experiments.presentation.settled import with_seeds_more
     from experiments.tracking import status as command
 
     rows = command.status(name)
@@ -32,6 +33,9 @@ def status(name: Annotated[str | None, typer.Argument()] = None, as_json: AsJson
         for run in row["under_way"]:
             at = f"epoch {run['epoch']}/{run['epochs']}"
             tell(f"  {run['run']}: {run['fraction']:.0%}, {at} ended")
+        if row["undecided"]:
+            rows_left = ", ".join(map(with_seeds_more, row["undecided"]))
+            tell(f"  undecided against {row['undecided'][0]['against']}: {rows_left}")
     if not rows:
         tell("nothing has run in this folder yet")
         say_next(["sweep", "quickstart"], as_json=as_json)

@@ -30,7 +30,7 @@ def train(
     checked = settings.load(config, changes or ())
     from experiments.runs import train as command
 
-    if checked.sweep:
+    if checked.sweep.axes:
         say(command.one_of_the_sweep(checked, str(config)))
     if dry_run:
         from experiments.runs.cells import plan_cell
@@ -77,9 +77,11 @@ def sweep(
 
     planned.check_axes(checked, str(config))
     if dry_run:
-        cells = list(planned.plan_cells(checked, str(config)))
-        head = planned.announcement(checked, cells) + planned.sizes_differ(checked, cells)
-        _dry_run(checked, cells, as_json, every_key, head)
+        rounds = command.Rounds(checked, str(config)) if checked.sweep.until else None
+        cells = rounds.cells if rounds else list(planned.plan_cells(checked, str(config)))
+        line = rounds.announcement() if rounds else planned.announcement(checked, cells)
+        head = line + planned.sizes_differ(checked, cells)
+        _dry_run(checked, cells, as_json, every_key, head, rounds.most if rounds else None)
         return
     result = command.sweep(checked, str(config))
     if as_json:
@@ -132,7 +134,15 @@ def ensemble(
     fail_unless(not failed)
 
 
-def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head: str) -> None:
+def _dry_run(
+    config: Any,
+    cells: list[Any],
+    as_json: bool,
+    every_key: bool,
+    head: str,
+    most: int | None = None,
+) -> None:
+    """`most`: so many runs it may come to, where it begins with these cells."""
     from experiments.config.settings import changed_yaml, to_yaml
     from experiments.jobs.composition import remarks
     from experiments.runs import forecast
@@ -140,6 +150,8 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
 
     plan, fits = cells[0].plan, [fit for cell in cells for fit in cell.fits]
     document = dry_run(plan, len(fits)) | forecast.forecast(fits)
+    if most is not None:
+        document["fits_at_most"] = most * len(cells[0].fits)
     if as_json:
         print_json(document)
         return

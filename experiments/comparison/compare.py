@@ -20,6 +20,7 @@ from experiments.comparison.pair_tests import HitsOf
 from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
+from experiments.tracking.run_log import SETTLEMENT
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import FINAL, RUN_ID, find_run
 
@@ -34,6 +35,13 @@ DEFAULT_LEVELS = ("run", "outer_fold", "fold")
 BY_FOLD = "fold_"
 """What the scores of a run that averages over folds begin with, by step."""
 INNER = f"{BY_FOLD}val_top1"
+OF_UNTIL = "sweep.until.alpha"
+"""A param that the runs of sweeps with `until` have."""
+LOOKED_AT = (
+    "seeds were added until rows were settled, so there are fewest where the lead came out large; "
+    "`settled` allows for that, of other seeds on these images; p, intervals and verdicts beside "
+    "it are as of so many seeds chosen beforehand"
+)
 
 
 def compare(
@@ -111,6 +119,7 @@ def compare(
     within = None if margin is None else margin / 100
     comparison = with_significance(comparison, made, sizes, kept_answers(client), within)
     comparison = with_intervals(comparison, sizes)
+    comparison = _with_settled(client, comparison, runs)
     if wanted:
         rows = _runs(client, find_experiment(client, wanted.experiment), "bench")
         rows = [r for r in rows if r.info.status == "FINISHED"]
@@ -205,6 +214,28 @@ def _with_classes(client: MlflowClient, rows: Sequence[Mapping[str, Any]]) -> li
             kept = json.loads((run and run.text_if_any(DATA)) or "{}")
             counts[row["source_fingerprint"]] = len(kept.get("class_names", ())) or None
     return [{**row, "classes": counts[row["source_fingerprint"]]} for row in rows]
+
+
+def _with_settled(
+    client: MlflowClient, comparison: Comparison, runs: Mapping[str, Run]
+) -> Comparison:
+    """With `settled_as` and `settled_after` in the rows, where a sweep with `until` had any; of
+    several the newest counts."""
+    ids = {run.data.tags.get("mlflow.parentRunId", "") for run in runs.values()} - {""}
+    parents = [parent for run_id in ids if (parent := find_run(client, run_id))]
+    by_group: dict[str, Mapping[str, Any]] = {}
+    for parent in sorted(parents, key=lambda run: run.info.start_time):
+        if OF_UNTIL in parent.params:
+            document = json.loads(parent.text_if_any(SETTLEMENT) or '{"rows": []}')
+            by_group |= {row["group_hash"]: row for row in document["rows"]}
+    if not by_group:
+        return comparison
+    rows = []
+    for row in comparison.rows:
+        of_sweep = by_group.get(row["group_hash"] or "", {})
+        more = {key: of_sweep.get(key) for key in ("settled_as", "settled_after")}
+        rows.append({**row, **more})
+    return replace(comparison, rows=rows, warnings=[*comparison.warnings, LOOKED_AT])
 
 
 def _inner_folds(

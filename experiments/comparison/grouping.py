@@ -180,15 +180,20 @@ def newest_of_each(runs: Sequence[tuple[str, Run]]) -> list[tuple[str, Run]]:
 def _score(runs: Sequence[Run], names: Sequence[str]) -> Score:
     """The test's, before that of the validation; of runs on folds that of what these share out: the
     images of another part are the same for all of them, and no spread over folds tells of it."""
-    scores: list[Score] = ["test_top1", "val_top1", "test_mse", "val_mse"]
-    if all(_on_validation_folds(run) for run in runs):
-        scores.sort(key=lambda score: score.startswith("test"))
-    for score in scores:
+    for score in by_preference(validation_first=all(_on_validation_folds(run) for run in runs)):
         if any(_number(run, score) is not None for run in runs):
             return score
     raise BadInput(
         f"{', '.join(names)}: no finished run has test_top1, val_top1, test_mse or val_mse; "
         "compare ranks runs with a test or validation part"
+    )
+
+
+def by_preference(*, validation_first: bool) -> list[Score]:
+    """Scores to rank by, of which the first counts that there is."""
+    scores: list[Score] = ["test_top1", "val_top1", "test_mse", "val_mse"]
+    return (
+        sorted(scores, key=lambda score: score.startswith("test")) if validation_first else scores
     )
 
 

@@ -12,7 +12,7 @@ from experiments.comparison.caption import marked, notes, origin, part, title, t
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import short_keys
 from experiments.errors import visible
-from experiments.presentation import csv_text
+from experiments.presentation import csv_text, settled
 from experiments.presentation.columns import COLUMNS, MACS, Column, Row
 from experiments.presentation.console import wide_console
 from experiments.presentation.formatting import in_words, percent, short_id, significant
@@ -106,6 +106,7 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
         TableColumn(f"{scored}\ntop-1 %", 0, partial(_accuracy, "top1_mean")),
         TableColumn("vs best\np (Holm)", 1, _against_best),
         TableColumn("difference\nto best", 4, difference_text),
+        TableColumn("settled", 0, settled.cell),
         TableColumn("verdict", 0, lambda row: (with_margin and row.get("verdict")) or ""),
         TableColumn("these networks\np (Holm)", 5, _of_networks),
         TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, top5(comparison))),

@@ -5,7 +5,7 @@ from experiments.config.bench import OF_MODELS, Bench
 from experiments.config.data import Data
 from experiments.config.evaluate import AFTER_TRAINING, Ensemble, Evaluate
 from experiments.config.launch import Launch
-from experiments.config.schema import PROTOCOL, Config, Model, Tracking, Validation
+from experiments.config.schema import PROTOCOL, Config, Model, Sweep, Tracking, Until, Validation
 from experiments.config.search import Search
 from experiments.config.train import (
     SOFT_LOSSES,
@@ -45,7 +45,9 @@ __all__ = [
     "Search",
     "Stage",
     "StageModel",
+    "Sweep",
     "Tracking",
     "Train",
+    "Until",
     "Validation",
 ]

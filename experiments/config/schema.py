@@ -9,7 +9,7 @@ import warnings
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, model_serializer, model_validator
 
 from experiments.config.augment import Augment
 from experiments.config.bench import Bench
@@ -142,9 +142,77 @@ class Tracking(Section):
     system_metrics: bool = Field(True, description="load of this machine, every ten seconds")
 
 
+MOST_RUNS = 100_000  # of a sweep
+
+
+class Until(Section):
+    """When a sweep has seeds enough: as soon as every row is beaten or equivalent to the leader."""
+
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="bound on the probability that anything wrong is said of any row"
+    )
+    margin: Annotated[float, Field(gt=0, lt=100)] | None = Field(
+        0.5, description="points of accuracy that make no difference; null: rows are only beaten"
+    )
+    at_most: Annotated[int, Field(ge=2, le=MOST_RUNS)] = Field(20, description="seeds of a row")
+
+
+class Sweep(Section):
+    """Axes, each a dotted key of the config and its values; and when to stop adding seeds."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, list[Any]]
+    until: Until | None = Field(
+        None,
+        description="sweep: add seeds until it is settled which rows are beaten; an axis seed then "
+        "names those to begin with",
+    )
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """Values by dotted key, in the order of the file."""
+        return self.__pydantic_extra__
+
+    @model_serializer(mode="wrap")
+    def _without_until_if_there_is_none(self, write: Any) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.until is None:
+            del written["until"]
+        return written
+
+    @model_validator(mode="before")
+    @classmethod
+    def _axes_are_no_settings_of_launch(cls, axes: Any) -> Any:
+        for key in axes if isinstance(axes, dict) else ():
+            if key in Launch.model_fields:
+                raise ValueError(f"{key} is no axis; write launch.{key}")
+        return axes
+
+    @model_validator(mode="after")
+    def _axes_have_values(self) -> Self:
+        for key, values in self.axes.items():
+            if not values:
+                raise ValueError(f"axis {key} has no values")
+            if len({repr(v) for v in values}) < len(values):
+                raise ValueError(f"axis {key} names a value twice: {values}")
+        rows = prod(len(values) for key, values in self.axes.items() if key != "seed")
+        seeds = len(self.axes.get("seed", [None]))
+        runs = rows * max(seeds, self.until.at_most if self.until else 0)
+        if runs > MOST_RUNS:
+            raise ValueError(
+                f"the axes come to {runs:,} runs, and {MOST_RUNS:,} are the most; name fewer "
+                "values, or draw from them with `ilsvrc search`"
+            )
+        if self.until and seeds > self.until.at_most:
+            raise ValueError(
+                f"until.at_most: {self.until.at_most}, and the axis seed names {seeds} to begin "
+                "with; raise it, or name fewer"
+            )
+        return self
+
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 LONGEST_NAME = 200  # file systems take 255 bytes, and endings come behind it
-MOST_RUNS = 100_000  # of a sweep
 
 
 class Config(Section):
@@ -158,7 +226,7 @@ class Config(Section):
     train: Train = Field(default_factory=Train)
     validation: Validation = Field(default_factory=Validation)
     seeds: Seeds = Field(default_factory=Seeds)
-    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    sweep: Sweep = Field(default_factory=Sweep)
     search: Search | None = None
     evaluate: Evaluate = Field(default_factory=Evaluate)
     tracking: Tracking = Field(default_factory=Tracking)
@@ -168,30 +236,6 @@ class Config(Section):
     def seed_of(self, draw: Draw) -> int:
         """The seed that all draws of a kind come from."""
         return self.seeds.given.get(draw, self.seed)
-
-    @field_validator("sweep", mode="before")
-    @classmethod
-    def _axes_are_no_settings_of_launch(cls, axes: Any) -> Any:
-        for key in axes if isinstance(axes, dict) else ():
-            if key in Launch.model_fields:
-                raise ValueError(f"{key} is no axis; write launch.{key}")
-        return axes
-
-    @field_validator("sweep")
-    @classmethod
-    def _axes_have_values(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        for key, values in axes.items():
-            if not values:
-                raise ValueError(f"axis {key} has no values")
-            if len({repr(v) for v in values}) < len(values):
-                raise ValueError(f"axis {key} names a value twice: {values}")
-        runs = prod(map(len, axes.values()))
-        if runs > MOST_RUNS:
-            raise ValueError(
-                f"the axes come to {runs:,} runs, and {MOST_RUNS:,} are the most; name fewer "
-                "values, or draw from them with `ilsvrc search`"
-            )
-        return axes
 
     @model_validator(mode="after")
     def _one_fit_a_candidate_in_brackets(self) -> Self:

@@ -103,7 +103,7 @@ def at_axes(sections: Mapping[str, Any], axes: Mapping[str, Any], where: str) ->
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Set one dotted key in place; a whole number as a part is a position in a list."""
-    if key.startswith("sweep."):  # an axis is a dotted key itself
+    if key.startswith("sweep.") and key.split(".")[1] != "until":  # an axis is a dotted key itself
         axes = raw.get("sweep") or {}
         if not isinstance(axes, dict):
             raise BadInput(f"{key}: sweep holds {axes!r}, which has no keys below it")

@@ -54,7 +54,7 @@ def _command(name: str, config: Config) -> str:
         return "ensemble"
     if config.search:
         return "nested" if name == "nested" else "search"
-    return "sweep" if config.sweep else "train"
+    return "sweep" if config.sweep.axes else "train"
 
 
 def _about(lines: list[str]) -> str:

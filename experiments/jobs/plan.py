@@ -14,7 +14,7 @@ import pipelines
 from experiments.config.augment import Augment
 from experiments.config.data import Data
 from experiments.config.identity import config_hash, graph_key
-from experiments.config.schema import Config
+from experiments.config.schema import Config, Sweep
 from experiments.config.train import Loss, Train
 from experiments.errors import BadInput
 from experiments.jobs import baseline, pretrained
@@ -115,7 +115,7 @@ def prepare(config: Config, source: Any = None, split: Any = None) -> Plan:
                 }
             ),
             "augment": config.augment.model_copy(update={"preset": None, "steps": steps}),
-            "sweep": {},
+            "sweep": Sweep(),
             "search": None,
         }
     )

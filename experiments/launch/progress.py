@@ -110,6 +110,12 @@ class Display:
     ) -> None:
         self._bars.stop()
 
+    def expect(self, works: Mapping[FitPath, Work], ended: int = 0) -> None:
+        """Hear of fits that are still to come, and of so many that had ended before."""
+        self.waiting |= works
+        self.total += len(works) + ended
+        self.ended += ended
+
     def say(self, text: str) -> None:
         """One line, above the bars."""
         self._spoke = time.monotonic()
@@ -169,6 +175,7 @@ class Display:
         left = self.seconds_left()
         self._bars.update(
             self._whole,
+            total=self.total,
             description=f"all ({self.ended}/{self.total})",
             completed=self.ended,
             eta="?" if left is None else duration(left),

@@ -79,11 +79,11 @@ def plan_cell(
 
 def check_axes(config: Config, where: str) -> None:
     """Refuse a sweep without axes, or with axes that sweep nothing that changes a result."""
-    if not config.sweep:
+    if not config.sweep.axes:
         raise BadInput(
             f"{where}: sweep: no axes; add for example sweep: {{model.name: [lenet5, mlp]}}"
         )
-    for key in config.sweep:
+    for key in config.sweep.axes:
         section, _, rest = key.partition(".")
         ignored = IRRELEVANT.get(section, section == "name")
         if ignored is True or (ignored and rest.split(".")[0] in ignored):
@@ -98,7 +98,7 @@ def plan_cells(config: Config, where: str) -> Iterator[Cell]:
     known: dict[str, list[Any]] = {}
     seen: set[str] = set()
     configs = []
-    for axes in grid(config.sweep):  # all of them before any images are opened
+    for axes in grid(config.sweep.axes):  # all of them before any images are opened
         configs.append((axes, settings.at_axes(base, axes, where)))
         devices.refuse_hosts(configs[-1][1].train.devices, "sweep")
         check_settings(configs[-1][1])
@@ -120,10 +120,10 @@ def sweep_hash(cells: Sequence[Cell]) -> str:
 
 def announcement(config: Config, cells: Sequence[Cell]) -> str:
     """What a sweep is about to run, in a line."""
-    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
+    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.axes.items())
     runs_word = "run" if len(cells) == 1 else "runs"
     text = f"{config.name}: {len(cells)} {runs_word} ({product}){in_fits(cells)}"
-    same = prod(len(values) for values in config.sweep.values()) - len(cells)
+    same = prod(len(values) for values in config.sweep.axes.values()) - len(cells)
     if same:
         text += f", {same} left out that come to the same settings"
     return text
@@ -138,7 +138,7 @@ def in_fits(cells: Sequence[Cell]) -> str:
 def sizes_differ(config: Config, cells: Sequence[Cell]) -> str:
     """A remark on cells that see images of different sizes without being asked to; else empty."""
     sizes = {cell.plan.input_shape[:2] for cell in cells}
-    if len(sizes) == 1 or "data.image_size" in config.sweep:
+    if len(sizes) == 1 or "data.image_size" in config.sweep.axes:
         return ""
     shown = ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
     return f"; image sizes differ ({shown}): set data.image_size to compare like with like"

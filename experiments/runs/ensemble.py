@@ -28,7 +28,8 @@ from experiments.jobs.predictions import (
 from experiments.presentation.columns import DISTURBED, DISTURBED_NOTE, LATENCY_DISTURBED
 from experiments.presentation.console import say
 from experiments.runs.members import Team, plan_team
-from experiments.runs.sweep import parent_run, run_cells
+from experiments.runs.parent import parent_run
+from experiments.runs.sweep import run_cells
 from experiments.runtime import devices
 from experiments.tracking.experiment import Experiment, forgiving
 from experiments.tracking.journal import of_sweep

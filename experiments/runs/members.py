@@ -22,7 +22,7 @@ import models
 import pipelines
 from experiments.config.evaluate import Ensemble
 from experiments.config.identity import config_hash
-from experiments.config.schema import Config
+from experiments.config.schema import Config, Sweep
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.folds import thinned
@@ -210,7 +210,7 @@ def _refit(
 def _alone(config: Config) -> Config:
     """A member's own config: an ordinary run's, which names no ensemble."""
     evaluate = config.evaluate.model_copy(update={"ensemble": None})
-    return config.model_copy(update={"evaluate": evaluate, "sweep": {}})
+    return config.model_copy(update={"evaluate": evaluate, "sweep": Sweep()})
 
 
 def _with_held_out_parts(config: Config, where: str) -> Plan:

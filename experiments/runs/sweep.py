@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from experiments.config.schema import Config
-from experiments.config.settings import to_yaml
 from experiments.jobs.composition import lines
-from experiments.jobs.dataset import check_same_images, source_key
-from experiments.jobs.job import FitPath, Outcome
+from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.launch import executors
 from experiments.launch.pool import Backlog
 from experiments.launch.progress import Display
-from experiments.presentation.console import say
 from experiments.reporting import parent_page
 from experiments.runs import folds
 from experiments.runs.cells import (
@@ -29,15 +26,20 @@ from experiments.runs.cells import (
 )
 from experiments.runs.execute import execute
 from experiments.runs.folds import FoldsRun
-from experiments.tracking import provenance
-from experiments.tracking.delivery import Delivery, Opening, open_run
-from experiments.tracking.experiment import Experiment, forgiving, replay
+from experiments.runs.parent import end_parent, parent_run
+from experiments.runs.until import Rounds
+from experiments.tracking.delivery import Delivery
+from experiments.tracking.experiment import Experiment, replay
 from experiments.tracking.initial import fetch_initial
 from experiments.tracking.journal import Journal, of_sweep
 from experiments.tracking.lock import check_free, held
 from experiments.tracking.progress import paces
-from experiments.tracking.run_log import RunLog
 from experiments.tracking.tracked_run import find_run
+
+Further = Callable[
+    [Mapping[FitPath, tuple[Outcome, str]], Journal, Callable[[str], None]], list[Cell]
+]
+"""From the outcomes so far, the command's journal and what says a line to cells that follow."""
 
 
 def sweep(config: Config, where: str) -> dict[str, Any]:
@@ -51,30 +53,37 @@ def sweep(config: Config, where: str) -> dict[str, Any]:
         BadInput: a cell's config is wrong; nothing has started then.
     """
     check_axes(config, where)
-    cells = list(plan_cells(config, where))
-    book = of_sweep(config.name, sweep_hash(cells)).open()
+    rounds = Rounds(config, where) if config.sweep.until else None
+    cells = rounds.cells if rounds else list(plan_cells(config, where))
+    book = of_sweep(config.name, rounds.digest if rounds else sweep_hash(cells)).open()
     with held(book.directory):
         fits = [fit for cell in cells for fit in cell.fits]
         check_free(Path(fit.job.directory) for fit in fits)
         experiment = Experiment(config.name, config.tracking)
-        axes = {f"sweep.{key}": values for key, values in config.sweep.items()}
+        axes = {f"sweep.{key}": values for key, values in config.sweep.axes.items()}
+        axes |= rounds.params if rounds else {}
         parent = parent_run(config, experiment, book, "sweep", axes, fits)
         status = "killed"
         try:
-            line, remark = announcement(config, cells), sizes_differ(config, cells)
-            done = run_cells(config, cells, experiment, parent.id, book, line, remark)
+            line = rounds.announcement() if rounds else announcement(config, cells)
+            done = run_cells(
+                config, cells, experiment, parent.id, book, line, sizes_differ(config, cells),
+                further=rounds.further if rounds else None,
+            )  # fmt: skip
             failed = any(outcome.status != "finished" for outcome, _ in done.values())
             status = "failed" if failed else "finished"
         finally:
-            end_parent(parent, experiment, book, status)
+            settlement = rounds.document() if rounds else None
+            end_parent(parent, experiment, book, status, settlement)
         if not experiment.away:
             parent_page.attach(experiment.client, config.name, parent.id)
     rows = [
         {**cell.axes, **result(cell.job, *done[cell.job.path]), **folds.rows(cell, done)}
-        for cell in cells
+        for cell in (rounds.cells if rounds else cells)
         if cell.job.path in done
     ]
-    return {"run_id": parent.id, "status": status, "runs": rows}
+    document = {"run_id": parent.id, "status": status, "runs": rows}
+    return document | ({"settled": settlement} if settlement else {})
 
 
 def run_cells(
@@ -86,56 +95,76 @@ def run_cells(
     headline: str,
     remark: str = "",
     level: str = "run",
+    further: Further | None = None,
 ) -> dict[FitPath, tuple[Outcome, str]]:
     """Run the fits of cells that are not done yet, each tracked under a parent run with this level,
     or under the run of its cell, where that is run on folds.
+
+    Args:
+        further: asked when all fits so far have ended, for cells to follow; none at the end.
 
     Returns:
         (outcome, run id) by path, of those done before as well, and of cells above folds; without
         those that were not begun because `launch.stop_after_failures` had come before them.
     """
-    fits = [fit for cell in cells for fit in cell.fits]
-    check_free(Path(fit.job.directory) for fit in fits)
+    planned: list[Cell] = []
+    above: dict[FitPath, FoldsRun] = {}
+    parents: dict[FitPath, str] = {}
+    prints: dict[FitPath, str] = {}
+    done: dict[FitPath, tuple[Outcome, str]] = {}
     tracked: dict[FitPath, tuple[Outcome, Delivery]] = {}
-    works = {fit.job.path: fit.work for fit in fits}
     workers = executors.at_a_time(config.launch)
-    with Display(len(fits), works=works, workers=workers) as display:
-        display.paces = paces(config.name)
-        above = _runs_above(cells, experiment, parent)
-        parents = {path: folds_run.run.id for path, folds_run in above.items()}
-        done = _kept(fits, experiment, parents, parent, level, display)
-        todo = [fit.job for fit in fits if fit.job.path not in done]
-        display.ended = len(done)
-        for path in done:
-            del display.waiting[path]
-        display.say(headline + (f", {len(done)} already done" if done else "") + remark)
-        plans = [cell.plan for cell in cells]
-        for line in dict.fromkeys(line for p in plans for line in lines(p.source, p.parts)):
-            display.say(line)
-        for line in dict.fromkeys(line for cell in cells for line in cell.notes):
-            display.say(line)
-        for line in dict.fromkeys(filter(None, (plan.to_beat for plan in plans))):
-            display.say(line)
+    stop = StopAfter(config.launch.stop_after_failures)
+    backlog = Backlog(wanted=lambda job: not stop.reached)
+
+    def outcomes() -> dict[FitPath, tuple[Outcome, str]]:
+        return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
+
+    def begin(cells: Sequence[Cell]) -> list[Job]:
+        """Plan the fits of cells, and queue those that are not done yet."""
+        fits = [fit for cell in cells for fit in cell.fits]
+        check_free(Path(fit.job.directory) for fit in fits)
+        planned.extend(cells)
+        above.update(_runs_above(cells, experiment, parent))
+        parents.update({path: folds_run.run.id for path, folds_run in above.items()})
+        prints.update({fit.job.path: fit.plan.source.fingerprint for fit in fits})
+        kept = _kept(fits, experiment, parents, parent, level, display)
+        done.update(kept)
+        left = [fit for fit in fits if fit.job.path not in kept]
+        display.expect({fit.job.path: fit.work for fit in left}, len(kept))
         book.append(
             "planned",
             cells=[
                 {"directory": f.job.directory, "label": f.job.label, "work": asdict(f.work)}
-                for f in fits
+                for cell in planned
+                for f in cell.fits
             ],
             workers=workers,
         )
+        for fit in left:
+            fetch_initial(fit.job, experiment, fit.plan.source)
+        jobs = [fit.job for fit in left]
+        backlog.add(jobs)
+        return jobs
 
-        def outcomes() -> dict[FitPath, tuple[Outcome, str]]:
-            return done | {path: (outcome, run.id) for path, (outcome, run) in tracked.items()}
+    def go_on() -> list[Job]:
+        """Begin the rounds that follow, as long as all of the last one has ended."""
+        jobs: list[Job] = []
+        while further and not jobs and len(prints) == len(done) + len(tracked):
+            if not (more := further(outcomes(), book, display.say)):
+                break
+            jobs = begin(more)
+        return jobs
 
+    with Display(0, workers=workers) as display:
+        display.paces = paces(config.name)
         try:
-            if todo:
-                prints = {fit.job.path: fit.plan.source.fingerprint for fit in fits}
-                for fit in fits:
-                    if fit.job.path not in done:
-                        fetch_initial(fit.job, experiment, fit.plan.source)
-                stop = StopAfter(config.launch.stop_after_failures)
-                backlog = Backlog(todo, wanted=lambda job: not stop.reached)
+            queued = len(begin(cells))
+            display.say(headline + (f", {len(done)} already done" if done else "") + remark)
+            for line in _remarks(cells):
+                display.say(line)
+            queued += len(go_on())
+            if queued:
                 with executors.executor(config.launch) as executor:
                     for job, outcome, run in execute(
                         backlog, executor, experiment, prints, display,
@@ -145,7 +174,8 @@ def run_cells(
                         stop.hear(outcome)
                         if (ends := above.get(job.path)) and ends.is_whole(outcomes()):
                             ends.end(outcomes())
-                if left := len(todo) - len(tracked):
+                        queued += len(go_on())
+                if left := queued - len(tracked):
                     display.say(stop.in_words(left))
         finally:
             ended = outcomes()
@@ -154,6 +184,14 @@ def run_cells(
                 if any(fit.job.path in ended for fit in folds_run.cell.folds):
                     ended[folds_run.cell.job.path] = (outcome, folds_run.run.id)
     return ended
+
+
+def _remarks(cells: Sequence[Cell]) -> list[str]:
+    """What must be known of the images and folds, each line once."""
+    plans = [cell.plan for cell in cells]
+    of_data = [line for plan in plans for line in lines(plan.source, plan.parts)]
+    of_folds = [line for cell in cells for line in cell.notes]
+    return list(dict.fromkeys(filter(None, [*of_data, *of_folds, *(p.to_beat for p in plans)])))
 
 
 def _runs_above(
@@ -190,68 +228,6 @@ class StopAfter:
             f"{left} not begun: mend what the last ones say, and run the same command to go on; it "
             "tries the failed ones again"
         )
-
-
-def parent_run(
-    config: Config,
-    experiment: Experiment,
-    book: Journal,
-    level: str,
-    params: Mapping[str, Any],
-    cells: Sequence[Cell],
-) -> RunLog:
-    """The command's own run: the one of an earlier start of the same command, or a new one.
-
-    Raises:
-        BadInput: the images are no longer those of the earlier start.
-    """
-    started = book.last("started") or {}
-    prints = {source_key(cell.plan.config.data): cell.plan.source for cell in cells}
-    for key, source in prints.items():
-        then = started.get("fingerprints", {}).get(key, "") or _former(source, cells)
-        check_same_images(source, then, f"when this {level} began")
-    for cell in cells:  # the images may go on under the name they had
-        cell.job = replace(cell.job, fingerprint=cell.plan.source.fingerprint)
-    opening = Opening.of_event(started)
-    if opening is None:
-        tags = experiment.origin | {"level": level, "path": level}
-        documents = {"config.yaml": to_yaml(config)}
-        plans = {cell.plan.source.fingerprint: cell.plan for cell in cells}
-        data = [
-            provenance.whole(plan.config.data.source, fingerprint, len(plan.source))
-            for fingerprint, plan in plans.items()
-        ]
-        opening = Opening(
-            f"{level} {config.name}", tags, dict(params), documents,
-            [given.to_dictionary() for given in data],
-        )  # fmt: skip
-    run = open_run(experiment.client, experiment.id, opening)
-    book.append(
-        "started",
-        **asdict(opening),
-        run_id=run.id,
-        store=experiment.key,
-        fingerprints={key: source.fingerprint for key, source in prints.items()},
-    )
-    return run
-
-
-def _former(source: Any, cells: Sequence[Cell]) -> str:
-    """What a source was called when one of these cells ended under a former version; else empty."""
-    for cell in cells:
-        ended = Journal(Path(cell.job.directory)).last("ended") or {}
-        then = ended.get("fingerprint", "")
-        if then != source.fingerprint and source.is_known_as(then):
-            return str(then)
-    return ""
-
-
-def end_parent(parent: RunLog, experiment: Experiment, book: Journal, status: str) -> None:
-    """Journal how a command ended, and close its run unless the store is away."""
-    book.append("ended", status=status)
-    if not experiment.away:
-        with forgiving(say):
-            parent.end(status)
 
 
 def _kept(

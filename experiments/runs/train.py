@@ -152,11 +152,11 @@ def dry_run(plan: Plan, fits: int) -> dict[str, Any]:
 def one_of_the_sweep(config: Config, where: str) -> str:
     """Which of a sweep's runs `train` takes, in a line. Raises BadInput: no such axis."""
     sections = config.model_dump(mode="json")
-    first = {key: values[0] for key, values in config.sweep.items()}
+    first = {key: values[0] for key, values in config.sweep.axes.items()}
     at_axes(sections, first, where)
     known = sections | flatten(sections)
-    chosen = ", ".join(f"{key}={in_words(known[key])}" for key in config.sweep if key in known)
-    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.items())
+    chosen = ", ".join(f"{key}={in_words(known[key])}" for key in config.sweep.axes if key in known)
+    product = " x ".join(f"{len(values)} {key}" for key, values in config.sweep.axes.items())
     return (
         f"train takes one run, {chosen or 'as the sections say'}, and leaves the sweep axes "
         f"({product}) out; for all of them: ilsvrc sweep {where}"

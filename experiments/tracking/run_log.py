@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
 EVERY_SECONDS, REST_SECONDS = 0.5, 60.0  # between sendings of metrics; after a failed one
+SETTLEMENT = "settlement.json"  # of a sweep with `until`: which rows are settled, and by what
 JOURNAL_TAG = "journal_id"  # by which a run is found again from the journal
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
@@ -163,8 +164,15 @@ def complete(
 
 def complete_parent(run: RunLog, ended: Mapping[str, Any]) -> None:
     """Bring a run above others to what the `ended` event of its journal says, and close it: that of
-    a command by its status, that above folds by its means and by the score of each fold as well."""
+    a command by its status and by what it settled, that above folds by its means and by the score
+    of each fold as well."""
     closed = int(ended["time"] * 1000)
+    if settlement := ended.get("settlement"):
+        as_is = [row["settled_as"] for row in settlement["rows"]]
+        counts = {"rows_undecided": as_is.count("undecided"), "seeds": len(settlement["seeds"])}
+        counts |= {f"rows_{kind}": as_is.count(kind) for kind in ("beaten", "equivalent")}
+        run.metrics(counts, stamp=closed)
+        run.document(SETTLEMENT, json.dumps(settlement, indent=1))
     for name, values in ended.get("folds", {}).items():
         for fold, value in enumerate(values):
             run.metrics({f"fold_{name}": value}, step=fold, stamp=closed)

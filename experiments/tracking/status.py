@@ -12,6 +12,7 @@ from typing import Any
 from experiments.errors import BadInput
 from experiments.jobs.job import ROOT
 from experiments.jobs.pace import Pace, Work, seconds_of, together
+from experiments.presentation import settled
 from experiments.tracking.journal import ABOVE_FITS, COMMANDS, Journal
 from experiments.tracking.lock import holder
 from experiments.tracking.progress import pace, progress_of
@@ -20,8 +21,8 @@ SHOWN = ("epoch", "epochs", "fraction")
 
 
 def status(name: str | None = None) -> list[dict[str, Any]]:
-    """One row an experiment: counts, where runs are left an estimate in seconds, and how far those
-    are that are under way.
+    """One row an experiment: counts, where runs are left an estimate in seconds, how far those are
+    that are under way, and of sweeps with `until` the rows that are not settled.
 
     Raises:
         BadInput: there is no such experiment here.
@@ -49,6 +50,7 @@ def _row(name: str) -> dict[str, Any]:
     fits = {str(path.parent): str(path.parent.name) for path in _fits(root)}
     works: dict[str, Work] = {}
     workers = 1
+    undecided: list[dict[str, Any]] = []
     for path in sorted(path for kind in ABOVE_FITS for path in root.glob(f"{kind}*")):
         book = Journal(path)
         with _or_a_word(book):
@@ -58,6 +60,8 @@ def _row(name: str) -> dict[str, Any]:
                     c["directory"]: Work(**c["work"]) for c in planned["cells"] if "work" in c
                 }
                 workers = planned["workers"]
+        with _or_a_word(book):
+            undecided += _undecided(book)
     counts = dict.fromkeys(("done", "failed", "running", "left"), 0)
     seconds: list[float] = []
     paces: list[Pace] = []
@@ -87,8 +91,15 @@ def _row(name: str) -> dict[str, Any]:
         estimate = median(seconds) * remaining / workers if seconds and remaining else None
     return {
         "name": name, "runs": sum(counts.values()), **counts, "seconds_left": estimate,
-        "under_way": under_way,
+        "under_way": under_way, "undecided": undecided,
     }  # fmt: skip
+
+
+def _undecided(book: Journal) -> list[dict[str, Any]]:
+    """Rows of a sweep with `until` that its newest look has not settled."""
+    keys = ("name", "against", "seeds", "difference", "difference_interval", "seeds_more")
+    rows = settled.undecided(book.last("look") or {"rows": []})
+    return [{key: row[key] for key in keys} for row in rows]
 
 
 def _weighed(

@@ -124,7 +124,7 @@ def test_a_config_may_be_a_dict_checked_or_a_file_with_changes(tmp_path: Path) -
     path.write_text(yaml.safe_dump(MLP))
     changes = {"train.epochs": np.int64(3), "seed": 7, "sweep": AXES}
     one, *others = (config_of(c, changes) for c in (MLP, settings.parse(MLP), path, str(path)))
-    assert (one.train.epochs, one.seed, one.sweep["seed"]) == (3, 7, [1, 2])
+    assert (one.train.epochs, one.seed, one.sweep.axes["seed"]) == (3, 7, [1, 2])
     assert all(other == one for other in others)
     assert config_of("quickstart").name == "quickstart"
 

@@ -145,7 +145,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _check_axes(config: Config, where: str) -> None:
-    for key, values in config.sweep.items():
+    for key, values in config.sweep.axes.items():
         for value in values:
             raw = config.model_dump(mode="json")
             settings.set_key(raw, key, value)

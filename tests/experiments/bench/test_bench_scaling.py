@@ -23,7 +23,7 @@ def test_the_same_sweep_is_timed_for_each_number_of_workers_and_once_more(monkey
     found = suite.scaling(runs=3)
     assert [config.launch.workers for config in asked] == [1, 1, 2, 2]
     assert {config.train.threads for config in asked} == {1}
-    assert [list(config.sweep["seed"]) for config in asked] == [[1, 2, 3]] * 4
+    assert [list(config.sweep.axes["seed"]) for config in asked] == [[1, 2, 3]] * 4
     assert found["rows"] == [
         {"workers": 1, "seconds": 40.0, "again": 2.0, "speedup": 1.0},
         {"workers": 2, "seconds": 25.0, "again": 3.0, "speedup": 1.6},

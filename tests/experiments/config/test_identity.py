@@ -138,7 +138,7 @@ NO_RESULT = """
     evaluate.reuse evaluate.sides
     launch.address launch.cpus launch.executor launch.gpus launch.grace_seconds launch.resources
     launch.retries launch.runs_per_worker launch.stop_after_failures launch.workers
-    search sweep
+    search sweep.until
     tracking.save_model tracking.system_metrics tracking.uri
     train.allow_overlap train.checkpoint.every_seconds train.checkpoint.keep
     train.steps_per_execution

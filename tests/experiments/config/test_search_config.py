@@ -158,7 +158,7 @@ def test_a_candidate_is_the_config_with_its_settings_and_no_search() -> None:
     config = config_of("{strategy: grid, space: {train.freeze: [[], [conv*]]}}", "sweep.seed=[1]")
     chosen = space.candidate(config, {"train.freeze": ["conv*"], "seed": 5}, epochs=2)
     assert chosen.search is None
-    assert chosen.sweep == {}
+    assert chosen.sweep.axes == {}
     assert (chosen.train.freeze, chosen.seed, chosen.train.epochs) == (("conv*",), 5, 2)
     assert config.train.freeze == ()
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from experiments.config import settings
+from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 
@@ -104,7 +105,7 @@ def test_overrides_leave_the_mapping_of_the_caller_alone():
 def test_an_axis_can_be_set_by_its_dotted_key(tmp_path):
     text = "sweep: {model.name: [mlp], seed: [1, 2]}"
     config = load(tmp_path, text, "sweep.model.name=[lenet5]", "sweep.train.epochs=[1, 3]")
-    assert config.sweep == {"model.name": ["lenet5"], "seed": [1, 2], "train.epochs": [1, 3]}
+    assert config.sweep.axes == {"model.name": ["lenet5"], "seed": [1, 2], "train.epochs": [1, 3]}
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
@@ -148,3 +149,33 @@ def test_the_first_key_of_a_config_is_kept(tmp_path):
     file.write_bytes(b"#" * 1_000_001)
     with pytest.raises(BadInput, match=r"c\.yaml: has more than 1,000,000 bytes"):
         settings.load(file)
+
+
+UNTIL = [
+    ("sweep.until.alhpa=0.1", "sweep.until.alhpa: unknown key; did you mean sweep.until.alpha?"),
+    ("sweep.until=5", "sweep.until: expected a section with keys below it. Received: 5"),
+    ("sweep.until.alpha=0", "sweep.until.alpha: input should be greater than 0. Received: 0"),
+    ("sweep.until.at_most=two", "sweep.until.at_most: input should be a valid integer"),
+    ("sweep.until.at_most=2", "until.at_most: 2, and the axis seed names 3 to begin with"),
+    ("sweep.until.at_most=99999", "the axes come to 399,996 runs, and 100,000 are the most"),
+]
+
+
+@pytest.mark.parametrize(("word", "says"), UNTIL)
+def test_when_a_sweep_has_seeds_enough_is_refused_in_a_line(word, says):
+    with pytest.raises(BadInput) as error:
+        settings.load("quickstart", [word])
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_when_a_sweep_has_seeds_enough_is_no_axis_and_changes_no_run():
+    plain = settings.load("quickstart")
+    asked = settings.load("quickstart", ["sweep.until={margin: null}", "sweep.until.alpha=0.1"])
+    assert asked.sweep.axes == plain.sweep.axes
+    assert asked.sweep.until.model_dump() == {"alpha": 0.1, "margin": None, "at_most": 20}
+    assert "until" not in plain.model_dump(mode="json")["sweep"]
+    assert settings.parse(yaml.safe_load(settings.to_yaml(asked))) == asked
+    assert config_hash(asked) == config_hash(plain)
+    one = settings.at_axes(asked.model_dump(mode="json"), {"seed": 4}, "")
+    assert one.sweep.until is None

@@ -94,7 +94,7 @@ def test_a_sweep_of_more_runs_than_anybody_waits_for_is_refused():
     with pytest.raises(BadInput, match=r"sweep: the axes come to 125,000 runs, and 100,000 are"):
         settings.parse({"sweep": axes})
     axes["train.optimizer.momentum"] = [n / 100 for n in range(1, 41)]
-    assert len(settings.parse({"sweep": axes}).sweep) == 3
+    assert len(settings.parse({"sweep": axes}).sweep.axes) == 3
 
 
 def test_the_longest_name_is_a_folder(tmp_path):

@@ -92,9 +92,9 @@ def test_few_photographs_of_unequal_classes(unequal, measured, monkeypatch, caps
     assert config.data.channels is None
     assert config.augment.preset == "resnet"
     assert config.validation.folds is None  # which would take so many times the minutes
-    assert config.sweep["model.name"] == document["networks"]
+    assert config.sweep.axes["model.name"] == document["networks"]
     assert "resnet18" in document["networks"]
-    assert config.sweep["seed"] == [1, 2, 3]
+    assert config.sweep.axes["seed"] == [1, 2, 3]
     assert document["minutes"] <= 60
     text = Path("out/pets.yaml").read_text()
     assert "  # class_weights: balanced" in text

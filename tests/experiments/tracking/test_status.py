@@ -71,6 +71,7 @@ def test_every_state_is_counted_and_the_rest_estimated():
             "left": 4,
             "seconds_left": 20 * (4 + 1) / 2,  # median of three runs, over two workers
             "under_way": [],
+            "undecided": [],
         }
     ]
 
@@ -118,7 +119,7 @@ def test_fits_of_a_search_count_as_they_are_journaled():
         outcome = asdict(Outcome(path, state))
         book.append("ended", path=path, outcome=outcome, seconds=4.0 + 2 * fold)
     row = {"name": "exp", "runs": 10, "done": 2, "failed": 1, "running": 0, "left": 7}
-    row["under_way"] = []
+    row["under_way"] = row["undecided"] = []
     assert status("exp") == [row | {"seconds_left": 5.0 * 7 / 2}]
     with held(folder):
         assert status("exp")[0]["running"] == 2

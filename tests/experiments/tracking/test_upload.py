@@ -24,6 +24,7 @@ from experiments.errors import BadInput
 from experiments.jobs.job import Job
 from experiments.runs import execute as execution
 from experiments.runs import sweep
+from experiments.runs.parent import end_parent, parent_run
 from experiments.tracking import delivery, journal, outbox, run_log, upload
 from experiments.tracking.experiment import Experiment
 from experiments.tracking.lock import check_free, held
@@ -80,14 +81,14 @@ def start_sweep(store):
     plan = SimpleNamespace(config=config, source=images)
     job = Job(("cell", 0), config, np.arange(9), None, None, "key", "nowhere")
     cells = [SimpleNamespace(plan=plan, job=job)] * 2
-    parent = sweep.parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
+    parent = parent_run(config, experiment, book, "sweep", {"sweep.seed": [1, 2]}, cells)
     return experiment, book, parent
 
 
 def test_a_sweep_goes_to_an_empty_store_and_only_once(monkeypatch, capsys, store, other):
     experiment, book, parent = start_sweep(store)
     _, ran, _ = execute(Scripted(3), [job(1), job(2)], store, parent.id)
-    sweep.end_parent(parent, experiment, book, "finished")
+    end_parent(parent, experiment, book, "finished")
     assert upload.upload("scripted", store, print) == {
         "name": "scripted", "store": store, "sent": [], "held": 3, "left": [],
     }  # fmt: skip
