@@ -39,9 +39,11 @@ OF_UNTIL = "sweep.until.alpha"
 """A param that the runs of sweeps with `until` have."""
 LOOKED_AT = (
     "seeds were added until rows were settled, so there are fewest where the lead came out large; "
-    "`settled` allows for that, of other seeds on these images; p, intervals and verdicts beside "
-    "it are as of so many seeds chosen beforehand"
+    "`settled` allows for that, of other seeds on these images, and gives the verdict; p and "
+    "intervals beside it are as of so many seeds chosen beforehand, and bear no star"
 )
+VERDICTS = {"best": "best", "beaten": "worse", "equivalent": "equivalent"}
+"""By how a row was settled."""
 
 
 def compare(
@@ -234,6 +236,9 @@ def _with_settled(
     for row in comparison.rows:
         of_sweep = by_group.get(row["group_hash"] or "", {})
         more = {key: of_sweep.get(key) for key in ("settled_as", "settled_after")}
+        if kind := more["settled_as"]:
+            more["verdict"] = VERDICTS.get(kind, "undecided")
+            more["vs_best"] = row.get("vs_best", "").removesuffix(" *")
         rows.append({**row, **more})
     return replace(comparison, rows=rows, warnings=[*comparison.warnings, LOOKED_AT])
 

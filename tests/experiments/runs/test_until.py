@@ -161,6 +161,10 @@ def test_the_store_and_the_table_know_it(whole, beside, monkeypatch, capsys):
     rows = json.loads(capsys.readouterr().out)["rows"]
     told = {row["name"]: (row["settled_as"], row["settled_after"]) for row in rows}
     assert told == settled(answer)
+    verdicts = {"best": "best", "beaten": "worse", "equivalent": "equivalent"}
+    assert {row["verdict"] for row in rows} == set(verdicts.values())
+    assert all(row["verdict"] == verdicts[row["settled_as"]] for row in rows)
+    assert not any("*" in row["vs_best"] for row in rows), "seeds were not chosen beforehand"
     assert inside(monkeypatch, "compare", "tiny", f"tracking.uri={beside.store}") == 0
     table = " ".join(capsys.readouterr().out.split())
     assert "beaten after 4" in table
