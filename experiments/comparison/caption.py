@@ -14,6 +14,7 @@ OUTER_FOLDS = (
     "Rows are the outer folds of nested searches: each was tested once, with the settings that its "
     "own search chose"
 )
+UNEQUAL = 1.5  # largest class over smallest above which means over classes are shown
 
 
 def title(comparison: Comparison) -> str:
@@ -33,6 +34,16 @@ def part(comparison: Comparison) -> str:
 def top5(comparison: Comparison) -> str:
     """The key of the top-5 accuracy on that part."""
     return f"{comparison.score.partition('_')[0]}_top5"
+
+
+def imbalanced(comparison: Comparison) -> tuple[int, ...]:
+    """Images of the smallest and the largest class of that part, where these differ by more than
+    `UNEQUAL` times; else, and where no run tells them, empty."""
+    sizes = [row["class_sizes"] for row in comparison.rows if row.get("class_sizes")]
+    if not sizes:
+        return ()
+    low, high = min(low for low, _ in sizes), max(high for _, high in sizes)
+    return (low, high) if high > UNEQUAL * low else ()
 
 
 def origin(comparison: Comparison) -> str:

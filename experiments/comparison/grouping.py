@@ -15,6 +15,7 @@ from experiments.comparison.comparability import COUNTED_ONCE, distinct, warning
 from experiments.comparison.row_names import name_rows
 from experiments.comparison.shared_cost import Shared, measurements, shared
 from experiments.errors import BadInput
+from experiments.jobs.composition import CLASS_SIZES
 from experiments.presentation.columns import of_kind
 from experiments.presentation.formatting import SEEDS
 from experiments.tracking.tracked_run import FOLD as FOLD_TAG
@@ -51,9 +52,11 @@ class Comparison:
     dominated`, the varying settings under their config keys, means (accuracies as fractions and
     squared errors also with `_std`, the sample standard deviation over seeds and folds, None where
     n is 1; latency and rate as `shared_cost`, with `latency_disturbed infer_disturbed`), `device
-    precision source git_commit git_dirty machine run_ids`, `classes` of the images as
-    `compare.compare` gives them, and `values`: the score of every seed and fold, with `seeds` where
-    draws have seeds of their own. Reconstructions have `test_mse val_mse train_mse` and no top-1.
+    precision source git_commit git_dirty machine run_ids`, `class_sizes` (images of the smallest
+    and the largest class of the scored part, None where no run tells them), `classes` of the images
+    as `compare.compare` gives them, and `values`: the score of every seed and fold, with `seeds`
+    where draws have seeds of their own. Reconstructions have `test_mse val_mse train_mse` and
+    no top-1.
     """
 
     experiments: list[str]
@@ -283,6 +286,7 @@ def _row(
         "source": _joined(runs, "source") or first.params.get("data.source"),
         "source_fingerprint": first.tags.get("source_fingerprint"),
         "group_hash": first.tags.get("group_hash"),
+        "class_sizes": _class_sizes(runs, score.partition("_")[0]),
         "git_commit": _joined(runs, "git_commit"),
         "git_dirty": _joined(runs, "git_dirty"),
         "machine": _joined(runs, "machine"),
@@ -328,6 +332,14 @@ def _setting(runs: Sequence[Run], key: str) -> Any:
 def tag_values(tags: Sequence[Mapping[str, str]], tag: str) -> list[str]:
     """The values of a tag in runs of these tags, sorted."""
     return sorted({of_run[tag] for of_run in tags if of_run.get(tag)})
+
+
+def _class_sizes(runs: Sequence[Run], part: str) -> list[int] | None:
+    """Images of the smallest and of the largest class of a part, over all runs; None where no run
+    tells them."""
+    told = [value_of(run.data.tags.get(CLASS_SIZES)) or {} for run in runs]
+    sizes = [of_run[part] for of_run in told if part in of_run]
+    return [min(low for low, _ in sizes), max(high for _, high in sizes)] if sizes else None
 
 
 def _joined(runs: Sequence[Run], tag: str) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.comparison.against_best import difference_text, p_text
-from experiments.comparison.caption import marked, notes, origin, part, title, top5
+from experiments.comparison.caption import imbalanced, marked, notes, origin, part, title, top5
 from experiments.comparison.grouping import Comparison
 from experiments.comparison.row_names import short_keys
 from experiments.errors import visible
@@ -111,6 +111,14 @@ def columns_of(comparison: Comparison) -> list[TableColumn]:
         TableColumn("these networks\np (Holm)", 5, _of_networks),
         TableColumn(f"{scored}\ntop-5 %", 2, partial(_accuracy, top5(comparison))),
     ]
+    if imbalanced(comparison):
+        shown = comparison.score.partition("_")[0]
+        columns += [
+            TableColumn(
+                f"{scored} balanced\ntop-1 %", 1, partial(_accuracy, f"{shown}_balanced_top1")
+            ),
+            TableColumn(f"{scored}\nmacro F1 %", 1, partial(_accuracy, f"{shown}_macro_f1")),
+        ]
     columns += [
         TableColumn(column.heading, column.dropped, _cell(column))
         for column in COLUMNS
@@ -175,6 +183,12 @@ def legend(comparison: Comparison, headings: list[str]) -> list[str]:
         lines.append(
             "● Pareto-optimal: no other row is at least as good in both MACs and "
             f"{part(comparison)} top-1, and better in one; ○ dominated"
+        )
+    if any("balanced" in heading for heading in headings):
+        low, high = imbalanced(comparison)
+        lines.append(
+            f"A class has {low:,} to {high:,} {part(comparison)} images: balanced is the mean of "
+            "the classes' top-1, macro F1 that of their F1, each class counted alike"
         )
     if any(heading.endswith("MSE") for heading in headings):
         lines.append("MSE: mean squared error of reconstructions, pixels on 0..1")

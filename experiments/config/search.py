@@ -212,8 +212,12 @@ class Common(Section):
         description="candidates proposed at once; what "
         f"{_names(lambda one: one.learns, ' and ')} find depends on it",
     )
-    objective: Literal["val_top1", "val_loss", "val_mse"] | None = Field(
-        None, description="of the last epoch; null: val_top1, val_mse for a reconstruction"
+    objective: (
+        Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss", "val_mse"] | None
+    ) = Field(
+        None,
+        description="of the last epoch; null: val_top1, val_mse for a reconstruction; "
+        "val_balanced_top1 and val_macro_f1 count every class alike, however many images it has",
     )
     max_failures: Limit = Field(3, description="failed trials in a row that end the search")
     budget: Budget = Field(default_factory=Budget)

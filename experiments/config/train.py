@@ -148,8 +148,10 @@ SOFT_LOSSES = ("cross_entropy", "mean_squared_error")  # linear in the label, or
 class EarlyStopping(Section):
     """Stops when validation gets no better, and restores the best epoch's weights."""
 
-    monitor: Literal["val_top1", "val_loss"] = Field(
-        "val_top1", description="a reconstruction has val_loss only"
+    monitor: Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss"] = Field(
+        "val_top1",
+        description="a reconstruction has val_loss only; val_balanced_top1 and val_macro_f1 count "
+        "every class alike, however many images it has",
     )
     patience: Limit = 10
     min_delta: NonNegativeFloat = 0.0

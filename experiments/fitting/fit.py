@@ -18,7 +18,14 @@ from experiments.fitting.stages import Chain, train_stages
 from experiments.fitting.worker_state import WORKER
 from experiments.jobs import pretrained
 from experiments.jobs.baseline import baselines
-from experiments.jobs.composition import DATA, composition, document, origins
+from experiments.jobs.composition import (
+    CLASS_SIZES,
+    DATA,
+    class_sizes,
+    composition,
+    document,
+    origins,
+)
 from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, draw_seed
 from experiments.jobs.predictions import HITS, packed_hits, write_predictions
@@ -126,6 +133,7 @@ def _fitted(
         parts = composition(source, job.train, job.validation, job.test)
         artifacts[DATA] = document(source, parts)
         tags["data_parts"] = origins(parts)
+        tags[CLASS_SIZES] = class_sizes(parts)
         last.scores.update(baselines(config, parts, len(source.class_names)))
     if job.measured and last.held_out and not trainer.reconstructs:
         columns = last.held_out[-1][2].columns  # of the test part, else of the validation part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,16 @@ def composition(
             },
         }
     return described
+
+
+CLASS_SIZES = "class_sizes"  # tag of a run
+
+
+def class_sizes(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """For a tag: images of the smallest and of the largest class by part, as JSON:
+    {"val": [9, 40], "test": [9, 41]}."""
+    sizes = {SHOWN[name]: [part["smallest"], part["largest"]] for name, part in parts.items()}
+    return json.dumps(sizes)
 
 
 def document(source: Any, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

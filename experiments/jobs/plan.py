@@ -267,9 +267,10 @@ def settled(config: Config, card: Any) -> Config:
 
 
 def _of_reconstruction(train: Train, name: str) -> Train:
-    if train.early_stopping and train.early_stopping.monitor == "val_top1":
+    monitor = train.early_stopping.monitor if train.early_stopping else "val_loss"
+    if monitor != "val_loss":
         raise BadInput(
-            f"train.early_stopping.monitor: {name} is a reconstruction and has no val_top1; "
+            f"train.early_stopping.monitor: {name} is a reconstruction and has no {monitor}; "
             "set train.early_stopping.monitor=val_loss"
         )
     if train.class_weights is not None:

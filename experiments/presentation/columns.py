@@ -162,6 +162,11 @@ COLUMNS: list[Column] = [
         key="val_top5", kind="accuracy", less_is_better=False,
         rounded=("val_top5_percent", 0.01),
     ),
+    *(
+        Column(key=f"{part}_{mean}", kind="accuracy", less_is_better=False)
+        for part in ("test", "val")
+        for mean in ("balanced_top1", "macro_f1")
+    ),
     Column(key="test_mse", kind="error", heading="test\nMSE", progress="test mse {:.4g}"),
     Column(key="val_mse", kind="error", heading="val\nMSE", dropped=7, progress="val mse {:.4g}"),
     Column(key="train_mse", kind="error", heading="train\nMSE", dropped=9),

@@ -42,8 +42,14 @@ def percent(row: Mapping[str, Any], key: str) -> str:
 
 
 def score(name: str, value: float) -> str:
-    """A metric's value: accuracies, which are fractions, in percent; losses as they are."""
-    return f"{value:.2%}" if name.endswith(("top1", "top5")) else f"{value:.4f}"
+    """A metric's value: accuracies, which are fractions, in per cent; losses as they are."""
+    return f"{value:.2%}" if in_percent(name) else f"{value:.4f}"
+
+
+def in_percent(name: str) -> bool:
+    """Is a metric a fraction that is shown in per cent: top-1, top-5, their means over classes, and
+    the F1 beside them?"""
+    return name.endswith(("top1", "top5", "macro_f1"))
 
 
 def interval_words(name: str, interval: Mapping[str, Any]) -> str:
@@ -60,7 +66,7 @@ def interval_words(name: str, interval: Mapping[str, Any]) -> str:
 
 def score_range(name: str, low: float, high: float) -> str:
     """From one value of a metric to another: 93.10 to 97.90 %, or 0.0123 to 0.0150."""
-    if name.endswith(("top1", "top5")):
+    if in_percent(name):
         return f"{100 * low:.2f} to {100 * high:.2f} %"
     return f"{low:.4f} to {high:.4f}"
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.jobs.folds import is_share
 from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.jobs.pace import duration
 from experiments.jobs.predictions import HITS, unpacked_hits
@@ -26,7 +27,7 @@ from experiments.search import pairs
 from experiments.search.bounds import excess, scarcity
 from experiments.search.candidates import Candidates
 from experiments.search.promotion import Promotions
-from experiments.search.space import objective_of
+from experiments.search.space import objective_of, tested_score
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking.initial import drop_initial, fetch_initial
@@ -65,7 +66,7 @@ class Drive:
         self.state, self.tracked, self.display = state, tracked, display
         self.planned, self.budget = planned, self.study.section.budget
         self.objective = objective_of(self.config)
-        self.best_by = "val_mse" if self.objective == "val_mse" else "val_top1"
+        self.best_by = tested_score(self.config)
         self.fits = 0
         """Fits that have ended, those of earlier starts included."""
         self.failed = 0
@@ -248,7 +249,7 @@ class Drive:
             epochs = epochs_of(outcome, prepared.config)
             error = None if value is not None else f"there is no {self.objective}"
         score: Score = value
-        right: Right = _right(outcome, "val")
+        right: Right = self._right(outcome, "val")
         if task.other is not None:
             heard = [(outer, scored) for outer, _, scored in self.work.sides(task)]
             score = {
@@ -256,8 +257,14 @@ class Drive:
                 for outer, scored in heard
                 if scored is not None
             }
-            right = {outer: _right(outcome, f"val_{scored}") for outer, scored in heard}
+            right = {outer: self._right(outcome, f"val_{scored}") for outer, scored in heard}
         self.work.tell(task, outcome.status, score, error, epochs, right)
+
+    def _right(self, outcome: Outcome, part: str) -> np.ndarray | None:
+        """Which images of a part it had right; None where the journal holds no answers, or the
+        objective is no share of right images, which they would tell nothing of."""
+        packed = outcome.artifacts.get(HITS, {}).get(part)
+        return unpacked_hits(packed) if packed and is_share(self.objective) else None
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
         value = outcome.scores.get(self.best_by.replace("val_", "test_"))
@@ -283,7 +290,7 @@ class Drive:
         """The winner's score in the search, for the run of its outer fold."""
         if self._level(task) != "outer_fold" or winner is None or winner.score is None:
             return {}
-        score = {self.best_by: winner.score}
+        score: dict[str, float] = {self.objective: winner.score}
         return {f"inner_{name}": value for name, value in (score | rounded(score)).items()}
 
     def _level(self, task: Task) -> str:
@@ -367,12 +374,6 @@ class Drive:
             each, left = median(self.seconds), (self.planned or 0) - self.fits
             whole = duration(left * each / at_a_time(self.config.launch))
             self.display.say(f"about {whole} to go: {left} fits of {each:.2g} s")
-
-
-def _right(outcome: Outcome, part: str) -> np.ndarray | None:
-    """Which images of a part it had right; None where the journal holds no answers."""
-    packed = outcome.artifacts.get(HITS, {}).get(part)
-    return unpacked_hits(packed) if packed else None
 
 
 def epochs_of(outcome: Outcome, config: Config) -> int:

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.jobs.folds import thinned
+from experiments.presentation.formatting import in_percent
 from experiments.presentation.formatting import score as written
 from experiments.search import intervals
 from experiments.search.study import Study
@@ -22,7 +23,12 @@ from tuning.statistics.significance import Interval, accuracy_interval
 if TYPE_CHECKING:
     from experiments.search.drive import Drive
 
-LABELS = {"top1": "top-1", "mse": "squared error"}
+LABELS = {
+    "top1": "top-1",
+    "balanced_top1": "balanced top-1",
+    "macro_f1": "macro F1",
+    "mse": "squared error",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Expected:
     """An estimate of a score on new images."""
 
     name: str
-    """top1 (a fraction) or mse."""
+    """Of `LABELS`; a fraction, but for mse."""
     value: float
     interval: Interval | None
     """None where there is none to be had."""
@@ -53,12 +59,12 @@ class Expected:
         if self.interval:
             ends = self._shown(self.interval.low), self._shown(self.interval.high)
             low, high = (end.removesuffix(" %") for end in ends)
-            unit = " %" if self.name == "top1" else ""
+            unit = " %" if in_percent(self.name) else ""
             text += f", {100 * self.interval.confidence:.0f} % interval {low} to {high}{unit}"
         return f"{text}, estimated {self.basis}"
 
     def _shown(self, value: float) -> str:
-        return f"{100 * value:.1f} %" if self.name == "top1" else written(self.name, value)
+        return f"{100 * value:.1f} %" if in_percent(self.name) else written(self.name, value)
 
 
 def over_folds(study: Study, name: str, tests: Sequence[float]) -> Expected:

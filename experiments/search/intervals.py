@@ -56,11 +56,17 @@ def of_pairs(
     return {"estimate": told.estimate, **asdict(told.interval)}
 
 
+def tested_by(document: Mapping[str, Any]) -> str:
+    """The score of the tests that a nested search's JSON gives the mean of."""
+    names = (key.removeprefix("mean_") for key in document if key.startswith("mean_test_"))
+    return next(names, "test_top1")
+
+
 def of_outer_in_words(document: Mapping[str, Any]) -> list[str]:
     """What a nested search's intervals are of."""
-    name = "test_mse" if "mean_test_mse" in document else "test_top1"
     if not (interval := document.get("interval")):
         return []
+    name = tested_by(document)
     numbers = [trial["number"] for trial in document.get("trials", ())]
     of = "the whole procedure, search included" if any(numbers) else "this one setting"
     lines = [f"{interval_words(name, interval)}; of {of}; {NO_INTERVAL}"]

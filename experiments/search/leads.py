@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.presentation.formatting import si
+from experiments.presentation.formatting import in_percent, si
 
 RULES = {
     "one_standard_error": "the simplest within one standard error of",
@@ -18,7 +18,7 @@ def of_search(choice: Mapping[str, Any], score_name: str) -> Iterator[str]:
     lead, highest = choice["lead"], f"trial {choice['highest']}"
     if lead:
         by, p = lead["difference"], lead["p"]
-        apart = f"{100 * by:.2f} points" if score_name == "val_top1" else f"{by:.4f}"
+        apart = f"{100 * by:.2f} points" if in_percent(score_name) else f"{by:.4f}"
         ahead = f"{highest} is {apart} ahead of trial {lead['over']} (p {p:.2g})"
         if lead["within_noise"]:
             count = len(lead["alike"])

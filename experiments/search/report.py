@@ -14,7 +14,7 @@ from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
 from experiments.search import final, intervals
 from experiments.search.bounds import COSTS
-from experiments.search.space import space_of
+from experiments.search.space import SIGN, space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import Task, summary
 from tuning.search import Search
@@ -267,7 +267,7 @@ def _outer(drive: Drive) -> dict[str, Any]:
         estimate = summary(
             [row["inner_score"] for row in rows],
             [row[test] for row in rows],
-            minimise=drive.best_by == "val_mse",
+            minimise=SIGN[drive.best_by] < 0,
         )
         values = (estimate.mean, estimate.std, estimate.best_inner_score, estimate.optimism)
         document |= dict(zip(names, values, strict=True))

@@ -18,9 +18,17 @@ from experiments.presentation.formatting import in_words
 from tuning.oracles import Oracle
 from tuning.space import Parameter, Space, SpaceError
 
-Objective = Literal["val_top1", "val_loss", "val_mse"]
-SIGN: dict[Objective, int] = {"val_top1": 1, "val_loss": -1, "val_mse": -1}
+Objective = Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss", "val_mse"]
+SIGN: dict[Objective, int] = {
+    "val_top1": 1,
+    "val_balanced_top1": 1,
+    "val_macro_f1": 1,
+    "val_loss": -1,
+    "val_mse": -1,
+}
 """Times the objective's value: the score that an oracle is told, of which higher is better."""
+OF_CLASSES: tuple[Objective, ...] = ("val_top1", "val_balanced_top1", "val_macro_f1")
+"""Scores of a network that tells classes apart, the usual one first."""
 
 NO_RESULT = ("name", "tracking", "launch", "bench", "sweep", "search")
 OTHER_IMAGES = (
@@ -78,17 +86,27 @@ def objective_of(config: Config) -> Objective:
         task = models.card(config.model.name).task
     except ValueError as error:
         raise BadInput(f"model.name: {error}") from None
-    reconstructs = task == "reconstruction"
-    objective = _search(config).objective
-    if objective is None:
-        return "val_mse" if reconstructs else "val_top1"
-    if reconstructs != (objective == "val_mse") and objective != "val_loss":
-        fitting = "val_mse or val_loss" if reconstructs else "val_top1 or val_loss"
+    scores = ("val_mse",) if task == "reconstruction" else OF_CLASSES
+    objective = _search(config).objective or scores[0]
+    if objective not in (*scores, "val_loss"):
         raise BadInput(
             f"search.objective: {config.model.name} is a {task} and has no {objective}; set "
-            f"{fitting}"
+            f"{', '.join(scores)} or val_loss"
         )
     return objective
+
+
+def tested_score(config: Config) -> Objective:
+    """The score by which winners are tested: the objective, or of val_loss the task's own.
+
+    Raises:
+        BadInput: as `objective_of`.
+    """
+    objective = objective_of(config)
+    if objective != "val_loss":
+        return objective
+    search = _search(config).model_copy(update={"objective": None})
+    return objective_of(config.model_copy(update={"search": search}))
 
 
 def check(config: Config, where: str, folds: int | None = None) -> None:

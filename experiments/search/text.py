@@ -9,9 +9,9 @@ from experiments.config import yaml_text
 from experiments.config.settings import changed_yaml
 from experiments.jobs.baseline import in_words as to_beat
 from experiments.jobs.baseline import remark
-from experiments.presentation.formatting import in_words, score, si
+from experiments.presentation.formatting import in_percent, in_words, score, si
 from experiments.search import final, leads
-from experiments.search.intervals import of_best_in_words, of_outer_in_words
+from experiments.search.intervals import of_best_in_words, of_outer_in_words, tested_by
 from experiments.search.report import top
 
 SHOWN = 10  # trials
@@ -93,7 +93,7 @@ def _refused(document: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
-    test = "test_mse" if "mean_test_mse" in document else "test_top1"
+    test = tested_by(document)
     yield f"{'outer':>5}  {'inner':>7}  {test:>9}  winner"
     for row in document["outer"]:
         if test not in row or "inner_score" not in row:
@@ -133,7 +133,7 @@ def _final_lines(document: Mapping[str, Any]) -> Iterable[str]:
 def _optimism(document: Mapping[str, Any], test: str) -> str:
     """How far the search's own scores are from the tests of what it chose, and why."""
     by = document["optimism"]
-    points = test.endswith("top1")
+    points = in_percent(test)
     apart = f"{100 * by:+.2f} points" if points else f"{by:+.4f}"
     why = (
         "better than their tests, as the best of many look"

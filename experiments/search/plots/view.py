@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from experiments.presentation.formatting import in_words, round_values, shortened
+from experiments.presentation.formatting import in_percent, in_words, round_values, shortened
 from tuning.space import Float, Int, Parameter, Space, identity
 
 FEW = 8  # values up to which an axis names each, in equal steps
@@ -22,6 +22,8 @@ SHADES = (
 LETTERS = 16  # of a value on an axis
 SCORES = {
     "val_top1": "validation top-1 (%)",
+    "val_balanced_top1": "validation balanced top-1 (%)",
+    "val_macro_f1": "validation macro F1 (%)",
     "val_loss": "validation loss",
     "val_mse": "validation squared error",
 }
@@ -97,12 +99,12 @@ class View:
 
     def shown(self, score: float) -> float:
         """The score in the unit of its label."""
-        return 100 * score if self.score_name.endswith("top1") else score
+        return 100 * score if in_percent(self.score_name) else score
 
     def text(self, score: float) -> str:
         """The score for people."""
         shown = self.shown(score)
-        return f"{shown:.2f} %" if self.score_name.endswith("top1") else f"{shown:.4g}"
+        return f"{shown:.2f} %" if in_percent(self.score_name) else f"{shown:.4g}"
 
     def score_axis(self) -> Axis:
         """The scale of the score; its upper end is the better one."""
@@ -112,7 +114,7 @@ class View:
         low, high = min(values), max(values)
         margin = 0.04 * (high - low) or abs(high) * 0.05 or 1.0
         low, high = low - margin, high + margin
-        if self.score_name.endswith("top1"):
+        if in_percent(self.score_name):
             low, high = max(low, 0.0), min(high, 100.0)
         without = len(self.scored) < len(self.trials)
         ends = (high, low) if self.minimise else (low, high)

@@ -10,13 +10,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture
-from experiments.search.intervals import of_outer_in_words
-from experiments.search.plots.view import name, short
+from experiments.presentation.formatting import in_percent
+from experiments.search.intervals import of_outer_in_words, tested_by
+from experiments.search.plots.view import SCORES, name, short
 from tuning.space import identity
 
 TESTS = {
     "test_top1": "test top-1 (%)",
     "test_top5": "test top-5 (%)",
+    "test_balanced_top1": "test balanced top-1 (%)",
+    "test_macro_f1": "test macro F1 (%)",
     "test_mse": "test squared error",
     "test_loss": "test loss",
 }
@@ -130,11 +133,15 @@ def _notes(
         notes.append("Outer folds chose different settings: the figures are of the procedure.")
     optimism = result.get("optimism")
     if optimism is not None:
-        best, test = result["best_inner_score"], result["mean_test_top1"]
+        test = tested_by(result)
+        unit = " %" if in_percent(test) else ""
+        keys = ("best_inner_score", f"mean_{test}")
+        best, mean = (f"{_number(result[key], test)}{unit}" for key in keys)
+        apart = f"{100 * optimism:+.2f} points" if in_percent(test) else f"{optimism:+.4f}"
         notes.append(
-            f"Score of the search itself {100 * best:.2f} %, of its winners on images that it had "
-            f"not seen {100 * test:.2f} %: optimism {100 * optimism:+.2f} points. The first is the "
-            "best of many, from networks that were trained on fewer images."
+            f"Score of the search itself {best}, of its winners on images that it had not seen "
+            f"{mean}: optimism {apart}. The first is the best of many, from networks that were "
+            "trained on fewer images."
         )
     notes += [f"{line}." for line in of_outer_in_words(result)]
     notes.append("± sample standard deviation over outer folds, whose training images overlap.")
@@ -147,15 +154,13 @@ def _of(row: Mapping[str, Any], key: str) -> str:
 
 
 def _unit(score_name: str) -> str:
-    return {"val_top1": "top-1 (%)", "val_loss": "loss", "val_mse": "squared error"}.get(
-        score_name, score_name
-    )
+    return SCORES.get(score_name, score_name).removeprefix("validation ")
 
 
 def _number(value: float | None, score_name: str) -> str:
     if value is None:
         return "failed"
-    return f"{100 * value:.2f}" if "top" in score_name else f"{value:.4g}"
+    return f"{100 * value:.2f}" if in_percent(score_name) else f"{value:.4g}"
 
 
 def _spread(values: Sequence[float | None], score_name: str) -> str:

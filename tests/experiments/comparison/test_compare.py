@@ -71,6 +71,33 @@ def test_means_and_spread_are_those_of_the_seeds(store):
     assert (found.sources, found.devices) == (["digits"], ["AMD EPYC, 2 threads"])
 
 
+def over_classes(part, balanced, f1):
+    return {f"{part}_balanced_top1": balanced, f"{part}_macro_f1": f1}
+
+
+def test_means_over_classes_are_shown_of_unequal_classes_only(store):
+    unequal, equal = ({"class_sizes": json.dumps({"test": sizes})} for sizes in ([4, 40], [30, 45]))
+    for seed, balanced in ((1, 0.6), (2, 0.7)):
+        metrics = top1(0.9) | over_classes("test", balanced, 0.5)
+        store.run(store.name, "lenet5", seed, metrics, tags=unequal)
+    found = compare.compare(store.client, [store.name])
+    [one] = found.rows
+    assert one["class_sizes"] == [4, 40]
+    assert one["test_balanced_top1"] == pytest.approx(0.65)
+    assert one["test_macro_f1_std"] == 0
+    shown = table.markdown(found)
+    assert "test balanced top-1 %" in shown
+    assert "65.0 ± 7.1" in shown
+    assert "A class has 4 to 40 test images" in shown
+
+    for number, tags in enumerate((equal, {})):
+        name = f"{store.name}-{number}"
+        store.run(name, "lenet5", 1, top1(0.9) | over_classes("test", 0.6, 0.5), tags=tags)
+        even = table.markdown(compare.compare(store.client, [name]))
+        assert "balanced" not in even
+        assert "macro" not in even
+
+
 def test_a_repeat_of_config_and_seed_counts_once_and_the_newest(store):
     store.run(store.name, "lenet5", 1, top1(0.10))
     store.run(store.name, "lenet5", 2, top1(0.80))

@@ -169,6 +169,15 @@ def test_the_objective_follows_the_task() -> None:
     assert space.objective_of(config_of(text)) == "val_top1"
     assert space.objective_of(config_of(text, reconstruction)) == "val_mse"
     assert space.objective_of(config_of(text, "search.objective=val_loss")) == "val_loss"
+    for objective in ("val_balanced_top1", "val_macro_f1"):
+        by_class = config_of(text, f"search.objective={objective}")
+        assert space.objective_of(by_class) == space.tested_score(by_class) == objective
+        assert space.SIGN[objective] == 1
+        with pytest.raises(BadInput, match=f"has no {objective}; set val_mse or val_loss"):
+            space.objective_of(config_of(text, reconstruction, f"search.objective={objective}"))
+    for words, score in (((), "val_top1"), ((reconstruction,), "val_mse")):
+        losses = config_of(text, *words, "search.objective=val_loss")
+        assert space.tested_score(losses) == score
     with pytest.raises(BadInput, match="lenet5 is a classification and has no val_mse"):
         space.objective_of(config_of(text, "search.objective=val_mse"))
     with pytest.raises(BadInput, match="set val_mse or val_loss"):

@@ -146,6 +146,7 @@ def test_early_stopping_and_the_best_model_follow_val_loss():
     ("words", "said"),
     [
         (["train.early_stopping.patience=1"], r"has no val_top1; set .*monitor=val_loss"),
+        (["train.early_stopping.monitor=val_macro_f1"], r"has no val_macro_f1; set .*=val_loss"),
         (["train.class_weights=balanced"], r"train\.class_weights.*no classes"),
         (["train.loss.name=hinge"], r"train\.loss.*squared error.*hinge"),
         (["train.loss.label_smoothing=0.1"], r"train\.loss.*label_smoothing 0\.1"),

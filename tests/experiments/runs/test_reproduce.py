@@ -106,6 +106,16 @@ def test_differences_are_told_by_how_much(done: dict[str, Any]) -> None:
     assert found["epochs_differ"] == {}
 
 
+def test_scores_that_an_old_run_has_not_are_no_difference(done: dict[str, Any]) -> None:
+    run, outcome = outcome_of(done, 0)
+    means = ("_balanced_top1", "_macro_f1")
+    kept = {name: value for name, value in run.metrics.items() if not name.endswith(means)}
+    assert len(kept) <= len(run.metrics) - 4
+    found = reproduce.compare(replace(run, metrics=kept), outcome)
+    assert found["differences"] == found["epochs_differ"] == {}
+    assert not [name for name in found["identical"] if name.endswith(means)]
+
+
 def test_epochs_count_even_if_the_last_is_the_same(done: dict[str, Any]) -> None:
     run, outcome = outcome_of(done, 0)
     first, last = outcome.history

@@ -210,6 +210,11 @@ def test_nested_chooses_in_every_outer_fold_by_macs_that_are_counted():
         (["search.race={}"], 2, "2 folds leave none to give up; set validation.folds=5"),
         (["search.race={noise: 0.003}"], 1, "first looks after 1 fold, and 1 fold leaves none"),
         (["search.race={}", "search.objective=val_loss"], 5, "val_loss tells of none"),
+        (["search.race={}", "search.objective=val_macro_f1"], 5, "val_macro_f1 tells of none"),
+        (
+            ["search.race=null", "search.choose=cheapest", "search.objective=val_balanced_top1"], 1,
+            "one fold does not tell it of val_balanced_top1; set validation.folds=5",
+        ),
         (["search.race={}", "search.racing={}"], 5, "racing: race takes its place; leave one"),
         (["search.race={alpha: 0.7}"], 5, "search.race.alpha"),
         (
