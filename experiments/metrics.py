@@ -50,8 +50,10 @@ def over_classes(predicted: np.ndarray, labels: np.ndarray, prefix: str) -> dict
     wrong answers cost the recall of the others only.
 
     Args:
-        predicted, labels: int [images], at least one image.
+        predicted, labels: int [images]; of none both are NaN, as top-1 is.
     """
+    if not len(labels):
+        return {f"{prefix}_balanced_top1": np.nan, f"{prefix}_macro_f1": np.nan}
     classes = int(max(predicted.max(), labels.max())) + 1
     counts = (labels[labels == predicted], labels, predicted)
     rates = precision_recall_f1(*(np.bincount(x, minlength=classes) for x in counts))

@@ -71,7 +71,8 @@ def by_class(counts: np.ndarray) -> np.ndarray:
 
 
 def macro_averages(counts: np.ndarray) -> dict[str, float]:
-    """macro_precision, macro_recall and macro_f1: means over the classes that have images."""
+    """macro_precision, macro_recall (which is balanced top-1) and macro_f1: means over the classes
+    that have images."""
     means = np.nanmean(by_class(counts), axis=0).tolist()
     return {f"macro_{rate}": mean for rate, mean in zip(RATES, means, strict=True)}
 

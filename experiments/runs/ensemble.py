@@ -25,6 +25,7 @@ from experiments.jobs.predictions import (
     read,
     write_predictions,
 )
+from experiments.metrics import over_classes
 from experiments.presentation.columns import DISTURBED, DISTURBED_NOTE, LATENCY_DISTURBED
 from experiments.presentation.console import say
 from experiments.runs.members import Team, plan_team
@@ -243,6 +244,7 @@ def _scores(part: str, probabilities: np.ndarray, labels: np.ndarray) -> dict[st
         f"{part}_images": score.images,
         f"{part}_top1": score.top1,
         f"{part}_top1_interval": _pair(score.top1_interval),
+        **over_classes(probabilities.argmax(axis=1), labels, part),
     }
     if score.top5 is not None and score.top5_interval is not None:
         scores[f"{part}_top5"] = score.top5

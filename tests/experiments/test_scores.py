@@ -52,5 +52,6 @@ def test_a_class_never_answered_has_an_f1_of_nothing_and_an_absent_one_is_left_o
     labels, answers = np.array([0] * 8 + [2] * 2), np.zeros(10, int)
     scores = over_classes(answers, labels, "val")
     assert scores == pytest.approx({"val_balanced_top1": 0.5, "val_macro_f1": (8 / 9) / 2})
+    assert all(np.isnan([*over_classes(labels[:0], labels[:0], "val").values()]))
     assert not is_share("val_balanced_top1")  # no binomial interval
     assert is_share("val_top1")

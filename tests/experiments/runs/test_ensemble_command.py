@@ -89,6 +89,8 @@ def test_the_ensemble_is_the_mean_of_its_members(there):
         ranked = np.argsort(-mean, axis=1, kind="stable")[:, :5]
         assert there["ensemble"][f"{part}_top5"] == (ranked == label[:, None]).any(1).mean()
         low, high = there["ensemble"][f"{part}_top1_interval"]
+        assert 0 < there["ensemble"][f"{part}_balanced_top1"] <= 1
+        assert 0 < there["ensemble"][f"{part}_macro_f1"] <= 1
         assert low < there["ensemble"][f"{part}_top1"] < high
     assert json.loads(json.dumps(there)) == there
 
