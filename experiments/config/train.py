@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,6 +24,25 @@ from experiments.config.section import (
     Section,
     Threads,
 )
+
+
+CAME_LATER = {
+    "schedule": ("epochs", "rate", "every_epochs", "every_steps", "staircase"),
+}
+"""Keys that are left out of a section's document where they are what they are by default."""
+
+
+def without_defaults(
+    section: Section, document: dict[str, Any], keys: Iterable[str]
+) -> dict[str, Any]:
+    """The document of a section without those of the keys that are at their defaults."""
+    fields = type(section).model_fields
+    at_default = {
+        key
+        for key in keys
+        if getattr(section, key) == fields[key].get_default(call_default_factory=True)
+    }
+    return {key: value for key, value in document.items() if key not in at_default}
 
 
 class Clip(Section):
@@ -105,9 +125,9 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    """Learning rate over the run; every kind may start with a linear warm-up."""
+    """Learning rate over the run; every kind but one_cycle may start with a linear warm-up."""
 
-    name: Literal["constant", "step", "cosine", "plateau"] = "constant"
+    name: Literal["constant", "step", "cosine", "plateau", "exponential"] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0, le=MILLION)] = 0.0
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
@@ -119,14 +139,34 @@ class Schedule(Section):
         None,
         description="length that it is made for, of a run that ends before; null: train.epochs",
     )
+    rate: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="exponential: what the rate is multiplied by, such as 0.94"
+    )
+    every_epochs: PositiveFloat | None = Field(
+        None, description="exponential: epochs from one multiplication to the next; or every_steps"
+    )
+    every_steps: Limit | None = Field(
+        None, description="exponential: updates from one multiplication to the next"
+    )
+    staircase: bool = Field(
+        True, description="exponential: all at once, as in the papers; false: a part every update"
+    )
+
+    @model_validator(mode="after")
+    def _kind_has_what_it_needs(self) -> Schedule:
+        if self.name == "exponential":
+            periods = [x for x in (self.every_epochs, self.every_steps) if x is not None]
+            if self.rate is None or len(periods) != 1:
+                raise ValueError(
+                    "exponential needs rate and one of every_epochs and every_steps, "
+                    "such as {name: exponential, rate: 0.94, every_epochs: 2}"
+                )
+        return self
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`epochs` came later: without it, a config and its hashes are what they were before."""
-        document: dict[str, Any] = serialise(self)
-        if self.epochs is None:
-            document.pop("epochs", None)
-        return document
+        """What came later: without it, a config and its hashes are what they were before."""
+        return without_defaults(self, serialise(self), CAME_LATER["schedule"])
 
 
 class Loss(Section):

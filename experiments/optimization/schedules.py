@@ -1,4 +1,4 @@
-"""Learning rate as a function of the step: constant, step, cosine, plateau, each with warm-up."""
+"""Learning rate as a function of the step, of every kind in `config.train.Schedule`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def learning_rate(
         epochs: length that the schedule is made for, that of the run or more.
 
     Warm-up is linear from base / warm-up steps to base (Goyal et al. 2017, section 2.2); cosine is
-    Loshchilov and Hutter 2017 without restarts, over what remains after the warm-up.
+    Loshchilov and Hutter 2017 without restarts, over what remains after the warm-up. Exponential
+    is rate ** (step / period), the power rounded down with a staircase (Szegedy et al. 2016, section
+    8: 0.94 every two epochs); the warm-up counts in the steps, as in TensorFlow.
     """
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
     total = max(1, epochs * steps_per_epoch)
@@ -49,6 +51,12 @@ def learning_rate(
         progress = (step - warmup) / max(1, total - warmup)
         floor = base * schedule.final_fraction
         return floor + (base - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    if schedule.name == "exponential":
+        assert schedule.rate is not None
+        period = schedule.every_steps or round((schedule.every_epochs or 1) * steps_per_epoch)
+        passed = step / max(1, period)
+        passed = math.floor(passed) if schedule.staircase else passed
+        return base * schedule.rate**passed
     return base
 
 

@@ -14,6 +14,10 @@ from experiments.errors import BadInput
 from experiments.optimization.schedules import LearningRate, Plateau, base_rate, learning_rate
 
 
+def first(schedule, count, steps_per_epoch=10, epochs=4, base=0.1):
+    return [learning_rate(schedule, base, s, steps_per_epoch, epochs) for s in range(count)]
+
+
 def rates(schedule, steps_per_epoch=10, epochs=4, base=0.1):
     total = steps_per_epoch * epochs
     return [learning_rate(schedule, base, s, steps_per_epoch, epochs) for s in range(total)]
@@ -42,9 +46,40 @@ def test_cosine_falls_from_base_to_the_floor_after_the_warmup():
     assert got[-1] == pytest.approx(last)
 
 
+def test_exponential_by_hand():
+    """Szegedy et al. 2016, section 8: 0.94 every two epochs, at once; TensorFlow's, otherwise."""
+    stairs = Schedule(name="exponential", rate=0.94, every_epochs=2)
+    assert first(stairs, 10, steps_per_epoch=2, base=0.045) == pytest.approx(
+        [0.045] * 4 + [0.0423] * 4 + [0.039762] * 2
+    )
+    smooth = Schedule(name="exponential", rate=0.25, every_steps=2, staircase=False)
+    assert first(smooth, 5, base=0.8) == pytest.approx([0.8, 0.4, 0.2, 0.1, 0.05])
+    # 0.7 epochs of 10 updates are 7.000000000000001 in floating point
+    parts = Schedule(name="exponential", rate=0.5, every_epochs=0.7)
+    assert first(parts, 10) == pytest.approx([0.1] * 7 + [0.05] * 3)
+    warm = Schedule(name="exponential", rate=0.5, every_steps=4, warmup_epochs=0.3)
+    assert first(warm, 9) == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1, *[0.05] * 4, 0.025])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("{name: exponential, rate: 0.94}", "one of every_epochs and every_steps"),
+        ("{name: exponential, every_epochs: 2}", "exponential needs rate"),
+        ("{name: exponential, rate: 0.9, every_epochs: 2, every_steps: 3}", "one of every_epochs"),
+        ("{name: exponential, rate: 1.5, every_epochs: 2}", "less than 1"),
+    ],
+)
+def test_what_a_kind_needs_is_said_in_a_line(words, says):
+    with pytest.raises(BadInput, match=says) as error:
+        settings.parse(settings.override({}, [f"train.schedule={words}"]))
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
+        Schedule(name="exponential", rate=0.9, every_epochs=1.5),
         Schedule(name="cosine", warmup_epochs=1.5, final_fraction=0.01),
         Schedule(name="step", milestones=(0.3, 0.8)),
         Schedule(warmup_epochs=3.0),

@@ -133,6 +133,7 @@ def test_so_has_one_whose_schedule_is_drawn_over_a_fixed_length(done):
         ("train.checkpoint.every_seconds=0", "takes no snapshots"),
         ("train.schedule={name: cosine, epochs: 9}", None),
         ("train.schedule.warmup_epochs=2", None),
+        ("train.schedule={name: exponential, rate: 0.9, every_epochs: 2}", None),
     ],
 )
 def test_what_would_not_have_its_bits_starts_anew_and_why_is_said(words, said):
