@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,26 +22,8 @@ from experiments.config.section import (
     Probability,
     Section,
     Threads,
+    without_defaults,
 )
-
-
-CAME_LATER = {
-    "schedule": ("epochs", "rate", "every_epochs", "every_steps", "staircase"),
-}
-"""Keys that are left out of a section's document where they are what they are by default."""
-
-
-def without_defaults(
-    section: Section, document: dict[str, Any], keys: Iterable[str]
-) -> dict[str, Any]:
-    """The document of a section without those of the keys that are at their defaults."""
-    fields = type(section).model_fields
-    at_default = {
-        key
-        for key in keys
-        if getattr(section, key) == fields[key].get_default(call_default_factory=True)
-    }
-    return {key: value for key, value in document.items() if key not in at_default}
 
 
 class Clip(Section):
@@ -127,7 +108,7 @@ class Optimizer(Section):
 class Schedule(Section):
     """Learning rate over the run; every kind but one_cycle may start with a linear warm-up."""
 
-    name: Literal["constant", "step", "cosine", "plateau", "exponential"] = "constant"
+    name: Literal["constant", "step", "cosine", "plateau", "exponential", "polynomial"] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0, le=MILLION)] = 0.0
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
@@ -151,6 +132,10 @@ class Schedule(Section):
     staircase: bool = Field(
         True, description="exponential: all at once, as in the papers; false: a part every update"
     )
+    power: PositiveFloat = Field(1.0, description="polynomial: 1 falls in a line, 0.5 as a root")
+    end: NonNegativeFloat = Field(
+        0.0, description="polynomial: rate after the last update, as learning_rate is written"
+    )
 
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Schedule:
@@ -166,7 +151,12 @@ class Schedule(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What came later: without it, a config and its hashes are what they were before."""
-        return without_defaults(self, serialise(self), CAME_LATER["schedule"])
+        return without_defaults(self, serialise(self), SCHEDULE_CAME_LATER)
+
+
+OVER_ITS_LENGTH = ("step", "cosine", "polynomial")
+"""Schedules whose first rates depend on how many there are."""
+SCHEDULE_CAME_LATER = ("epochs", "rate", "every_epochs", "every_steps", "staircase", "power", "end")
 
 
 class Loss(Section):

@@ -9,22 +9,30 @@ from experiments.config.train import Schedule
 
 
 def base_rate(config: Config) -> float:
-    """The rate after warm-up: train.optimizer.learning_rate, scaled to the batch as it says.
+    """The rate after warm-up: train.optimizer.learning_rate, scaled to the batch as it says."""
+    return config.train.optimizer.learning_rate * batch_scale(config)
 
-    By the ratio k of the batch to the one that the rate was found for (Goyal et al. 2017, section
-    2.1), or by the square root of k, which keeps the variance of an update (Krizhevsky 2014).
+
+def batch_scale(config: Config) -> float:
+    """What the rates are multiplied by for the size of the batch.
+
+    The ratio k of the batch to the one that the rate was found for (Goyal et al. 2017, section
+    2.1), or the square root of k, which keeps the variance of an update (Krizhevsky 2014).
     """
     optimizer = config.train.optimizer
     if optimizer.learning_rate_for_batch is None:
-        return optimizer.learning_rate
+        return 1.0
     ratio = config.data.batch_size / optimizer.learning_rate_for_batch
-    if optimizer.learning_rate_scaling == "sqrt":
-        ratio = math.sqrt(ratio)
-    return optimizer.learning_rate * ratio
+    return math.sqrt(ratio) if optimizer.learning_rate_scaling == "sqrt" else ratio
 
 
 def learning_rate(
-    schedule: Schedule, base: float, step: int, steps_per_epoch: int, epochs: int
+    schedule: Schedule,
+    base: float,
+    step: int,
+    steps_per_epoch: int,
+    epochs: int,
+    scale: float = 1.0,
 ) -> float:
     """The rate for one update.
 
@@ -34,11 +42,13 @@ def learning_rate(
         step: updates done so far, from 0.
         steps_per_epoch: updates an epoch.
         epochs: length that the schedule is made for, that of the run or more.
+        scale: `base` over the rate as written, which other rates of the schedule share.
 
     Warm-up is linear from base / warm-up steps to base (Goyal et al. 2017, section 2.2); cosine is
     Loshchilov and Hutter 2017 without restarts, over what remains after the warm-up. Exponential
-    is rate ** (step / period), the power rounded down with a staircase (Szegedy et al. 2016, section
-    8: 0.94 every two epochs); the warm-up counts in the steps, as in TensorFlow.
+    is base * rate ** (step / period), the power rounded down with a staircase (Szegedy et al. 2016,
+    section 8: 0.94 every two epochs); the warm-up counts in the steps, as in TensorFlow. Polynomial
+    is Caffe's poly, end + (base - end) * (1 - progress) ** power, over what remains after it.
     """
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
     total = max(1, epochs * steps_per_epoch)
@@ -57,6 +67,10 @@ def learning_rate(
         passed = step / max(1, period)
         passed = math.floor(passed) if schedule.staircase else passed
         return base * schedule.rate**passed
+    if schedule.name == "polynomial":
+        left = 1 - min(1.0, (step - warmup) / max(1, total - warmup))
+        end = schedule.end * scale
+        return end + (base - end) * left**schedule.power
     return base
 
 
@@ -111,13 +125,13 @@ class LearningRate:
     def __init__(self, config: Config, steps_per_epoch: int):
         self._schedule, self._base = config.train.schedule, base_rate(config)
         self._epochs = self._schedule.epochs or config.train.epochs
-        self._steps_per_epoch = steps_per_epoch
+        self._steps_per_epoch, self._scale = steps_per_epoch, batch_scale(config)
         self.plateau = Plateau(config.train.schedule)
 
     def at(self, step: int) -> float:
         """The rate for one update, from 0."""
         per_epoch = self._steps_per_epoch
-        rate = learning_rate(self._schedule, self._base, step, per_epoch, self._epochs)
+        rate = learning_rate(self._schedule, self._base, step, per_epoch, self._epochs, self._scale)
         return self.plateau.scale * rate
 
     def of_epoch(self, epoch: int) -> list[float]:

@@ -12,6 +12,7 @@ import numpy as np
 import pipelines
 from experiments.config.identity import graph_key
 from experiments.config.schema import Config
+from experiments.config.train import OVER_ITS_LENGTH
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.folds import thinned
@@ -195,7 +196,7 @@ def starts_anew(config: Config) -> str | None:
     train = config.train
     if train.early_stopping is not None:
         return "train.early_stopping chooses among all epochs of a fit"
-    if train.schedule.name in ("step", "cosine") and train.schedule.epochs is None:
+    if train.schedule.name in OVER_ITS_LENGTH and train.schedule.epochs is None:
         return (
             f"train.schedule.name: {train.schedule.name} is drawn over the epochs of each fit "
             "(train.schedule.epochs fixes it)"

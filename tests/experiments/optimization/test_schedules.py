@@ -61,6 +61,25 @@ def test_exponential_by_hand():
     assert first(warm, 9) == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1, *[0.05] * 4, 0.025])
 
 
+def test_polynomial_by_hand():
+    """Caffe's poly: base * (1 - iteration / all) ** power; with an end, TensorFlow's."""
+    root = Schedule(name="polynomial", power=0.5)
+    assert first(root, 4, steps_per_epoch=4, epochs=1) == pytest.approx(
+        [0.1, 0.1 * 0.75**0.5, 0.1 * 0.5**0.5, 0.05]
+    )
+    line = Schedule(name="polynomial", end=0.02, warmup_epochs=0.5)
+    assert first(line, 8, steps_per_epoch=4, epochs=2, base=0.08) == pytest.approx(
+        [0.04, 0.08, 0.08, 0.07, 0.06, 0.05, 0.04, 0.03]
+    )
+
+
+def test_rates_of_a_schedule_scale_with_the_batch_as_the_first_one_does():
+    rule = Optimizer(learning_rate=0.1, learning_rate_scaling="linear", learning_rate_for_batch=256)
+    train = Train(epochs=1, optimizer=rule, schedule=Schedule(name="polynomial", end=0.02))
+    rates = LearningRate(Config(data=Data(batch_size=512), train=train), 4)
+    assert rates.of_epoch(0) == pytest.approx([0.2, 0.16, 0.12, 0.08])
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -80,6 +99,7 @@ def test_what_a_kind_needs_is_said_in_a_line(words, says):
     "schedule",
     [
         Schedule(name="exponential", rate=0.9, every_epochs=1.5),
+        Schedule(name="polynomial", power=2.0, end=0.001, warmup_epochs=1.0),
         Schedule(name="cosine", warmup_epochs=1.5, final_fraction=0.01),
         Schedule(name="step", milestones=(0.3, 0.8)),
         Schedule(warmup_epochs=3.0),
