@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -105,10 +108,28 @@ class Optimizer(Section):
         return self
 
 
+def _by_position(boundaries: Any) -> Any:
+    """Numbers as keys, which JSON makes words of, as words of one spelling in their order."""
+    if not isinstance(boundaries, Mapping):
+        return boundaries
+    known = {}
+    for at, rate in boundaries.items():
+        try:
+            position = float(at)
+        except (TypeError, ValueError):
+            position = math.nan
+        if isinstance(at, bool) or not 0 < position <= 10**9:
+            raise ValueError(f"expected numbers above 0 as keys. Received: {at}")
+        known[position] = rate
+    return {repr(at).removesuffix(".0"): known[at] for at in sorted(known)}
+
+
 class Schedule(Section):
     """Learning rate over the run; every kind but one_cycle may start with a linear warm-up."""
 
-    name: Literal["constant", "step", "cosine", "plateau", "exponential", "polynomial"] = "constant"
+    name: Literal[
+        "constant", "step", "cosine", "plateau", "exponential", "polynomial", "piecewise"
+    ] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0, le=MILLION)] = 0.0
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
@@ -133,6 +154,14 @@ class Schedule(Section):
         True, description="exponential: all at once, as in the papers; false: a part every update"
     )
     power: PositiveFloat = Field(1.0, description="polynomial: 1 falls in a line, 0.5 as a root")
+    boundaries: Annotated[dict[str, NonNegativeFloat], BeforeValidator(_by_position)] = Field(
+        default_factory=dict,
+        description="piecewise: {at: rate from there on, as learning_rate is written}, by how much "
+        "was trained before, such as {30: 0.01, 60: 0.001}",
+    )
+    unit: Literal["epochs", "updates"] = Field(
+        "epochs", description="piecewise: what boundaries count"
+    )
     end: NonNegativeFloat = Field(
         0.0, description="polynomial: rate after the last update, as learning_rate is written"
     )
@@ -146,6 +175,15 @@ class Schedule(Section):
                     "exponential needs rate and one of every_epochs and every_steps, "
                     "such as {name: exponential, rate: 0.94, every_epochs: 2}"
                 )
+        if self.name == "piecewise" and not self.boundaries:
+            raise ValueError(
+                "piecewise needs boundaries, such as {name: piecewise, boundaries: {30: 0.01}}"
+            )
+        parts = [at for at in self.boundaries if not float(at).is_integer()]
+        if self.unit == "updates" and parts:
+            raise ValueError(
+                f"boundaries: {parts[0]} is no whole number of updates; set unit: epochs"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -156,7 +194,10 @@ class Schedule(Section):
 
 OVER_ITS_LENGTH = ("step", "cosine", "polynomial")
 """Schedules whose first rates depend on how many there are."""
-SCHEDULE_CAME_LATER = ("epochs", "rate", "every_epochs", "every_steps", "staircase", "power", "end")
+SCHEDULE_CAME_LATER = (
+    "epochs", "rate", "every_epochs", "every_steps", "staircase", "power", "end", "boundaries",
+    "unit",
+)  # fmt: skip
 
 
 class Loss(Section):

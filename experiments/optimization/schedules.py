@@ -71,6 +71,10 @@ def learning_rate(
         left = 1 - min(1.0, (step - warmup) / max(1, total - warmup))
         end = schedule.end * scale
         return end + (base - end) * left**schedule.power
+    if schedule.name == "piecewise":
+        unit = steps_per_epoch if schedule.unit == "epochs" else 1
+        passed = [r for at, r in schedule.boundaries.items() if step >= round(float(at) * unit)]
+        return passed[-1] * scale if passed else base
     return base
 
 

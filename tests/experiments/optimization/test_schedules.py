@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 
 from experiments.config import settings
 from experiments.config.data import Data
+from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.config.train import Optimizer, Schedule, Train
 from experiments.errors import BadInput
@@ -73,6 +75,22 @@ def test_polynomial_by_hand():
     )
 
 
+def test_piecewise_by_hand():
+    """He et al. 2016, section 4.2: 0.1, divided by 10 at 32k and 48k updates; here 3 and 5."""
+    words = "{name: piecewise, boundaries: {5: 0.001, 3: 0.01}, unit: updates}"
+    rate = "train.optimizer.learning_rate=0.1"
+    config = settings.parse(settings.override({}, [f"train.schedule={words}", rate]))
+    assert list(config.train.schedule.boundaries) == ["3", "5"]
+    rates = LearningRate(config, 4)
+    assert [*rates.of_epoch(0), *rates.of_epoch(1)] == pytest.approx(
+        [0.1] * 3 + [0.01] * 2 + [0.001] * 3
+    )
+    again = settings.parse(json.loads(config.model_dump_json()))
+    assert config_hash(again) == config_hash(config)
+    epochs = Schedule(name="piecewise", boundaries={"0.5": 0.02, "1": 0.3}, warmup_epochs=0.25)
+    assert first(epochs, 7, steps_per_epoch=4) == [0.1, 0.1, 0.02, 0.02, 0.3, 0.3, 0.3]
+
+
 def test_rates_of_a_schedule_scale_with_the_batch_as_the_first_one_does():
     rule = Optimizer(learning_rate=0.1, learning_rate_scaling="linear", learning_rate_for_batch=256)
     train = Train(epochs=1, optimizer=rule, schedule=Schedule(name="polynomial", end=0.02))
@@ -87,6 +105,11 @@ def test_rates_of_a_schedule_scale_with_the_batch_as_the_first_one_does():
         ("{name: exponential, every_epochs: 2}", "exponential needs rate"),
         ("{name: exponential, rate: 0.9, every_epochs: 2, every_steps: 3}", "one of every_epochs"),
         ("{name: exponential, rate: 1.5, every_epochs: 2}", "less than 1"),
+        ("{name: piecewise}", "piecewise needs boundaries, such as"),
+        ("{name: piecewise, boundaries: {x: 0.1}}", "numbers above 0 as keys. Received: x"),
+        ("{name: piecewise, boundaries: {0: 0.1}}", "numbers above 0 as keys. Received: 0"),
+        ("{name: piecewise, boundaries: {2: -0.1}}", "boundaries"),
+        ("{name: piecewise, boundaries: {2.5: 0.1}, unit: updates}", "2.5 is no whole number"),
     ],
 )
 def test_what_a_kind_needs_is_said_in_a_line(words, says):
@@ -99,6 +122,7 @@ def test_what_a_kind_needs_is_said_in_a_line(words, says):
     "schedule",
     [
         Schedule(name="exponential", rate=0.9, every_epochs=1.5),
+        Schedule(name="piecewise", boundaries={"2": 0.1, "3.5": 0.001}),
         Schedule(name="polynomial", power=2.0, end=0.001, warmup_epochs=1.0),
         Schedule(name="cosine", warmup_epochs=1.5, final_fraction=0.01),
         Schedule(name="step", milestones=(0.3, 0.8)),

@@ -135,6 +135,7 @@ def test_so_has_one_whose_schedule_is_drawn_over_a_fixed_length(done):
         ("train.schedule={name: cosine, epochs: 9}", None),
         ("train.schedule.warmup_epochs=2", None),
         ("train.schedule={name: polynomial, epochs: 9}", None),
+        ("train.schedule={name: piecewise, boundaries: {2: 0.1}}", None),
         ("train.schedule={name: exponential, rate: 0.9, every_epochs: 2}", None),
     ],
 )
