@@ -128,7 +128,14 @@ class Schedule(Section):
     """Learning rate over the run; every kind but one_cycle may start with a linear warm-up."""
 
     name: Literal[
-        "constant", "step", "cosine", "plateau", "exponential", "polynomial", "piecewise"
+        "constant",
+        "step",
+        "cosine",
+        "plateau",
+        "exponential",
+        "polynomial",
+        "piecewise",
+        "one_cycle",
     ] = "constant"
     warmup_epochs: Annotated[float, Field(ge=0, le=MILLION)] = 0.0
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
@@ -136,7 +143,10 @@ class Schedule(Section):
     )
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
     patience: Limit = Field(5, description="plateau: epochs without a better val_loss")
-    final_fraction: Probability = Field(0.0, description="cosine: last rate over first")
+    final_fraction: Probability = Field(
+        0.0,
+        description="cosine: last rate over first; one_cycle: over the highest (PyTorch: 4e-6)",
+    )
     epochs: Count | None = Field(
         None,
         description="length that it is made for, of a run that ends before; null: train.epochs",
@@ -162,6 +172,10 @@ class Schedule(Section):
     unit: Literal["epochs", "updates"] = Field(
         "epochs", description="piecewise: what boundaries count"
     )
+    start_fraction: Probability = Field(0.04, description="one_cycle: first rate over the highest")
+    peak_at: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.3, description="one_cycle: fraction of the run after which the rate is learning_rate"
+    )
     end: NonNegativeFloat = Field(
         0.0, description="polynomial: rate after the last update, as learning_rate is written"
     )
@@ -179,6 +193,8 @@ class Schedule(Section):
             raise ValueError(
                 "piecewise needs boundaries, such as {name: piecewise, boundaries: {30: 0.01}}"
             )
+        if self.name == "one_cycle" and self.warmup_epochs:
+            raise ValueError("one_cycle rises by itself: set peak_at, and warmup_epochs to 0")
         parts = [at for at in self.boundaries if not float(at).is_integer()]
         if self.unit == "updates" and parts:
             raise ValueError(
@@ -192,11 +208,11 @@ class Schedule(Section):
         return without_defaults(self, serialise(self), SCHEDULE_CAME_LATER)
 
 
-OVER_ITS_LENGTH = ("step", "cosine", "polynomial")
+OVER_ITS_LENGTH = ("step", "cosine", "polynomial", "one_cycle")
 """Schedules whose first rates depend on how many there are."""
 SCHEDULE_CAME_LATER = (
     "epochs", "rate", "every_epochs", "every_steps", "staircase", "power", "end", "boundaries",
-    "unit",
+    "unit", "start_fraction", "peak_at",
 )  # fmt: skip
 
 

@@ -75,7 +75,22 @@ def learning_rate(
         unit = steps_per_epoch if schedule.unit == "epochs" else 1
         passed = [r for at, r in schedule.boundaries.items() if step >= round(float(at) * unit)]
         return passed[-1] * scale if passed else base
+    if schedule.name == "one_cycle":
+        return base * _one_cycle(schedule, step, total)
     return base
+
+
+def _one_cycle(schedule: Schedule, step: int, total: int) -> float:
+    """The rate over the highest: up half a cosine, then down half of one to the last update.
+
+    Smith and Topin 2018 as PyTorch's OneCycleLR has it, two phases, without its turns of momentum.
+    """
+    peak, last = schedule.peak_at * total - 1, total - 1
+    if step <= peak:
+        ends, progress = (schedule.start_fraction, 1.0), step / peak if peak > 0 else 1.0
+    else:
+        ends, progress = (1.0, schedule.final_fraction), min(1.0, (step - peak) / (last - peak))
+    return ends[1] + (ends[0] - ends[1]) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class Patience:

@@ -91,6 +91,17 @@ def test_piecewise_by_hand():
     assert first(epochs, 7, steps_per_epoch=4) == [0.1, 0.1, 0.02, 0.02, 0.3, 0.3, 0.3]
 
 
+def test_one_cycle_by_hand():
+    """As torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=10, pct_start=0.3,
+    div_factor=25, final_div_factor=100): the peak is update 2 from 0, the end update 9."""
+    schedule = Schedule(name="one_cycle", final_fraction=0.04 / 100)
+    got = first(schedule, 10, steps_per_epoch=5, epochs=2, base=1.0)
+    assert got[:3] == pytest.approx([0.04, 0.52, 1.0])
+    fall = [0.0004 + 0.9996 * (1 + math.cos(math.pi * i / 7)) / 2 for i in range(1, 8)]
+    assert got[3:] == pytest.approx(fall)
+    assert got[-1] == pytest.approx(0.0004)
+
+
 def test_rates_of_a_schedule_scale_with_the_batch_as_the_first_one_does():
     rule = Optimizer(learning_rate=0.1, learning_rate_scaling="linear", learning_rate_for_batch=256)
     train = Train(epochs=1, optimizer=rule, schedule=Schedule(name="polynomial", end=0.02))
@@ -105,6 +116,7 @@ def test_rates_of_a_schedule_scale_with_the_batch_as_the_first_one_does():
         ("{name: exponential, every_epochs: 2}", "exponential needs rate"),
         ("{name: exponential, rate: 0.9, every_epochs: 2, every_steps: 3}", "one of every_epochs"),
         ("{name: exponential, rate: 1.5, every_epochs: 2}", "less than 1"),
+        ("{name: one_cycle, warmup_epochs: 1}", "one_cycle rises by itself"),
         ("{name: piecewise}", "piecewise needs boundaries, such as"),
         ("{name: piecewise, boundaries: {x: 0.1}}", "numbers above 0 as keys. Received: x"),
         ("{name: piecewise, boundaries: {0: 0.1}}", "numbers above 0 as keys. Received: 0"),
@@ -122,6 +134,7 @@ def test_what_a_kind_needs_is_said_in_a_line(words, says):
     "schedule",
     [
         Schedule(name="exponential", rate=0.9, every_epochs=1.5),
+        Schedule(name="one_cycle", peak_at=0.25),
         Schedule(name="piecewise", boundaries={"2": 0.1, "3.5": 0.001}),
         Schedule(name="polynomial", power=2.0, end=0.001, warmup_epochs=1.0),
         Schedule(name="cosine", warmup_epochs=1.5, final_fraction=0.01),

@@ -129,6 +129,7 @@ def test_so_has_one_whose_schedule_is_drawn_over_a_fixed_length(done):
     [
         ("train.schedule.name=cosine", "train.schedule.name: cosine"),
         ("train.schedule.name=step", "train.schedule.epochs fixes it"),
+        ("train.schedule.name=one_cycle", "train.schedule.epochs fixes it"),
         ("train.schedule.name=polynomial", "train.schedule.epochs fixes it"),
         ("train.early_stopping={patience: 3}", "early_stopping"),
         ("train.checkpoint.every_seconds=0", "takes no snapshots"),
