@@ -88,7 +88,16 @@ class Optimizer(Section):
     rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="rmsprop")
     beta_1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="adam, adamw")
     beta_2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="adam, adamw")
-    epsilon: PositiveFloat = 1e-7
+    epsilon: PositiveFloat = Field(
+        1e-7,
+        description="rmsprop: inside the root, g / sqrt(v + epsilon), as TensorFlow 1 and the "
+        "Inceptions' 1.0; adagrad as well; adam, adamw: outside, m / (sqrt(v) + epsilon)",
+    )
+    initial_square: NonNegativeFloat = Field(
+        0.0,
+        description="rmsprop: mean square of the gradient before the first update; 1 in "
+        "TensorFlow 1, which trained the Inceptions",
+    )
     weight_decay: NonNegativeFloat = 0.0
     decay: Literal["kernels", "all"] = Field(
         "kernels",
@@ -96,6 +105,11 @@ class Optimizer(Section):
     )
     clip: Clip | None = None
     ema: Averaging | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("initial_square",))
 
     @model_validator(mode="after")
     def _scaling_has_its_batch(self) -> Optimizer:

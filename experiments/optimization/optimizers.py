@@ -50,7 +50,12 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
     else:
         arguments: dict[str, dict[str, Any]] = {
             "sgd": {"momentum": settings.momentum, "nesterov": settings.nesterov},
-            "rmsprop": {"momentum": settings.momentum, "rho": settings.rho, "epsilon": epsilon},
+            "rmsprop": {
+                "momentum": settings.momentum,
+                "rho": settings.rho,
+                "epsilon": epsilon,
+                "initial_square": settings.initial_square,
+            },
             "adagrad": {"epsilon": epsilon},
             "adam": {"epsilon": epsilon, **betas},
         }
@@ -110,9 +115,25 @@ class SGD(keras.optimizers.SGD):
         self.assign_add(variable, velocity * momentum - step if self.nesterov else velocity)
 
 
+class RMSprop(keras.optimizers.RMSprop):
+    """Keras's, v <- rho * v + (1 - rho) * g^2, m <- momentum * m + rate * g / sqrt(v + epsilon),
+    w <- w - m, with v of any beginning: 0, or 1 as in TensorFlow 1's RMSPropOptimizer."""
+
+    def __init__(self, learning_rate: float, *, initial_square: float, **settings: Any):
+        super().__init__(learning_rate, **settings)
+        self.initial_square = initial_square
+
+    def build(self, variables: Any) -> None:
+        begins = not self.built
+        super().build(variables)
+        if begins and self.initial_square:
+            for square in self._velocities:
+                square.assign(keras.ops.full_like(square, self.initial_square))
+
+
 RULES: dict[str, type] = {
     "sgd": SGD,
-    "rmsprop": keras.optimizers.RMSprop,
+    "rmsprop": RMSprop,
     "adagrad": keras.optimizers.Adagrad,
     "adam": keras.optimizers.Adam,
 }

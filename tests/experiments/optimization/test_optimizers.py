@@ -154,6 +154,31 @@ def test_rmsprop():
     assert kernel == pytest.approx(w, rel=1e-5)
 
 
+def test_the_rmsprop_of_the_inceptions():
+    """Szegedy et al. 2016, section 8: decay 0.9, epsilon 1.0, by TensorFlow 1: inside the root,
+    mean squares of 1 at first."""
+    rule = {"name": "rmsprop", "momentum": 0.9, "rho": 0.9, "epsilon": 1.0, "initial_square": 1.0}
+    kernel, bias = updated(**rule)
+    w, mean, moved = START, np.ones_like(START), np.zeros_like(START)
+    for g in GRADIENTS:
+        g = g + WD * w
+        mean = 0.9 * mean + 0.1 * g * g
+        moved = 0.9 * moved + LR * g / np.sqrt(mean + 1.0)
+        w = w - moved
+    assert kernel == pytest.approx(w, rel=1e-6)
+    assert bias.tolist() == [1.0, 1.0]
+    # the first step by hand: g = 0.1 + 0.01 * 1 = 0.11, 0.9 + 0.1 * 0.0121 = 0.90121
+    model = network()
+    built = optimizers.build(Optimizer(learning_rate=LR, weight_decay=WD, **rule), model)
+    start = optimizers.InitialState(built)
+    for _ in range(2):  # a network that is reset begins like a fresh one
+        model.layers[0].kernel.assign(START)
+        built.apply([keras.ops.convert_to_tensor(GRADIENTS[0]), keras.ops.zeros(2)])
+        first = float(np.asarray(model.get_weights()[0])[0, 0])
+        assert first == pytest.approx(1 - 0.1 * 0.11 / 1.90121**0.5, rel=1e-6)
+        start.restore()
+
+
 def adam(w, gradients, coupled):
     m = v = np.zeros_like(w)
     for t, g in enumerate(gradients, start=1):
