@@ -70,6 +70,13 @@ class Averaging(Section):
     )
 
 
+class Factor(Section):
+    """What the learning rate and weight decay of some weights are multiplied by."""
+
+    rate: NonNegativeFloat = 1.0
+    weight_decay: NonNegativeFloat = Field(1.0, description="of weights that `decay` names")
+
+
 class Optimizer(Section):
     """Update rule. weight_decay is L2 in the gradient (the papers'), decoupled for adamw."""
 
@@ -103,13 +110,18 @@ class Optimizer(Section):
         "kernels",
         description="kernels: of convolutions and dense layers; not biases, scales, learned slopes",
     )
+    factors: dict[str, Factor] = Field(
+        default_factory=dict,
+        description="by pattern of LAYER/WEIGHT, such as {'*bias': {rate: 2, weight_decay: 0}} of "
+        "Caffe's AlexNet (lr_mult, decay_mult); those of all patterns that match are multiplied",
+    )
     clip: Clip | None = None
     ema: Averaging | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What came later, as in `Schedule`."""
-        return without_defaults(self, serialise(self), ("initial_square",))
+        return without_defaults(self, serialise(self), ("initial_square", "factors"))
 
     @model_validator(mode="after")
     def _scaling_has_its_batch(self) -> Optimizer:
@@ -119,6 +131,12 @@ class Optimizer(Section):
                 f"{self.learning_rate_scaling} and {self.learning_rate_for_batch}; set "
                 "such as linear and 256, or none and null"
             )
+        for pattern, factor in self.factors.items():
+            if self.name == "adamw" and factor.weight_decay not in (0, 1):
+                raise ValueError(
+                    f"factors: {pattern}: weight_decay of adamw is all or nothing, 1 or 0. "
+                    f"Received: {factor.weight_decay:g}"
+                )
         return self
 
 

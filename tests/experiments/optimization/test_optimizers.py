@@ -10,6 +10,7 @@ import pytest
 
 import models
 from experiments.config.train import Optimizer
+from experiments.errors import BadInput
 from experiments.optimization import optimizers
 from experiments.optimization.optimizers import Averages
 
@@ -132,6 +133,47 @@ def test_slopes_of_maps_decay_only_where_all_do(rule, decay, moves):
 def test_decay_all_reaches_biases():
     _, bias = updated(name="sgd", momentum=0.0, decay="all")
     assert bias == pytest.approx(np.full(2, (1 - LR * WD) ** 2), rel=1e-6)
+
+
+CAFFE = {"*bias": {"rate": 2.0, "weight_decay": 0.0}}
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw"])
+def test_the_doubled_rate_of_biases_without_decay(name):
+    """Caffe's AlexNet: lr_mult 2, decay_mult 0. The kernel is updated as without factors, the bias
+    as with twice the rate and no decay."""
+
+    def after(rate=LR, decay=WD, **settings):
+        model = network()
+        rule = Optimizer(name=name, learning_rate=rate, weight_decay=decay, decay="all", **settings)
+        built = optimizers.build(rule, model)
+        for gradient in GRADIENTS:
+            built.apply([keras.ops.convert_to_tensor(x) for x in (gradient, gradient[0])])
+        return [np.asarray(w) for w in model.get_weights()]
+
+    kernel, bias = after(factors=CAFFE)
+    np.testing.assert_array_equal(kernel, after()[0])
+    assert bias == pytest.approx(after(rate=2 * LR, decay=0.0)[1], rel=1e-6)
+    assert np.abs(bias - after()[1]).max() > 1e-3
+
+
+def test_factors_by_hand():
+    """One update of SGD: w - rate factor * 0.1 * (g + decay factor * 0.01 * w), then momentum."""
+    factors = {"*/kernel": {"rate": 0.5, "weight_decay": 3.0}, "*ker*": {"weight_decay": 2.0}}
+    kernel, bias = updated(name="sgd", momentum=0.9, factors=factors)
+    w, v = START, 0.0
+    for g in GRADIENTS:
+        v = 0.9 * v - 0.5 * LR * (g + 6 * WD * w)
+        w = w + v
+    assert kernel == pytest.approx(w, rel=1e-6)
+    assert bias.tolist() == [1.0, 1.0]
+
+
+def test_a_factor_that_matches_nothing_or_that_the_rule_has_not_is_refused():
+    with pytest.raises(BadInput, match=r"factors: 'conv\*' matches no weight of .*kernel, .*bias"):
+        updated(name="sgd", factors={"conv*": {"rate": 2.0}})
+    with pytest.raises(ValueError, match=r"adamw is all or nothing, 1 or 0\. Received: 2"):
+        Optimizer(name="adamw", factors={"*": {"weight_decay": 2.0}})
 
 
 def test_adagrad():
