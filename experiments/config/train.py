@@ -174,7 +174,15 @@ class Schedule(Section):
         (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
     )
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
-    patience: Limit = Field(5, description="plateau: epochs without a better val_loss")
+    patience: Limit = Field(5, description="plateau: epochs without a better `monitor`")
+    monitor: Literal["val_loss", "val_top1"] = Field(
+        "val_loss",
+        description="plateau: val_top1 is the validation error, as of AlexNet and VGG; a "
+        "reconstruction has val_loss only",
+    )
+    smallest_rate: NonNegativeFloat = Field(
+        0.0, description="plateau: no lower than this, as learning_rate is written"
+    )
     final_fraction: Probability = Field(
         0.0,
         description="cosine: last rate over first; one_cycle: over the highest (PyTorch: 4e-6)",
@@ -244,7 +252,7 @@ OVER_ITS_LENGTH = ("step", "cosine", "polynomial", "one_cycle")
 """Schedules whose first rates depend on how many there are."""
 SCHEDULE_CAME_LATER = (
     "epochs", "rate", "every_epochs", "every_steps", "staircase", "power", "end", "boundaries",
-    "unit", "start_fraction", "peak_at",
+    "unit", "start_fraction", "peak_at", "monitor", "smallest_rate",
 )  # fmt: skip
 
 

@@ -272,6 +272,11 @@ def _of_reconstruction(train: Train, name: str) -> Train:
             f"train.early_stopping.monitor: {name} is a reconstruction and has no val_top1; "
             "set train.early_stopping.monitor=val_loss"
         )
+    if train.schedule.name == "plateau" and train.schedule.monitor == "val_top1":
+        raise BadInput(
+            f"train.schedule.monitor: {name} is a reconstruction and has no val_top1; "
+            "set train.schedule.monitor=val_loss"
+        )
     if train.class_weights is not None:
         raise BadInput(
             f"train.class_weights: {name} is a reconstruction and uses no classes; leave it out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from experiments.config.schema import Config
 from experiments.config.train import Schedule
@@ -121,20 +122,25 @@ class Patience:
 class Plateau:
     """Multiplies the rate by `factor` after `patience` epochs without a better validation loss.
 
-    AlexNet's "divide the rate by 10 when the validation error stopped improving" (section 5).
+    Or without a lower error: AlexNet's "divide the learning rate by 10 when the validation error
+    rate stopped improving" (Krizhevsky et al. 2012, section 5), and VGG's (section 3.1).
+
+    Args:
+        schedule: of any kind, of which only a plateau is lowered.
+        smallest: what the rate is never multiplied by less than.
     """
 
-    def __init__(self, schedule: Schedule):
-        self.schedule = schedule
+    def __init__(self, schedule: Schedule, smallest: float = 0.0):
+        self.schedule, self.smallest = schedule, smallest
         self.scale = 1.0
         self.patience = Patience(schedule.patience)
 
-    def update(self, validation_loss: float) -> None:
-        """Hear of an epoch's validation loss."""
+    def update(self, loss: float) -> None:
+        """Hear of an epoch's validation loss, or error: what there should be less of."""
         if self.schedule.name != "plateau":
             return
-        if not self.patience.improves(-validation_loss) and self.patience.exhausted:
-            self.scale *= self.schedule.factor
+        if not self.patience.improves(-loss) and self.patience.exhausted:
+            self.scale = max(self.scale * self.schedule.factor, min(self.smallest, 1.0))
             self.patience.waited = 0
 
 
@@ -145,7 +151,13 @@ class LearningRate:
         self._schedule, self._base = config.train.schedule, base_rate(config)
         self._epochs = self._schedule.epochs or config.train.epochs
         self._steps_per_epoch, self._scale = steps_per_epoch, batch_scale(config)
-        self.plateau = Plateau(config.train.schedule)
+        written = config.train.optimizer.learning_rate
+        self.plateau = Plateau(self._schedule, self._schedule.smallest_rate / written)
+
+    def hear(self, values: Mapping[str, float]) -> None:
+        """Hear of what an epoch gave: train_loss, val_loss, val_top1."""
+        monitor = self._schedule.monitor
+        self.plateau.update(1 - values[monitor] if monitor == "val_top1" else values[monitor])
 
     def at(self, step: int) -> float:
         """The rate for one update, from 0."""

@@ -139,7 +139,7 @@ class Loop(keras.callbacks.Callback):
             if self.hooks.validate:
                 values |= self._validated(self.hooks.validate, seconds)
                 self._check(values["val_loss"])
-                self.learning_rate.plateau.update(values["val_loss"])
+                self.learning_rate.hear(values)
                 self.best.update(epoch + 1, values, self.network)
             self.history.epochs.append(values)
             self.history.seconds.append(seconds)

@@ -166,6 +166,24 @@ def test_plateau_divides_after_patience_epochs_without_a_better_loss():
     assert scales == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
+def test_plateau_by_validation_error_down_to_the_smallest_rate():
+    """AlexNet: 0.01, divided by 10 three times before the end. The loss falls all along, so that
+    only the error may lower the rate; 0.00002 is the smallest asked for."""
+    words = [
+        "train.schedule={name: plateau, monitor: val_top1, patience: 1, smallest_rate: 0.00002}",
+        "train.optimizer={learning_rate: 0.01, learning_rate_scaling: linear, "
+        "learning_rate_for_batch: 128}",
+        "data.batch_size=256",
+    ]
+    rates = LearningRate(settings.parse(settings.override({}, words)), 2)
+    got = []
+    for epoch, top1 in enumerate((0.3, 0.4, 0.4, 0.5, 0.5, 0.4, 0.5)):
+        got += rates.of_epoch(epoch)
+        rates.hear({"train_loss": 1.0, "val_loss": 1.0 - 0.1 * epoch, "val_top1": top1})
+    expected = [0.02, 0.02, 0.02, 0.002, 0.002, 0.0002, 0.00004]
+    assert got == pytest.approx([rate for rate in expected for _ in range(2)])
+
+
 def test_other_schedules_do_not_hear_of_a_plateau():
     plateau = Plateau(Schedule(name="cosine", patience=1))
     plateau.update(1.0)

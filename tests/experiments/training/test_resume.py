@@ -60,6 +60,12 @@ CASES = {
         "train.epochs=30",
         "train.optimizer={learning_rate: 0.8, ema: {momentum: 0.5}, clip: {global_norm: 9.0}}",
     ],
+    "plateau by error, factors, mean squares of 1": [
+        BATCH,
+        "train.schedule={name: plateau, monitor: val_top1, patience: 1, smallest_rate: 0.001}",
+        "train.optimizer={name: rmsprop, epsilon: 1.0, initial_square: 1.0, learning_rate: 0.3, "
+        "factors: {'*bias': {rate: 2}}}",
+    ],
     "loss scale, mixup": [
         WHOLE,
         "train.precision=mixed_float16",
