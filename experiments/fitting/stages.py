@@ -72,6 +72,7 @@ class Chain:
             validate,
             after_epoch,
             self.keeper,
+            self._train_error(trainer),
             None if in_memory else source.check_unchanged,
         )
         return trainer.fit(batches.config, data, hooks)
@@ -89,6 +90,13 @@ class Chain:
             return of_validation({part: score_part(trainer, rows, part) for part, rows in parts})
 
         return validate
+
+    def _train_error(self, trainer: Trainer) -> Callable[[], float]:
+        def train_error() -> float:
+            rows = self.batches.held_out(self.batches.train)
+            return 1 - score_part(trainer, rows, "train").scores["train_top1"]
+
+        return train_error
 
     def _told(self, position: int) -> Emit:
         """`emit` for the fit at `position`, on one common scale.
