@@ -56,18 +56,33 @@ class Clip(Section):
 class Averaging(Section):
     """Moving average of the weights: a <- momentum * a + (1 - momentum) * w after each update.
 
+    Or their plain mean, a <- a + (w - a) / n at the n-th that counts.
+
     The averages stand in for the weights in whatever is measured and kept: validation, early
     stopping, predictions, layer statistics, the saved network, the test. Training goes on with the
     weights as they are, and train_loss is theirs. Batch normalisation scores with statistics of
     its own, moving averages of what the weights being trained gave.
     """
 
+    kind: Literal["ema", "mean"] = Field(
+        "ema",
+        description="mean: of the weights after each update, all alike, as Polyak and Juditsky "
+        "1992; momentum and warmup are of ema",
+    )
+    start: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0, description="mean: updates before the first that counts"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.999
     warmup: bool = Field(
         True,
         description="min(momentum, n / (n + 9)) at update n, as TensorFlow's num_updates, so that "
         "a short run does not end with its first weights; false: momentum from update 2 on",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("kind", "start"))
 
 
 class Factor(Section):

@@ -75,6 +75,7 @@ CASES = {
     "updates, several a call": [BATCH, "train.updates=33", "train.steps_per_execution=2"],
     "warm-up by training error": [
         WHOLE,
+        "train.optimizer.ema={kind: mean, start: 7}",
         "train.schedule.warmup={rate: 0.02, until_train_error: 0.4}",
         "train.epochs=6",
     ],
