@@ -383,6 +383,11 @@ class Train(Section):
     threads: Threads = Field(0, description="0: one a core")
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
+    initialize_layers: tuple[str, ...] = Field(
+        (),
+        description="layer-name patterns of what initialize_from or a stage hands on, such as "
+        "[conv1_1, conv2_1, conv3_*, fc*] of VGG's A; empty: every layer of equal name and shape",
+    )
     allow_overlap: bool = Field(
         False,
         description="let initialize_from name a network that was trained on validation or test "
@@ -406,7 +411,13 @@ class Train(Section):
         """Updates, or epochs: of updates they follow from the images, which have a hash."""
         document: dict[str, Any] = serialise(self)
         document.pop("updates" if self.updates is None else "epochs", None)
-        return document
+        return without_defaults(self, document, ("initialize_layers",))
+
+    @model_validator(mode="after")
+    def _layers_come_from_somewhere(self) -> Train:
+        if self.initialize_layers and not (self.initialize_from or self.stages):
+            raise ValueError("initialize_layers needs initialize_from or stages; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _schedule_lasts(self) -> Train:

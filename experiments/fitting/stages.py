@@ -159,7 +159,10 @@ def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
         try:
             trainer = chain.trainer(position, batches.config)
             mean, scale = batches.normalisation()
-            copied = trainer.reset(draw_seed(config, "weights"), mean, scale, carried)
+            copied = trainer.reset(
+                draw_seed(config, "weights"), mean, scale, carried,
+                patterns=config.train.initialize_layers,
+            )  # fmt: skip
             if keeper:
                 if keeper.resumes(position):
                     copied = keeper.entry["copied"]
