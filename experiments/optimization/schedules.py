@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from experiments.config.schedule import Schedule
 from experiments.config.schema import Config
-from experiments.config.train import Schedule
 
 
 def base_rate(config: Config) -> float:

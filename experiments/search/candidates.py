@@ -11,8 +11,8 @@ import numpy as np
 
 import pipelines
 from experiments.config.identity import graph_key
+from experiments.config.schedule import OVER_ITS_LENGTH
 from experiments.config.schema import Config
-from experiments.config.train import OVER_ITS_LENGTH
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
 from experiments.jobs.folds import thinned

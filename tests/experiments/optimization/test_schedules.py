@@ -10,8 +10,9 @@ import pytest
 from experiments.config import settings
 from experiments.config.data import Data
 from experiments.config.identity import config_hash
+from experiments.config.schedule import Schedule
 from experiments.config.schema import Config
-from experiments.config.train import Optimizer, Schedule, Train
+from experiments.config.train import Optimizer, Train
 from experiments.errors import BadInput
 from experiments.optimization.schedules import LearningRate, Plateau, base_rate, learning_rate
 
