@@ -108,6 +108,8 @@ def _that_matters(config: Config) -> dict[str, Any]:
     document = config.model_dump(mode="json", exclude=irrelevant(config))
     if document["validation"]["test_fraction"] is None:  # which it was before it could be open
         document["validation"]["test_fraction"] = TEST_FRACTION
+    if config.train.updates is not None:  # from which they follow
+        del document["train"]["epochs"]
     return document
 
 

@@ -268,11 +268,9 @@ class Train(Section):
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
 
     @model_serializer(mode="wrap")
-    def _with_one_length(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Updates, or epochs: of updates they follow from the images, which have a hash."""
-        document: dict[str, Any] = serialise(self)
-        document.pop("updates" if self.updates is None else "epochs", None)
-        return without_defaults(self, document, ("initialize_layers",))
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("updates", "initialize_layers"))
 
     @model_validator(mode="after")
     def _layers_come_from_somewhere(self) -> Train:

@@ -182,10 +182,12 @@ def _prepared(
             "be the same; set model.options.dropout, such as 0.5"
         )
     resumes = chain.resumes(chain.last)
-    start = (None, None) if resumes else (initial, job.config.model.weights)
+    weights_from, published = (None, None) if resumes else (initial, job.config.model.weights)
     mean, scale = chain.batches.normalisation()
     patterns = job.config.train.initialize_layers
-    copied = trainer.reset(draw_seed(job.config, "weights"), mean, scale, *start, patterns=patterns)
+    copied = trainer.reset(
+        draw_seed(job.config, "weights"), mean, scale, weights_from, published, patterns
+    )
     if copied and not job.config.train.stages:
         text = f"{copied} layers copied from the initial network"
         chain.emit({"kind": "note", "text": text})

@@ -67,17 +67,16 @@ def learning_rate(
     if schedule.name == "exponential":
         assert schedule.rate is not None
         period = schedule.every_steps or round((schedule.every_epochs or 1) * steps_per_epoch)
-        passed = step / max(1, period)
-        passed = math.floor(passed) if schedule.staircase else passed
-        return base * schedule.rate**passed
+        periods = step / max(1, period)
+        return base * schedule.rate ** (math.floor(periods) if schedule.staircase else periods)
     if schedule.name == "polynomial":
         left = 1 - min(1.0, (step - warmup) / max(1, total - warmup))
         end = schedule.end * scale
         return end + (base - end) * left**schedule.power
     if schedule.name == "piecewise":
         unit = steps_per_epoch if schedule.unit == "epochs" else 1
-        passed = [r for at, r in schedule.boundaries.items() if step >= round(float(at) * unit)]
-        return passed[-1] * scale if passed else base
+        rates = [r for at, r in schedule.boundaries.items() if step >= round(float(at) * unit)]
+        return rates[-1] * scale if rates else base
     if schedule.name == "one_cycle":
         return base * _one_cycle(schedule, step, total)
     return base
