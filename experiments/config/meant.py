@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from experiments.config.augment import STEPS
 from experiments.config.schema import Config
 from experiments.config.search import TYPES
-from experiments.config.train import Stage, StageModel
+from experiments.config.train import Factor, Stage, StageModel
 from experiments.errors import nearest
 
 ABBREVIATIONS = {
@@ -145,6 +145,8 @@ def nearest_key(location: Sequence[Any]) -> str:
         return _among(STEPS[location[3]], parents, last)
     if parents[:2] == ["train", "stages"]:
         return _among(StageModel if parents[-1] == "model" else Stage, parents, last)
+    if parents[:3] == ["train", "optimizer", "factors"]:
+        return _among(Factor, parents, last)
     if parents[:2] == ["search", "space"]:
         return _among(TYPES[location[3]], parents, last)
     if last.lower() in ABBREVIATIONS:

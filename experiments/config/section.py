@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,3 +26,19 @@ class Section(BaseModel):
     """Unknown keys are refused, and numbers are not read from strings."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def without_defaults(
+    section: Section, document: dict[str, Any], keys: Iterable[str]
+) -> dict[str, Any]:
+    """The document of a section without those of `keys` that hold their default.
+
+    For keys that came later: a config without them keeps its hashes.
+    """
+    fields = type(section).model_fields
+    unset = {
+        key
+        for key in keys
+        if getattr(section, key) == fields[key].get_default(call_default_factory=True)
+    }
+    return {key: value for key, value in document.items() if key not in unset}

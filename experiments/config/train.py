@@ -13,15 +13,15 @@ from pydantic import (
     model_validator,
 )
 
+from experiments.config.schedule import Schedule
 from experiments.config.section import (
-    MILLION,
     Count,
     CountOrZero,
     HeldOut,
     Limit,
-    Probability,
     Section,
     Threads,
+    without_defaults,
 )
 
 
@@ -52,18 +52,40 @@ class Clip(Section):
 class Averaging(Section):
     """Moving average of the weights: a <- momentum * a + (1 - momentum) * w after each update.
 
+    Or their plain mean, a <- a + (w - a) / n at the n-th that counts.
+
     The averages stand in for the weights in whatever is measured and kept: validation, early
     stopping, predictions, layer statistics, the saved network, the test. Training goes on with the
     weights as they are, and train_loss is theirs. Batch normalisation scores with statistics of
     its own, moving averages of what the weights being trained gave.
     """
 
+    kind: Literal["ema", "mean"] = Field(
+        "ema",
+        description="mean: of the weights after each update, all alike, as Polyak and Juditsky "
+        "1992; momentum and warmup are of ema",
+    )
+    start: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0, description="mean: updates before the first that counts"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.999
     warmup: bool = Field(
         True,
         description="min(momentum, n / (n + 9)) at update n, as TensorFlow's num_updates, so that "
         "a short run does not end with its first weights; false: momentum from update 2 on",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("kind", "start"))
+
+
+class Factor(Section):
+    """What the learning rate and weight decay of some weights are multiplied by."""
+
+    rate: NonNegativeFloat = 1.0
+    weight_decay: NonNegativeFloat = Field(1.0, description="of weights that `decay` names")
 
 
 class Optimizer(Section):
@@ -84,14 +106,33 @@ class Optimizer(Section):
     rho: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="rmsprop")
     beta_1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="adam, adamw")
     beta_2: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="adam, adamw")
-    epsilon: PositiveFloat = 1e-7
+    epsilon: PositiveFloat = Field(
+        1e-7,
+        description="rmsprop: inside the root, g / sqrt(v + epsilon), as TensorFlow 1 and the "
+        "Inceptions' 1.0; adagrad as well; adam, adamw: outside, m / (sqrt(v) + epsilon)",
+    )
+    initial_square: NonNegativeFloat = Field(
+        0.0,
+        description="rmsprop: mean square of the gradient before the first update; 1 in "
+        "TensorFlow 1, which trained the Inceptions",
+    )
     weight_decay: NonNegativeFloat = 0.0
     decay: Literal["kernels", "all"] = Field(
         "kernels",
         description="kernels: of convolutions and dense layers; not biases, scales, learned slopes",
     )
+    factors: dict[str, Factor] = Field(
+        default_factory=dict,
+        description="by pattern of LAYER/WEIGHT, such as {'*bias': {rate: 2, weight_decay: 0}} of "
+        "Caffe's AlexNet (lr_mult, decay_mult); those of all patterns that match are multiplied",
+    )
     clip: Clip | None = None
     ema: Averaging | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("initial_square", "factors"))
 
     @model_validator(mode="after")
     def _scaling_has_its_batch(self) -> Optimizer:
@@ -101,32 +142,13 @@ class Optimizer(Section):
                 f"{self.learning_rate_scaling} and {self.learning_rate_for_batch}; set "
                 "such as linear and 256, or none and null"
             )
+        for pattern, factor in self.factors.items():
+            if self.name == "adamw" and factor.weight_decay not in (0, 1):
+                raise ValueError(
+                    f"factors: {pattern}: weight_decay of adamw is all or nothing, 1 or 0. "
+                    f"Received: {factor.weight_decay:g}"
+                )
         return self
-
-
-class Schedule(Section):
-    """Learning rate over the run; every kind may start with a linear warm-up."""
-
-    name: Literal["constant", "step", "cosine", "plateau"] = "constant"
-    warmup_epochs: Annotated[float, Field(ge=0, le=MILLION)] = 0.0
-    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.5, 0.75), description="step: fractions of the run after which the rate is multiplied"
-    )
-    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="step and plateau")
-    patience: Limit = Field(5, description="plateau: epochs without a better val_loss")
-    final_fraction: Probability = Field(0.0, description="cosine: last rate over first")
-    epochs: Count | None = Field(
-        None,
-        description="length that it is made for, of a run that ends before; null: train.epochs",
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`epochs` came later: without it, a config and its hashes are what they were before."""
-        document: dict[str, Any] = serialise(self)
-        if self.epochs is None:
-            document.pop("epochs", None)
-        return document
 
 
 class Loss(Section):
@@ -189,6 +211,10 @@ class Train(Section):
     """How the weights are found."""
 
     epochs: CountOrZero = 10
+    updates: Limit | None = Field(
+        None,
+        description="length in updates, in place of epochs; the last epoch may be a part of one",
+    )
     optimizer: Optimizer = Field(default_factory=Optimizer)
     schedule: Schedule = Field(default_factory=Schedule)
     loss: Loss = Field(default_factory=Loss)
@@ -220,6 +246,11 @@ class Train(Section):
     threads: Threads = Field(0, description="0: one a core")
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
+    initialize_layers: tuple[str, ...] = Field(
+        (),
+        description="layer-name patterns of what initialize_from or a stage hands on, such as "
+        "[conv1_1, conv2_1, conv3_*, fc*] of VGG's A; empty: every layer of equal name and shape",
+    )
     allow_overlap: bool = Field(
         False,
         description="let initialize_from name a network that was trained on validation or test "
@@ -238,8 +269,21 @@ class Train(Section):
     )
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("updates", "initialize_layers"))
+
+    @model_validator(mode="after")
+    def _layers_come_from_somewhere(self) -> Train:
+        if self.initialize_layers and not (self.initialize_from or self.stages):
+            raise ValueError("initialize_layers needs initialize_from or stages; leave it out")
+        return self
+
     @model_validator(mode="after")
     def _schedule_lasts(self) -> Train:
+        if self.updates is not None:  # as many epochs as the images make of it
+            return self
         if self.schedule.epochs is not None and self.schedule.epochs < self.epochs:
             raise ValueError(
                 f"schedule.epochs: must last as long as the run, {self.epochs} epochs. "

@@ -28,6 +28,7 @@ from experiments.jobs.composition import (
 )
 from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, draw_seed
+from experiments.jobs.length import all_updates
 from experiments.jobs.predictions import HITS, packed_hits, write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
@@ -143,7 +144,9 @@ def _fitted(
         tags |= TAGS
     if not (job.measured or trainer.reconstructs):
         artifacts[HITS] = {part: packed_hits(of.columns) for part, _, of in last.held_out}
-    cost = measure.training_speed(len(job.train), history.seconds)
+    made = all_updates(config, batches.steps)
+    last_part = min(1.0, made / batches.steps - len(history.seconds) + 1)
+    cost = measure.training_speed(len(job.train), history.seconds, last_part)
     cost["step_seconds"] = trainer.clock.seconds
     if job.measured:
         cost |= {"replicas": chosen.replicas, "global_batch_size": config.data.batch_size}
@@ -187,10 +190,11 @@ def _prepared(
             "be the same; set model.options.dropout, such as 0.5"
         )
     resumes = chain.resumes(chain.last)
-    start = (None, None) if resumes else (initial, job.config.model.weights)
+    weights_from, published = (None, None) if resumes else (initial, job.config.model.weights)
     mean, scale = chain.batches.normalisation()
+    patterns = job.config.train.initialize_layers
     seed, states = (draw_seed(job.config, "weights", of=draw) for draw in ("weights", "dropout"))
-    copied = trainer.reset(seed, mean, scale, *start, states=states)
+    copied = trainer.reset(seed, mean, scale, weights_from, published, patterns, states=states)
     if copied and not job.config.train.stages:
         text = f"{copied} layers copied from the initial network"
         chain.emit({"kind": "note", "text": text})

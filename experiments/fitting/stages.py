@@ -15,6 +15,7 @@ from experiments.errors import BadInput, FailedWork
 from experiments.fitting.scoring import of_validation, score_part
 from experiments.fitting.worker_state import WorkerState
 from experiments.jobs.job import Job, draw_seed
+from experiments.jobs.length import all_updates
 from experiments.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Chain:
             validate,
             after_epoch,
             self.keeper,
+            self._train_error(trainer),
             None if in_memory else source.check_unchanged,
         )
         return trainer.fit(batches.config, data, hooks)
@@ -92,6 +94,13 @@ class Chain:
 
         return validate
 
+    def _train_error(self, trainer: Trainer) -> Callable[[], float]:
+        def train_error() -> float:
+            rows = self.batches.held_out(self.batches.train)
+            return 1 - score_part(trainer, rows, "train").scores["train_top1"]
+
+        return train_error
+
     def _told(self, position: int) -> Emit:
         """`emit` for the fit at `position`, on one common scale.
 
@@ -99,7 +108,8 @@ class Chain:
         """
         train, steps = self.job.config.train, self.batches.steps
         before = sum(stage.epochs for stage in train.stages[:position]) * steps
-        total = (sum(stage.epochs for stage in train.stages) + train.epochs) * steps
+        total = sum(stage.epochs for stage in train.stages) * steps
+        total += all_updates(self.job.config, steps)
 
         def tell(event: dict[str, Any]) -> None:
             if event["kind"] == "progress":
@@ -117,6 +127,7 @@ def stage_config(config: Config, position: int) -> Config:
         update={
             "stages": (),
             "epochs": stage.epochs,
+            "updates": None,
             "schedule": config.train.schedule.model_copy(update={"epochs": None}),
             "freeze": stage.freeze,
             "early_stopping": None,
@@ -152,7 +163,10 @@ def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
             trainer = chain.trainer(position, batches.config)
             mean, scale = batches.normalisation()
             seed, states = (draw_seed(config, "weights", of=x) for x in ("weights", "dropout"))
-            copied = trainer.reset(seed, mean, scale, carried, states=states)
+            copied = trainer.reset(
+                seed, mean, scale, carried,
+                patterns=config.train.initialize_layers, states=states,
+            )  # fmt: skip
             if keeper:
                 if keeper.resumes(position):
                     copied = keeper.entry["copied"]

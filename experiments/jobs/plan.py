@@ -30,6 +30,7 @@ from experiments.jobs.dataset import (
 )
 from experiments.jobs.folds import splits
 from experiments.jobs.job import FitPath, Job, run_directory
+from experiments.jobs.length import with_epochs
 from experiments.runtime.machine import check_holds
 from experiments.runtime.startup import keras_backend, load_tensorflow
 from models.registry import check_options
@@ -51,6 +52,9 @@ class Plan:
     source: Any
     split: Any
     input_shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_epochs(self.config, len(self.split.train)))
 
     @property
     def classes(self) -> int:
@@ -272,6 +276,16 @@ def _of_reconstruction(train: Train, name: str) -> Train:
         raise BadInput(
             f"train.early_stopping.monitor: {name} is a reconstruction and has no {monitor}; "
             "set train.early_stopping.monitor=val_loss"
+        )
+    if train.schedule.name == "plateau" and train.schedule.monitor == "val_top1":
+        raise BadInput(
+            f"train.schedule.monitor: {name} is a reconstruction and has no val_top1; "
+            "set train.schedule.monitor=val_loss"
+        )
+    if train.schedule.warmup:
+        raise BadInput(
+            f"train.schedule.warmup: {name} is a reconstruction and has no training error; "
+            "set train.schedule.warmup_epochs"
         )
     if train.class_weights is not None:
         raise BadInput(

@@ -22,6 +22,7 @@ import keras
 
 from experiments.config.train import Optimizer as Settings
 from experiments.errors import FailedWork
+from experiments.optimization.factors import factors_of
 from models.cost import is_kernel
 
 
@@ -35,7 +36,11 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
     """
     rate, epsilon = settings.learning_rate, settings.epsilon
     betas = {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
-    decayed = decaying(model, settings.decay)
+    factors = factors_of(settings.factors, model)
+    spared = {
+        id(v) for v, (_, decay) in zip(model.trainable_variables, factors, strict=True) if not decay
+    }
+    decayed = [v for v in decaying(model, settings.decay) if id(v) not in spared]
     optimizer: Any
     if settings.name == "adamw":
         optimizer = extended(keras.optimizers.AdamW)(
@@ -50,13 +55,18 @@ def build(settings: Settings, model: keras.Model) -> keras.optimizers.Optimizer:
     else:
         arguments: dict[str, dict[str, Any]] = {
             "sgd": {"momentum": settings.momentum, "nesterov": settings.nesterov},
-            "rmsprop": {"momentum": settings.momentum, "rho": settings.rho, "epsilon": epsilon},
+            "rmsprop": {
+                "momentum": settings.momentum,
+                "rho": settings.rho,
+                "epsilon": epsilon,
+                "initial_square": settings.initial_square,
+            },
             "adagrad": {"epsilon": epsilon},
             "adam": {"epsilon": epsilon, **betas},
         }
         optimizer = extended(RULES[settings.name])(rate, **arguments[settings.name])
     optimizer.build(model.trainable_variables)
-    optimizer.extend(settings, decayed)
+    optimizer.extend(settings, decayed, factors)
     return optimizer
 
 
@@ -110,9 +120,25 @@ class SGD(keras.optimizers.SGD):
         self.assign_add(variable, velocity * momentum - step if self.nesterov else velocity)
 
 
+class RMSprop(keras.optimizers.RMSprop):
+    """Keras's, v <- rho * v + (1 - rho) * g^2, m <- momentum * m + rate * g / sqrt(v + epsilon),
+    w <- w - m, with v of any beginning: 0, or 1 as in TensorFlow 1's RMSPropOptimizer."""
+
+    def __init__(self, learning_rate: float, *, initial_square: float, **settings: Any):
+        super().__init__(learning_rate, **settings)
+        self.initial_square = initial_square
+
+    def build(self, variables: Any) -> None:
+        begins = not self.built
+        super().build(variables)
+        if begins and self.initial_square:
+            for square in self._velocities:
+                square.assign(keras.ops.full_like(square, self.initial_square))
+
+
 RULES: dict[str, type] = {
     "sgd": SGD,
-    "rmsprop": keras.optimizers.RMSprop,
+    "rmsprop": RMSprop,
     "adagrad": keras.optimizers.Adagrad,
     "adam": keras.optimizers.Adam,
 }
@@ -122,10 +148,16 @@ def extended(rule: type) -> type:
     """The rule, with what `Settings` has beyond Keras's: see `extend`."""
 
     class Extended(rule):
-        def extend(self, settings: Settings, penalised: list[Any]) -> None:
+        def extend(
+            self, settings: Settings, penalised: list[Any], factors: list[tuple[float, float]]
+        ) -> None:
             """Bounds the gradients, then adds weight_decay * w to those of the penalised variables,
-            and after the update averages the weights."""
-            self._penalised = {id(v) for v in penalised} if settings.weight_decay else set()
+            and after the update averages the weights. With `factors_of` the weights."""
+            self._rate_factors = [rate for rate, _ in factors]
+            decays = dict(zip(map(id, self._trainable_variables), factors, strict=True))
+            self._penalised = {id(v): decays[id(v)][1] for v in penalised}
+            if not settings.weight_decay:
+                self._penalised = {}
             if settings.weight_decay and settings.name != "adamw":
                 self.weight_decay_rate = _variable(settings.weight_decay, "weight_decay")
             self._clip_kind = None
@@ -134,7 +166,7 @@ def extended(rule: type) -> type:
                 self.clip_bound = _variable(bound, "clip_bound")
             self.averages: list[Any] = []
             if settings.ema:
-                self._warms_up = settings.ema.warmup
+                self._ema = settings.ema
                 self.average_momentum = _variable(settings.ema.momentum, "average_momentum")
                 self.averages = self.add_optimizer_variables(self._trainable_variables, "average")
 
@@ -145,7 +177,7 @@ def extended(rule: type) -> type:
             if self._clip_kind:
                 grads = bounded(list(grads), self._clip_kind, self.clip_bound)
             grads = [
-                g + keras.ops.cast(self.weight_decay_rate * v, g.dtype)
+                g + keras.ops.cast(self._decay_of(v) * v, g.dtype)
                 if g is not None and id(v) in self._penalised
                 else g
                 for g, v in zip(grads, variables, strict=True)
@@ -154,10 +186,23 @@ def extended(rule: type) -> type:
             if self.averages:
                 self._average()
 
+        def _decay_of(self, variable: Any) -> Any:
+            factor = self._penalised[id(variable)]
+            return self.weight_decay_rate if factor == 1 else self.weight_decay_rate * factor
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            factor = self._rate_factors[self._get_variable_index(variable)]
+            if factor != 1:
+                learning_rate = keras.ops.cast(learning_rate, variable.dtype) * factor
+            super().update_step(gradient, variable, learning_rate)
+
         def _average(self) -> None:
             made = keras.ops.cast(self.iterations, "float32")
             momentum = keras.ops.convert_to_tensor(self.average_momentum)
-            if self._warms_up:
+            if self._ema.kind == "mean":
+                count = keras.ops.maximum(made - float(self._ema.start), 1.0)
+                momentum = (count - 1.0) / count
+            elif self._ema.warmup:
                 momentum = keras.ops.minimum(momentum, made / (made + 9.0))
             momentum = keras.ops.where(made > 1, momentum, 0.0)
             for average, variable in zip(self.averages, self._trainable_variables, strict=True):

@@ -11,6 +11,7 @@ import numpy as np
 
 import pipelines
 from experiments.config.identity import graph_key
+from experiments.config.schedule import OVER_ITS_LENGTH
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, source_key
@@ -194,7 +195,7 @@ def starts_anew(config: Config) -> str | None:
     train = config.train
     if train.early_stopping is not None:
         return "train.early_stopping chooses among all epochs of a fit"
-    if train.schedule.name in ("step", "cosine") and train.schedule.epochs is None:
+    if train.schedule.name in OVER_ITS_LENGTH and train.schedule.epochs is None:
         return (
             f"train.schedule.name: {train.schedule.name} is drawn over the epochs of each fit "
             "(train.schedule.epochs fixes it)"
@@ -231,5 +232,10 @@ def refit_config(config: Config, winner: Trial) -> Config:
     train, schedule = config.train, config.train.schedule
     if schedule.name != "constant":
         schedule = schedule.model_copy(update={"epochs": schedule.epochs or train.epochs})
-    changes = {"early_stopping": None, "epochs": median_epochs(winner), "schedule": schedule}
+    changes = {
+        "early_stopping": None,
+        "epochs": median_epochs(winner),
+        "updates": None,
+        "schedule": schedule,
+    }
     return config.model_copy(update={"train": train.model_copy(update=changes)})

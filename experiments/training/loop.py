@@ -13,6 +13,7 @@ import numpy as np
 from experiments.config.schema import Config
 from experiments.errors import FailedWork, Stopped, stop_if_asked
 from experiments.jobs.job import Emit
+from experiments.jobs.length import all_updates
 from experiments.optimization.optimizers import assign_rate
 from experiments.optimization.schedules import LearningRate, base_rate
 from experiments.runtime.hosts import Accord
@@ -37,6 +38,8 @@ class Hooks:
     """Called with the number of each epoch that has ended, from 1."""
     keeper: Keeper | None = None
     """Takes snapshots, and may have one of an earlier start to go on from."""
+    train_error: Callable[[], float] | None = None
+    """Gives the error on the training images; asked while a warm-up waits for it."""
     check_images: Callable[[], None] | None = None
     """Raises where the images are no longer those that the fit began with; asked before an epoch
     counts and before a snapshot."""
@@ -59,6 +62,7 @@ class Loop(keras.callbacks.Callback):
         self.history = History()
         self.best = BestEpoch(config, self.history)
         self.learning_rate = LearningRate(config, steps_per_epoch)
+        self.updates = all_updates(config, steps_per_epoch)
         self.step = 0
         self._rate = float("nan")
         self._ticked = 0.0
@@ -75,7 +79,16 @@ class Loop(keras.callbacks.Callback):
     @property
     def made(self) -> int:
         """Updates of that epoch that are done."""
-        return self.step - self.epoch * self.steps_per_epoch
+        return max(0, self.step - self.epoch * self.steps_per_epoch)
+
+    @property
+    def whole_epochs(self) -> int:
+        """Epochs of all images; the last one of the fit may have a part of them."""
+        return self.updates // self.steps_per_epoch
+
+    def updates_in(self, epoch: int) -> int:
+        """Updates of an epoch, from 0."""
+        return min(self.steps_per_epoch, self.updates - epoch * self.steps_per_epoch)
 
     @property
     def ended(self) -> bool:
@@ -103,7 +116,7 @@ class Loop(keras.callbacks.Callback):
 
     def rates(self) -> np.ndarray:
         """Learning rate of each update of the epoch that begins, float32 [steps]."""
-        rates = self.learning_rate.of_epoch(self._epoch)
+        rates = self.learning_rate.of_epoch(self._epoch)[: self.updates_in(self._epoch)]
         self._rate = rates[-1]
         return np.array(rates, np.float32)
 
@@ -126,8 +139,7 @@ class Loop(keras.callbacks.Callback):
             self._ticked = now
             if self.accord.alone:  # else it would fail at another update than on other hosts
                 self._check(float(loss))
-            total = self.steps_per_epoch * self.config.train.epochs
-            self.emit({"kind": "progress", "step": self.step, "steps": total})
+            self.emit({"kind": "progress", "step": self.step, "steps": self.updates})
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = float((logs or {})["loss"])
@@ -139,16 +151,26 @@ class Loop(keras.callbacks.Callback):
             if self.hooks.validate:
                 values |= self._validated(self.hooks.validate, seconds)
                 self._check(values["val_loss"])
-                self.learning_rate.plateau.update(values["val_loss"])
+                self.learning_rate.hear(values)
                 self.best.update(epoch + 1, values, self.network)
             self.history.epochs.append(values)
             self.history.seconds.append(seconds)
             if self.hooks.after_epoch:
                 self.hooks.after_epoch(epoch + 1)
+        self._hear_train_error(epoch + 1)
         self.emit({"kind": "epoch", "epoch": epoch + 1, "values": values})
         if self.keeper and (self.keeper.due() or (self.keeper.at_end and self.ended)):
             self._take_snapshot(self.keeper)
             stop_if_asked()
+
+    def _hear_train_error(self, epoch: int) -> None:
+        if not (self.learning_rate.warms_up and self.hooks.train_error):
+            return
+        error = self.hooks.train_error()
+        self.learning_rate.hear_train_error(error)
+        if not self.learning_rate.warms_up:
+            text = f"warm-up ends after epoch {epoch}, with a training error of {error:.2%}"
+            self.emit({"kind": "note", "text": text})
 
     def _validated(
         self, validate: Callable[[], dict[str, float]], seconds: float
@@ -189,6 +211,7 @@ class Loop(keras.callbacks.Callback):
         self.history.best_epoch = state["best_epoch"]
         self.history.stopped_early = state["stopped_early"]
         self.best.restore(state["best"])
+        self.learning_rate.warms_up = state.get("warms_up", self.learning_rate.warms_up)
         plateau, patience = self.learning_rate.plateau, self.learning_rate.plateau.patience
         plateau.scale, patience.waited = state["plateau"]["scale"], state["plateau"]["_waited"]
         patience.best = -state["plateau"]["_best"]
@@ -196,11 +219,12 @@ class Loop(keras.callbacks.Callback):
         self._elapsed, self.clock.seconds = state["elapsed"], state["clock"]
         self._metrics_again = metrics_again if self.made else None
         whole = f"after epoch {self.epoch} of {self.config.train.epochs}"
-        part = f" and {self.made} of {self.steps_per_epoch} updates" if self.made else ""
+        in_it = self.updates_in(self.epoch)
+        part = f" and {self.made} of {in_it} updates" if self.made else ""
         self.emit({"kind": "note", "text": f"goes on from its snapshot, {whole}{part}"})
         for number, values in enumerate(self.history.epochs, start=1):
             self.emit({"kind": "epoch", "epoch": number, "values": values, "earlier": True})
-        if self.made == self.steps_per_epoch:
+        if self.made and self.made == in_it:
             self.on_epoch_begin(self.epoch)
             self.on_epoch_end(self.epoch, {"loss": self.network.get_metrics_result()["loss"]})
 
@@ -219,6 +243,7 @@ class Loop(keras.callbacks.Callback):
                 "_waited": plateau.patience.waited,
             },
             "rate": self._rate,
+            "warms_up": self.learning_rate.warms_up,
             "best": self.best.score,
             "elapsed": time.perf_counter() - self._started if self.made else 0.0,
             "clock": self.clock.seconds,

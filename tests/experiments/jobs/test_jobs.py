@@ -60,6 +60,8 @@ def test_group_hash_leaves_out_the_seed_only():
         ("train.steps_per_execution=8", True),
         ("train.optimizer.clip.norm=1", False),
         ("train.optimizer.ema.momentum=0.9", False),
+        ("train.optimizer={factors: {'*bias': {rate: 2}}}", False),
+        ("train.schedule={name: piecewise, boundaries: {30: 0.01}}", True),
         ("train.accumulate=2", False),
         ("train.jit=true", False),
         ("model.name=mlp", False),
@@ -83,10 +85,13 @@ def test_graph_key_knows_shape_and_classes():
         ("adam", "weight_decay=0", "weight_decay=0.2", False),
         ("adam", "beta_1=0.8", "beta_1=0.9", False),
         ("rmsprop", "momentum=0.5", "momentum=0.6", False),
+        ("rmsprop", "initial_square=0", "initial_square=1", False),
         ("adam", "clip.norm=1", "clip.norm=2", True),
         ("adam", "clip.norm=1", "clip.value=1", False),
         ("sgd", "ema.momentum=0.9", "ema.momentum=0.5", True),
         ("sgd", "ema.warmup=true", "ema.warmup=false", False),
+        ("sgd", "ema.kind=ema", "ema.kind=mean", False),
+        ("sgd", "ema={kind: mean, warmup: false}", "ema={kind: mean, momentum: 0.5}", True),
     ],
 )
 def test_graph_key_knows_which_optimizer_values_are_variables(name, one, other, same):

@@ -10,6 +10,7 @@ import pytest
 
 import models
 from experiments.config.train import Optimizer
+from experiments.errors import BadInput
 from experiments.optimization import optimizers
 from experiments.optimization.optimizers import Averages
 
@@ -134,6 +135,47 @@ def test_decay_all_reaches_biases():
     assert bias == pytest.approx(np.full(2, (1 - LR * WD) ** 2), rel=1e-6)
 
 
+CAFFE = {"*bias": {"rate": 2.0, "weight_decay": 0.0}}
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adagrad", "adam", "adamw"])
+def test_the_doubled_rate_of_biases_without_decay(name):
+    """Caffe's AlexNet: lr_mult 2, decay_mult 0. The kernel is updated as without factors, the bias
+    as with twice the rate and no decay."""
+
+    def after(rate=LR, decay=WD, **settings):
+        model = network()
+        rule = Optimizer(name=name, learning_rate=rate, weight_decay=decay, decay="all", **settings)
+        built = optimizers.build(rule, model)
+        for gradient in GRADIENTS:
+            built.apply([keras.ops.convert_to_tensor(x) for x in (gradient, gradient[0])])
+        return [np.asarray(w) for w in model.get_weights()]
+
+    kernel, bias = after(factors=CAFFE)
+    np.testing.assert_array_equal(kernel, after()[0])
+    assert bias == pytest.approx(after(rate=2 * LR, decay=0.0)[1], rel=1e-6)
+    assert np.abs(bias - after()[1]).max() > 1e-3
+
+
+def test_factors_by_hand():
+    """One update of SGD: w - rate factor * 0.1 * (g + decay factor * 0.01 * w), then momentum."""
+    factors = {"*/kernel": {"rate": 0.5, "weight_decay": 3.0}, "*ker*": {"weight_decay": 2.0}}
+    kernel, bias = updated(name="sgd", momentum=0.9, factors=factors)
+    w, v = START, 0.0
+    for g in GRADIENTS:
+        v = 0.9 * v - 0.5 * LR * (g + 6 * WD * w)
+        w = w + v
+    assert kernel == pytest.approx(w, rel=1e-6)
+    assert bias.tolist() == [1.0, 1.0]
+
+
+def test_a_factor_that_matches_nothing_or_that_the_rule_has_not_is_refused():
+    with pytest.raises(BadInput, match=r"factors: 'conv\*' matches no weight of .*kernel, .*bias"):
+        updated(name="sgd", factors={"conv*": {"rate": 2.0}})
+    with pytest.raises(ValueError, match=r"adamw is all or nothing, 1 or 0\. Received: 2"):
+        Optimizer(name="adamw", factors={"*": {"weight_decay": 2.0}})
+
+
 def test_adagrad():
     kernel, _ = updated(name="adagrad")
     w, total = START, np.full_like(START, 0.1)
@@ -152,6 +194,31 @@ def test_rmsprop():
         mean = 0.9 * mean + 0.1 * g * g
         w = w - LR * g / np.sqrt(mean + 1e-7)
     assert kernel == pytest.approx(w, rel=1e-5)
+
+
+def test_the_rmsprop_of_the_inceptions():
+    """Szegedy et al. 2016, section 8: decay 0.9, epsilon 1.0, by TensorFlow 1: inside the root,
+    mean squares of 1 at first."""
+    rule = {"name": "rmsprop", "momentum": 0.9, "rho": 0.9, "epsilon": 1.0, "initial_square": 1.0}
+    kernel, bias = updated(**rule)
+    w, mean, moved = START, np.ones_like(START), np.zeros_like(START)
+    for g in GRADIENTS:
+        g = g + WD * w
+        mean = 0.9 * mean + 0.1 * g * g
+        moved = 0.9 * moved + LR * g / np.sqrt(mean + 1.0)
+        w = w - moved
+    assert kernel == pytest.approx(w, rel=1e-6)
+    assert bias.tolist() == [1.0, 1.0]
+    # the first step by hand: g = 0.1 + 0.01 * 1 = 0.11, 0.9 + 0.1 * 0.0121 = 0.90121
+    model = network()
+    built = optimizers.build(Optimizer(learning_rate=LR, weight_decay=WD, **rule), model)
+    start = optimizers.InitialState(built)
+    for _ in range(2):  # a network that is reset begins like a fresh one
+        model.layers[0].kernel.assign(START)
+        built.apply([keras.ops.convert_to_tensor(GRADIENTS[0]), keras.ops.zeros(2)])
+        first = float(np.asarray(model.get_weights()[0])[0, 0])
+        assert first == pytest.approx(1 - 0.1 * 0.11 / 1.90121**0.5, rel=1e-6)
+        start.restore()
 
 
 def adam(w, gradients, coupled):
@@ -243,6 +310,23 @@ def test_averages_of_the_weights(name, warmup):
             np.testing.assert_array_equal(np.asarray(weight), average)
     for variable, value in zip((*model.weights, *rule.averages), held, strict=True):
         np.testing.assert_array_equal(np.asarray(variable), value)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_plain_mean_of_the_weights(start):
+    """Polyak and Juditsky 1992: of the weights after each update from `start` on; until then the
+    weights themselves."""
+    model = network()
+    rule = optimizers.build(
+        Optimizer(learning_rate=LR, ema={"kind": "mean", "start": start}), model
+    )
+    after = []
+    for n in range(1, 9):
+        rule.apply([keras.ops.convert_to_tensor(GRADIENTS[n % 2]), keras.ops.ones(2)])
+        after.append(np.asarray(model.get_weights()[0]))
+        mean = np.mean(after[start:], axis=0) if n > start else after[-1]
+        assert np.asarray(rule.averages[0]) == pytest.approx(mean, rel=1e-5)
+    assert np.abs(mean - after[-1]).max() > 1e-2
 
 
 def test_before_the_first_update_there_are_no_averages():

@@ -129,10 +129,15 @@ def test_so_has_one_whose_schedule_is_drawn_over_a_fixed_length(done):
     [
         ("train.schedule.name=cosine", "train.schedule.name: cosine"),
         ("train.schedule.name=step", "train.schedule.epochs fixes it"),
+        ("train.schedule.name=one_cycle", "train.schedule.epochs fixes it"),
+        ("train.schedule.name=polynomial", "train.schedule.epochs fixes it"),
         ("train.early_stopping={patience: 3}", "early_stopping"),
         ("train.checkpoint.every_seconds=0", "takes no snapshots"),
         ("train.schedule={name: cosine, epochs: 9}", None),
         ("train.schedule.warmup_epochs=2", None),
+        ("train.schedule={name: polynomial, epochs: 9}", None),
+        ("train.schedule={name: piecewise, boundaries: {2: 0.1}}", None),
+        ("train.schedule={name: exponential, rate: 0.9, every_epochs: 2}", None),
     ],
 )
 def test_what_would_not_have_its_bits_starts_anew_and_why_is_said(words, said):

@@ -60,6 +60,25 @@ CASES = {
         "train.epochs=30",
         "train.optimizer={learning_rate: 0.8, ema: {momentum: 0.5}, clip: {global_norm: 9.0}}",
     ],
+    "plateau by error, factors, mean squares of 1": [
+        BATCH,
+        "train.schedule={name: plateau, monitor: val_top1, patience: 1, smallest_rate: 0.001}",
+        "train.optimizer={name: rmsprop, epsilon: 1.0, initial_square: 1.0, learning_rate: 0.3, "
+        "factors: {'*bias': {rate: 2}}}",
+    ],
+    "updates, whose last epoch is a part of one": [
+        WHOLE,
+        "train.updates=18",
+        "train.schedule.name=polynomial",
+    ],
+    "updates, batch by batch": [BATCH, "train.updates=18", "train.schedule.name=one_cycle"],
+    "updates, several a call": [BATCH, "train.updates=33", "train.steps_per_execution=2"],
+    "warm-up by training error": [
+        WHOLE,
+        "train.optimizer.ema={kind: mean, start: 7}",
+        "train.schedule.warmup={rate: 0.02, until_train_error: 0.4}",
+        "train.epochs=6",
+    ],
     "loss scale, mixup": [
         WHOLE,
         "train.precision=mixed_float16",
