@@ -10,6 +10,7 @@ from experiments.cli.arguments import (
     DryRun,
     EveryKey,
     Overrides,
+    Rate,
     fail_unless,
 )
 from experiments.cli.next_step import REPEAT, of_run, say_next
@@ -21,6 +22,7 @@ def train(
     config: ConfigFile,
     changes: Overrides = None,
     dry_run: DryRun = False,
+    images_per_second: Rate = None,
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +39,7 @@ def train(
 
         cell = plan_cell(checked, None, ("run",))
         words = filter(None, (command.headline(cell.plan), command.folds_in_words(cell)))
-        _dry_run(cell.plan.config, [cell], as_json, every_key, "; ".join(words))
+        _dry_run(cell.plan.config, [cell], as_json, every_key, images_per_second, "; ".join(words))
         return
     result = command.train(checked, quiet=as_json)
     if as_json:
@@ -65,6 +67,7 @@ def sweep(
     config: ConfigFile,
     changes: Overrides = None,
     dry_run: DryRun = False,
+    images_per_second: Rate = None,
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +82,7 @@ def sweep(
     if dry_run:
         cells = list(planned.plan_cells(checked, str(config)))
         head = planned.announcement(checked, cells) + planned.sizes_differ(checked, cells)
-        _dry_run(checked, cells, as_json, every_key, head)
+        _dry_run(checked, cells, as_json, every_key, images_per_second, head)
         return
     result = command.sweep(checked, str(config))
     if as_json:
@@ -100,6 +103,7 @@ def ensemble(
     config: ConfigFile,
     changes: Overrides = None,
     dry_run: DryRun = False,
+    images_per_second: Rate = None,
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +118,7 @@ def ensemble(
     if dry_run:
         cells = plan_team(checked, str(config)).cells
         plan = cells[0].plan
-        _dry_run(plan.config, cells, as_json, every_key, headline(plan))
+        _dry_run(plan.config, cells, as_json, every_key, images_per_second, headline(plan))
         return
     result = command.ensemble(checked, str(config))
     failed = [member for member in result["members"] if member["status"] != "finished"]
@@ -132,7 +136,14 @@ def ensemble(
     fail_unless(not failed)
 
 
-def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head: str) -> None:
+def _dry_run(
+    config: Any,
+    cells: list[Any],
+    as_json: bool,
+    every_key: bool,
+    images_per_second: float | None,
+    head: str,
+) -> None:
     from experiments.config.settings import changed_yaml, to_yaml
     from experiments.jobs.composition import remarks
     from experiments.runs import forecast
@@ -140,6 +151,7 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
 
     plan, fits = cells[0].plan, [fit for cell in cells for fit in cell.fits]
     document = dry_run(plan, len(fits)) | forecast.forecast(fits)
+    document["training"] = forecast.training(fits, images_per_second)
     if as_json:
         print_json(document)
         return
@@ -164,4 +176,5 @@ def _dry_run(config: Any, cells: list[Any], as_json: bool, every_key: bool, head
         f"schedule: {update['learning_rate']:g} (scaling: {update['scaling']})"
         f"{', in run 1' if len(fits) > 1 else ''}"
     )
+    tell(forecast.training_in_words(document["training"], config.model.name))
     tell(f"{forecast.summary(document)}; nothing was trained (--dry-run)")

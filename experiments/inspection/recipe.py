@@ -42,14 +42,19 @@ def differences(recipe: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def source_in_words(recipe: dict[str, Any]) -> str:
-    """`Paper, section 5`, and whether that was read again."""
-    text = f"{recipe['source']['paper']}, {recipe['source']['section']}"
-    return text if recipe["verified"] else f"{text} (not re-read: {recipe['unverified_because']})"
+    """`Paper, section 5`."""
+    return f"{recipe['source']['paper']}, {recipe['source']['section']}"
+
+
+def verified_in_words(recipe: dict[str, Any]) -> str:
+    """Whether the source was read again for this recipe."""
+    return "re-read" if recipe["verified"] else f"not re-read: {recipe['unverified_because']}"
 
 
 def in_words(recipe: dict[str, Any]) -> list[str]:
     """Lines for people: source, sections as a config has them, what is assumed, what cannot be."""
-    lines = [source_in_words(recipe), *yaml_text.write(sections(recipe)).rstrip().splitlines()]
+    lines = [f"{source_in_words(recipe)} ({verified_in_words(recipe)})"]
+    lines += yaml_text.write(sections(recipe)).rstrip().splitlines()
     if recipe["assumed"]:
         lines.append("assumed:")
         lines += [f"- {key}: {why}" for key, why in recipe["assumed"].items()]

@@ -61,7 +61,7 @@ def test_recipes_hold_what_the_papers_print() -> None:
 
 def test_a_recipe_is_read_by_people() -> None:
     text = "\n".join(in_words(models.card("googlenet").recipe))
-    assert text.startswith("Going Deeper with Convolutions, sections 6, 7\ndata:\n")
+    assert text.startswith("Going Deeper with Convolutions, sections 6, 7 (re-read)\ndata:\n")
     assert "    rate: 0.96\n    every_epochs: 8\n" in text
     assert "- train.optimizer.weight_decay: not printed; BVLC's" in text
     assert "not re-read" not in text
