@@ -314,6 +314,10 @@ class Train(Section):
     """How the weights are found."""
 
     epochs: CountOrZero = 10
+    updates: Limit | None = Field(
+        None,
+        description="length in updates, in place of epochs; the last epoch may be a part of one",
+    )
     optimizer: Optimizer = Field(default_factory=Optimizer)
     schedule: Schedule = Field(default_factory=Schedule)
     loss: Loss = Field(default_factory=Loss)
@@ -363,8 +367,17 @@ class Train(Section):
     )
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
 
+    @model_serializer(mode="wrap")
+    def _with_one_length(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Updates, or epochs: of updates they follow from the images, which have a hash."""
+        document: dict[str, Any] = serialise(self)
+        document.pop("updates" if self.updates is None else "epochs", None)
+        return document
+
     @model_validator(mode="after")
     def _schedule_lasts(self) -> Train:
+        if self.updates is not None:  # as many epochs as the images make of it
+            return self
         if self.schedule.epochs is not None and self.schedule.epochs < self.epochs:
             raise ValueError(
                 f"schedule.epochs: must last as long as the run, {self.epochs} epochs. "

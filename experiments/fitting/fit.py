@@ -21,6 +21,7 @@ from experiments.jobs.baseline import baselines
 from experiments.jobs.composition import DATA, composition, document, origins
 from experiments.jobs.dataset import files_unchanged, steps_of
 from experiments.jobs.job import WENT_ON_AFTER, Event, Job, Outcome, draw_seed
+from experiments.jobs.length import all_updates
 from experiments.jobs.predictions import HITS, packed_hits, write_predictions
 from experiments.optimization.schedules import base_rate
 from experiments.presentation.console import drawn
@@ -135,7 +136,9 @@ def _fitted(
         tags |= TAGS
     if not (job.measured or trainer.reconstructs):
         artifacts[HITS] = {part: packed_hits(of.columns) for part, _, of in last.held_out}
-    cost = measure.training_speed(len(job.train), history.seconds)
+    made = all_updates(config, batches.steps)
+    last_part = min(1.0, made / batches.steps - len(history.seconds) + 1)
+    cost = measure.training_speed(len(job.train), history.seconds, last_part)
     cost["step_seconds"] = trainer.clock.seconds
     if job.measured:
         cost |= {"replicas": chosen.replicas, "global_batch_size": config.data.batch_size}

@@ -15,6 +15,7 @@ from experiments.errors import BadInput, FailedWork
 from experiments.fitting.scoring import of_validation, score_part
 from experiments.fitting.worker_state import WorkerState
 from experiments.jobs.job import Job, draw_seed
+from experiments.jobs.length import all_updates
 from experiments.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Chain:
         """
         train, steps = self.job.config.train, self.batches.steps
         before = sum(stage.epochs for stage in train.stages[:position]) * steps
-        total = (sum(stage.epochs for stage in train.stages) + train.epochs) * steps
+        total = sum(stage.epochs for stage in train.stages) * steps
+        total += all_updates(self.job.config, steps)
 
         def tell(event: dict[str, Any]) -> None:
             if event["kind"] == "progress":
@@ -114,6 +116,7 @@ def stage_config(config: Config, position: int) -> Config:
         update={
             "stages": (),
             "epochs": stage.epochs,
+            "updates": None,
             "schedule": config.train.schedule.model_copy(update={"epochs": None}),
             "freeze": stage.freeze,
             "early_stopping": None,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.config.schema import Config
+from experiments.jobs.length import with_epochs
 from experiments.presentation.formatting import run_title
 
 Event = dict[str, Any]
@@ -46,6 +47,9 @@ class Job:
     """Of the source, as the command opened it; empty where that is not known."""
     pair: Mapping[int, np.ndarray] | None = None
     """In place of `validation`: two parts that are scored apart, by the outer fold that each is."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_epochs(self.config, len(self.train)))
 
     @property
     def held_out(self) -> list[tuple[str, np.ndarray]]:

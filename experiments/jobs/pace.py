@@ -16,6 +16,7 @@ import models
 from experiments.config.schema import Config
 from experiments.jobs.composition import DATA
 from experiments.jobs.job import Outcome
+from experiments.jobs.length import updates_an_epoch
 
 IMAGE_MACS = 1e6
 """Time of an image apart from its network, in multiply-accumulates: small networks on digits."""
@@ -58,9 +59,14 @@ class Pace:
 def work_of(config: Config, input_shape: Sequence[int], images: int) -> Work:
     """What a fit on so many training images has to do, stages included; MACs as the cards have
     them, for images of this size and the network's width, since no network is built for it."""
-    networks: list[tuple[Any, int]] = [(stage.model, stage.epochs) for stage in config.train.stages]
+    networks: list[tuple[Any, float]] = [
+        (stage.model, stage.epochs) for stage in config.train.stages
+    ]
     macs, epochs = [], []
-    for model, count in [*networks, (config.model, config.train.epochs)]:
+    own: float = config.train.epochs
+    if config.train.updates is not None:
+        own = config.train.updates / updates_an_epoch(config, images)
+    for model, count in [*networks, (config.model, own)]:
         card = models.card(model.name)
         area = math.prod(input_shape[:2]) / math.prod(card.input_shape[:2])
         width = model.options.get("width") or 1.0

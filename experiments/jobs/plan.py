@@ -30,6 +30,7 @@ from experiments.jobs.dataset import (
 )
 from experiments.jobs.folds import splits
 from experiments.jobs.job import FitPath, Job, run_directory
+from experiments.jobs.length import with_epochs
 from experiments.runtime.machine import check_holds
 from experiments.runtime.startup import keras_backend, load_tensorflow
 from models.registry import check_options
@@ -51,6 +52,9 @@ class Plan:
     source: Any
     split: Any
     input_shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_epochs(self.config, len(self.split.train)))
 
     @property
     def classes(self) -> int:

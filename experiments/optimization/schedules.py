@@ -34,6 +34,7 @@ def learning_rate(
     steps_per_epoch: int,
     epochs: int,
     scale: float = 1.0,
+    updates: int | None = None,
 ) -> float:
     """The rate for one update.
 
@@ -44,6 +45,7 @@ def learning_rate(
         steps_per_epoch: updates an epoch.
         epochs: length that the schedule is made for, that of the run or more.
         scale: `base` over the rate as written, which other rates of the schedule share.
+        updates: length in updates, in place of `epochs`.
 
     Warm-up is linear from base / warm-up steps to base (Goyal et al. 2017, section 2.2); cosine is
     Loshchilov and Hutter 2017 without restarts, over what remains after the warm-up. Exponential
@@ -52,7 +54,7 @@ def learning_rate(
     is Caffe's poly, end + (base - end) * (1 - progress) ** power, over what remains after it.
     """
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
-    total = max(1, epochs * steps_per_epoch)
+    total = max(1, updates or epochs * steps_per_epoch)
     if step < warmup:
         return base * (step + 1) / warmup
     if schedule.name == "step":
@@ -149,7 +151,9 @@ class LearningRate:
 
     def __init__(self, config: Config, steps_per_epoch: int):
         self._schedule, self._base = config.train.schedule, base_rate(config)
-        self._epochs = self._schedule.epochs or config.train.epochs
+        train = config.train
+        self._epochs = self._schedule.epochs or train.epochs
+        self._total = None if self._schedule.epochs else train.updates
         self._steps_per_epoch, self._scale = steps_per_epoch, batch_scale(config)
         written = config.train.optimizer.learning_rate
         self.plateau = Plateau(self._schedule, self._schedule.smallest_rate / written)
@@ -162,7 +166,9 @@ class LearningRate:
     def at(self, step: int) -> float:
         """The rate for one update, from 0."""
         per_epoch = self._steps_per_epoch
-        rate = learning_rate(self._schedule, self._base, step, per_epoch, self._epochs, self._scale)
+        rate = learning_rate(
+            self._schedule, self._base, step, per_epoch, self._epochs, self._scale, self._total
+        )
         return self.plateau.scale * rate
 
     def of_epoch(self, epoch: int) -> list[float]:

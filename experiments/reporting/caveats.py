@@ -116,7 +116,7 @@ def _budget(comparison: Comparison, facts: Facts) -> list[str]:
     chosen = (comparison.best_of or {}).get("keys", ())
     varying = {*comparison.varying, *chosen}
     doubts = []
-    if "train.epochs" in varying:
+    if varying & {"train.epochs", "train.updates"}:
         doubts.append("Rows trained for different numbers of epochs")
     if "data.image_size" in varying:
         doubts.append("Rows saw images of different sizes, to which MACs and accuracy answer")

@@ -20,6 +20,7 @@ NORMALISED = {
 }
 VARIED = {
     "train.epochs.": "epochs",
+    "train.updates.": "updates",
     "data.batch_size.": "batch size",
     "train.optimizer.name.": "optimizer",
     "train.optimizer.learning_rate": "learning rate",
@@ -94,6 +95,7 @@ def _training(comparison: Comparison, facts: Facts) -> str:
     augment = facts.tags.get("augment") or ["none"]
     parts = [
         _phrase(settings, "train.epochs", "{} epochs"),
+        _phrase(settings, "train.updates", "{} updates"),
         _phrase(settings, "data.batch_size", "batches of {}"),
         _optimizer(settings),
         _phrase(settings, "train.schedule.name", "schedule {}"),

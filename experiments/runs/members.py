@@ -99,6 +99,11 @@ def _seeds(config: Config, wanted: Ensemble, where: str) -> Team:
 
 
 def _checkpoints(config: Config, wanted: Ensemble, where: str) -> Team:
+    if config.train.updates is not None:
+        raise BadInput(
+            f"{where}: evaluate.ensemble.kind checkpoints counts epochs, train.updates does not; "
+            "set train.epochs"
+        )
     last = config.train.epochs
     epochs = [last - wanted.every * back for back in reversed(range(wanted.size))]
     if epochs[0] < 1:

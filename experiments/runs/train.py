@@ -10,7 +10,7 @@ from typing import Any
 from experiments.config.schema import Config
 from experiments.config.settings import at_axes, flatten
 from experiments.errors import BadInput, shown
-from experiments.jobs import composition
+from experiments.jobs import composition, length
 from experiments.jobs.pace import work_of
 from experiments.jobs.plan import Plan, prepare
 from experiments.jobs.profile import profile_of
@@ -104,7 +104,7 @@ def headline(plan: Plan) -> str:
     text = (
         f"{plan.config.model.name} on {plan.config.data.source}: "
         f"{composition.in_words(plan.source, plan.parts)} at {height}x{width}x{channels}, "
-        f"{plan.config.train.epochs} epochs"
+        f"{length.in_words(plan.config.train.updates, plan.config.train.epochs)}"
     )
     if stages := plan.config.train.stages:
         text += f" after {sum(stage.epochs for stage in stages)} in stages"

@@ -62,12 +62,19 @@ class Clock:
         return passed
 
 
-def training_speed(images: int, seconds: list[float]) -> dict[str, float]:
+def training_speed(images: int, seconds: list[float], last: float = 1.0) -> dict[str, float]:
     """Training images per second, median epoch; the first epoch is left out when there are more,
-    because it holds the tracing."""
+    because it holds the tracing.
+
+    Args:
+        images: of an epoch.
+        seconds: of each epoch.
+        last: share of the images that the last one had.
+    """
     if not seconds:
         return {}
-    warm = seconds[1:] or seconds
+    whole = [*seconds[:-1], seconds[-1] / last]
+    warm = whole[1:] or whole
     return {
         "train_images_per_second": float(images / np.median(warm)),
         "train_seconds": float(np.sum(seconds)),

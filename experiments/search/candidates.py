@@ -233,5 +233,10 @@ def refit_config(config: Config, winner: Trial) -> Config:
     train, schedule = config.train, config.train.schedule
     if schedule.name != "constant":
         schedule = schedule.model_copy(update={"epochs": schedule.epochs or train.epochs})
-    changes = {"early_stopping": None, "epochs": median_epochs(winner), "schedule": schedule}
+    changes = {
+        "early_stopping": None,
+        "epochs": median_epochs(winner),
+        "updates": None,
+        "schedule": schedule,
+    }
     return config.model_copy(update={"train": train.model_copy(update=changes)})

@@ -149,6 +149,11 @@ def _check_folds(config: Config, search: Search, where: str, folds: int) -> None
             f"{where}: search.racing.after_folds: {search.racing.after_folds} of {folds} folds "
             "leaves none to give up; lower it, or leave racing out"
         )
+    if search.declaration.brackets and config.train.updates is not None:
+        raise BadInput(
+            f"{where}: train.updates: {search.strategy} gives its candidates epochs; leave it out, "
+            "and set train.epochs"
+        )
     objective = objective_of(config)
     if search.race and objective != "val_top1":
         raise BadInput(
@@ -178,6 +183,8 @@ def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
     if key == "train.epochs" and search.declaration.brackets:
         decides = search.strategy
         raise BadInput(f"{where}: {decides} decides the epochs; set search.{decides}.max_epochs")
+    if key == "train.updates" and search.declaration.brackets:
+        raise BadInput(f"{where}: {search.strategy} gives its candidates epochs, not updates")
     above = next((other for other in keys if key.startswith(f"{other}.")), None)
     if above:
         raise BadInput(f"{where}: {above} holds it already; vary one of the two")

@@ -37,10 +37,13 @@ def by_batch(trainer: Trainer, dataset: Callable[[int], Any], loop: Loop) -> Non
         )
 
     if made := loop.made:
-        left = loop.steps_per_epoch - made
+        left = loop.updates_in(loop.epoch) - made
         train(dataset(loop.epoch).skip(made).take(left), loop.epoch + 1, left)
-    if not loop.ended:
-        train(dataset(loop.epoch), loop.config.train.epochs, loop.steps_per_epoch)
+    if not loop.ended and loop.epoch < loop.whole_epochs:
+        train(dataset(loop.epoch), loop.whole_epochs, loop.steps_per_epoch)
+    if not loop.ended:  # a last epoch that is a part of one
+        last = loop.updates_in(loop.epoch)
+        train(dataset(loop.epoch).take(last), loop.epoch + 1, last)
 
 
 def by_executions(trainer: Trainer, dataset: Callable[[int], Any], loop: Loop) -> None:
@@ -70,7 +73,7 @@ def by_executions(trainer: Trainer, dataset: Callable[[int], Any], loop: Loop) -
 
     def updates(epoch: int) -> float:
         rates, loss = loop.rates(), float("nan")
-        while (made := loop.made) < loop.steps_per_epoch:
+        while (made := loop.made) < len(rates):
             of_call = rates[made : made + updates_a_call]
             trainer.clock.start()
             loss = float(several(batches, of_call))

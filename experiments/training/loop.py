@@ -13,6 +13,7 @@ import numpy as np
 from experiments.config.schema import Config
 from experiments.errors import FailedWork, Stopped, stop_if_asked
 from experiments.jobs.job import Emit
+from experiments.jobs.length import all_updates
 from experiments.optimization.optimizers import assign_rate
 from experiments.optimization.schedules import LearningRate, base_rate
 from experiments.runtime.hosts import Accord
@@ -59,6 +60,7 @@ class Loop(keras.callbacks.Callback):
         self.history = History()
         self.best = BestEpoch(config, self.history)
         self.learning_rate = LearningRate(config, steps_per_epoch)
+        self.updates = all_updates(config, steps_per_epoch)
         self.step = 0
         self._rate = float("nan")
         self._ticked = 0.0
@@ -75,7 +77,16 @@ class Loop(keras.callbacks.Callback):
     @property
     def made(self) -> int:
         """Updates of that epoch that are done."""
-        return self.step - self.epoch * self.steps_per_epoch
+        return max(0, self.step - self.epoch * self.steps_per_epoch)
+
+    @property
+    def whole_epochs(self) -> int:
+        """Epochs of all images; the last one of the fit may have a part of them."""
+        return self.updates // self.steps_per_epoch
+
+    def updates_in(self, epoch: int) -> int:
+        """Updates of an epoch, from 0."""
+        return min(self.steps_per_epoch, self.updates - epoch * self.steps_per_epoch)
 
     @property
     def ended(self) -> bool:
@@ -103,7 +114,7 @@ class Loop(keras.callbacks.Callback):
 
     def rates(self) -> np.ndarray:
         """Learning rate of each update of the epoch that begins, float32 [steps]."""
-        rates = self.learning_rate.of_epoch(self._epoch)
+        rates = self.learning_rate.of_epoch(self._epoch)[: self.updates_in(self._epoch)]
         self._rate = rates[-1]
         return np.array(rates, np.float32)
 
@@ -126,8 +137,7 @@ class Loop(keras.callbacks.Callback):
             self._ticked = now
             if self.accord.alone:  # else it would fail at another update than on other hosts
                 self._check(float(loss))
-            total = self.steps_per_epoch * self.config.train.epochs
-            self.emit({"kind": "progress", "step": self.step, "steps": total})
+            self.emit({"kind": "progress", "step": self.step, "steps": self.updates})
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = float((logs or {})["loss"])
@@ -196,11 +206,12 @@ class Loop(keras.callbacks.Callback):
         self._elapsed, self.clock.seconds = state["elapsed"], state["clock"]
         self._metrics_again = metrics_again if self.made else None
         whole = f"after epoch {self.epoch} of {self.config.train.epochs}"
-        part = f" and {self.made} of {self.steps_per_epoch} updates" if self.made else ""
+        in_it = self.updates_in(self.epoch)
+        part = f" and {self.made} of {in_it} updates" if self.made else ""
         self.emit({"kind": "note", "text": f"goes on from its snapshot, {whole}{part}"})
         for number, values in enumerate(self.history.epochs, start=1):
             self.emit({"kind": "epoch", "epoch": number, "values": values, "earlier": True})
-        if self.made == self.steps_per_epoch:
+        if self.made and self.made == in_it:
             self.on_epoch_begin(self.epoch)
             self.on_epoch_end(self.epoch, {"loss": self.network.get_metrics_result()["loss"]})
 

@@ -93,10 +93,12 @@ def assert_equal(one, other):
         ["train.early_stopping={patience: 1, monitor: val_loss}", "train.epochs=8",
          "train.optimizer={learning_rate: 0.3, weight_decay: 0.01, nesterov: true}"],
         ["model.name=autoencoder_undercomplete", "train.optimizer.name=adam"],
+        ["train.updates=7", "train.schedule={name: one_cycle}", "model.options.dropout=0.3"],
         [COLOUR, "augment={steps: [{op: horizontal_flip}, {op: pca_jitter}]}",
          "data.transfer=uint8"],
     ],
-    ids=["norm-dropout-weights", "mixing", "window-bytes", "stopping", "images", "offsets"],
+    ids=["norm-dropout-weights", "mixing", "window-bytes", "stopping", "images", "updates",
+         "offsets"],
 )  # fmt: skip
 def test_whole_epochs_give_the_bits_of_fit(words):
     planned = plan(*words)

@@ -66,6 +66,13 @@ CASES = {
         "train.optimizer={name: rmsprop, epsilon: 1.0, initial_square: 1.0, learning_rate: 0.3, "
         "factors: {'*bias': {rate: 2}}}",
     ],
+    "updates, whose last epoch is a part of one": [
+        WHOLE,
+        "train.updates=18",
+        "train.schedule.name=polynomial",
+    ],
+    "updates, batch by batch": [BATCH, "train.updates=18", "train.schedule.name=one_cycle"],
+    "updates, several a call": [BATCH, "train.updates=33", "train.steps_per_execution=2"],
     "loss scale, mixup": [
         WHOLE,
         "train.precision=mixed_float16",
