@@ -95,15 +95,16 @@ def _comment(name: str, card: ModelCard, others: list[ModelCard]) -> list[str]:
         )
     lines += _held_against(card)
     words = " ".join(
-        f"evaluate.{key}={str(value).replace(' ', '')}"
-        for key, value in recipe["evaluate"].items()
+        f"evaluate.{key}={str(value).replace(' ', '')}" for key, value in recipe["evaluate"].items()
     )
     lines.append(f"# Scored as there: ilsvrc evaluate RUN {words}")
     lines += _wrapped(
         f"`ilsvrc describe {card.name}` says what the source leaves open "
         f"({len(recipe['assumed'])} keys) and what no key can say ({len(recipe['prose'])})."
     )
-    lines += _wrapped(f"Made from the card by `python -m experiments.inspection.paper_configs`: change the card.")
+    lines += _wrapped(
+        f"Made from the card by `python -m experiments.inspection.paper_configs`: change the card."
+    )
     return lines
 
 
@@ -113,7 +114,9 @@ def _cost(card: ModelCard) -> str:
     _, name, images = images_of(card)
     an_epoch = math.ceil(images / batch)
     updates = train.get("updates") or train["epochs"] * an_epoch
-    length = f"{train['epochs']} epochs" if "epochs" in train else f"{updates / an_epoch:.3g} epochs"
+    length = (
+        f"{train['epochs']} epochs" if "epochs" in train else f"{updates / an_epoch:.3g} epochs"
+    )
     seen = updates * batch if "updates" in train else train["epochs"] * images
     return (
         f"To train: {length} of {images:,} images of {name}, {si(seen)} in all in {updates:,} updates of "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.jobs.length import all_updates, updates_an_epoch
 from experiments.jobs.pace import (
     IMAGE_MACS,
     PASSES,
@@ -85,7 +85,7 @@ def training(cells: Sequence[Cell], images_per_second: float | None) -> dict[str
     images = sum(work.images for work in works)
     return {
         "images_an_epoch": first,
-        "updates": config.train.epochs * math.ceil(first / config.data.batch_size),
+        "updates": all_updates(config, updates_an_epoch(config, first)),
         "images": int(images),
         "macs": int(sum(PASSES * work.macs * work.images for work in works)),
         "images_per_second": images_per_second,
