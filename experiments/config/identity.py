@@ -96,6 +96,8 @@ def _traced_optimizer(settings: Optimizer) -> dict[str, Any]:
     document = settings.model_dump(mode="json", exclude={*rate, "clip", "ema"})
     document["clip"] = settings.clip and settings.clip.bound[0]
     document["ema"] = settings.ema and settings.ema.warmup
+    if settings.ema and settings.ema.kind == "mean":
+        document["ema"] = ["mean", settings.ema.start]
     document["weight_decay"] = settings.name == "adamw" or settings.weight_decay > 0
     if settings.name == "sgd":
         document["momentum"] = settings.momentum > 0

@@ -56,18 +56,33 @@ class Clip(Section):
 class Averaging(Section):
     """Moving average of the weights: a <- momentum * a + (1 - momentum) * w after each update.
 
+    Or their plain mean, a <- a + (w - a) / n at the n-th that counts.
+
     The averages stand in for the weights in whatever is measured and kept: validation, early
     stopping, predictions, layer statistics, the saved network, the test. Training goes on with the
     weights as they are, and train_loss is theirs. Batch normalisation scores with statistics of
     its own, moving averages of what the weights being trained gave.
     """
 
+    kind: Literal["ema", "mean"] = Field(
+        "ema",
+        description="mean: of the weights after each update, all alike, as Polyak and Juditsky "
+        "1992; momentum and warmup are of ema",
+    )
+    start: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0, description="mean: updates before the first that counts"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.999
     warmup: bool = Field(
         True,
         description="min(momentum, n / (n + 9)) at update n, as TensorFlow's num_updates, so that "
         "a short run does not end with its first weights; false: momentum from update 2 on",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later, as in `Schedule`."""
+        return without_defaults(self, serialise(self), ("kind", "start"))
 
 
 class Factor(Section):
@@ -138,6 +153,17 @@ class Optimizer(Section):
                     f"Received: {factor.weight_decay:g}"
                 )
         return self
+
+
+class WarmUp(Section):
+    """A rate to begin with, until the network errs less on its training images.
+
+    Measured after each epoch, on the training images without augmentation: He et al. 2016, section
+    4.2, begin ResNet-110 at 0.01 until the training error is below 80 %, about an epoch.
+    """
+
+    rate: PositiveFloat = Field(description="as learning_rate is written")
+    until_train_error: Annotated[float, Field(gt=0, lt=1)]
 
 
 def _by_position(boundaries: Any) -> Any:
@@ -220,6 +246,10 @@ class Schedule(Section):
         0.0, description="polynomial: rate after the last update, as learning_rate is written"
     )
 
+    warmup: WarmUp | None = Field(
+        None, description="{rate: 0.01, until_train_error: 0.8}, in place of warmup_epochs"
+    )
+
     @model_validator(mode="after")
     def _kind_has_what_it_needs(self) -> Schedule:
         if self.name == "exponential":
@@ -235,6 +265,9 @@ class Schedule(Section):
             )
         if self.name == "one_cycle" and self.warmup_epochs:
             raise ValueError("one_cycle rises by itself: set peak_at, and warmup_epochs to 0")
+        if self.warmup and (self.warmup_epochs or self.name == "one_cycle"):
+            other = "warmup_epochs" if self.warmup_epochs else "one_cycle"
+            raise ValueError(f"warmup and {other} exclude each other; leave one out")
         parts = [at for at in self.boundaries if not float(at).is_integer()]
         if self.unit == "updates" and parts:
             raise ValueError(
@@ -253,6 +286,7 @@ OVER_ITS_LENGTH = ("step", "cosine", "polynomial", "one_cycle")
 SCHEDULE_CAME_LATER = (
     "epochs", "rate", "every_epochs", "every_steps", "staircase", "power", "end", "boundaries",
     "unit", "start_fraction", "peak_at", "monitor", "smallest_rate",
+    "warmup",
 )  # fmt: skip
 
 
@@ -349,6 +383,11 @@ class Train(Section):
     threads: Threads = Field(0, description="0: one a core")
     deterministic: bool = True
     initialize_from: str | None = Field(None, description="a run id or a .keras file")
+    initialize_layers: tuple[str, ...] = Field(
+        (),
+        description="layer-name patterns of what initialize_from or a stage hands on, such as "
+        "[conv1_1, conv2_1, conv3_*, fc*] of VGG's A; empty: every layer of equal name and shape",
+    )
     allow_overlap: bool = Field(
         False,
         description="let initialize_from name a network that was trained on validation or test "
@@ -372,7 +411,13 @@ class Train(Section):
         """Updates, or epochs: of updates they follow from the images, which have a hash."""
         document: dict[str, Any] = serialise(self)
         document.pop("updates" if self.updates is None else "epochs", None)
-        return document
+        return without_defaults(self, document, ("initialize_layers",))
+
+    @model_validator(mode="after")
+    def _layers_come_from_somewhere(self) -> Train:
+        if self.initialize_layers and not (self.initialize_from or self.stages):
+            raise ValueError("initialize_layers needs initialize_from or stages; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _schedule_lasts(self) -> Train:

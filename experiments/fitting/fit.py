@@ -184,7 +184,8 @@ def _prepared(
     resumes = chain.resumes(chain.last)
     start = (None, None) if resumes else (initial, job.config.model.weights)
     mean, scale = chain.batches.normalisation()
-    copied = trainer.reset(draw_seed(job.config, "weights"), mean, scale, *start)
+    patterns = job.config.train.initialize_layers
+    copied = trainer.reset(draw_seed(job.config, "weights"), mean, scale, *start, patterns=patterns)
     if copied and not job.config.train.stages:
         text = f"{copied} layers copied from the initial network"
         chain.emit({"kind": "note", "text": text})

@@ -72,6 +72,7 @@ class Chain:
             validate,
             after_epoch,
             self.keeper,
+            self._train_error(trainer),
             None if in_memory else source.check_unchanged,
         )
         return trainer.fit(batches.config, data, hooks)
@@ -89,6 +90,13 @@ class Chain:
             return of_validation({part: score_part(trainer, rows, part) for part, rows in parts})
 
         return validate
+
+    def _train_error(self, trainer: Trainer) -> Callable[[], float]:
+        def train_error() -> float:
+            rows = self.batches.held_out(self.batches.train)
+            return 1 - score_part(trainer, rows, "train").scores["train_top1"]
+
+        return train_error
 
     def _told(self, position: int) -> Emit:
         """`emit` for the fit at `position`, on one common scale.
@@ -151,7 +159,10 @@ def train_stages(chain: Chain) -> tuple[Donors, list[dict[str, Any]]]:
         try:
             trainer = chain.trainer(position, batches.config)
             mean, scale = batches.normalisation()
-            copied = trainer.reset(draw_seed(config, "weights"), mean, scale, carried)
+            copied = trainer.reset(
+                draw_seed(config, "weights"), mean, scale, carried,
+                patterns=config.train.initialize_layers,
+            )  # fmt: skip
             if keeper:
                 if keeper.resumes(position):
                     copied = keeper.entry["copied"]

@@ -281,6 +281,11 @@ def _of_reconstruction(train: Train, name: str) -> Train:
             f"train.schedule.monitor: {name} is a reconstruction and has no val_top1; "
             "set train.schedule.monitor=val_loss"
         )
+    if train.schedule.warmup:
+        raise BadInput(
+            f"train.schedule.warmup: {name} is a reconstruction and has no training error; "
+            "set train.schedule.warmup_epochs"
+        )
     if train.class_weights is not None:
         raise BadInput(
             f"train.class_weights: {name} is a reconstruction and uses no classes; leave it out"

@@ -166,7 +166,7 @@ def extended(rule: type) -> type:
                 self.clip_bound = _variable(bound, "clip_bound")
             self.averages: list[Any] = []
             if settings.ema:
-                self._warms_up = settings.ema.warmup
+                self._ema = settings.ema
                 self.average_momentum = _variable(settings.ema.momentum, "average_momentum")
                 self.averages = self.add_optimizer_variables(self._trainable_variables, "average")
 
@@ -199,7 +199,10 @@ def extended(rule: type) -> type:
         def _average(self) -> None:
             made = keras.ops.cast(self.iterations, "float32")
             momentum = keras.ops.convert_to_tensor(self.average_momentum)
-            if self._warms_up:
+            if self._ema.kind == "mean":
+                count = keras.ops.maximum(made - float(self._ema.start), 1.0)
+                momentum = (count - 1.0) / count
+            elif self._ema.warmup:
                 momentum = keras.ops.minimum(momentum, made / (made + 9.0))
             momentum = keras.ops.where(made > 1, momentum, 0.0)
             for average, variable in zip(self.averages, self._trainable_variables, strict=True):

@@ -156,6 +156,7 @@ class LearningRate:
         self._total = None if self._schedule.epochs else train.updates
         self._steps_per_epoch, self._scale = steps_per_epoch, batch_scale(config)
         written = config.train.optimizer.learning_rate
+        self.warms_up = self._schedule.warmup is not None
         self.plateau = Plateau(self._schedule, self._schedule.smallest_rate / written)
 
     def hear(self, values: Mapping[str, float]) -> None:
@@ -163,8 +164,15 @@ class LearningRate:
         monitor = self._schedule.monitor
         self.plateau.update(1 - values[monitor] if monitor == "val_top1" else values[monitor])
 
+    def hear_train_error(self, error: float) -> None:
+        """Hear of the error on the training images after an epoch, which may end the warm-up."""
+        warmup = self._schedule.warmup
+        self.warms_up = self.warms_up and warmup is not None and error >= warmup.until_train_error
+
     def at(self, step: int) -> float:
         """The rate for one update, from 0."""
+        if self.warms_up and self._schedule.warmup:
+            return self._schedule.warmup.rate * self._scale
         per_epoch = self._steps_per_epoch
         rate = learning_rate(
             self._schedule, self._base, step, per_epoch, self._epochs, self._scale, self._total

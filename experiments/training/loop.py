@@ -38,6 +38,8 @@ class Hooks:
     """Called with the number of each epoch that has ended, from 1."""
     keeper: Keeper | None = None
     """Takes snapshots, and may have one of an earlier start to go on from."""
+    train_error: Callable[[], float] | None = None
+    """Gives the error on the training images; asked while a warm-up waits for it."""
     check_images: Callable[[], None] | None = None
     """Raises where the images are no longer those that the fit began with; asked before an epoch
     counts and before a snapshot."""
@@ -155,10 +157,20 @@ class Loop(keras.callbacks.Callback):
             self.history.seconds.append(seconds)
             if self.hooks.after_epoch:
                 self.hooks.after_epoch(epoch + 1)
+        self._hear_train_error(epoch + 1)
         self.emit({"kind": "epoch", "epoch": epoch + 1, "values": values})
         if self.keeper and (self.keeper.due() or (self.keeper.at_end and self.ended)):
             self._take_snapshot(self.keeper)
             stop_if_asked()
+
+    def _hear_train_error(self, epoch: int) -> None:
+        if not (self.learning_rate.warms_up and self.hooks.train_error):
+            return
+        error = self.hooks.train_error()
+        self.learning_rate.hear_train_error(error)
+        if not self.learning_rate.warms_up:
+            text = f"warm-up ends after epoch {epoch}, with a training error of {error:.2%}"
+            self.emit({"kind": "note", "text": text})
 
     def _validated(
         self, validate: Callable[[], dict[str, float]], seconds: float
@@ -199,6 +211,7 @@ class Loop(keras.callbacks.Callback):
         self.history.best_epoch = state["best_epoch"]
         self.history.stopped_early = state["stopped_early"]
         self.best.restore(state["best"])
+        self.learning_rate.warms_up = state.get("warms_up", self.learning_rate.warms_up)
         plateau, patience = self.learning_rate.plateau, self.learning_rate.plateau.patience
         plateau.scale, patience.waited = state["plateau"]["scale"], state["plateau"]["_waited"]
         patience.best = -state["plateau"]["_best"]
@@ -230,6 +243,7 @@ class Loop(keras.callbacks.Callback):
                 "_waited": plateau.patience.waited,
             },
             "rate": self._rate,
+            "warms_up": self.learning_rate.warms_up,
             "best": self.best.score,
             "elapsed": time.perf_counter() - self._started if self.made else 0.0,
             "clock": self.clock.seconds,

@@ -27,6 +27,7 @@ from experiments.training.weights import (
     freeze,
     leaves,
     load,
+    named,
     reseed,
     saved_donors,
 )
@@ -120,6 +121,7 @@ class CompiledNetwork:
         scale: np.ndarray,
         weights_from: Path | Donors | None = None,
         published: str | None = None,
+        patterns: tuple[str, ...] = (),
     ) -> int:
         """Draw every weight anew from `seed`, and forget what the optimizer knew.
 
@@ -131,6 +133,7 @@ class CompiledNetwork:
             mean, scale: float [channels], for the Normalise layer.
             weights_from: a .keras file, or weights by layer name, whose layers of equal name and
                 shape are copied.
+            patterns: layer names of what is copied, such as conv*; none: all that fits.
             published: "imagenet" or a file of published weights.
 
         Returns:
@@ -150,7 +153,7 @@ class CompiledNetwork:
             return 0
         from_file = isinstance(weights_from, Path)
         given = saved_donors(weights_from) if isinstance(weights_from, Path) else weights_from
-        copied = copy_weights(given, self.leaves)
+        copied = copy_weights(named(given, patterns, self.leaves), self.leaves)
         if not copied:
             key, donor = "train.stages", "the network trained before"
             if from_file:

@@ -206,6 +206,25 @@ def saved_donors(path: Path) -> Donors:
     return donors(leaves(load_network(path, f"train.initialize_from: {path}")))
 
 
+def named(given: Donors, patterns: tuple[str, ...], into: Iterable[Any]) -> Donors:
+    """Those of the layers whose names match a pattern; without patterns all of them.
+
+    Raises:
+        BadInput: a pattern matches no layer of `into` that is given.
+    """
+    if not patterns:
+        return given
+    shared = [x.name for x in into if x.name in given]
+    for pattern in patterns:
+        if not fnmatch.filter(shared, pattern):
+            raise BadInput(
+                f"train.initialize_layers: {pattern!r} matches no layer that both networks have: "
+                + ", ".join(shared)
+            )
+    chosen = {name for pattern in patterns for name in fnmatch.filter(shared, pattern)}
+    return {name: weights for name, weights in given.items() if name in chosen}
+
+
 def copy_weights(given: Donors, into: Iterable[Any]) -> int:
     """Copy layers of equal name and equal shapes; the rest keep their draw. Gives their number."""
     copied = 0

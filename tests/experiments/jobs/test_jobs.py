@@ -90,6 +90,8 @@ def test_graph_key_knows_shape_and_classes():
         ("adam", "clip.norm=1", "clip.value=1", False),
         ("sgd", "ema.momentum=0.9", "ema.momentum=0.5", True),
         ("sgd", "ema.warmup=true", "ema.warmup=false", False),
+        ("sgd", "ema.kind=ema", "ema.kind=mean", False),
+        ("sgd", "ema={kind: mean, warmup: false}", "ema={kind: mean, momentum: 0.5}", True),
     ],
 )
 def test_graph_key_knows_which_optimizer_values_are_variables(name, one, other, same):

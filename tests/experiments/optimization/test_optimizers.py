@@ -312,6 +312,23 @@ def test_averages_of_the_weights(name, warmup):
         np.testing.assert_array_equal(np.asarray(variable), value)
 
 
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_plain_mean_of_the_weights(start):
+    """Polyak and Juditsky 1992: of the weights after each update from `start` on; until then the
+    weights themselves."""
+    model = network()
+    rule = optimizers.build(
+        Optimizer(learning_rate=LR, ema={"kind": "mean", "start": start}), model
+    )
+    after = []
+    for n in range(1, 9):
+        rule.apply([keras.ops.convert_to_tensor(GRADIENTS[n % 2]), keras.ops.ones(2)])
+        after.append(np.asarray(model.get_weights()[0]))
+        mean = np.mean(after[start:], axis=0) if n > start else after[-1]
+        assert np.asarray(rule.averages[0]) == pytest.approx(mean, rel=1e-5)
+    assert np.abs(mean - after[-1]).max() > 1e-2
+
+
 def test_before_the_first_update_there_are_no_averages():
     model = network()
     rule = optimizers.build(Optimizer(ema={}), model)

@@ -117,6 +117,8 @@ def test_rates_of_a_schedule_scale_with_the_batch_as_the_first_one_does():
         ("{name: exponential, rate: 0.9, every_epochs: 2, every_steps: 3}", "one of every_epochs"),
         ("{name: exponential, rate: 1.5, every_epochs: 2}", "less than 1"),
         ("{name: one_cycle, warmup_epochs: 1}", "one_cycle rises by itself"),
+        ("{warmup_epochs: 1, warmup: {rate: 0.01, until_train_error: 0.8}}", "warmup_epochs excl"),
+        ("{warmup: {rate: 0.01}}", "until_train_error"),
         ("{name: piecewise}", "piecewise needs boundaries, such as"),
         ("{name: piecewise, boundaries: {x: 0.1}}", "numbers above 0 as keys. Received: x"),
         ("{name: piecewise, boundaries: {0: 0.1}}", "numbers above 0 as keys. Received: 0"),
@@ -182,6 +184,21 @@ def test_plateau_by_validation_error_down_to_the_smallest_rate():
         rates.hear({"train_loss": 1.0, "val_loss": 1.0 - 0.1 * epoch, "val_top1": top1})
     expected = [0.02, 0.02, 0.02, 0.002, 0.002, 0.0002, 0.00004]
     assert got == pytest.approx([rate for rate in expected for _ in range(2)])
+
+
+def test_a_warm_up_that_ends_by_training_error():
+    """He et al. 2016, section 4.2: 0.01 until the training error is below 80 %, then 0.1, divided
+    by 10 at an update counted from the first."""
+    schedule = (
+        "train.schedule={name: piecewise, boundaries: {7: 0.01}, unit: updates, "
+        "warmup: {rate: 0.02, until_train_error: 0.8}}"
+    )
+    config = settings.parse(settings.override({}, [schedule, "train.optimizer.learning_rate=0.1"]))
+    rates, got = LearningRate(config, 2), []
+    for epoch, error in enumerate((0.9, 0.8, 0.79, 0.95)):
+        got += rates.of_epoch(epoch)
+        rates.hear_train_error(error)
+    assert got == pytest.approx([0.02] * 6 + [0.1, 0.01])
 
 
 def test_other_schedules_do_not_hear_of_a_plateau():

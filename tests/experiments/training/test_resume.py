@@ -73,6 +73,12 @@ CASES = {
     ],
     "updates, batch by batch": [BATCH, "train.updates=18", "train.schedule.name=one_cycle"],
     "updates, several a call": [BATCH, "train.updates=33", "train.steps_per_execution=2"],
+    "warm-up by training error": [
+        WHOLE,
+        "train.optimizer.ema={kind: mean, start: 7}",
+        "train.schedule.warmup={rate: 0.02, until_train_error: 0.4}",
+        "train.epochs=6",
+    ],
     "loss scale, mixup": [
         WHOLE,
         "train.precision=mixed_float16",
