@@ -1,4 +1,4 @@
-"""The configs of the papers, made from the cards: `python -m experiments.inspection.paper_configs`.
+"""The configs of the papers, made from the cards by `make papers`.
 
 A config says nothing that its card does not: change the recipe on the card and make it again. What
 the images are has to be given, as data.source.
@@ -90,8 +90,8 @@ def _comment(name: str, card: ModelCard, others: list[ModelCard]) -> list[str]:
     if batch := optimizer.get("learning_rate_for_batch"):
         rate = optimizer["learning_rate"]
         lines += _wrapped(
-            f"One device: lower data.batch_size until it fits, or raise it. The rate of a batch B is "
-            f"{rate:g} x B / {batch}, the linear rule; train.accumulate shows {batch} in parts."
+            "One device: lower data.batch_size until it fits, or raise it. The rate of a batch B "
+            f"is {rate:g} x B / {batch}, the linear rule; train.accumulate shows {batch} in parts."
         )
     lines += _held_against(card)
     words = " ".join(
@@ -102,10 +102,7 @@ def _comment(name: str, card: ModelCard, others: list[ModelCard]) -> list[str]:
         f"`ilsvrc describe {card.name}` says what the source leaves open "
         f"({len(recipe['assumed'])} keys) and what no key can say ({len(recipe['prose'])})."
     )
-    lines += _wrapped(
-        f"Made from the card by `python -m experiments.inspection.paper_configs`: change the card."
-    )
-    return lines
+    return [*lines, "# Made from its card by `make papers`: change that."]
 
 
 def _cost(card: ModelCard) -> str:
@@ -114,13 +111,12 @@ def _cost(card: ModelCard) -> str:
     _, name, images = images_of(card)
     an_epoch = math.ceil(images / batch)
     updates = train.get("updates") or train["epochs"] * an_epoch
-    length = (
-        f"{train['epochs']} epochs" if "epochs" in train else f"{updates / an_epoch:.3g} epochs"
-    )
+    epochs = train.get("epochs") or updates / an_epoch
     seen = updates * batch if "updates" in train else train["epochs"] * images
     return (
-        f"To train: {length} of {images:,} images of {name}, {si(seen)} in all in {updates:,} updates of "
-        f"{batch}; {PASSES} x {si(card.macs)} MACs each, {PASSES * card.macs * seen:.2g} MACs."
+        f"To train: {epochs:.3g} epochs of {images:,} images of {name}, {si(seen)} in all in "
+        f"{updates:,} updates of {batch}; {PASSES} x {si(card.macs)} MACs each, "
+        f"{PASSES * card.macs * seen:.2g} MACs."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from experiments.config import yaml_text
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 SECTIONS = ("data", "augment", "train", "evaluate", "validation")
 """Sections of the config that a recipe may hold; validation where the paper says how it splits."""
+
+WHOLE = ("boundaries",)
+"""Keys whose value is one thing, with what is below it."""
 
 
 def sections(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -33,12 +37,16 @@ def config_of(card: ModelCard) -> dict[str, Any]:
 
 def differences(recipe: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Words key=value that make the config of one recipe that of another."""
-    return [
-        f"{section}.{key}={json.dumps(values.get(key))}"
-        for section, values in sections(other).items()
-        for key in values | recipe.get(section, {})
-        if values.get(key) != recipe.get(section, {}).get(key)
-    ]
+    return list(_differences(sections(recipe), sections(other)))
+
+
+def _differences(mine: dict[str, Any], others: dict[str, Any], above: str = "") -> Iterator[str]:
+    for key in others | mine:
+        value, wanted = mine.get(key), others.get(key)
+        if isinstance(value, dict) and isinstance(wanted, dict) and key not in WHOLE:
+            yield from _differences(value, wanted, f"{above}{key}.")
+        elif value != wanted:
+            yield f"{above}{key}={json.dumps(wanted)}"
 
 
 def source_in_words(recipe: dict[str, Any]) -> str:

@@ -47,6 +47,7 @@ def test_recipes_hold_what_the_papers_print() -> None:
             "train.schedule.unit": "updates", "train.optimizer.learning_rate": 0.1,
             "train.optimizer.weight_decay": 0.0001, "augment.preset": "cifar",
         },
+        "resnet110_cifar": {"train.schedule.warmup.until_train_error": 0.8, "train.updates": 64000},
         "resnet50_v2": {  # the appendix, where the rate falls at 30 and 60 epochs
             "train.schedule.boundaries.30": 0.01, "train.schedule.boundaries.60": 0.001,
         },
@@ -72,7 +73,9 @@ def test_a_recipe_is_read_by_people() -> None:
 
 
 def test_the_differences_of_two_recipes_are_words_for_the_command_line() -> None:
-    vgg, alexnet = models.card("vgg16").recipe, models.card("alexnet").recipe
-    changed = settings.override(sections(vgg), differences(vgg, alexnet))
-    changed["evaluate"].pop("sides")  # null: left out
-    assert changed == sections(alexnet)
+    small, deep = models.card("resnet20_cifar").recipe, models.card("resnet110_cifar").recipe
+    words = differences(small, deep)
+    assert words == ['train.schedule.warmup={"rate": 0.01, "until_train_error": 0.8}']
+    assert settings.override(sections(small), words) == sections(deep)
+    vgg, googlenet = models.card("vgg16").recipe, models.card("googlenet").recipe
+    assert "train.schedule.monitor=null" in differences(vgg, googlenet)
