@@ -24,12 +24,12 @@ def test_a_recipe_is_sections_of_the_config(name: str) -> None:
     assert optimizer.learning_rate_for_batch in (None, config.data.batch_size)
 
 
-def recipe_of(name: str) -> dict:
+def recipe_of(name: str) -> dict[str, object]:
     return settings.flatten(sections(models.card(name).recipe))
 
 
 def test_recipes_hold_what_the_papers_print() -> None:
-    wanted = {
+    wanted: dict[str, dict[str, object]] = {
         "alexnet": {  # section 5
             "data.batch_size": 128, "train.optimizer.momentum": 0.9, "train.epochs": 90,
             "train.optimizer.weight_decay": 0.0005, "train.optimizer.learning_rate": 0.01,
