@@ -9,7 +9,7 @@ WORKERS ?= 2 # of the tests; each takes up to 3 GB of memory
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup quickstart test test-full torch check audit cards bench soak ui screenshots clean
+.PHONY: help setup quickstart test test-full torch check audit cards papers bench soak ui screenshots clean
 
 help:
 	@echo "make quickstart   set up .venv, train 4 architectures x 3 seeds on drawn shapes, compare them"
@@ -21,6 +21,7 @@ help:
 	@echo "make ui           the MLflow UI on the runs of this folder"
 	@echo "make screenshots  the README's pictures of the quickstart, in .pictures/ (needs Chromium)"
 	@echo "make cards        rewrite counts and deviations in models/cards.json from the networks"
+	@echo "make papers       rewrite the papers' configs in experiments/configs/papers from the cards"
 	@echo "make bench        start-up, sweep and memory figures of this machine"
 	@echo "make soak         200 runs with workers that die, losses that burst, files that rot, a server that goes"
 
@@ -68,6 +69,9 @@ audit: $(VENV)/.ready-dev
 
 cards: $(VENV)/.ready
 	@$(QUIET) $(BIN)/python -m models.recount
+
+papers: $(VENV)/.ready
+	@$(BIN)/python -m experiments.inspection.paper_configs
 
 bench: $(VENV)/.ready
 	@$(BIN)/ilsvrc bench suite --quickstart

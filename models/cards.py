@@ -32,7 +32,11 @@ class ModelCard:
         published: figures in per cent. Their protocol reads "N network(s), VIEWS; details", their
             source "WHO, WHERE", WHO being "paper" or "authors" if it is the network's own; where
             not `verified`, the source was not read again.
-        recipe: the training as published.
+        recipe: the training as published, empty where nothing was. Sections of the config in its
+            own keys: data, augment, train, evaluate, and validation where the split is known.
+            Beside them: source (paper, section), assumed (why, by the dotted key of what the
+            source leaves open), verified (was the source read again?), unverified_because (a
+            word, else null), prose (lines on what no key says).
         preprocessing: by whose weights expect it: pixels of `value_range` in this order of
             channels, less `centre`, divided by `scale` (None: not divided).
         auxiliary_loss_weights: of the outputs that auxiliary=True adds.

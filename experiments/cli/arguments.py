@@ -23,6 +23,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 EveryKey = Annotated[
     bool, typer.Option("--all", help="With --dry-run: every setting, defaults too.")
 ]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--images-per-second",
+        min=1e-3,
+        help="With --dry-run: training images a second, for the hours that all takes.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 

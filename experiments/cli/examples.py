@@ -44,6 +44,9 @@ EXAMPLES = {
         ilsvrc train quickstart model.name=lenet5 train.epochs=5
         # what it would do, every setting with its default
         ilsvrc train flowers.yaml --dry-run --all
+        # as the paper trained, and how long that takes at a known rate
+        ilsvrc train papers/resnet_imagenet data.source=folder:flowers --dry-run \\
+            --images-per-second 1500
         # from weights that others trained
         ilsvrc train flowers.yaml model.name=resnet50 model.weights=imagenet
     """,

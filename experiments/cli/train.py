@@ -10,6 +10,7 @@ from experiments.cli.arguments import (
     DryRun,
     EveryKey,
     Overrides,
+    Rate,
     fail_unless,
 )
 from experiments.cli.next_step import REPEAT, of_run, say_next
@@ -21,6 +22,7 @@ def train(
     config: ConfigFile,
     changes: Overrides = None,
     dry_run: DryRun = False,
+    images_per_second: Rate = None,
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +39,7 @@ def train(
 
         cell = plan_cell(checked, None, ("run",))
         words = filter(None, (command.headline(cell.plan), command.folds_in_words(cell)))
-        _dry_run(cell.plan.config, [cell], as_json, every_key, "; ".join(words))
+        _dry_run(cell.plan.config, [cell], as_json, every_key, images_per_second, "; ".join(words))
         return
     result = command.train(checked, quiet=as_json)
     if as_json:
@@ -65,6 +67,7 @@ def sweep(
     config: ConfigFile,
     changes: Overrides = None,
     dry_run: DryRun = False,
+    images_per_second: Rate = None,
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +84,8 @@ def sweep(
         cells = rounds.cells if rounds else list(planned.plan_cells(checked, str(config)))
         line = rounds.announcement() if rounds else planned.announcement(checked, cells)
         head = line + planned.sizes_differ(checked, cells)
-        _dry_run(checked, cells, as_json, every_key, head, rounds.most if rounds else None)
+        most = rounds.most if rounds else None
+        _dry_run(checked, cells, as_json, every_key, images_per_second, head, most)
         return
     result = command.sweep(checked, str(config))
     if as_json:
@@ -102,6 +106,7 @@ def ensemble(
     config: ConfigFile,
     changes: Overrides = None,
     dry_run: DryRun = False,
+    images_per_second: Rate = None,
     every_key: EveryKey = False,
     as_json: AsJson = False,
 ) -> None:
@@ -116,7 +121,7 @@ def ensemble(
     if dry_run:
         cells = plan_team(checked, str(config)).cells
         plan = cells[0].plan
-        _dry_run(plan.config, cells, as_json, every_key, headline(plan))
+        _dry_run(plan.config, cells, as_json, every_key, images_per_second, headline(plan))
         return
     result = command.ensemble(checked, str(config))
     failed = [member for member in result["members"] if member["status"] != "finished"]
@@ -139,6 +144,7 @@ def _dry_run(
     cells: list[Any],
     as_json: bool,
     every_key: bool,
+    images_per_second: float | None,
     head: str,
     most: int | None = None,
 ) -> None:
@@ -152,6 +158,7 @@ def _dry_run(
     document = dry_run(plan, len(fits)) | forecast.forecast(fits)
     if most is not None:
         document["fits_at_most"] = most * len(cells[0].fits)
+    document["training"] = forecast.training(fits, images_per_second)
     if as_json:
         print_json(document)
         return
@@ -176,4 +183,5 @@ def _dry_run(
         f"schedule: {update['learning_rate']:g} (scaling: {update['scaling']})"
         f"{', in run 1' if len(fits) > 1 else ''}"
     )
+    tell(forecast.training_in_words(document["training"], config.model.name))
     tell(f"{forecast.summary(document)}; nothing was trained (--dry-run)")

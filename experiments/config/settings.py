@@ -209,6 +209,8 @@ def _explain(item: Mapping[str, Any]) -> str:
     if item["type"].startswith("value_error"):
         return f"{key}: {message}" if key != "config" else message
     received = item["input"]
+    if key == "data.source" and received is None:
+        return f"{key}: not given; add {key}=ilsvrc:DIR, or whatever else the images are in"
     if item["type"] == "string_type" and isinstance(received, int | float):
         message += "; put quotes around it"
     constant = received is None or isinstance(received, bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.config import settings
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 SENTENCE = re.compile(r"(?<!et al)(?<!section \d)\. (?=[A-Z])|: (?=\d)")
 
+OF_PAPERS = "papers/"
+
 
 def rows() -> list[dict[str, str]]:
     """name, command (that reads it), about (its first sentence) and file of each shipped config."""
     return [
         {
             "name": name,
-            "command": f"ilsvrc {_command(name, settings.load(file))} {name}",
+            "command": f"ilsvrc {_command(name, file)}",
             "about": _about(read_lines(file)),
             "file": str(file),
         }
@@ -38,7 +41,14 @@ def table(listing: list[dict[str, str]]) -> Table:
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     shown.add_column("command", no_wrap=True)
     shown.add_column("about")
+    papers = [row for row in listing if row["name"].startswith(OF_PAPERS)]
     for row in listing:
+        if row not in papers:
+            shown.add_row(row["command"], row["about"])
+    if papers:
+        shown.add_row()
+        shown.add_row("As the papers trained", "data.source has to be given: the images")
+    for row in papers:
         shown.add_row(row["command"], row["about"])
     return shown
 
@@ -49,12 +59,15 @@ def schema_text() -> str:
     return json.dumps(schema, indent=1) + "\n"
 
 
-def _command(name: str, config: Config) -> str:
+def _command(name: str, file: Path) -> str:
+    if name.startswith(OF_PAPERS):
+        return f"train {name} data.source=..."
+    config = settings.load(file)
     if config.evaluate.ensemble:
-        return "ensemble"
+        return f"ensemble {name}"
     if config.search:
-        return "nested" if name == "nested" else "search"
-    return "sweep" if config.sweep.axes else "train"
+        return f"{'nested' if name == 'nested' else 'search'} {name}"
+    return f"{'sweep' if config.sweep.axes else 'train'} {name}"
 
 
 def _about(lines: list[str]) -> str:

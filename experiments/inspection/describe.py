@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import models
 from experiments.config.settings import override
 from experiments.errors import BadInput
+from experiments.inspection import recipe
 from experiments.presentation.formatting import si
 from experiments.runtime.startup import load_tensorflow
 from models.published import PRINTED_COSTS, figures
@@ -113,6 +114,8 @@ def parts(document: dict[str, Any]) -> list[Any]:
     shown: list[Any] = [_facts(document)]
     if document["published"]:
         shown += ["\nPublished errors, %", _published_table(document["published"])]
+    if document["card"]["recipe"]:
+        shown += ["\nRecipe", "\n".join(recipe.in_words(document["card"]["recipe"]))]
     if document["card"]["deviations"]:
         shown.append("\nDeviations from the original")
         shown += [f"- {line}" for line in document["card"]["deviations"]]

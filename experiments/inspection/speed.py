@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-PASSES = 3  # of the multiply-accumulates: forward, and backward two
+from experiments.jobs.pace import PASSES
+
 PROBE_SECONDS = 0.4  # of each of the two probes, warm
 PROBE = (32, 32, 32, 32)  # images, height, width, channels
 LARGEST_PROBE = 1024  # images: an accelerator needs many to be busy

@@ -20,6 +20,8 @@ from experiments.jobs.length import updates_an_epoch
 
 IMAGE_MACS = 1e6
 """Time of an image apart from its network, in multiply-accumulates: small networks on digits."""
+PASSES = 3
+"""Forward passes that an image costs in training: backward takes two, for weights and inputs."""
 ALIKE = 0.05
 """Difference of the logarithm of costs below which two networks cost the same."""
 

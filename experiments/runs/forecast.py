@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.jobs.length import all_updates, updates_an_epoch
 from experiments.jobs.pace import (
     IMAGE_MACS,
+    PASSES,
     Pace,
     Work,
     duration,
@@ -70,6 +72,42 @@ def forecast(cells: Sequence[Cell]) -> dict[str, Any]:
     left = [row["seconds"] for row in rows if not row["done"]]
     whole = together(left, executors.at_a_time(config.launch)) if left else 0.0
     return {"cells": rows, "seconds": whole, "seconds_from": origin}
+
+
+def training(cells: Sequence[Cell], images_per_second: float | None) -> dict[str, Any]:
+    """What training alone comes to, as JSON, scoring and what is done already aside.
+
+    Keys: images_an_epoch, updates (of the first fit), images, macs (of all fits: PASSES of the
+    network an image), images_per_second (as given), hours (at that rate; null without it).
+    """
+    config, first = cells[0].plan.config, len(cells[0].job.train)
+    works = [_work(cell, profile_of(cell.plan).macs) for cell in cells]
+    images = sum(work.images for work in works)
+    return {
+        "images_an_epoch": first,
+        "updates": all_updates(config, updates_an_epoch(config, first)),
+        "images": int(images),
+        "macs": int(sum(PASSES * work.macs * work.images for work in works)),
+        "images_per_second": images_per_second,
+        "hours": images / images_per_second / 3600 if images_per_second else None,
+    }
+
+
+def training_in_words(document: Mapping[str, Any], network: str) -> str:
+    """Its line for people."""
+    rate = document["images_per_second"]
+    if rate:
+        hours = f"{document['hours']:,.3g} hours at {rate:g} images a second"
+    else:
+        hours = (
+            "hours: give --images-per-second, which `ilsvrc bench train bench.names=[NETWORK]` "
+            "measures".replace("NETWORK", network)
+        )
+    return (
+        f"training: {document['images_an_epoch']:,} images an epoch, {document['updates']:,} "
+        f"updates, {si(document['images'])} images and {document['macs']:.3g} MACs in all "
+        f"({PASSES} forward passes each); {hours}"
+    )
 
 
 def _network(plan: Plan) -> str:

@@ -24,6 +24,10 @@ CARD_FIELDS = {
     "activation_bytes", "published", "recipe", "preprocessing", "auxiliary_loss_weights",
     "deviations",
 }  # fmt: skip
+RECIPE_KEYS = {
+    "data", "augment", "train", "evaluate", "source", "assumed", "verified", "unverified_because",
+    "prose",
+}  # fmt: skip
 
 
 def test_lists_the_networks_in_the_order_of_the_file() -> None:
@@ -68,7 +72,13 @@ def test_card_is_complete(name: str) -> None:
     assert len(card.smallest_input) == 2
     assert card.paper is None or "arXiv" not in card.paper
     assert (card.paper is None) == (not card.venue) == (card.year is None)
-    assert card.recipe == {} or isinstance(card.recipe["verified"], bool)
+    if recipe := card.recipe:
+        assert set(recipe) - {"validation"} == RECIPE_KEYS
+        assert recipe["verified"] == (recipe["unverified_because"] is None)
+        assert all(recipe["source"][key] for key in ("paper", "section"))
+        assert all(
+            isinstance(line, str) for line in [*recipe["prose"], *recipe["assumed"].values()]
+        )
     for pixels in (card.preprocessing or {}).values():
         assert set(pixels) == {"channels", "value_range", "centre", "scale"}
 

@@ -15,7 +15,9 @@ from models.cost import profile
 
 FOLDER = Path(experiments.configs.__file__).parent
 CONFIGS = sorted(
-    path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml") if settings.load(path).sweep.axes
+    path.relative_to(FOLDER)
+    for path in FOLDER.rglob("*.yaml")
+    if path.parent.name != "papers" and settings.load(path).sweep.axes
 )
 
 
