@@ -84,9 +84,10 @@ EXAMPLES = {
         # papers, their tables, what each compares
         ilsvrc paper --list
         # a table in small, its order; what it would train
-        ilsvrc paper resnet --table table-6 --scale 1/64 data.source=folder:flowers --dry-run
+        ilsvrc paper resnet --table table-6 data.source=folder:flowers --dry-run
         # as published, three networks a cell
-        ilsvrc paper resnet --table table-2 --scale 1 --seeds 3 data.source=ilsvrc:imagenet
+        ilsvrc paper resnet --table table-2 data.source=ilsvrc:imagenet \\
+            --scale 1 --seeds 3
         # all that was run here, as a page
         ilsvrc paper --results results.md
     """,

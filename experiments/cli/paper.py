@@ -72,8 +72,8 @@ def paper(
 
         if changes and not listed:
             raise BadInput(f"name a paper before {changes[0]}; ilsvrc paper --list names them")
-        document = papers()
-        answer(document, [listing(document)], as_json)
+        known = papers()
+        answer(known, [listing(known)], as_json)
         return
     if len(names) > 1:
         raise BadInput(f"one paper at a time. Received: {' and '.join(names)}; tables are --table")

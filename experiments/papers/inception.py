@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table, cells
+from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table
 
 EXPONENTIAL = "the rate falls by a cosine; the paper's falls exponentially"
 SINGLE: dict[str, Any] = {"validation": {"validation_fraction": 0.0}}
@@ -49,6 +49,10 @@ TABLE_3 = Table(
     varies_protocol=True,
     notes=(EXPONENTIAL, "no auxiliary heads; the paper's seven differ in their images' order too"),
 )  # fmt: skip
+REDUCTION_COLUMNS: tuple[tuple[str, Measure, tuple[float | None, float | None]], ...] = (
+    ("top-1 error", "top-1 error", (None, None)),
+    ("multiply-adds, M", "multiply-adds", (1.0, 2.0)),
+)
 REDUCTION = Table(
     name="reduction",
     title="1x1 convolutions before the large ones, against none",
@@ -56,22 +60,13 @@ REDUCTION = Table(
     "without them",
     images=ILSVRC2012,
     base=GOOGLENET_BASE,
-    cells=(
-        *cells(
-            "top-1 error",
-            {
-                "reduced": (None, {"model.options.inception": "reduced"}),
-                "naive": (None, {"model.options.inception": "naive"}),
-            },
-        ),
-        *(
-            Cell(kind, "multiply-adds, M", None, {"model.options.inception": kind},
-                 "multiply-adds", place=place)
-            for kind, place in (("reduced", 1.0), ("naive", 2.0))
-        ),
+    cells=tuple(
+        Cell(kind, column, None, {"model.options.inception": kind}, measure, place=place)
+        for column, measure, places in REDUCTION_COLUMNS
+        for kind, place in zip(("reduced", "naive"), places, strict=True)
     ),
     notes=(EXPONENTIAL,),
-)  # fmt: skip
+)
 GOOGLENET = Paper("googlenet", "Going Deeper with Convolutions (2015)", (REDUCTION, TABLE_3))
 
 # Section 4.2.1; batches of 32. x5 and x30: the rate times five and thirty, no dropout, weight decay
@@ -90,13 +85,15 @@ FIGURE_2 = Table(
     source="Figures 2 and 3",
     images=ILSVRC2012,
     base=base("bn_inception", 224, 32, 25, RATE) | {"validation": {"validation_fraction": 0.1}},
-    cells=tuple(
-        Cell(row, column, figure, changes, measure, verified=False)
-        for at, (column, measure) in enumerate(
-            (("updates, M", "updates to target"), ("top-1 error", "top-1 error"))
-        )
-        for row, updates, error, changes in VARIANTS
-        for figure in ((updates, error)[at],)
+    cells=(
+        *(
+            Cell(row, "updates, M", updates, changes, "updates to target", verified=False)
+            for row, updates, _, changes in VARIANTS
+        ),
+        *(
+            Cell(row, "top-1 error", error, changes, verified=False)
+            for row, _, error, changes in VARIANTS
+        ),
     ),
     target="Inception",
     notes=(

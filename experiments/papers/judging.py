@@ -38,7 +38,7 @@ def judged(table: Table, figures: Mapping[int, Figure], same_images: bool) -> di
     """
     means = {at: mean for at, each in figures.items() if (mean := each.mean) is not None}
     pairs = _pairs(table)
-    decided = {}
+    decided: dict[Pair, int] = {}
     for measure in {cell.measure for cell in table.cells}:
         decided |= _decided(table, measure, pairs, figures, means)
     one_seed = all(len(figure.values) < 2 for figure in figures.values())

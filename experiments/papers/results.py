@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def section(entry: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; bars inside cells would end them."""
     lines = [heads, ("---",) * len(heads), *rows]
     return "".join(

@@ -99,7 +99,7 @@ def decide_by_hits(
             continue
         if len(seeds) == 1:
             test = mcnemar(rows[0][0], rows[1][0], exact=True)
-            sure, lead = test.p_value < level, test.only_first - test.only_second
+            sure, lead = test.p_value < level, float(test.only_first - test.only_second)
         else:
             apart = difference(
                 np.stack(rows[0]), np.stack(rows[1]), (training[one], training[other])
