@@ -20,6 +20,7 @@ from experiments.papers import scale as rule
 from experiments.papers.declaration import Cell, Paper, Table
 from experiments.runs import cells as runs
 from experiments.runtime import devices
+from pipelines.sources.some_classes import some_classes
 
 SEED_STEP = 1000  # between the members' seeds of one repetition and those of the next
 ELSEWHERE = {
@@ -85,12 +86,19 @@ def plan(request: Request) -> Planned:
     for table in request.tables:
         check_classes(request, table, source)
     planned = Planned(source)
+    sources: dict[int, Any] = {}
     available: dict[str, int] = {}
     known: dict[str, list[Any]] = {}
     for table, position, seed, member, raw in drafts:
-        config = _with_fraction(request, table, settings.parse(raw), source, available)
+        count = _classes(request, table, source)
+        if count not in sources:
+            sources[count] = some_classes(source, count)
+        if count < len(source.class_names):
+            settings.set_key(raw, "data.classes", count)
+        part = sources[count]
+        config = _with_fraction(request, table, settings.parse(raw), part, available)
         axes = {**table.cells[position].changes, **member, "seed": config.seed}
-        cell = runs.plan_cell(config, source, ("cell", len(planned.by_hash)), axes, known)
+        cell = runs.plan_cell(config, part, ("cell", len(planned.by_hash)), axes, known)
         if cell.plan.split.test is None and cell.plan.split.validation is None:
             raise BadInput(
                 f"data.source: {source.spec} has no test and no validation images to score by; set "
@@ -166,6 +174,13 @@ def check_classes(request: Request, table: Table, source: Any) -> None:
     )
 
 
+def _classes(request: Request, table: Table, source: Any) -> int:
+    """How many of the source's are trained on: as the scale asks, or as a setting does."""
+    if request.scale == 1 or any(word.startswith("data.classes=") for word in request.words):
+        return len(source.class_names)
+    return min(len(source.class_names), rule.wanted(table.images, request.scale).classes)
+
+
 def _with_fraction(
     request: Request, table: Table, config: Config, source: Any, available: dict[str, int]
 ) -> Config:
@@ -173,7 +188,7 @@ def _with_fraction(
     if request.scale == 1:
         return config
     data = config.data.model_copy(update={"train_fraction": 1.0})
-    key = config.validation.model_dump_json()
+    key = config.validation.model_dump_json() + str(config.data.classes)
     if key not in available:
         whole = config.model_copy(update={"data": data})
         available[key] = len(split_of(whole, source).train)

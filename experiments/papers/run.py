@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.config.schema import Config
 from experiments.errors import BadInput
+from experiments.jobs.plan import Plan
 from experiments.papers import measuring
 from experiments.papers import scale as rule
 from experiments.papers.catalogue import paper_of, tables_of, with_rows
@@ -113,12 +114,14 @@ def document_of(
     tables = []
     for table in request.tables:
         figures = _figures(request, table, planned, fits, book, uri)
-        document = judged(table, figures, request.scale == 1 and _same(table.images, planned))
         hashes = {key for (name, *_), keys in planned.members.items() if name == table.name
-                  for key in keys if key in fits}  # fmt: skip
-        costs = [fits[key][0].cost for key in hashes]
+                  for key in keys}  # fmt: skip
+        plans = [planned.by_hash[key].plan for key in hashes]
+        same = request.scale == 1 and all(is_of(table.images, plan) for plan in plans)
+        document = judged(table, figures, same)
+        costs = [fits[key][0].cost for key in hashes if key in fits]
         document["train_seconds"] = sum(cost.get("train_seconds", 0.0) for cost in costs)
-        document["networks"] = len(hashes)
+        document["networks"] = len(costs)
         tables.append(document)
     return {
         "paper": request.paper.name,
@@ -204,17 +207,14 @@ def _add_updates(
         figures[position].values[seed] = measuring.updates_to(target, fits[key][0], each)
 
 
-def _same(images: Images, planned: Planned) -> bool:
-    """Are ours the paper's images, by how many there are of what?"""
-    split = planned.fits[0].plan.split
-    scored = split.test if split.test is not None else split.validation
-    have = (len(planned.source.class_names), len(split.train), len(scored))
+def is_of(images: Images, plan: Plan) -> bool:
+    """Are a fit's images the paper's, by how many there are of what?"""
+    scored = plan.split.test if plan.split.test is not None else plan.split.validation
+    have = (plan.classes, len(plan.split.train), len(scored))
     return have == (images.classes, images.train, images.scored)
 
 
 def _is_done(fit: runs.Cell) -> bool:
-    from pathlib import Path
-
     return Journal(Path(fit.job.directory)).outcome(fit.plan.source.fingerprint) is not None
 
 
@@ -227,8 +227,3 @@ def announcement(request: Request, planned: Planned) -> str:
         f"{request.name}, {names} at scale {request.scale}: {figures} figures of "
         f"{len(planned.fits)} fits with {graphs} graphs, the cheapest first"
     )
-
-
-def settings_of(planned: Planned) -> Config:
-    """The config of the first fit, for a dry run."""
-    return planned.fits[0].plan.config

@@ -15,6 +15,8 @@ from experiments.fitting import fit
 from experiments.jobs.job import Outcome
 from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.metrics import accuracies
+from experiments.papers.planning import plan
+from experiments.papers.run import requested
 
 IMAGES = 400
 SOURCE = f"data.source=synthetic:classes=10,size=32,examples={5 * IMAGES}"
@@ -196,6 +198,16 @@ def test_updates_to_the_accuracy_of_another_row(paper):
 def test_what_is_refused_before_anything_trains(words, message, monkeypatch, capsys):
     monkeypatch.setattr(fit, "attempt", None)
     assert message in refused(monkeypatch, capsys, "paper", *words)
+
+
+def test_of_more_images_as_many_classes_and_images_as_the_scale_asks():
+    words = ["data.source=synthetic:classes=20,size=32,examples=40000"]
+    for table, classes, images in (("table-6", 10, 6250), ("table-2", 16, 8000)):
+        planned = plan(requested("resnet", [table], [], "1/64", 1, words))
+        [first, *_] = planned.fits
+        assert first.plan.classes == first.plan.config.data.classes == classes
+        assert len(first.job.train) == pytest.approx(images, abs=classes)
+        assert len(first.job.test) == classes * 400  # a fifth of the 2,000 of each
 
 
 def test_imagenet_without_labels_of_its_validation_part(tmp_path, monkeypatch, capsys):
