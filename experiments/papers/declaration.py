@@ -50,6 +50,8 @@ class Cell:
     """`evaluate.protocol` of the figure; at a scale below 1 only where the table varies it."""
     members: tuple[Mapping[str, Any], ...] = ({},)
     """Networks whose probabilities are averaged, by what each changes further."""
+    checkpoints: int = 1
+    """Last epochs of each member whose probabilities are averaged."""
     place: float | None = None
     """Orders a cell whose figure is not printed: where it would stand among the published ones."""
 

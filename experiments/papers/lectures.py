@@ -51,13 +51,14 @@ EARLY_STOPPING = claim(
 )  # fmt: skip
 RATES = (0.1, 0.05, 0.02)
 ENSEMBLES = Table(
-    "ensembles", "networks averaged: other seeds, and other settings, against one",
+    "ensembles", "averages: of other seeds, other settings, other epochs, against one network",
     "lectures, part 2, Ensembles", CIFAR10, BASE,
     (
         Cell("five seeds", "test error", None, {},
              members=tuple({"seed": seed} for seed in range(1, 6)), place=1.0),
         Cell("three learning rates", "test error", None, {},
              members=tuple({"train.optimizer.learning_rate": rate} for rate in RATES), place=1.0),
+        Cell("five last epochs", "test error", None, {}, checkpoints=5, place=1.0),
         Cell("one network", "test error", None, {}, place=2.0),
     ),
 )  # fmt: skip

@@ -49,14 +49,17 @@ def part_of(outcome: Outcome) -> str:
     return "test" if "test_top1" in outcome.scores else "val"
 
 
-def ranks_of(members: Sequence[Outcome]) -> np.ndarray:
+def ranks_of(members: Sequence[Outcome], epochs: Sequence[int] = ()) -> np.ndarray:
     """Classes before the label, int [images], of the members' mean probabilities on what they were
-    scored by when they ended."""
+    scored by when they ended; with their answers after these earlier epochs averaged, too."""
+    columns = [predictions.PROBABILITIES, *map(predictions.epoch_column, epochs)]
     kept = [
-        predictions.read(str(outcome.predictions), name=str(outcome.path)) for outcome in members
+        predictions.read(str(outcome.predictions), name=str(outcome.path), column=column)
+        for outcome in members
+        for column in columns
     ]
     _, labels, probabilities = predictions.paired(kept, part_of(members[0]))
-    mean = probabilities[0] if len(members) == 1 else average(probabilities)
+    mean = probabilities[0] if len(kept) == 1 else average(probabilities)
     return ranks(mean, labels)
 
 

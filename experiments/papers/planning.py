@@ -15,6 +15,7 @@ from experiments.config.identity import config_hash
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.jobs.dataset import open_source, split_of
+from experiments.jobs.job import Job
 from experiments.jobs.plan import check_settings
 from experiments.papers import scale as rule
 from experiments.papers.declaration import Cell, Paper, Table
@@ -105,6 +106,9 @@ def plan(request: Request) -> Planned:
                 "validation.test_fraction=0.2"
             )
         key = config_hash(cell.plan.config)
+        if (count := table.cells[position].checkpoints) > 1:
+            key = f"{key}-checkpoints-{count}"
+            cell.job = with_checkpoints(cell.job, count)
         planned.by_hash.setdefault(key, cell)
         planned.members.setdefault((table.name, position, seed), []).append(key)
     planned.fits = in_order(list(planned.by_hash.values()))
@@ -172,6 +176,14 @@ def check_classes(request: Request, table: Table, source: Any) -> None:
         f"data.source: {source.spec} has {have} classes, and {table.name} ({table.images.name}) "
         f"asks for {asked} at scale {request.scale}; {hint}"
     )
+
+
+def with_checkpoints(job: Job, count: int) -> Job:
+    """The fit with its predictions of so many last epochs, kept apart from one without them."""
+    last = job.config.train.epochs
+    epochs = tuple(range(max(1, last - count + 1), last))
+    directory = f"{job.directory}-checkpoints-{count}"
+    return replace(job, directory=directory, prediction_epochs=epochs)
 
 
 def _classes(request: Request, table: Table, source: Any) -> int:

@@ -153,7 +153,8 @@ def _figures(
             continue
         rank = None
         if cell.measure in measuring.RANK:
-            rank = _ranks(request, table, cell, keys, fits, book, uri)
+            epochs = planned.by_hash[keys[0]].job.prediction_epochs
+            rank = _ranks(request, table, cell, keys, fits, epochs, book, uri)
         members = [fits[key][0] for key in keys]
         if (value := measuring.value_of(cell, members, rank)) is not None:
             figures[position].values[seed], right = value
@@ -169,6 +170,7 @@ def _ranks(
     cell: Cell,
     keys: Sequence[str],
     fits: Mapping[str, Fit],
+    epochs: Sequence[int],
     book: Journal,
     uri: str | None,
 ) -> np.ndarray:
@@ -176,7 +178,7 @@ def _ranks(
     members = [fits[key][0] for key in keys]
     counts = table.varies_protocol or request.scale == 1
     if cell.protocol == "centre" or not counts:
-        return measuring.ranks_of(members)
+        return measuring.ranks_of(members, epochs)
     part = measuring.part_of(members[0])
     run_ids = [fits[key][1] for key in keys]
     return measuring.remembered(

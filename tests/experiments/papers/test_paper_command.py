@@ -142,16 +142,23 @@ def test_tables_share_fits_and_members_of_an_ensemble_are_averaged(paper):
             answers = np.where(wrong, (labels + job.config.seed) % 10, labels)
             chances[np.arange(len(labels)), answers] = 0.64
             columns = {"label": labels, "predicted": answers, "probabilities": chances}
+            for epoch in job.prediction_epochs:  # others are wrong then: two of three are right
+                shifted = np.where(np.roll(wrong, epoch), (labels + epoch) % 10, labels)
+                earlier = np.full((len(labels), 10), 0.04)
+                earlier[np.arange(len(labels)), shifted] = 0.64
+                columns[f"probabilities_epoch_{epoch}"] = earlier
             parts = [("test", job.test, Evaluation({}, 0.0, columns))]
             write_predictions(Path(made.predictions), parts)
         return made
 
     code, document, _, tried = paper(attempt, "lectures", "--table", "ensembles")
-    assert (code, len(tried)) == (0, 7)  # five seeds, two more rates, and one network for both
+    # five seeds, two more rates, one network for both, and one that keeps its last epochs
+    assert (code, len(tried)) == (0, 8)
     cells = {cell["row"]: cell["ours"] for cell in document["tables"][0]["cells"]}
     assert cells["one network"] == pytest.approx(100 / 3, abs=0.3)
     assert cells["five seeds"] == 0.0
-    assert document["tables"][0]["pairs"] == 2
+    assert cells["five last epochs"] < 5
+    assert document["tables"][0]["pairs"] == 3
 
 
 def test_updates_to_the_accuracy_of_another_row(paper):
