@@ -3,6 +3,7 @@ goes on where it stopped; once with networks that really learn."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -215,6 +216,23 @@ def test_of_more_images_as_many_classes_and_images_as_the_scale_asks():
         assert first.plan.classes == first.plan.config.data.classes == classes
         assert len(first.job.train) == pytest.approx(images, abs=classes)
         assert len(first.job.test) == classes * 400  # a fifth of the 2,000 of each
+
+
+def test_fits_of_one_graph_stand_side_by_side_and_tables_share_fits():
+    planned = plan(requested("lectures", [], [], "1/64", 2, [SOURCE]))
+    graphs = [fit.job.graph_key for fit in planned.fits]
+    blocks = [key for key, _ in itertools.groupby(graphs)]
+    assert len(blocks) == len(set(graphs)) == 3  # 3x3, 7x7, and one for the other three tables
+    works = [fit.work.amount for fit in planned.fits]
+    firsts = [works[graphs.index(key)] for key in blocks]
+    assert firsts == sorted(firsts)
+    by_cell = {
+        (table, seed): keys for (table, at, seed), keys in planned.members.items() if at == 1
+    }
+    whole = by_cell[
+        "little-data", 1
+    ]  # all images, not augmented: one network of the ensembles' table
+    assert whole == planned.members["ensembles", 3, 1]
 
 
 def test_imagenet_without_labels_of_its_validation_part(tmp_path, monkeypatch, capsys):
