@@ -8,10 +8,11 @@
 | width (channels, units) | x S^(1/4) | |
 | epochs, warm-up, stages | x sqrt(S) | 5, or the paper's |
 | images an update | x sqrt(S) | 32, or the paper's |
-| learning rate | x images an update here / the paper's | |
+| learning rate | x sqrt(images an update here / the paper's) | |
 
-So an image costs S times as much, S times as many are shown of as many classes, and updates take
-place about as often an epoch as in the paper. Sides of crops follow the image's side by themselves.
+So an image costs S times as much, and S times as many are shown of as many classes, in about
+sqrt(S) times as many updates. The rate goes by the root (Krizhevsky 2014, arXiv:1404.5997, section
+5): there is no time to make up for a rate that is too low. Sides of crops follow the image's.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def scaled(raw: Mapping[str, Any], scale: Fraction) -> dict[str, Any]:
     batch = data["batch_size"]
     data["image_size"] = side(data["image_size"], scale)
     data["batch_size"] = shrunk(batch, math.sqrt(scale), SMALLEST_BATCH)
-    rate = train["optimizer"]["learning_rate"] * data["batch_size"] / batch
+    rate = train["optimizer"]["learning_rate"] * math.sqrt(data["batch_size"] / batch)
     settings.set_key(small, "train.optimizer.learning_rate", float(f"{rate:.4g}"))
     epochs = train["epochs"]
     train["epochs"] = shrunk(epochs, math.sqrt(scale), FEWEST_EPOCHS)

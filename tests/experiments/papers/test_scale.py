@@ -28,7 +28,7 @@ def test_a_sixteenth_by_hand():
     assert small["train"]["schedule"]["warmup_epochs"] == 2.0
     assert small["train"]["stages"] == [{"model": {"name": "vgg_a", "options": {"width": 0.5}},
                                          "epochs": 4}]  # fmt: skip
-    assert small["train"]["optimizer"]["learning_rate"] == pytest.approx(0.025)
+    assert small["train"]["optimizer"]["learning_rate"] == pytest.approx(0.05)
     assert small["model"]["options"] == {"width": 0.5}
     assert BASE["model"] == {"name": "vgg_a"}  # untouched
 
