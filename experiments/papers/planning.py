@@ -47,6 +47,10 @@ class Request:
         """Of the experiment."""
         return f"paper-{self.paper.name}"
 
+    def scores_again(self, table: Table, cell: Cell) -> bool:
+        """Is a figure that of crops, by the stored networks, and not as the fits were scored?"""
+        return cell.protocol != "centre" and (table.varies_protocol or self.scale == 1)
+
 
 @dataclass
 class Planned:
@@ -81,6 +85,8 @@ def plan(request: Request) -> Planned:
         check_sides(request, table, table.cells[position], config)
         devices.refuse_hosts(config.train.devices, "paper")
         check_settings(config)
+        if request.scores_again(table, table.cells[position]):
+            check_stored(config, table)
         if config.validation.fits > 1:
             raise BadInput("validation: a table is of one split; repeat it with --seeds N")
     source = open_source(settings.parse(drafts[0][-1]).data)
@@ -161,6 +167,15 @@ def check_sides(request: Request, table: Table, cell: Cell, config: Config) -> N
         f"--scale {request.scale}: {table.name} leaves {config.model.name} {have}x{have} pixels; "
         f"it takes {least}x{least} or larger: {hint}set data.image_size={least}"
     )
+
+
+def check_stored(config: Config, table: Table) -> None:
+    """Refuse to drop the networks that crops are scored by later."""
+    if config.tracking.save_model == "none":
+        raise BadInput(
+            f"tracking.save_model: {table.name} is scored under protocols of crops by the stored "
+            "networks; set last or best"
+        )
 
 
 def check_classes(request: Request, table: Table, source: Any) -> None:

@@ -19,8 +19,9 @@ Written by `ilsvrc paper --results`; not by hand. Each table says on what images
 (the rule is in experiments/papers/README.md) and with how many seeds it was run. *published* is the
 paper's figure, with * where it was not read again in the paper. The verdict is `same order` where a
 figure stands to all others of its kind as in the paper, `other order` where it does not, `?` where
-chance may have ordered it. Kendall's tau is 1 where all pairs are in the paper's order, -1 where
-none is; its interval counts undecided pairs both ways.
+chance may have ordered it, which with one seed is that of the images alone. Kendall's tau is 1
+where all pairs are in the paper's order, -1 where none is; its interval counts undecided pairs both
+ways.
 """
 
 
@@ -67,12 +68,20 @@ def write(path: Path, root: Path = ROOT) -> int:
     return len(entries)
 
 
+def named(spec: str) -> str:
+    """A source without the folders that it lies in, which are of one machine."""
+    scheme, colon, rest = spec.partition(":")
+    place, comma, settings = rest.partition(",")
+    return f"{scheme}{colon}{Path(place).name if '/' in place else place}{comma}{settings}"
+
+
 def overview(entries: list[dict[str, Any]]) -> str:
     """A row a table."""
     rows = [
         (
-            entry["paper"], table["name"], entry["scale"], entry["source"], str(entry["seeds"]),
-            _tau(table), f"{table['undecided']} of {table['pairs']}", str(table["networks"]),
+            entry["paper"], table["name"], entry["scale"], named(entry["source"]),
+            str(entry["seeds"]), _tau(table), f"{table['undecided']} of {table['pairs']}",
+            str(table["networks"]),
             duration(table["train_seconds"]),
         )
         for entry in entries
@@ -98,8 +107,10 @@ def section(entry: Mapping[str, Any]) -> str:
     settings = f" Settings: {', '.join(entry['settings'])}." if entry["settings"] else ""
     lines = [
         f"\n## {entry['title']}: {table['name']}\n",
-        f"{table['title']} ({table['source']}). Scale {entry['scale']}, {entry['source']}, "
-        f"{entry['seeds']} seed{'s' * (entry['seeds'] != 1)} a cell.{settings}\n",
+        f"{table['title']} ({table['source']}). Scale {entry['scale']}, {entry['seeds']} "
+        f"seed{'s' * (entry['seeds'] != 1)} a cell, {named(entry['source'])} (fingerprint "
+        f"{entry['fingerprint'][:12]}): {table['classes']} classes, {table['train_images']:,} "
+        f"images to train, {table['scored_images']:,} to score.{settings}\n",
         markdown(("", "", "published", "ours", "95 % interval", "verdict"), rows),
         f"{text.agreement(table)}.\n",
     ]

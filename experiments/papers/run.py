@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.config.identity import IRRELEVANT
 from experiments.errors import BadInput
 from experiments.jobs.plan import Plan
 from experiments.papers import measuring
@@ -122,6 +123,7 @@ def document_of(
         costs = [fits[key][0].cost for key in hashes if key in fits]
         document["train_seconds"] = sum(cost.get("train_seconds", 0.0) for cost in costs)
         document["networks"] = len(costs)
+        document |= counted(plans[0])
         tables.append(document)
     return {
         "paper": request.paper.name,
@@ -130,7 +132,7 @@ def document_of(
         "seeds": request.seeds,
         "source": planned.source.spec,
         "fingerprint": planned.source.fingerprint,
-        "settings": list(request.words),
+        "settings": [word for word in request.words if changes_results(word)],
         "tables": tables,
     }
 
@@ -176,8 +178,7 @@ def _ranks(
 ) -> np.ndarray:
     """Under the cell's protocol where that counts, else as the fits were scored."""
     members = [fits[key][0] for key in keys]
-    counts = table.varies_protocol or request.scale == 1
-    if cell.protocol == "centre" or not counts:
+    if not request.scores_again(table, cell):
         return measuring.ranks_of(members, epochs)
     part = measuring.part_of(members[0])
     run_ids = [fits[key][1] for key in keys]
@@ -209,11 +210,32 @@ def _add_updates(
         figures[position].values[seed] = measuring.updates_to(target, fits[key][0], each)
 
 
+def changes_results(word: str) -> bool:
+    """Is it a setting that a result depends on, and not said elsewhere?"""
+    key = word.partition("=")[0]
+    section, _, rest = key.partition(".")
+    ignored = IRRELEVANT.get(section, False)
+    return ignored is not True and not (ignored and rest in ignored) and key != "data.source"
+
+
+def counted(plan: Plan) -> dict[str, int]:
+    """What a table's first network is trained on and scored by."""
+    return {
+        "classes": plan.classes,
+        "train_images": len(plan.split.train),
+        "scored_images": len(scored_part(plan)),
+    }
+
+
+def scored_part(plan: Plan) -> np.ndarray:
+    """Indices of the images that a fit is scored by."""
+    split = plan.split
+    return np.asarray(split.test if split.test is not None else split.validation)
+
+
 def is_of(images: Images, plan: Plan) -> bool:
     """Are a fit's images the paper's, by how many there are of what?"""
-    scored = plan.split.test if plan.split.test is not None else plan.split.validation
-    have = (plan.classes, len(plan.split.train), len(scored))
-    return have == (images.classes, images.train, images.scored)
+    return tuple(counted(plan).values()) == (images.classes, images.train, images.scored)
 
 
 def _is_done(fit: runs.Cell) -> bool:

@@ -73,7 +73,8 @@ def lines(document: Mapping[str, Any]) -> list[Any]:
         parts += [table(each), agreement(each)]
         parts += [f"  {remark}" for remark in (*each["departs"], *each["notes"])]
     parts.append(
-        "published: *, not read again in the paper; verdict: ?, within what chance may have ordered"
+        "published: *, not read again in the paper; verdict: ?, within chance "
+        f"({'of images alone' if document['seeds'] == 1 else 'of seeds and images'})"
     )
     if document["update_seconds"]:
         ratio = document["wall_seconds"] / document["update_seconds"]

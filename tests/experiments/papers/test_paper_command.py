@@ -17,6 +17,7 @@ from experiments.jobs.job import Outcome
 from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.metrics import accuracies
 from experiments.papers.planning import plan
+from experiments.papers.results import named
 from experiments.papers.run import requested
 
 IMAGES = 400
@@ -109,6 +110,9 @@ def test_figures_verdicts_and_tau_of_known_hits(paper, capsys, monkeypatch):
     page = Path("page.md").read_text(encoding="utf-8")
     assert "## Deep Residual Learning for Image Recognition (2016): table-6" in page
     assert "| 44 layers | residual | 7.17 | 19.50 |" in page
+    assert (
+        "10 classes, 1,600 images to train, 400 to score.\n" in page
+    )  # no settings of the machine
     assert page.count("\n## ") == 1  # the one with more seeds stands for both
 
 
@@ -200,6 +204,8 @@ def test_updates_to_the_accuracy_of_another_row(paper):
          "has no test and no validation images to score by"),
         (["resnet", SOURCE, "--table", "table-6", "validation.folds=3"],
          "a table is of one split; repeat it with --seeds N"),
+        (["googlenet", SOURCE, "--table", "table-3", "--scale", "1/99", "tracking.save_model=none"],
+         "tracking.save_model: table-3 is scored under protocols of crops"),
         (["--results", "page.md"], "no table was run in this folder"),
     ],
 )  # fmt: skip
@@ -264,3 +270,10 @@ def test_for_real(tmp_path, monkeypatch, capsys):
     assert "table-6" in capsys.readouterr().out
     assert inside(monkeypatch, "paper", "--list", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "alexnet"
+
+
+def test_a_page_names_no_folder_of_this_machine():
+    assert named("folder:/data/x/flowers") == "folder:flowers"
+    assert named("csv:a/b.csv,folder=c") == "csv:b.csv,folder=c"
+    assert named("synthetic:classes=10,size=32") == "synthetic:classes=10,size=32"
+    assert named("digits") == "digits"
