@@ -115,8 +115,8 @@ def document_of(
     tables = []
     for table in request.tables:
         figures = _figures(request, table, planned, fits, book, uri)
-        hashes = {key for (name, *_), keys in planned.members.items() if name == table.name
-                  for key in keys}  # fmt: skip
+        of_table = (keys for (name, *_), keys in planned.members.items() if name == table.name)
+        hashes = list(dict.fromkeys(key for keys in of_table for key in keys))
         plans = [planned.by_hash[key].plan for key in hashes]
         same = request.scale == 1 and all(is_of(table.images, plan) for plan in plans)
         document = judged(table, figures, same)
