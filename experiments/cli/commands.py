@@ -19,6 +19,7 @@ from experiments.cli.data import data_app
 from experiments.cli.evaluate import evaluate, predict
 from experiments.cli.examples import epilog
 from experiments.cli.init import init
+from experiments.cli.paper import paper
 from experiments.cli.runs import export, register, reproduce
 from experiments.cli.search import nested, search
 from experiments.cli.storage import du, rm
@@ -43,8 +44,8 @@ HOME = Path(__file__).parents[2]
 ROOMS = tuple(HOME / name for name in ("models", "pipelines", "tuning", "experiments"))
 
 COMMANDS = (
-    models, describe, init, configs, schema, train, sweep, ensemble, search, nested, status, upload,
-    compare, plan, report, ui, export, reproduce, register, evaluate, predict, du, rm,
+    models, describe, init, configs, schema, train, sweep, ensemble, search, nested, paper, status,
+    upload, compare, plan, report, ui, export, reproduce, register, evaluate, predict, du, rm,
 )  # fmt: skip
 """In the order of `ilsvrc --help`."""
 

@@ -85,6 +85,17 @@ EXAMPLES = {
         ilsvrc nested nested data.source=folder:flowers name=b model.name=mlp
         ilsvrc compare a b --level outer_fold
     """,
+    "paper": """
+        # papers, their tables, what each compares
+        ilsvrc paper --list
+        # a table in small, its order; what it would train
+        ilsvrc paper resnet --table table-6 data.source=folder:flowers --dry-run
+        # as published, three networks a cell
+        ilsvrc paper resnet --table table-2 data.source=ilsvrc:imagenet \\
+            --scale 1 --seeds 3
+        # all that was run here, as a page
+        ilsvrc paper --results results.md
+    """,
     "status": """
         # all experiments of this folder
         ilsvrc status

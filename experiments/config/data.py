@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from experiments.config.section import Count, Fraction, HeldOut, Pixels, Section, Threads
+from experiments.config.section import (
+    AtLeastTwo,
+    Count,
+    Fraction,
+    HeldOut,
+    Pixels,
+    Section,
+    Threads,
+)
 
 Size = Pixels | tuple[Pixels, Pixels]
 
@@ -19,6 +27,9 @@ class Data(Section):
         description="folder:DIR, csv:FILE, ilsvrc:DIR, {hf,tfrecord,svhn,prepared}:DIR, wds:GLOB, "
         "npz:FILE, mnist, cifar, keras:NAME, tfds:NAME, digits, directions, synthetic:...; see "
         "pipelines/sources/README.md",
+    )
+    classes: AtLeastTwo | None = Field(
+        None, description="so many of the source's classes, evenly spaced in their order; null: all"
     )
     image_size: Size | None = Field(
         None, description="pixels, side or [height, width]; null: the source's, else the network's"
@@ -60,3 +71,11 @@ class Data(Section):
     group_duplicates: bool = Field(
         True, description="identical images (same bytes) stay on one side of every split"
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`classes` came later: without it, a config and its hashes are what they were before."""
+        document: dict[str, Any] = serialise(self)
+        if self.classes is None:
+            document.pop("classes", None)
+        return document

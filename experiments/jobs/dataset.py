@@ -14,6 +14,7 @@ from experiments.config.schema import TEST_FRACTION, Config
 from experiments.errors import BadInput, FailedWork, first_line
 from experiments.runtime.startup import load_tensorflow
 from pipelines.errors import DamageError
+from pipelines.sources.some_classes import some_classes
 
 PHOTOGRAPH_CROP = 0.875  # centre 224 of short side 256, the ILSVRC single-crop protocol
 
@@ -27,7 +28,7 @@ def open_source(data: Data) -> Any:
     if reads_files(data):
         load_tensorflow()  # it decodes them
     try:
-        return pipelines.open_source(
+        source = pipelines.open_source(
             data.source,
             on_corrupt=data.on_corrupt,
             max_corrupt_fraction=data.max_corrupt_fraction,
@@ -35,6 +36,7 @@ def open_source(data: Data) -> Any:
             max_pixels=data.max_pixels,
             verify=data.verify,
         )
+        return source if data.classes is None else some_classes(source, data.classes)
     except ValueError as error:
         raise BadInput(f"data.source: {error}") from None
 
@@ -114,7 +116,7 @@ def source_key(data: Data) -> str:
 
     Journals have it, and what they recorded must be met again.
     """
-    keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels"}
+    keys = {"source", "channels", "on_corrupt", "max_corrupt_fraction", "max_pixels", "classes"}
     return data.model_dump_json(include=keys)
 
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
+from models import options
 from models.architectures.blocks import Blocks
 from models.choices import PAPER, Choices
 from models.layers.initializers import Initializer, normal
@@ -66,16 +67,23 @@ ONE_WEIRD_TRICK = (
 UNITS = 4096
 
 
-def alexnet(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
-    """The paper's: images (batch, h, w, c) -> logits (batch, classes)."""
+def alexnet(
+    images: Any, classes: int, *, choices: Choices = PAPER, overlapping: bool = True
+) -> Any:
+    """The paper's: images (batch, h, w, c) -> logits (batch, classes).
+
+    Without `overlapping` the pooling windows are 2 x 2, as wide as their stride (section 3.4).
+    """
     net = Blocks(choices, initializer=normal(0.01), dropout=0.5, multiple=2)
-    return _of_2012(net, images, classes, TWO_GPUS)
+    return _of_2012(net, images, classes, TWO_GPUS, overlapping)
 
 
-def alexnet_ungrouped(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
+def alexnet_ungrouped(
+    images: Any, classes: int, *, choices: Choices = PAPER, overlapping: bool = True
+) -> Any:
     """One tower, no groups (+1,413,120 parameters): (batch, h, w, c) -> (batch, classes)."""
     net = Blocks(choices, initializer=normal(0.01), dropout=0.5)
-    return _of_2012(net, images, classes, ONE_GPU)
+    return _of_2012(net, images, classes, ONE_GPU, overlapping)
 
 
 def alexnet_owt(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
@@ -89,9 +97,12 @@ def alexnet_owt(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
     return net.logits(x, classes, name="fc8")
 
 
-def _of_2012(net: Blocks, images: Any, classes: int, rows: tuple[Convolution, ...]) -> Any:
+def _of_2012(
+    net: Blocks, images: Any, classes: int, rows: tuple[Convolution, ...], overlapping: bool
+) -> Any:
     """Dropout after fc6 and fc7, whose biases start at one."""
-    x = _features(net, images, rows)  # 6 x 6 x 256
+    window = 3 if options.flag("overlapping", overlapping) else 2
+    x = _features(net, images, rows, window)  # 6 x 6 x 256
     x = layers.Flatten(name="flatten")(x)  # 9216
     hidden = replace(net, bias=1.0)
     for number in ("6", "7"):
@@ -100,7 +111,7 @@ def _of_2012(net: Blocks, images: Any, classes: int, rows: tuple[Convolution, ..
     return net.logits(x, classes, name="fc8")
 
 
-def _features(net: Blocks, x: Any, rows: tuple[Convolution, ...]) -> Any:
+def _features(net: Blocks, x: Any, rows: tuple[Convolution, ...], window: int = 3) -> Any:
     for row in rows:  # 55 x 55 x 96, 27 x 27 x 256, 13 x 13 x 384, x 384, x 256
         grouped = functools.partial(layers.Conv2D, groups=row.groups)
         x = replace(net, bias=row.bias, convolution=grouped).conv(
@@ -110,7 +121,7 @@ def _features(net: Blocks, x: Any, rows: tuple[Convolution, ...]) -> Any:
         if row.normalised:  # before the pooling; CaffeNet has it after
             x = net.response_norm(x, name=f"norm{number}")
         if row.pooled:  # 27 x 27 x 96, 13 x 13 x 256, 6 x 6 x 256
-            x = net.pool(x, 3, 2, name=f"pool{number}")
+            x = net.pool(x, window, 2, name=f"pool{number}")
     return x
 
 

@@ -51,17 +51,25 @@ IMAGENET = (
     Mlpconv(3, (384, 384, 384), stddev=0.01, dropped=True),
     Mlpconv(3, (1024, 1024), None),
 )  # 54 x 54, pooled 27 x 27 x 96, 13 x 13 x 256, 6 x 6 x 384, 6 x 6 x 1024
+HEADS = ("pooling", "dense", "dropped_dense")
 
 
 def nin_cifar(
-    images: Any, classes: int, *, choices: Choices = PAPER, final_relu: bool = False
+    images: Any,
+    classes: int,
+    *,
+    choices: Choices = PAPER,
+    final_relu: bool = False,
+    head: str = "pooling",
 ) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes); dropout after each pooling.
 
     With `final_relu`, as in the paper (eq. 2) and the released network, logits are never negative;
-    under plain SGD most of them soon stay at zero and learn nothing.
+    under plain SGD most of them soon stay at zero and learn nothing. `head` "dense" weighs the
+    positions of the class maps by a fully connected layer, "dropped_dense" behind dropout
+    (section 4.6), in place of their global "pooling".
     """
-    return _nin(images, classes, choices, CIFAR, final_relu, stddev=0.05)
+    return _nin(images, classes, choices, CIFAR, final_relu, stddev=0.05, head=head)
 
 
 def nin(images: Any, classes: int, *, choices: Choices = PAPER, final_relu: bool = False) -> Any:
@@ -76,8 +84,10 @@ def _nin(
     rows: tuple[Mlpconv, ...],
     final_relu: bool,
     stddev: float,
+    head: str = "pooling",
 ) -> Any:
     """`stddev` is that of the last kernels, which make the class maps."""
+    kind = options.choice("head", head, HEADS)
     net = Blocks(choices, initializer=normal(0.05), dropout=0.5)
     rectify = options.flag("final_relu", final_relu)
     for number, row in enumerate(rows, start=1):
@@ -89,7 +99,11 @@ def _nin(
     last = f"mlpconv{len(rows)}_{len(rows[-1].channels) + 1}_conv"
     maps = replace(net, initializer=normal(stddev))  # a map for each class
     x = maps.conv(x, classes, 1, exact=True, normalise=False, activate=rectify, name=last)
-    return layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
+    if kind == "pooling":
+        return layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
+    x = layers.Flatten(name="flatten")(x)  # 8 x 8 x classes
+    x = net.drop(x, name="drop") if kind == "dropped_dense" else x
+    return net.logits(x, classes, name="fc")
 
 
 def _mlpconv(net: Blocks, x: Any, row: Mlpconv, name: str) -> Any:

@@ -47,7 +47,6 @@ CIFAR_FILTERS = (16, 32, 64)
 
 # Section 4.1: A pads zeros where shapes change, B projects there, C projects everywhere.
 SHORTCUTS = ("A", "B", "C")
-CIFAR_SHORTCUTS = ("A", "B")
 
 
 class Unit(Protocol):
@@ -61,12 +60,12 @@ class Unit(Protocol):
 
 def resnet18(images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "B") -> Any:
     """18 layers. `shortcut` A pads zeros, B projects where shapes change, C everywhere."""
-    return _imagenet(images, classes, choices, 18, _basic(shortcut, SHORTCUTS))
+    return _imagenet(images, classes, choices, 18, _basic(shortcut))
 
 
 def resnet34(images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "B") -> Any:
     """34 layers, `shortcut` as in `resnet18`."""
-    return _imagenet(images, classes, choices, 34, _basic(shortcut, SHORTCUTS))
+    return _imagenet(images, classes, choices, 34, _basic(shortcut))
 
 
 def plain18(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
@@ -126,36 +125,37 @@ def _imagenet(images: Any, classes: int, choices: Choices, depth: int, unit: Uni
 def resnet20_cifar(
     images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "A"
 ) -> Any:
-    """20 layers, n=3. `shortcut` where channels grow: A pads zeros, B projects by 1x1 (+2,752)."""
-    return _cifar(images, classes, choices, 20, _basic(shortcut, CIFAR_SHORTCUTS))
+    """20 layers, n=3. `shortcut` where channels grow: A pads zeros, B projects by 1x1 (+2,752); C
+    projects in every unit."""
+    return _cifar(images, classes, choices, 20, _basic(shortcut))
 
 
 def resnet32_cifar(
     images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "A"
 ) -> Any:
     """32 layers, n=5, `shortcut` as in `resnet20_cifar`."""
-    return _cifar(images, classes, choices, 32, _basic(shortcut, CIFAR_SHORTCUTS))
+    return _cifar(images, classes, choices, 32, _basic(shortcut))
 
 
 def resnet44_cifar(
     images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "A"
 ) -> Any:
     """44 layers, n=7."""
-    return _cifar(images, classes, choices, 44, _basic(shortcut, CIFAR_SHORTCUTS))
+    return _cifar(images, classes, choices, 44, _basic(shortcut))
 
 
 def resnet56_cifar(
     images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "A"
 ) -> Any:
     """56 layers, n=9."""
-    return _cifar(images, classes, choices, 56, _basic(shortcut, CIFAR_SHORTCUTS))
+    return _cifar(images, classes, choices, 56, _basic(shortcut))
 
 
 def resnet110_cifar(
     images: Any, classes: int, *, choices: Choices = PAPER, shortcut: str = "A"
 ) -> Any:
     """110 layers, n=18."""
-    return _cifar(images, classes, choices, 110, _basic(shortcut, CIFAR_SHORTCUTS))
+    return _cifar(images, classes, choices, 110, _basic(shortcut))
 
 
 def plain20_cifar(images: Any, classes: int, *, choices: Choices = PAPER) -> Any:
@@ -200,9 +200,9 @@ def _plain(net: Blocks, x: Any, filters: int, strides: int, name: str) -> Any:
     return net.conv(x, filters, 3, name=f"{name}_2_conv")
 
 
-def _basic(shortcut: str, known: tuple[str, ...]) -> Unit:
-    """Two 3x3 convolutions and a `shortcut` of one of the `known` kinds (Figure 5, left)."""
-    kind = options.choice("shortcut", shortcut, known)
+def _basic(shortcut: str) -> Unit:
+    """Two 3x3 convolutions and a `shortcut` of one of SHORTCUTS (Figure 5, left)."""
+    kind = options.choice("shortcut", shortcut, SHORTCUTS)
 
     def unit(net: Blocks, x: Any, filters: int, strides: int, name: str) -> Any:
         y = net.conv(x, filters, 3, strides=strides, name=f"{name}_1_conv")

@@ -372,7 +372,7 @@ def test_option_of_another_network() -> None:
         ("alexnet", "dropout", "0.5", "dropout must be a number"),
         ("nin_cifar", "dropout", -0.1, "dropout must be a number"),
         ("nin_cifar", "final_relu", "yes", "final_relu must be true or false"),
-        ("resnet20_cifar", "shortcut", "C", "shortcut must be one of A, B. Received: 'C'"),
+        ("resnet20_cifar", "shortcut", "D", "shortcut must be one of A, B, C. Received: 'D'"),
         ("mlp", "hidden", 100, "hidden must be a list of positive integers"),
         ("mlp", "hidden", [100, 0], "hidden must be a list of positive integers"),
         ("mlp", "hidden", [True], "hidden must be a list of positive integers"),

@@ -31,6 +31,7 @@ from experiments.fitting.worker_state import WorkerState
 
 NOT_RUN = {
     r"ilsvrc ui\b": "a server that goes on for ever, or a browser",
+    r"ilsvrc paper (?!--list)": "minutes; run small in tests/experiments/papers",
     r"ilsvrc bench (suite|search|pipeline|train)": "minutes; run small in tests/experiments/bench",
     r"ilsvrc bench infer (?!.*--log)": "the same; the one with --log is run here",
     r":imagenet\b|weights=imagenet": "a download of weights, or ImageNet's images",

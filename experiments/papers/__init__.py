@@ -1,0 +1,1 @@
+"""The tables that papers are known for, as data, and the command that trains and judges them."""

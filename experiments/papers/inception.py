@@ -1,0 +1,134 @@
+"""Szegedy et al.: Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842); Ioffe, Szegedy:
+Batch Normalization, ICML 2015 (arXiv:1502.03167); Szegedy, Ioffe, Vanhoucke, Alemi: Inception-v4,
+Inception-ResNet and the Impact of Residual Connections on Learning, 2016 (arXiv:1602.07261)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table
+
+EXPONENTIAL = "the rate falls by a cosine; the paper's falls exponentially"
+SINGLE: dict[str, Any] = {"validation": {"validation_fraction": 0.0}}
+
+
+def base(
+    network: str, side: int, batch: int, epochs: int, rate: float, **more: Any
+) -> dict[str, Any]:
+    """Sections shared by these papers: crops of 8 to 100 % of an image, momentum 0.9."""
+    options = {"name": "sgd", "learning_rate": rate, "momentum": 0.9, "weight_decay": 2e-4} | more
+    return {
+        "data": {"image_size": side, "batch_size": batch},
+        "augment": {"preset": "inception"},
+        "model": {"name": network},
+        "train": {"epochs": epochs, "optimizer": options, "schedule": {"name": "cosine"}},
+        **SINGLE,
+    }
+
+
+GOOGLENET_BASE = base("googlenet", 224, 256, 100, 0.01)
+SEEDS_7 = tuple({"seed": seed} for seed in range(1, 8))
+TABLE_3 = Table(
+    name="table-3",
+    title="crops of an image, and networks averaged",
+    source="Table 3",
+    images=ILSVRC2012,
+    base=GOOGLENET_BASE,
+    cells=tuple(
+        Cell(row, column, figure, {}, "top-5 error", verified=row == "1 network" or crops == "144",
+             protocol=protocol, members=members)
+        for row, members, figures in (
+            ("1 network", ({"seed": 1},), (10.07, 9.15, 7.89)),
+            ("7 networks", SEEDS_7, (8.09, 7.62, 6.67)),
+        )
+        for (column, crops, protocol), figure in zip(
+            (("1 crop", "1", "centre"), ("10 crops", "10", "ten_crop"),
+             ("144 crops", "144", "144_crop")), figures, strict=True,
+        )
+    ),
+    varies_protocol=True,
+    notes=(EXPONENTIAL, "no auxiliary heads; the paper's seven differ in their images' order too"),
+)  # fmt: skip
+REDUCTION_COLUMNS: tuple[tuple[str, Measure, tuple[float | None, float | None]], ...] = (
+    ("top-1 error", "top-1 error", (None, None)),
+    ("multiply-adds, M", "multiply-adds", (1.0, 2.0)),
+)
+REDUCTION = Table(
+    name="reduction",
+    title="1x1 convolutions before the large ones, against none",
+    source="section 4 and Figure 2, which claim the cost: a network of several times the cost "
+    "without them",
+    images=ILSVRC2012,
+    base=GOOGLENET_BASE,
+    cells=tuple(
+        Cell(kind, column, None, {"model.options.inception": kind}, measure, place=place)
+        for column, measure, places in REDUCTION_COLUMNS
+        for kind, place in zip(("reduced", "naive"), places, strict=True)
+    ),
+    notes=(EXPONENTIAL,),
+)
+GOOGLENET = Paper("googlenet", "Going Deeper with Convolutions (2015)", (REDUCTION, TABLE_3))
+
+# Section 4.2.1; batches of 32. x5 and x30: the rate times five and thirty, no dropout, weight decay
+# divided by five, a rate that falls six times as fast.
+RATE, LESS_DECAY = 0.0015, {"train.optimizer.weight_decay": 4e-5}
+VARIANTS: tuple[tuple[str, float, float, dict[str, Any]], ...] = (
+    ("Inception", 31.0, 27.8, {"model.options.normalization": "none",
+                               "model.options.dropout": 0.4}),
+    ("BN-Baseline", 13.3, 27.3, {"model.options.dropout": 0.4}),
+    ("BN-x5", 2.1, 27.0, {"train.optimizer.learning_rate": 5 * RATE} | LESS_DECAY),
+    ("BN-x30", 2.7, 25.2, {"train.optimizer.learning_rate": 30 * RATE} | LESS_DECAY),
+)  # fmt: skip
+FIGURE_2 = Table(
+    name="figure-2",
+    title="updates until the accuracy of the network without batch normalisation, and the best",
+    source="Figures 2 and 3",
+    images=ILSVRC2012,
+    base=base("bn_inception", 224, 32, 25, RATE) | {"validation": {"validation_fraction": 0.1}},
+    cells=(
+        *(
+            Cell(row, "updates, M", updates, changes, "updates to target", verified=False)
+            for row, updates, _, changes in VARIANTS
+        ),
+        *(
+            Cell(row, "top-1 error", error, changes, verified=False)
+            for row, _, error, changes in VARIANTS
+        ),
+    ),
+    target="Inception",
+    notes=(
+        EXPONENTIAL,
+        "all four learn for as long; the paper's x5 and x30 need less",
+        "the network without normalisation is BN-Inception less its normalisation",
+    ),
+)  # fmt: skip
+BN_INCEPTION = Paper(
+    "bn_inception",
+    "Batch Normalization: Accelerating Deep Network Training (2015)",
+    (FIGURE_2,),
+)
+
+ROWS: tuple[tuple[str, str, float, float], ...] = (
+    ("Inception-v3", "inception_v3", 21.2, 5.6),
+    ("Inception-ResNet-v1", "inception_resnet_v1", 21.3, 5.5),
+    ("Inception-v4", "inception_v4", 20.0, 5.0),
+    ("Inception-ResNet-v2", "inception_resnet_v2", 19.9, 4.9),
+)
+MEASURES: tuple[Measure, Measure] = ("top-1 error", "top-5 error")
+PAIRS = Table(
+    name="table-2",
+    title="each Inception beside its residual counterpart of about its cost",
+    source="Table 2",
+    images=ILSVRC2012,
+    base=base(
+        "inception_v3", 299, 32, 100, 0.045, name="rmsprop", rho=0.9, epsilon=1.0, weight_decay=4e-5
+    ),
+    cells=tuple(
+        Cell(row, measure, figures[at], {"model.name": name}, measure)
+        for at, measure in enumerate(MEASURES)
+        for row, name, *figures in ROWS
+    ),
+    departs=("the paper leaves out the blacklisted images",),
+    notes=(EXPONENTIAL, "batches of one machine of the paper's twenty; no averaged weights"),
+)
+INCEPTION_V4 = Paper("inception_v4", "Inception-v4, Inception-ResNet (2016)", (PAIRS,))

@@ -1,0 +1,57 @@
+"""Lin, Chen, Yan: Network In Network, ICLR 2014 (arXiv:1312.4400)."""
+
+from __future__ import annotations
+
+from experiments.papers.declaration import CIFAR10, Paper, Table, cells
+
+# The paper follows Krizhevsky 2012 without figures; lengths are those of the released solver:
+# 120,000 updates of 128 images, a tenth of the rate after 100,000 and 110,000.
+BASE = {
+    "data": {"image_size": 32, "batch_size": 128, "normalise": "mean_std"},
+    "model": {"name": "nin_cifar"},
+    "train": {
+        "epochs": 307,
+        "optimizer": {
+            "name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4,
+        },
+        "schedule": {"name": "step", "milestones": [0.83, 0.92]},
+    },
+    "validation": {"validation_fraction": 0.0},
+}  # fmt: skip
+NOTES = ("images are normalised by channel; the paper's are contrast normalised and whitened",)
+
+TABLE_5 = Table(
+    name="table-5",
+    title="global average pooling against a fully connected layer",
+    source="Table 5",
+    images=CIFAR10,
+    base=BASE,
+    cells=cells(
+        "no augmentation",
+        {
+            "mlpconv, fully connected": (11.59, {"model.options.head": "dense"}),
+            "mlpconv, fully connected, dropout": (10.88, {"model.options.head": "dropped_dense"}),
+            "mlpconv, global average pooling": (10.41, {}),
+        },
+        verified=False,
+    ),
+    notes=NOTES,
+)
+DROPOUT = Table(
+    name="table-1",
+    title="dropout between the mlpconv layers, and augmentation",
+    source="Table 1; Figure 3, without dropout",
+    images=CIFAR10,
+    base=BASE,
+    cells=cells(
+        "test error",
+        {
+            "without dropout": (14.51, {"model.options.dropout": 0.0}),
+            "dropout": (10.41, {}),
+            "dropout, translations and flips": (8.81, {"augment.preset": "cifar"}),
+        },
+        verified=False,
+    ),
+    notes=NOTES,
+)
+NIN = Paper("nin", "Network In Network (2014)", (TABLE_5, DROPOUT))

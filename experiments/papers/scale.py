@@ -1,0 +1,124 @@
+"""The one rule by which a table is made smaller, S from 0 to 1; 1 is the paper's own.
+
+| what | becomes | never below |
+|---|---|---|
+| classes | x S | 10, or all |
+| images of a class | x sqrt(S) | 500, or all |
+| side of the images | x S^(1/4) | 32 pixels, or the paper's |
+| width (channels, units) | x S^(1/4) | |
+| epochs, warm-up, stages | x sqrt(S) | 5, or the paper's |
+| images an update | x sqrt(S) | 32, or the paper's |
+| learning rate | x sqrt(images an update here / the paper's) | |
+
+So an image costs S times as much, and S times as many are shown of as many classes, in about
+sqrt(S) times as many updates. The rate goes by the root (Krizhevsky 2014, arXiv:1404.5997, section
+5): there is no time to make up for a rate that is too low. Sides of crops follow the image's.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from experiments.config import settings
+from experiments.errors import BadInput
+from experiments.papers.declaration import Images
+
+FEWEST_CLASSES, FEWEST_IMAGES, SMALLEST_SIDE, FEWEST_EPOCHS, SMALLEST_BATCH = 10, 500, 32, 5, 32
+"""FEWEST_IMAGES of a class."""
+DEFAULT = "1/64"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a scale asks of the data."""
+
+    classes: int
+    images_of_class: int
+
+
+def parsed(text: str) -> Fraction:
+    """1, 1/64 or 0.1. Raises BadInput: no number above 0 and up to 1."""
+    try:
+        scale = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        scale = Fraction(0)
+    if not 0 < scale <= 1:
+        raise BadInput(f"--scale: expected 1, or a part of it such as {DEFAULT}. Received: {text}")
+    return scale
+
+
+def wanted(images: Images, scale: Fraction) -> Wanted:
+    """Classes, and training images of each."""
+    of_class = math.ceil(images.train / images.classes)
+    return Wanted(
+        shrunk(images.classes, float(scale), FEWEST_CLASSES),
+        shrunk(of_class, math.sqrt(scale), FEWEST_IMAGES),
+    )
+
+
+def shrunk(count: float, factor: float, least: float) -> int:
+    """A count by the rule: never below `least`, unless the paper's own is."""
+    return max(round(count * factor), round(min(count, least)))
+
+
+def side(pixels: int, scale: Fraction) -> int:
+    """Of the images."""
+    return shrunk(pixels, float(scale) ** 0.25, SMALLEST_SIDE)
+
+
+def scaled(raw: Mapping[str, Any], scale: Fraction) -> dict[str, Any]:
+    """The sections of a config at a scale, but for what depends on the data (`wanted`).
+
+    `data.image_size`, `data.batch_size`, `train.epochs` and the learning rate must be there.
+    """
+    small = copy.deepcopy(dict(raw))
+    if scale == 1:
+        return small
+    data, train = small["data"], small["train"]
+    batch = data["batch_size"]
+    data["image_size"] = side(data["image_size"], scale)
+    data["batch_size"] = shrunk(batch, math.sqrt(scale), SMALLEST_BATCH)
+    rate = train["optimizer"]["learning_rate"] * math.sqrt(data["batch_size"] / batch)
+    settings.set_key(small, "train.optimizer.learning_rate", float(f"{rate:.4g}"))
+    epochs = train["epochs"]
+    train["epochs"] = shrunk(epochs, math.sqrt(scale), FEWEST_EPOCHS)
+    shorter = train["epochs"] / epochs
+    if warmup := train.get("schedule", {}).get("warmup_epochs"):
+        train["schedule"]["warmup_epochs"] = float(f"{warmup * shorter:.4g}")
+    networks = [small["model"], *(stage["model"] for stage in train.get("stages", ()))]
+    for stage in train.get("stages", ()):
+        stage["epochs"] = max(1, round(stage["epochs"] * shorter))
+    for network in networks:
+        options = network.setdefault("options", {})
+        options["width"] = float(f"{options.get('width', 1.0) * float(scale) ** 0.25:.4g}")
+    return small
+
+
+def largest_for(images: Images, classes: int) -> Fraction | None:
+    """The largest scale, as 1 over a whole number, that asks for so many classes; None: there is
+    none, as `FEWEST_CLASSES` are more."""
+    if classes < min(images.classes, FEWEST_CLASSES):
+        return None
+    return next(
+        Fraction(1, parts)
+        for parts in range(1, images.classes + 1)
+        if wanted(images, Fraction(1, parts)).classes <= classes
+    )
+
+
+def smallest_for(pixels: int, least: int) -> Fraction | None:
+    """The smallest scale, as 1 over a whole number, that leaves images of `least` pixels; None:
+    there is none, as those of the paper are smaller."""
+    if pixels < least:
+        return None
+    if least <= SMALLEST_SIDE:
+        return Fraction(0)
+    parts = int((pixels / (least - 0.5)) ** 4)
+    while parts > 1 and side(pixels, Fraction(1, parts)) < least:
+        parts -= 1
+    return Fraction(1, max(parts, 1))
