@@ -58,7 +58,7 @@ EXAMPLES = {
         # other axes
         ilsvrc sweep flowers.yaml name=rates \\
             'sweep={train.optimizer.learning_rate: [0.1, 0.03], seed: [1, 2]}'
-        # seeds until each row is beaten, or equivalent to the best within half a point
+        # seeds until each row is beaten, or as good as the best
         ilsvrc sweep flowers.yaml 'sweep.until={margin: 0.5, at_most: 10}'
     """,
     "ensemble": """

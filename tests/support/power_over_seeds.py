@@ -2,8 +2,8 @@
 
     python tests/support/power_over_seeds.py 0.01 100    # lead, as a fraction; draws a cell
 
-prints a Markdown table for tuning/FIGURES.md: the share of draws in which two settings, one of
-which is truly better by the lead, are found different at 5 %.
+prints a Markdown table for tuning/statistics/README.md: the share of draws in which two settings,
+one of which is truly better by the lead, are found different at 5 %.
 """
 
 from __future__ import annotations

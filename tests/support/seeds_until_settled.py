@@ -1,4 +1,4 @@
-"""The table of `tuning/FIGURES.md` on seeds until it is settled: python seeds_until_settled.py
+"""The table of `tuning/statistics/README.md` on seeds until it is settled; run it as a script.
 
 Scores of rows over common seeds are drawn: normal, alike in spread, the seed's part common to all
 rows, so that differences of rows have a paired standard deviation of 1.
