@@ -184,7 +184,7 @@ def test_a_second_sweep_trains_nothing_and_says_the_same(swept, here):
     assert {r.info.run_id for r in runs_of(folder, "tiny")} == before
     assert here(folder, "status", "tiny")[0] | {"seconds_left": None} == {
         "name": "tiny", "runs": 4, "done": 4, "failed": 0, "running": 0, "left": 0,
-        "seconds_left": None, "under_way": [],
+        "seconds_left": None, "under_way": [], "undecided": [],
     }  # fmt: skip
 
 
