@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from blank_store import blank_store
 from command import inside, refused, write_config
+from idle_worker import IdleWorker
 from mlflow import MlflowClient
 
 from experiments.fitting import fit
 from experiments.jobs.job import Outcome
 from experiments.launch import executors
-from experiments.launch.pool import Pool, Worker
+from experiments.launch.pool import Pool
 from experiments.runs import sweep as sweeps
 from experiments.tracking import status
 
@@ -38,26 +39,11 @@ def finished(job):
     return Outcome(job.path, "finished", scores, [{"val_top1": 0.5}])
 
 
-class Actor(Worker):
+class Actor(IdleWorker):
     """Answers now and then, so that fits end in another order."""
-
-    def ready(self):
-        return True
-
-    def send(self, job):
-        pass
 
     def hear(self):
         return [] if random.random() < 0.5 else [finished(self.job)]
-
-    def renew(self):
-        self.forget()
-
-    def ask(self):
-        pass
-
-    def stop(self, seconds=5.0):
-        pass
 
 
 class Stage(Pool):
