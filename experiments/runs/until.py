@@ -27,6 +27,7 @@ from experiments.presentation.settled import in_words
 from experiments.runs import folds
 from experiments.runs.cells import Cell, in_fits, plan_cell, plan_cells, sweep_hash
 from experiments.tracking.journal import Journal
+from experiments.tracking.run_log import UNTIL_ALPHA
 from tuning.statistics.anytime import (
     Gap,
     Standing,
@@ -127,7 +128,7 @@ class Rounds:
     def params(self) -> dict[str, Any]:
         """For the parent run."""
         return {
-            "sweep.until.alpha": self.until.alpha,
+            UNTIL_ALPHA: self.until.alpha,
             "sweep.until.margin": self.until.margin,
         }
 
