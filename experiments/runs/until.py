@@ -142,10 +142,12 @@ class Rounds:
         axes = {key: v for key, v in self.config.sweep.axes.items() if key != "seed"}
         product = " x ".join(f"{len(values)} {key}" for key, values in axes.items())
         margin = f", margin {self.until.margin:g} points" if self.until.margin else ""
+        fits = in_fits(self.cells)
+        first = f"; at first {len(self.cells)}{fits}" if fits else ""
         return (
             f"{self.config.name}: {len(self.rows)} rows ({product}), {len(self.seeds)} seeds each "
             f"and then more until all are settled (alpha {self.until.alpha:g}{margin}): "
-            f"{len(self.cells)} runs at least, {self.most} at most{in_fits(self.cells)}"
+            f"{len(self.cells)} runs at least, {self.most} at most{first}"
         )
 
     def further(

@@ -208,6 +208,36 @@ def test_a_row_of_which_nothing_ends_well_is_left_alone(sweep):
     assert settled(answer)["plain20_cifar"][0] == "equivalent"
 
 
+def test_of_folds_the_means_are_compared_and_the_seeds_counted(sweep, monkeypatch, capsys):
+    def on_a_fold(job):
+        value = score(job) + 0.05 * job.config.validation.fold
+        return Outcome(job.path, "finished", {"val_top1": value}, [{"val_top1": value}])
+
+    monkeypatch.setattr(sys.modules[__name__], "finished", on_a_fold)
+    _, answer, said, trained = sweep("validation.folds=2")
+    assert "12 runs at least, 36 at most; at first 12 x 2 folds = 24 fits" in said
+    assert answer["settled"]["score"] == "val_top1"
+    assert settled(answer)["lenet5"] == ("beaten", 4)
+    assert {row["name"]: row["settled_as"] for row in answer["settled"]["rows"]} == AS_IT_ENDS
+    assert trained.count(("lenet5", 4)) == 2, "a fold each"
+    assert inside(monkeypatch, "compare", "tiny", f"tracking.uri={sweep.store}") == 0
+    assert "beaten after 4" in capsys.readouterr().out
+
+
+def test_of_squared_errors_the_lowest_leads_and_none_is_equivalent(sweep, monkeypatch):
+    def erring(job):
+        return Outcome(job.path, "finished", {"test_mse": 1 - score(job)}, [{}])
+
+    monkeypatch.setattr(sys.modules[__name__], "finished", erring)
+    _, answer, _, _ = sweep("sweep.until.at_most=6")
+    whole = answer["settled"]
+    assert (whole["score"], whole["margin"], whole["leader"]) == ("test_mse", None, "mlp")
+    rows = {row["name"]: row for row in whole["rows"]}
+    assert settled(answer)["lenet5"] == ("beaten", 4)
+    assert 0 < rows["lenet5"]["difference_interval"][0] < rows["lenet5"]["difference"]
+    assert rows["plain20_cifar"]["settled_as"] == "undecided"
+
+
 def test_seeds_that_the_axis_names_come_first_and_more_at_most_goes_on(sweep, monkeypatch, capsys):
     words = ["sweep.seed=[7, 3]", "sweep.until.margin=null", "sweep.model.name=[mlp,plain20_cifar]"]
     _, answer, said, _ = sweep(*words, "sweep.until.at_most=5")
