@@ -20,7 +20,7 @@ from experiments.comparison.pair_tests import HitsOf
 from experiments.errors import BadInput, nearest
 from experiments.jobs.composition import DATA
 from experiments.metrics import ranks
-from experiments.tracking.run_log import SETTLEMENT
+from experiments.tracking.run_log import SETTLEMENT, UNTIL_ALPHA
 from experiments.tracking.status import status
 from experiments.tracking.tracked_run import FINAL, RUN_ID, find_run
 
@@ -35,8 +35,6 @@ DEFAULT_LEVELS = ("run", "outer_fold", "fold")
 BY_FOLD = "fold_"
 """What the scores of a run that averages over folds begin with, by step."""
 INNER = f"{BY_FOLD}val_top1"
-OF_UNTIL = "sweep.until.alpha"
-"""A param that the runs of sweeps with `until` have."""
 LOOKED_AT = (
     "seeds were added until rows were settled, so there are fewest where the lead came out large; "
     "`settled` allows for that, of other seeds on these images, and gives the verdict; p and "
@@ -227,7 +225,7 @@ def _with_settled(
     parents = [parent for run_id in ids if (parent := find_run(client, run_id))]
     by_group: dict[str, Mapping[str, Any]] = {}
     for parent in sorted(parents, key=lambda run: run.info.start_time):
-        if OF_UNTIL in parent.params:
+        if UNTIL_ALPHA in parent.params:
             document = json.loads(parent.text_if_any(SETTLEMENT) or '{"rows": []}')
             by_group |= {row["group_hash"]: row for row in document["rows"]}
     if not by_group:

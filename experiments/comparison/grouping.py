@@ -141,8 +141,8 @@ def fold_of(run: Run) -> str:
 def seeds_apart(run: Run) -> dict[str, int]:
     """What stands in place of a run's seed, by kind of draw; empty where nothing does."""
     params = run.data.params
-    given = {key.removeprefix(SEEDS): value_of(params[key]) for key in params if key[:6] == SEEDS}
-    return {draw: seed for draw, seed in sorted(given.items()) if seed is not None}
+    given = {key: value_of(text) for key, text in sorted(params.items()) if key.startswith(SEEDS)}
+    return {key.removeprefix(SEEDS): seed for key, seed in given.items() if seed is not None}
 
 
 def draw_of(value: Mapping[str, Any]) -> tuple[Any, ...]:

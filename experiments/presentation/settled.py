@@ -48,4 +48,4 @@ def cell(row: Mapping[str, Any]) -> str:
     kind = row.get("settled_as")
     if kind is None:
         return ""
-    return f"{kind} after {row['settled_after'] or row['n']}"
+    return f"{kind} after {row['settled_after'] or len(row['seeds'])}"

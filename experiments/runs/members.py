@@ -207,8 +207,7 @@ def _refit(
         row["number"], row["hyperparameters"], None, len(lengths), "finished", lengths=lengths
     )
     refit = candidate(config, trial.settings, epochs, where="search")
-    drawn = reseeded(config, "ensemble", "trial", trial.number)
-    refit = refit.model_copy(update={"seed": drawn.seed, "seeds": drawn.seeds})
+    refit = reseeded(refit, "ensemble", "trial", trial.number)
     return prepare(_alone(refit_config(refit, trial)), source, split)
 
 

@@ -27,6 +27,7 @@ from experiments.presentation.settled import in_words
 from experiments.runs import folds
 from experiments.runs.cells import Cell, in_fits, plan_cell, plan_cells, sweep_hash
 from experiments.tracking.journal import Journal
+from experiments.tracking.run_log import UNTIL_ALPHA
 from tuning.statistics.anytime import (
     Gap,
     Standing,
@@ -127,7 +128,7 @@ class Rounds:
     def params(self) -> dict[str, Any]:
         """For the parent run."""
         return {
-            "sweep.until.alpha": self.until.alpha,
+            UNTIL_ALPHA: self.until.alpha,
             "sweep.until.margin": self.until.margin,
         }
 
@@ -141,10 +142,12 @@ class Rounds:
         axes = {key: v for key, v in self.config.sweep.axes.items() if key != "seed"}
         product = " x ".join(f"{len(values)} {key}" for key, values in axes.items())
         margin = f", margin {self.until.margin:g} points" if self.until.margin else ""
+        fits = in_fits(self.cells)
+        first = f"; at first {len(self.cells)}{fits}" if fits else ""
         return (
             f"{self.config.name}: {len(self.rows)} rows ({product}), {len(self.seeds)} seeds each "
             f"and then more until all are settled (alpha {self.until.alpha:g}{margin}): "
-            f"{len(self.cells)} runs at least, {self.most} at most{in_fits(self.cells)}"
+            f"{len(self.cells)} runs at least, {self.most} at most{first}"
         )
 
     def further(

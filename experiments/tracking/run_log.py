@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PARAM_BATCH, METRIC_BATCH, PARAM_CHARACTERS = 100, 1000, 6000  # limits of the MLflow server
 EVERY_SECONDS, REST_SECONDS = 0.5, 60.0  # between sendings of metrics; after a failed one
 SETTLEMENT = "settlement.json"  # of a sweep with `until`: which rows are settled, and by what
+UNTIL_ALPHA = "sweep.until.alpha"  # a param that the run of such a sweep has
 JOURNAL_TAG = "journal_id"  # by which a run is found again from the journal
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 

@@ -60,19 +60,22 @@ class FakeStore:
         tags: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> str:
-        """One run. Equal model and settings make one group; a dot in a key is written `__`."""
+        """One run. Equal model and settings make one group, whatever the seeds; a dot in a key is
+        written `__`."""
         from mlflow.entities import Metric, Param
 
         params = {"model.name": model, "data.source": "digits", "train.precision": "float32"}
         params |= {k.replace("__", "."): _text(v) for k, v in settings.items()}
-        group = json.dumps(params, sort_keys=True)
+        whole = json.dumps(params, sort_keys=True)
+        settings = {key: value for key, value in params.items() if not key.startswith("seeds.")}
+        group = json.dumps(settings, sort_keys=True)
         parent = self._parents.get(experiment)
         run = self.client.create_run(
             self.experiment(experiment),
             self._tick(),
             {
                 "level": level,
-                "config_hash": f"{hash_of(group)}-{seed}",
+                "config_hash": f"{hash_of(whole)}-{seed}",
                 "group_hash": hash_of(group),
                 "source": "digits",
                 "source_fingerprint": "fingerprint1",

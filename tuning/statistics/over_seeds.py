@@ -88,7 +88,7 @@ def training_variances(scores: Mapping[Any, Sequence[float]]) -> dict[Any, Train
     """How far each row's score is from what other seeds would give, rows pooled if alike.
 
     Rows are pooled unless the variance of one is beyond what rows of one variance show: Cochran's
-    bound, an F quantile of its ratio to the others' at `doubt` over the number of rows. Then every
+    bound, an F quantile of its ratio to the others' (`alike`). Then every
     row stands for itself, with the degrees of freedom of its own seeds: a pool without the wild
     rows would be one of the calm, and promise too much. Of rows that are alike, two seeds are
     pooled in a fifth of sweeps, three in half of them, more in four of five.
@@ -103,12 +103,15 @@ def training_variances(scores: Mapping[Any, Sequence[float]]) -> dict[Any, Train
     apart = {
         row: Training(float(of.var(ddof=1)), len(of) - 1, pooled=False) for row, of in known.items()
     }
-    if not _alike(list(apart.values())):
+    variances = np.array([of.variance for of in apart.values()])
+    degrees = np.array([of.degrees for of in apart.values()])
+    if len(apart) < 2 or not alike(variances, degrees):
         return apart
-    return dict.fromkeys(apart, _pooled(list(apart.values())))
+    pooled = Training(float(variances @ degrees / degrees.sum()), int(degrees.sum()), pooled=True)
+    return dict.fromkeys(apart, pooled)
 
 
-def doubt(degrees: int) -> float:
+def _doubt(degrees: int) -> float:
     """Level at which rows are said to scatter differently, by the degrees of freedom of a row.
 
     The fewer the seeds, the less they show of a wild row, so pooling takes rows that are the more
@@ -120,21 +123,22 @@ def doubt(degrees: int) -> float:
     return {1: 0.8, 2: 0.5}.get(degrees, 0.2)
 
 
-def _alike(rows: Sequence[Training]) -> bool:
-    """Is no row's variance beyond what chance makes of the others'?"""
-    if len(rows) < 2:
-        return False
-    for row in rows:
-        rest = _pooled([other for other in rows if other is not row])
-        limit = stats.f.isf(doubt(row.degrees) / len(rows), row.degrees, rest.degrees)
-        if row.variance > rest.variance * limit:
-            return False
-    return True
+def alike(variances: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Is no row's variance beyond what chance makes of the others'?
 
+    Args:
+        variances: float [..., rows], of two rows or more.
+        degrees: int [rows].
 
-def _pooled(rows: Sequence[Training]) -> Training:
-    degrees = sum(row.degrees for row in rows)
-    return Training(sum(row.variance * row.degrees for row in rows) / degrees, degrees, pooled=True)
+    Returns:
+        bool [...].
+    """
+    levels = np.array([_doubt(int(of)) for of in degrees]) / len(degrees)
+    others = ~np.eye(len(degrees), dtype=bool)  # not by subtraction, which loses the smallest
+    of_rest = others @ degrees
+    rest = (variances * degrees) @ others / of_rest
+    limits = stats.f.isf(levels, degrees, of_rest)
+    return np.asarray((variances <= rest * limits).all(axis=-1))
 
 
 def difference(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from tuning.statistics.over_seeds import doubt
+from tuning.statistics.over_seeds import alike
 
 DRAWS = 2048
 """Of the variances that seeds will show. The power given these is exact, so that it is off by less
@@ -144,9 +144,6 @@ def _factors(rows: int, degrees: int, level: float) -> np.ndarray:
     or not by the rule of `over_seeds.training_variances`."""
     draws = np.random.default_rng(0)
     variances = draws.chisquare(degrees, (DRAWS, rows)) / degrees
-    rest = (variances.sum(axis=1, keepdims=True) - variances) / (rows - 1)
-    limit = stats.f.isf(doubt(degrees) / rows, degrees, degrees * (rows - 1))
-    alike = (variances <= rest * limit).all(axis=1)
     pooled = 2 * variances.mean(axis=1) * stats.t.isf(level / 2, rows * degrees) ** 2
     apart = variances[:, :2].sum(axis=1) * stats.t.isf(level / 2, degrees) ** 2
-    return np.where(alike, pooled, apart)
+    return np.where(alike(variances, np.full(rows, degrees)), pooled, apart)

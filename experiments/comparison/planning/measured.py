@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.comparison.compare import compare, kept_answers
-from experiments.comparison.grouping import Comparison, value_of
+from experiments.comparison.grouping import Comparison
 from experiments.comparison.pair_tests import HitsOf
-from experiments.comparison.row_names import name_rows
 from experiments.errors import BadInput
+from experiments.presentation.formatting import SEEDS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-APART = "seeds."
-"""What config keys of seeds begin with that one draw has to itself."""
-DRAWS = ("weights", "order", "augmentation", "dropout")
 Seeds = tuple[tuple[str, Any], ...]
 
 
@@ -30,7 +27,6 @@ class Setting:
     name: str
     scores: dict[Seeds, float]
     """By `seed`, and the seeds of single draws where they were given."""
-    run_ids: dict[Seeds, str]
     images: int | None
     hits: dict[Seeds, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     """Index of the images, and whether their labels were right; of runs that kept predictions."""
@@ -48,13 +44,16 @@ class Setting:
 def settings(client: MlflowClient, name: str) -> tuple[list[Setting], list[str]]:
     """Rows of an experiment on the images of its best row, best first, and what was left out.
 
-    Runs that differ in seeds alone, in `seed` or in those of single draws, are one row.
-
     Raises:
         BadInput: as `compare`, or there is no row with a top-1 on one split.
     """
     comparison = compare(client, [name])
-    rows = _merged(comparison)
+    rows = [
+        {**row, "values": values}
+        for row in comparison.rows
+        if row["top1_mean"] is not None
+        and (values := [value for value in row["values"] if not value["fold"]])
+    ]
     if not rows:
         raise BadInput(
             f"{name}: no runs with top-1 on one split; plan counts seeds, and folds are none: "
@@ -74,48 +73,29 @@ def _images_of(row: Mapping[str, Any], comparison: Comparison) -> list[Any]:
     return [row["source_fingerprint"], *(row[key] for key in keys)]
 
 
-def _merged(comparison: Comparison) -> list[dict[str, Any]]:
-    """Rows that differ in the seeds of draws alone as one, with all their values on one split."""
-    keys = [key for key in comparison.varying if not key.startswith(APART)]
-    merged: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in comparison.rows:
-        values = [value for value in row["values"] if not value["fold"]]
-        if row["top1_mean"] is None or not values:
-            continue
-        what = (row["experiment"], row["model"], row["source_fingerprint"])
-        group = tuple(str(part) for part in (*what, *(row[key] for key in keys)))
-        kept = {key: row[key] for key in (*keys, "model", "experiment", "source_fingerprint")}
-        new = kept | {"name": row["model"] or row["name"], "group_hash": None, "values": []}
-        merged.setdefault(group, new)["values"] += values
-    rows = list(merged.values())
-    name_rows(rows, keys)
-    return rows
-
-
 def _none(run_id: str, part: str) -> None:
     """Of a lone row no answers are compared, and none are read."""
 
 
 def _setting(client: MlflowClient, row: Mapping[str, Any], part: str, answers: HitsOf) -> Setting:
-    scores, run_ids, hits, images = {}, {}, {}, None
-    for value in row["values"]:
-        run_id = value["run_id"]
-        params = client.get_run(run_id).data.params
-        seeds = _seeds(params)
-        scores[seeds], run_ids[seeds] = value["score"], run_id
-        if (kept := answers(run_id, part)) is not None:
-            hits[seeds] = kept
-        counted = params.get(f"data.{'test' if part == 'test' else 'validation'}_images")
-        images = images or (int(counted) if counted else None)
+    values = {_seeds(value): value for value in row["values"]}
+    run_ids = {seeds: value["run_id"] for seeds, value in values.items()}
+    scores = {seeds: value["score"] for seeds, value in values.items()}
+    kept = {seeds: answers(run_id, part) for seeds, run_id in run_ids.items()}
+    hits = {seeds: one for seeds, one in kept.items() if one is not None}
+    images: int | None
     if hits:
         images = len(next(iter(hits.values()))[0])
-    return Setting(row["name"], scores, run_ids, images, hits)
+    else:
+        key = f"data.{'test' if part == 'test' else 'validation'}_images"
+        counts = (client.get_run(run_id).data.params.get(key) for run_id in run_ids.values())
+        images = next((int(count) for count in counts if count), None)
+    return Setting(row["name"], scores, images, hits)
 
 
-def _seeds(params: Mapping[str, str]) -> Seeds:
-    given = {key: value_of(text) for key, text in sorted(params.items()) if key.startswith(APART)}
-    apart = {key: value for key, value in given.items() if value is not None}
-    return ("seed", value_of(params.get("seed"))), *apart.items()
+def _seeds(value: Mapping[str, Any]) -> Seeds:
+    apart = value.get("seeds", {})
+    return ("seed", value["seed"]), *((f"{SEEDS}{draw}", seed) for draw, seed in apart.items())
 
 
 def common_hits(first: Setting, second: Setting) -> tuple[np.ndarray, np.ndarray] | None:

@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.planning import measured
-from experiments.comparison.planning.measured import APART, Setting
+from experiments.comparison.planning.crossed import crossed
+from experiments.comparison.planning.measured import Setting
 from experiments.errors import BadInput
 
 if TYPE_CHECKING:
@@ -287,43 +288,3 @@ def _components(
     }
     pairing = fmean(pair.pairing for pair in pairs) if pairs else None
     return {**shares, "pairing": pairing, **_deviations(noise)}
-
-
-def crossed(rows: Sequence[Setting], name: str) -> list[dict[str, Any]]:
-    """Of each row, the variance of its score from each seed that was varied against others.
-
-    Raises:
-        BadInput: no row has such seeds, or they cannot be told apart.
-    """
-    from tuning.statistics.components import REST, of_crossing
-
-    made = []
-    for row in rows:
-        levels = {
-            key: values
-            for key, values in row.levels().items()
-            if len(set(values)) > 1 and (key != "seed" or _is_a_draw(row))
-        }
-        if not any(key.startswith(APART) for key in levels):
-            continue
-        try:
-            parts = of_crossing(list(row.scores.values()), levels)
-        except ValueError as error:
-            raise BadInput(f"--components: {name}, {row.name}: {error}") from error
-        total = sum(part.variance for part in parts.values()) or 1.0
-        factors = [
-            {"factor": key, **asdict(part), "share": part.variance / total}
-            for key, part in parts.items()
-        ]
-        made.append({"row": row.name, "runs": len(row.scores), "rest": REST, "factors": factors})
-    if not made:
-        raise BadInput(
-            f"--components: in {name} no seeds were varied against each other; sweep two or more "
-            "of seeds.weights, seeds.order, seeds.augmentation and seeds.dropout"
-        )
-    return made
-
-
-def _is_a_draw(row: Setting) -> bool:
-    """Does `seed` still decide a draw of its own in some run?"""
-    return any(len(seeds) < 1 + len(measured.DRAWS) for seeds in row.scores)

@@ -19,14 +19,15 @@ def text(document: Mapping[str, Any]) -> str:
     lead, wanted = _points(document["detect"]), f"{document['wanted_power']:.0%}"
     pairs, now = document["pairs_of_rows"], document["present"]
     corrected = f", Holm over {pairs} pairs of rows" if pairs > 1 else ""
-    here = f"{_count(now['seeds'], 'seed')} and {now['images']:,} test images"
+    seeds = f"{now['seeds']:,} seeds"
+    here = f"{seeds} and {now['images']:,} test images"
     lines = [
         f"To find a difference of {lead} with a probability of {wanted}, by the test over seeds "
         f"and images at {document['alpha']:g}{corrected}:",
         f"  {here} find it in {_percent(document['power'])}; what they find in {wanted} is "
         f"{_points(document['detectable'])} or more",
-        f"  {_seeds(document)}",
-        f"  {_images(document)}",
+        f"  at {now['images']:,} images {_takes(document, 'seeds', MOST_SEEDS, 'seeds', ' a row')}",
+        f"  at {seeds} {_takes(document, 'images', MOST_IMAGES, 'test images')}",
         "",
         f"Where the variance of a difference comes from, at {here}:",
         *_shares(document["components"]),
@@ -45,26 +46,12 @@ def text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _seeds(document: Mapping[str, Any]) -> str:
-    images = f"at {document['present']['images']:,} images"
-    if document["seeds"] is not None:
-        return f"{images} it takes {_count(document['seeds'], 'seed')} a row"
-    most = document["most_power"]["seeds"]
-    return (
-        f"{images} {MOST_SEEDS:,} seeds are too few; with ever more they find it in "
-        f"{_percent(most)}"
-    )
-
-
-def _images(document: Mapping[str, Any]) -> str:
-    seeds = f"at {_count(document['present']['seeds'], 'seed')}"
-    if document["images"] is not None:
-        return f"{seeds} it takes {document['images']:,} test images"
-    most = document["most_power"]["images"]
-    return (
-        f"{seeds} {MOST_IMAGES:,} test images are too few; with ever more they find it in "
-        f"{_percent(most)}"
-    )
+def _takes(document: Mapping[str, Any], what: str, most: int, unit: str, each: str = "") -> str:
+    """How many of `what`, seeds or images, suffice; or that `most` do not."""
+    if document[what] is not None:
+        return f"it takes {document[what]:,} {unit}{each}"
+    power = _percent(document["most_power"][what])
+    return f"{most:,} {unit} are too few; with ever more they find it in {power}"
 
 
 def _shares(components: Mapping[str, Any]) -> list[str]:
@@ -108,10 +95,6 @@ def _factor(factor: Mapping[str, Any]) -> str:
     name = factor["factor"]
     words = "rest: interactions, and what equal runs differ by" if name == "rest" else name
     return f"  {factor['share']:>4.0%}  {words}: {sd} ({low} to {high})"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _percent(share: float) -> str:

@@ -10,7 +10,8 @@ import pytest
 from command import inside, refused
 from fake_store import FakeStore
 
-from experiments.comparison.planning.plan import crossed, plan, question
+from experiments.comparison.planning.crossed import crossed
+from experiments.comparison.planning.plan import plan, question
 from experiments.comparison.planning.words import text
 from experiments.jobs.predictions import Evaluation, write_predictions
 from tuning.statistics.over_seeds import difference, training_variances

@@ -6,13 +6,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from idle_worker import IdleWorker
 
 from experiments.config.schema import Config
 from experiments.jobs.job import Job, Outcome
-from experiments.launch.pool import Lost, Pool, Worker
+from experiments.launch.pool import Lost, Pool
 
 
-class Actor(Worker):
+class Actor(IdleWorker):
     """Says what it was told to say of each job, try by try."""
 
     def __init__(self, script, starts_after=0):
@@ -35,13 +36,7 @@ class Actor(Worker):
     def renew(self):
         self.renewals += 1
         self.left = self.starts_after
-        self.forget()
-
-    def ask(self):
-        pass
-
-    def stop(self, seconds=5.0):
-        pass
+        super().renew()
 
 
 class Stage(Pool):

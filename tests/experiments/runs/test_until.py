@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from blank_store import blank_store
 from command import inside, refused, write_config
+from idle_worker import IdleWorker
 from mlflow import MlflowClient
 
 from experiments.fitting import fit
 from experiments.jobs.job import Outcome
 from experiments.launch import executors
-from experiments.launch.pool import Pool, Worker
+from experiments.launch.pool import Pool
 from experiments.runs import sweep as sweeps
 from experiments.tracking import status
 
@@ -38,26 +39,11 @@ def finished(job):
     return Outcome(job.path, "finished", scores, [{"val_top1": 0.5}])
 
 
-class Actor(Worker):
+class Actor(IdleWorker):
     """Answers now and then, so that fits end in another order."""
-
-    def ready(self):
-        return True
-
-    def send(self, job):
-        pass
 
     def hear(self):
         return [] if random.random() < 0.5 else [finished(self.job)]
-
-    def renew(self):
-        self.forget()
-
-    def ask(self):
-        pass
-
-    def stop(self, seconds=5.0):
-        pass
 
 
 class Stage(Pool):
@@ -220,6 +206,36 @@ def test_a_row_of_which_nothing_ends_well_is_left_alone(sweep):
     assert max(seed for model, seed in trained if model == "lenet5") == 4
     assert "without a score: lenet5" in said
     assert settled(answer)["plain20_cifar"][0] == "equivalent"
+
+
+def test_of_folds_the_means_are_compared_and_the_seeds_counted(sweep, monkeypatch, capsys):
+    def on_a_fold(job):
+        value = score(job) + 0.05 * job.config.validation.fold
+        return Outcome(job.path, "finished", {"val_top1": value}, [{"val_top1": value}])
+
+    monkeypatch.setattr(sys.modules[__name__], "finished", on_a_fold)
+    _, answer, said, trained = sweep("validation.folds=2")
+    assert "12 runs at least, 36 at most; at first 12 x 2 folds = 24 fits" in said
+    assert answer["settled"]["score"] == "val_top1"
+    assert settled(answer)["lenet5"] == ("beaten", 4)
+    assert {row["name"]: row["settled_as"] for row in answer["settled"]["rows"]} == AS_IT_ENDS
+    assert trained.count(("lenet5", 4)) == 2, "a fold each"
+    assert inside(monkeypatch, "compare", "tiny", f"tracking.uri={sweep.store}") == 0
+    assert "beaten after 4" in capsys.readouterr().out
+
+
+def test_of_squared_errors_the_lowest_leads_and_none_is_equivalent(sweep, monkeypatch):
+    def erring(job):
+        return Outcome(job.path, "finished", {"test_mse": 1 - score(job)}, [{}])
+
+    monkeypatch.setattr(sys.modules[__name__], "finished", erring)
+    _, answer, _, _ = sweep("sweep.until.at_most=6")
+    whole = answer["settled"]
+    assert (whole["score"], whole["margin"], whole["leader"]) == ("test_mse", None, "mlp")
+    rows = {row["name"]: row for row in whole["rows"]}
+    assert settled(answer)["lenet5"] == ("beaten", 4)
+    assert 0 < rows["lenet5"]["difference_interval"][0] < rows["lenet5"]["difference"]
+    assert rows["plain20_cifar"]["settled_as"] == "undecided"
 
 
 def test_seeds_that_the_axis_names_come_first_and_more_at_most_goes_on(sweep, monkeypatch, capsys):
