@@ -279,7 +279,7 @@ def test_normalisation_of_v2_comes_first_and_last() -> None:
     ("name", "option", "value", "known"),
     [
         ("resnet18", "shortcut", "D", "A, B, C"),
-        ("resnet56_cifar", "shortcut", "C", "A, B"),
+        ("resnet56_cifar", "shortcut", "D", "A, B, C"),
         ("resnet50_v2", "layout", "keras", "released, paper"),
     ],
 )
