@@ -18,7 +18,7 @@ import numpy as np
 
 from tuning.choice import Choice, Lead
 from tuning.fold_race import Racing
-from tuning.oracles import Oracle, Promoting, Proposal, Waiting
+from tuning.oracles.oracle import Oracle, Promoting, Proposal, Waiting
 from tuning.race import Race
 from tuning.trial import Fit, GaveUp, Trial, hits_of
 

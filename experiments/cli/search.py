@@ -57,7 +57,8 @@ def _search(
     as_json: bool,
 ) -> None:
     from experiments.config import settings
-    from experiments.search import run, text
+    from experiments.search import run
+    from experiments.search.results import text
 
     checked = settings.load(path, changes or ())
     if dry_run:

@@ -1,6 +1,6 @@
 """Search strategies: each declared once, and what config, search, journal and pictures ask of it.
 
-To add one, write its oracle in `tuning` and declare it in `STRATEGIES`.
+To add one, write its oracle in `tuning.oracles` and declare it in `STRATEGIES`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from experiments.config.section import AtLeastTwo, Count, Section
-from tuning import draws, hyperband, keras_oracles, oracles
-from tuning.oracles import Oracle
+from tuning.oracles import draws, hyperband, keras_oracles
+from tuning.oracles.oracle import Grid, Manual, Oracle
 from tuning.space import Space
 
 if TYPE_CHECKING:
@@ -116,14 +116,14 @@ STRATEGIES: dict[str, Strategy] = {
     for strategy in (
         Strategy(
             "manual",
-            oracles.Manual,
+            Manual,
             lambda search, space, epochs: (search.settings, search.start),
             listed=True,
             ends="settings says how many candidates there are",
         ),
         Strategy(
             "grid",
-            oracles.Grid,
+            Grid,
             lambda search, space, epochs: (space, search.start),
             complete=True,
             ends="a grid is complete",

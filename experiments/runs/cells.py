@@ -18,7 +18,7 @@ from experiments.jobs.job import FitPath, Job, Outcome
 from experiments.jobs.pace import Work, work_of
 from experiments.jobs.plan import Plan, check_settings, prepare_fits
 from experiments.runtime import devices
-from tuning.oracles import grid
+from tuning.oracles.oracle import grid
 
 FOLDS = ("folds", "repeats", "test_folds", "fold")
 """Keys of `validation` that say how many fits a cell is."""

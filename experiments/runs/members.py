@@ -143,7 +143,7 @@ def _top(config: Config, wanted: Ensemble, where: str) -> Team:
     and tested once. There are no validation images left then: one with early stopping trains as
     the refit of a search's winner does.
     """
-    from experiments.search.report import top
+    from experiments.search.results.report import top
     from experiments.search.sharing import settled
     from experiments.tracking.search_journal import find, matters_of
 

@@ -16,7 +16,7 @@ from experiments.runtime.startup import load_tensorflow
 from experiments.search.candidates import Candidates
 from experiments.search.space import oracle_of
 from experiments.search.study import Study
-from tuning.oracles import MOST_REFUSED, Proposal
+from tuning.oracles.oracle import MOST_REFUSED, Proposal
 from tuning.search import Search
 
 Cost = dict[str, float]

@@ -11,7 +11,7 @@ from experiments.search.candidates import Candidates, starts_anew
 from experiments.search.study import Study
 from experiments.training import snapshots
 from tuning.nested import Nested, Task
-from tuning.oracles import Promoting
+from tuning.oracles.oracle import Promoting
 from tuning.trial import Fit, Trial
 
 

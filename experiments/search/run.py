@@ -13,9 +13,10 @@ from experiments.jobs.composition import document, lines
 from experiments.launch import executors
 from experiments.launch.progress import Display
 from experiments.runtime import devices
-from experiments.search import bounds, promotion, report, sharing, space
+from experiments.search import bounds, promotion, sharing, space
 from experiments.search.candidates import Candidates
 from experiments.search.drive import Drive
+from experiments.search.results import report
 from experiments.search.study import (
     Kind,
     announcement,

@@ -15,7 +15,7 @@ from experiments.config.strategies import Strategy
 from experiments.errors import BadInput
 from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
-from tuning.oracles import Oracle
+from tuning.oracles.oracle import Oracle
 from tuning.space import Parameter, Space, SpaceError
 
 Objective = Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss", "val_mse"]

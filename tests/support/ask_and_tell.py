@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tuning.oracles import Proposal
+from tuning.oracles.oracle import Proposal
 
 
 def score(settings: dict[str, Any]) -> float:

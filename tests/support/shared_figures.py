@@ -27,7 +27,7 @@ from simulated_cluster import Store
 from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.search import run as search_run
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 from experiments.search.study import Kind
 from experiments.tracking import experiment
 

@@ -33,7 +33,7 @@ from experiments.launch.pool import Lost, Message, Pool, Worker
 from experiments.runtime.startup import load_tensorflow
 from experiments.search import drive
 from experiments.search import run as search_run
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 from experiments.search.study import Kind
 from experiments.tracking import experiment, journal
 

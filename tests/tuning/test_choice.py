@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tuning.choice import Choice
-from tuning.oracles import Manual
+from tuning.oracles.oracle import Manual
 from tuning.search import Search
 
 SCORES = np.array([[0.90, 0.94, 0.92], [0.91, 0.93, 0.91], [0.88, 0.92, 0.92], [0.7, 0.7, 0.7]])

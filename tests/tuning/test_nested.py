@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import splits
 from tuning.nested import Nested, median_epochs, pooled, summary
-from tuning.oracles import Manual
+from tuning.oracles.oracle import Manual
 from tuning.search import Search
 
 

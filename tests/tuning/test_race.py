@@ -7,7 +7,7 @@ import pytest
 import race_table
 from race_table import ALPHA, FOLDS, NOISES, SIZES, SPREADS
 
-from tuning.oracles import Manual
+from tuning.oracles.oracle import Manual
 from tuning.paired import of_hits, p_no_better, residual
 from tuning.race import Race
 from tuning.search import Search

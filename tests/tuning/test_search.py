@@ -10,9 +10,9 @@ from fractions import Fraction
 import pytest
 
 from tuning.fold_race import Racing
-from tuning.hyperband import Hyperband
-from tuning.keras_oracles import Random
-from tuning.oracles import WAIT, Grid, Manual, Proposal
+from tuning.oracles.hyperband import Hyperband
+from tuning.oracles.keras_oracles import Random
+from tuning.oracles.oracle import WAIT, Grid, Manual, Proposal
 from tuning.search import Search
 from tuning.space import Choice, Int, Space
 from tuning.trial import Fit

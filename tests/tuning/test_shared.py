@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from tuning.nested import Nested
-from tuning.oracles import Manual
+from tuning.oracles.oracle import Manual
 from tuning.search import Racing, Search
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tuning.hyperparameters import from_values, to_keras_tuner, to_values
+from tuning.oracles.hyperparameters import from_values, to_keras_tuner, to_values
 from tuning.space import Boolean, Choice, Float, Int, Space, SpaceError, same
 
 NESTED = Space(

@@ -19,9 +19,9 @@ from experiments.errors import BadInput
 from experiments.jobs.plan import prepare
 from experiments.search import space
 from experiments.tracking import experiment
-from tuning.hyperband import Hyperband
-from tuning.keras_oracles import Random
-from tuning.oracles import Grid, Manual, Proposal
+from tuning.oracles.hyperband import Hyperband
+from tuning.oracles.keras_oracles import Random
+from tuning.oracles.oracle import Grid, Manual, Proposal
 from tuning.space import Choice, Float, Space
 
 FOLDER = Path(experiments.configs.__file__).parent

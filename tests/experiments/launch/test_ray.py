@@ -32,7 +32,7 @@ from experiments.runs import sweep
 from experiments.runtime.machine import cores
 from experiments.runtime.share import Share
 from experiments.search import run as search
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 
 BASE = {
     "name": "s",

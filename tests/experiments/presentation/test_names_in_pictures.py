@@ -20,7 +20,7 @@ from experiments.evaluation import calibration, confusion
 from experiments.fitting import pictures
 from experiments.inference import grad_cam
 from experiments.presentation import figure_style, fonts, html_page
-from experiments.search.plots import winners
+from experiments.search.results.plots import winners
 
 NAMES = ["a$b$c_{", "under_$5_to_$10", "cash$^$", "\x1b[31mred", r"\frac"]
 

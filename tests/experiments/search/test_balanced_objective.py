@@ -7,9 +7,9 @@ import pytest
 from blank_store import blank_store
 
 from experiments.config import settings
-from experiments.search import text
-from experiments.search.plots import pictures, winners
-from experiments.search.plots.view import view
+from experiments.search.results import text
+from experiments.search.results.plots import pictures, winners
+from experiments.search.results.plots.view import view
 from experiments.search.run import run
 
 RATE = "train.optimizer.learning_rate"

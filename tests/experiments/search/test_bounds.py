@@ -16,7 +16,7 @@ from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.errors import BadInput
 from experiments.search import run as search_run
-from experiments.search import text
+from experiments.search.results import text
 from experiments.tracking.search_journal import what_matters
 
 HIDDEN = "model.options.hidden"

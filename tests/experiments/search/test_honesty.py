@@ -12,7 +12,7 @@ import pipelines
 from experiments.config import settings
 from experiments.fitting import worker_state
 from experiments.search import study
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 from experiments.search.run import run
 
 REPLICATES = 6

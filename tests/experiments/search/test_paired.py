@@ -92,7 +92,7 @@ def test_unpaired_it_is_that_of_its_path_and_so_is_a_refits():
 @pytest.mark.parametrize("paired", [True, False])
 def test_equal_candidates_get_equal_scores_where_they_are_paired(paired, monkeypatch):
     """What differs changes no result, so that all else would be a draw that is the trial's."""
-    monkeypatch.setattr("experiments.search.plots.pictures.write", lambda *_: [])
+    monkeypatch.setattr("experiments.search.results.plots.pictures.write", lambda *_: [])
     made = config(
         f"search.paired={paired}".lower(),
         "validation.folds=2",

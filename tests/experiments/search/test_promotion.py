@@ -18,13 +18,14 @@ from experiments.fitting import fit
 from experiments.jobs.job import Outcome
 from experiments.jobs.plan import prepare
 from experiments.launch.ray_slot import Slot
-from experiments.search import run, text
+from experiments.search import run
 from experiments.search.candidates import starts_anew
-from experiments.search.plots import pictures
-from experiments.search.report import top
+from experiments.search.results import text
+from experiments.search.results.plots import pictures
+from experiments.search.results.report import top
 from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import State
-from tuning.hyperband import brackets, epochs_in_all
+from tuning.oracles.hyperband import brackets, epochs_in_all
 
 RATE = "train.optimizer.learning_rate"
 PLAN = brackets(4, 2)  # 4, 2 and 1 candidates, 3 and 1, then 3

@@ -18,9 +18,10 @@ from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.fitting import fit
 from experiments.jobs.predictions import HITS, packed_hits, unpacked_hits
-from experiments.search import space, text
+from experiments.search import space
 from experiments.search.candidates import Candidates
-from experiments.search.plots import pictures
+from experiments.search.results import text
+from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import digest, what_matters

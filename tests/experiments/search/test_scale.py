@@ -22,7 +22,7 @@ from simulated_cluster import Clock, Cluster, Store, config, ledger, run, run_cu
 import experiments
 import tuning
 from experiments.launch import pool
-from experiments.search import report
+from experiments.search.results import report
 from experiments.tracking.journal import Journal
 
 STEP = 80  # trials from one size to the next

@@ -20,9 +20,10 @@ from ruined_digits import ruined_digits
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
 from experiments.fitting import fit, worker_state
-from experiments.search import study, text
-from experiments.search.plots import pictures
-from experiments.search.report import top
+from experiments.search import study
+from experiments.search.results import text
+from experiments.search.results.plots import pictures
+from experiments.search.results.report import top
 from experiments.search.run import run
 from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock

@@ -25,7 +25,7 @@ import mlflow.store.tracking.sqlalchemy_store
 from experiments.cli import commands
 from experiments.fitting import fit
 from experiments.search import run
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 from experiments.training import trainer
 pictures.write = lambda *_: []  # seconds, and tested elsewhere
 for line in sys.stdin:

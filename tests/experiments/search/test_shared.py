@@ -19,7 +19,7 @@ from experiments.errors import BadInput
 from experiments.fitting import fit, worker_state
 from experiments.search import pairs, study
 from experiments.search.candidates import Candidates
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from experiments.search.study import Study
 from experiments.tracking.journal import Journal

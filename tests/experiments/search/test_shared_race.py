@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import settings
-from experiments.search.plots import pictures
+from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from tuning.search import Search
 

@@ -13,10 +13,11 @@ from simulated_cluster import BATCH, RATE, Clock, Cluster, Store, config, run
 from experiments.config import settings
 from experiments.config.strategies import STRATEGIES, Strategy
 from experiments.errors import BadInput
-from experiments.search import space, text
-from experiments.search.plots import pictures
+from experiments.search import space
+from experiments.search.results import text
+from experiments.search.results.plots import pictures
 from experiments.tracking.search_journal import State, what_matters
-from tuning.oracles import Listed
+from tuning.oracles.oracle import Listed
 from tuning.space import Choice, Float, Space, tidy
 
 UNIT = {"type": "float", "low": 0.02, "high": 0.1}
@@ -99,7 +100,7 @@ import importlib, sys, warnings
 from pydantic import PositiveInt
 from experiments.config.section import Section
 from experiments.config.strategies import STRATEGIES, Strategy
-from tuning.oracles import Manual
+from tuning.oracles.oracle import Manual
 
 class Skips(Section):
     leap: PositiveInt = 1

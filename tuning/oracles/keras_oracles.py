@@ -9,7 +9,7 @@ Differences from KerasTuner, each of which changes what is proposed:
 - Failed trials never stop an oracle (there: three in a row raise), and in Hyperband they rank last
   instead of holding up their bracket for ever.
 - Hyperband trains a promoted candidate from scratch. It is for searches that were begun before
-  `tuning.hyperband`, with whose brackets, the published ones, new searches begin.
+  `tuning.oracles.hyperband`, with whose brackets, the published ones, new searches begin.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from tuning import unsaved_oracle
-from tuning.hyperparameters import from_values, to_values
-from tuning.oracles import WAIT, Open, Proposal, Waiting, usable
+from tuning.oracles import unsaved_oracle
+from tuning.oracles.hyperparameters import from_values, to_values
+from tuning.oracles.oracle import WAIT, Open, Proposal, Waiting, usable
 from tuning.space import Settings, Space, identity
 
 LAST = -sys.float_info.max  # the rank of a failed trial, where ranks are all that counts
@@ -141,7 +141,7 @@ class Bayesian(Wrapped):
 class FormerHyperband(Wrapped):
     """KerasTuner's Hyperband, whose brackets draw more than Algorithm 1's: 144 epochs in 30 fits
     instead of 83 in 22 for 10 epochs and a factor of 3. A search that began with it goes on with
-    it; its settings are those of `tuning.hyperband.Hyperband`, and the space has enough candidates.
+    it; its settings are those of `hyperband.Hyperband`, and the space has enough candidates.
     """
 
     oracle_class = "HyperbandOracle"

@@ -12,7 +12,7 @@ import math
 import warnings
 from typing import Any, ClassVar
 
-from tuning.hyperparameters import to_keras_tuner
+from tuning.oracles.hyperparameters import to_keras_tuner
 from tuning.space import Space
 
 VERSIONS = ("1.4.7", "1.4.8")  # of keras-tuner, which have every one of the names below

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tuning.oracles import Open, Proposal
+from tuning.oracles.oracle import Open, Proposal
 from tuning.space import Float, Int, Parameter, Settings, Space, identity, tidy
 
 DIGITS = 6  # of a continuous value: readable, and equal on machines that differ in the last bit

@@ -8,8 +8,8 @@ import keras_tuner
 import pytest
 from keras_tuner.src.engine import oracle as module
 
-from tuning import unsaved_oracle
-from tuning.keras_oracles import Bayesian
+from tuning.oracles import unsaved_oracle
+from tuning.oracles.keras_oracles import Bayesian
 from tuning.space import Float, Space
 
 SPACE = Space((Float("rate", 0, 1),))
@@ -18,7 +18,7 @@ SPACE = Space((Float("rate", 0, 1),))
 def test_the_installed_version_is_one_that_was_looked_at() -> None:
     assert keras_tuner.__version__ in unsaved_oracle.VERSIONS, (
         f"keras-tuner {keras_tuner.__version__} is new: see that the private names of "
-        "tuning/unsaved_oracle.py still do there what they did, then add it to VERSIONS"
+        "tuning/oracles/unsaved_oracle.py still do there what they did, then add it to VERSIONS"
     )
     Bayesian(SPACE, 1, 3)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from experiments.config.strategies import STRATEGIES
 from experiments.errors import visible
-from experiments.search import leads
-from experiments.search.intervals import of_best_in_words
-from experiments.search.plots import figures, winners
-from experiments.search.plots.svg import effects, folds, parallel
-from experiments.search.plots.view import View, name, view, whole, why
-from experiments.search.plots.winners import Table
+from experiments.search.results import leads
+from experiments.search.results.intervals import of_best_in_words
+from experiments.search.results.plots import figures, winners
+from experiments.search.results.plots.svg import effects, folds, parallel
+from experiments.search.results.plots.view import View, name, view, whole, why
+from experiments.search.results.plots.winners import Table
 from tuning.space import Space
 
 

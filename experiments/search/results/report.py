@@ -12,8 +12,8 @@ from experiments.errors import kind_and_first_line
 from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
-from experiments.search import final, intervals
 from experiments.search.bounds import COSTS
+from experiments.search.results import final, intervals
 from experiments.search.space import SIGN, space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import Task, summary
@@ -144,7 +144,7 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
         write_whole(directory / name, content)
     files = [directory / name for name in texts]
     if drive.seconds or not (directory / "plots").exists():
-        from experiments.search.plots import pictures
+        from experiments.search.results.plots import pictures
 
         about = f"{drive.config.data.source}, {document['strategy']}, {document['folds']} folds"
         space = space_of(drive.study.section)

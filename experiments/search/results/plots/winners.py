@@ -11,8 +11,8 @@ from typing import Any
 
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture
 from experiments.presentation.formatting import in_percent
-from experiments.search.intervals import of_outer_in_words, tested_by
-from experiments.search.plots.view import SCORES, name, short
+from experiments.search.results.intervals import of_outer_in_words, tested_by
+from experiments.search.results.plots.view import SCORES, name, short
 from tuning.space import identity
 
 TESTS = {

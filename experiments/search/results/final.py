@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.jobs.folds import thinned
 from experiments.presentation.formatting import in_percent
 from experiments.presentation.formatting import score as written
-from experiments.search import intervals
+from experiments.search.results import intervals
 from experiments.search.study import Study
 from tuning.statistics.significance import Interval, accuracy_interval
 

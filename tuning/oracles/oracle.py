@@ -2,7 +2,7 @@
 
 An oracle is asked and told, and keeps no state on disk: asked and told the same again in the same
 order, a fresh one proposes the same. That is how a search resumes. KerasTuner's oracles, behind the
-same two calls, are in `tuning.keras_oracles`.
+same two calls, are in `tuning.oracles.keras_oracles`.
 """
 
 from __future__ import annotations

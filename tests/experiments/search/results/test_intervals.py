@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.search import intervals
 from experiments.search.folds import Folds
-from experiments.search.report import metrics
+from experiments.search.results import intervals
+from experiments.search.results.report import metrics
 from experiments.search.study import Sizes, Study
 from tuning.statistics.intervals import corrected, nested_cv, of_folds
 from tuning.trial import Trial

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from tuning.draws import Draws, random_points
-from tuning.oracles import WAIT, Open, Proposal, Waiting, usable
+from tuning.oracles.draws import Draws, random_points
+from tuning.oracles.oracle import WAIT, Open, Proposal, Waiting, usable
 from tuning.space import Settings, Space, SpaceError
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tuning.draws import Draws, Sobol, random_points, settings_at, sobol_points
-from tuning.oracles import Proposal
+from tuning.oracles.draws import Draws, Sobol, random_points, settings_at, sobol_points
+from tuning.oracles.oracle import Proposal
 from tuning.space import Boolean, Choice, Float, Int, Space
 
 MIXED = Space(

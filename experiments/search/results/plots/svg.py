@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from experiments.presentation.figure_style import OKABE_ITO
-from experiments.search.plots.view import (
+from experiments.search.results.plots.view import (
     NOWHERE,
     SHADES,
     Axis,

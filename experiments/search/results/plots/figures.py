@@ -17,7 +17,7 @@ from experiments.presentation.figure_style import (
     new_figure,
     save_picture,
 )
-from experiments.search.plots.view import (
+from experiments.search.results.plots.view import (
     NOWHERE,
     SHADES,
     Axis,

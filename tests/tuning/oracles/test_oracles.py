@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from ask_and_tell import run, score
 
-from tuning import oracles
-from tuning.draws import Sobol
-from tuning.hyperband import Hyperband
-from tuning.keras_oracles import Bayesian, FormerHyperband, Random, former_brackets
-from tuning.oracles import Grid, Manual, Proposal
+from tuning.oracles.draws import Sobol
+from tuning.oracles.hyperband import Hyperband
+from tuning.oracles.keras_oracles import Bayesian, FormerHyperband, Random, former_brackets
+from tuning.oracles.oracle import MOST_REFUSED, Grid, Manual, Proposal, grid
 from tuning.space import Boolean, Choice, Float, Int, Space, identity
 
 RATE = Space((Float("rate", 1e-4, 1, log=True),))
@@ -50,7 +49,7 @@ def test_manual_and_grid_propose_their_lists_in_order() -> None:
 
 
 def test_grid_of_axes_keeps_its_order() -> None:
-    assert oracles.grid({"a": [1, 2], "b": ["x", "y"]})[:3] == [
+    assert grid({"a": [1, 2], "b": ["x", "y"]})[:3] == [
         {"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"},
     ]  # fmt: skip
 
@@ -298,7 +297,7 @@ def test_refused_cells_of_a_grid_are_not_announced() -> None:
 @pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol"])
 def test_draws_that_are_all_refused_come_to_an_end(kind: str) -> None:
     oracle = started(kind, [])
-    for number in range(oracles.MOST_REFUSED + 1):
+    for number in range(MOST_REFUSED + 1):
         proposal = oracle.ask()
         assert proposal is not None
         if number == 1:
@@ -307,6 +306,4 @@ def test_draws_that_are_all_refused_come_to_an_end(kind: str) -> None:
             oracle.refuse(number)
     oracle.refuse(oracle.ask().number)
     left = run(oracle, lambda proposal: 0.5)
-    assert [p.resume_from for p in left] == (
-        [1, oracles.MOST_REFUSED + 2] if kind == "hyperband" else []
-    )
+    assert [p.resume_from for p in left] == ([1, MOST_REFUSED + 2] if kind == "hyperband" else [])

@@ -10,9 +10,9 @@ from experiments.config.settings import changed_yaml
 from experiments.jobs.baseline import in_words as to_beat
 from experiments.jobs.baseline import remark
 from experiments.presentation.formatting import in_percent, in_words, score, si
-from experiments.search import final, leads
-from experiments.search.intervals import of_best_in_words, of_outer_in_words, tested_by
-from experiments.search.report import top
+from experiments.search.results import final, leads
+from experiments.search.results.intervals import of_best_in_words, of_outer_in_words, tested_by
+from experiments.search.results.report import top
 
 SHOWN = 10  # trials
 

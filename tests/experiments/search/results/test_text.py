@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from experiments.presentation.formatting import score
-from experiments.search import leads, text
-from experiments.search.intervals import of_best_in_words, of_outer_in_words
+from experiments.search.results import leads, text
+from experiments.search.results.intervals import of_best_in_words, of_outer_in_words
 
 REST = {
     "name": "exp", "fits": {"done": 6, "failed": 0}, "budget": {"stopped_by": None},

@@ -29,9 +29,9 @@ from experiments.jobs.job import Outcome
 from experiments.reporting import report
 from experiments.reporting.ui import views
 from experiments.runs.reproduce import reproduce
-from experiments.search import final, text
 from experiments.search.folds import Folds, final_folds, nested_folds
-from experiments.search.plots import pictures
+from experiments.search.results import final, text
+from experiments.search.results.plots import pictures
 from experiments.search.run import dry_run, run
 from experiments.storage.best import kept_as_best
 from experiments.tracking.initial import ALL_BUT_TEST, TRAINED_ON, training_images

@@ -7,8 +7,8 @@ import itertools
 import pytest
 from ask_and_tell import run, score
 
-from tuning.hyperband import Hyperband, brackets, epochs_in_all
-from tuning.oracles import WAIT, Proposal
+from tuning.oracles.hyperband import Hyperband, brackets, epochs_in_all
+from tuning.oracles.oracle import WAIT, Proposal
 from tuning.space import Boolean, Choice, Float, Int, Space, SpaceError
 
 SMALL = Space((Choice("a", ("x", "y", "z")), Boolean("b"), Int("c", 1, 2, when={"b": True})))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from experiments.presentation.formatting import round_values
-from experiments.search.plots import pictures, winners
-from experiments.search.plots.pictures import page_of
-from experiments.search.plots.svg import shade
-from experiments.search.plots.view import (
+from experiments.search.results.plots import pictures, winners
+from experiments.search.results.plots.pictures import page_of
+from experiments.search.results.plots.svg import shade
+from experiments.search.results.plots.view import (
     NOWHERE,
     axis,
     binned,
