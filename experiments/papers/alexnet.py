@@ -6,23 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.papers.declaration import ILSVRC2010, ILSVRC2012, Cell, Paper, Table, cells
+from experiments.papers.declaration import (
+    ILSVRC2010,
+    ILSVRC2012,
+    Cell,
+    Paper,
+    Table,
+    as_published,
+    cells,
+)
 
-# Section 5: 90 passes over the images, 128 an update; the rate fell three times by ten.
-BASE = {
-    "data": {"image_size": 227, "batch_size": 128, "normalise": "mean"},
-    "augment": {"preset": "alexnet"},
-    "model": {"name": "alexnet"},
-    "train": {
-        "epochs": 90,
-        "optimizer": {
-            "name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4,
-        },
-        "schedule": {"name": "step", "milestones": [0.4, 0.7, 0.9]},
-    },
-    "validation": {"validation_fraction": 0.0},
-}  # fmt: skip
-NOTES = ("the rate falls at fixed epochs, not where the error stands still",)
+BASE = as_published("alexnet")
 TEN: dict[str, Any] = {"protocol": "alexnet"}
 
 FULL = 37.5  # Table 1, of ILSVRC-2010
@@ -48,7 +42,6 @@ CLAIMS = Table(
         Cell("one tower, no groups", "top-1", None, {"model.name": "alexnet_ungrouped"}, **TEN),
     ),
     notes=(
-        *NOTES,
         "without dropout the paper reports substantial overfitting and no figure: placed last",
     ),
 )  # fmt: skip
@@ -58,10 +51,7 @@ ALEXNET = Paper(
     (CLAIMS,),
 )
 
-ZFNET_BASE = BASE | {
-    "data": {"image_size": 224, "batch_size": 128, "normalise": "mean"},
-    "model": {"name": "zfnet"},
-}
+ZFNET_BASE = as_published("zfnet")
 ZFNET = Paper(
     "zfnet",
     "Visualizing and Understanding Convolutional Networks (2014)",
@@ -80,10 +70,7 @@ ZFNET = Paper(
                 },
                 **TEN,
             ),
-            notes=(
-                *NOTES,
-                "filters are not scaled back where their RMS passes 0.1; 70 epochs there, 90 here",
-            ),
+            notes=("filters are not scaled back where their RMS passes 0.1",),
         ),
         Table(
             name="table-2",
@@ -101,7 +88,6 @@ ZFNET = Paper(
                 },
                 **TEN,
             ),
-            notes=NOTES,
         ),
     ),
 )  # fmt: skip

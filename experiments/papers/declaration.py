@@ -1,8 +1,8 @@
 """What a paper's table is: rows and columns of cells, each a network with settings, and a figure.
 
-A table's `base` has the config sections that all its cells share, as the paper trained; a cell says
-in what it differs, by dotted keys. Both are held against the config's own types when a table is
-run, and for all tables by a test.
+A table's `base` has the config sections that all its cells share, as the paper trained: the recipe
+on the card of its network. A cell says in what it differs, by dotted keys. Both are held against
+the config's own types when a table is run, and for all tables by a test.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import models
+from experiments.inspection.recipe import config_of
 
 Measure = Literal[
     "top-1 error", "top-5 error", "training error", "updates to target", "multiply-adds"
@@ -95,6 +98,19 @@ class Paper:
     name: str
     title: str
     tables: tuple[Table, ...] = field(default=())
+
+
+def as_published(network: str, **sections: Any) -> dict[str, Any]:
+    """A base: the network of that name, its images' side, and the recipe of its card.
+
+    Args:
+        sections: in place of the recipe's.
+    """
+    card = models.card(network)
+    raw = config_of(card)
+    del raw["data"]["source"], raw["evaluate"]  # a cell has its `protocol`
+    raw["data"]["image_size"] = card.input_shape[0]
+    return raw | sections
 
 
 def cells(

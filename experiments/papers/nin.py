@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from experiments.papers.declaration import CIFAR10, Paper, Table, cells
+from experiments.papers.declaration import CIFAR10, Paper, Table, as_published, cells
 
-# The paper follows Krizhevsky 2012 without figures; lengths are those of the released solver:
-# 120,000 updates of 128 images, a tenth of the rate after 100,000 and 110,000.
-BASE = {
-    "data": {"image_size": 32, "batch_size": 128, "normalise": "mean_std"},
-    "model": {"name": "nin_cifar"},
-    "train": {
-        "epochs": 307,
-        "optimizer": {
-            "name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4,
-        },
-        "schedule": {"name": "step", "milestones": [0.83, 0.92]},
-    },
-    "validation": {"validation_fraction": 0.0},
-}  # fmt: skip
+BASE = as_published("nin_cifar", augment={"preset": "none"})
 NOTES = ("images are normalised by channel; the paper's are contrast normalised and whitened",)
 
 TABLE_5 = Table(

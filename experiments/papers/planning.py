@@ -127,7 +127,7 @@ def draft(request: Request, table: Table, cell: Cell, member: Any, seed: int) ->
     for key, value in (cell.changes | member).items():
         settings.set_key(raw, key, copy.deepcopy(value))
     first = raw.pop("seed", 0)
-    raw = settings.override(rule.scaled(raw, request.scale), request.words)
+    raw = settings.override(rule.scaled(raw, request.scale, table.images), request.words)
     raw["seed"] = (seed - 1) * SEED_STEP + first if first else seed
     return raw | {"name": request.name}
 

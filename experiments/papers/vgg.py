@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table
+from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table, as_published
 
 FLIP_AND_COLOUR = [
     {"op": "horizontal_flip", "probability": 0.5},
@@ -19,21 +19,8 @@ def at_scale(low: int, high: int) -> list[dict[str, Any]]:
     return [crop, *FLIP_AND_COLOUR]
 
 
-# Section 3.1: 370,000 updates of 256 images are 74 epochs; the rate fell three times by ten.
-BASE = {
-    "data": {"image_size": 224, "batch_size": 256, "normalise": "mean"},
-    "augment": {"steps": at_scale(256, 256)},
-    "train": {
-        "epochs": 74,
-        "optimizer": {
-            "name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4,
-        },
-        "schedule": {"name": "step", "milestones": [0.5, 0.75, 0.9]},
-    },
-    "validation": {"validation_fraction": 0.0},
-}  # fmt: skip
+BASE = as_published("vgg16", augment={"steps": at_scale(256, 256)})
 NOTES = (
-    "the rate falls at fixed epochs, not where the error stands still",
     "kernels are drawn by Glorot and Bengio, which the paper found enough; its B to E began as A",
 )
 JITTER = {"augment.steps": at_scale(256, 512)}
@@ -71,7 +58,7 @@ TABLE_5 = Table(
     title="one network, tested densely and by crops",
     source="Table 5",
     images=ILSVRC2012,
-    base=BASE | {"augment": {"steps": at_scale(256, 512)}},
+    base=as_published("vgg16"),
     cells=tuple(
         Cell(row, label, figure, {"model.name": name}, protocol=protocol,
              verified=label == "dense")
