@@ -104,6 +104,7 @@ def paper(
 def _dry_run(request: object, as_json: bool) -> None:
     from experiments.papers.planning import Request, plan
     from experiments.papers.run import announcement
+    from experiments.papers.text import fits
     from experiments.runs import forecast
 
     assert isinstance(request, Request)
@@ -115,5 +116,5 @@ def _dry_run(request: object, as_json: bool) -> None:
         print_json(document)
         return
     tell(announcement(request, planned))
-    show(forecast.table(document))
+    show(fits(request.tables, planned, document))
     tell(f"{forecast.summary(document)}; nothing was trained (--dry-run)")

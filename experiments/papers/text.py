@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.jobs.pace import duration
+from experiments.presentation.formatting import si
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from experiments.papers.declaration import Table as PaperTable
+    from experiments.papers.planning import Planned
 
 
 def table(document: Mapping[str, Any]) -> Table:
@@ -83,6 +88,32 @@ def lines(document: Mapping[str, Any]) -> list[Any]:
             f"of it in updates (x {ratio:.2f})"
         )
     return parts
+
+
+def fits(tables: Sequence[PaperTable], planned: Planned, document: Mapping[str, Any]) -> Table:
+    """A row a fit of a dry run, by the rows that it is of; `document` is its forecast."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD)
+    for heading, justify in (
+        ("fit", "right"), ("of", "left"), ("seed", "right"), ("network", "left"),
+        ("params", "right"), ("MACs", "right"), ("epochs", "right"), ("time", "right"),
+    ):  # fmt: skip
+        shown.add_column(heading, justify=justify, no_wrap=heading != "of")  # type: ignore[arg-type]
+    cells = {table.name: table.cells for table in tables}
+    of: dict[Any, dict[str, None]] = defaultdict(dict)
+    for (name, position, _), hashes in planned.members.items():
+        for each in hashes:
+            of[planned.by_hash[each].job.path][cells[name][position].row] = None
+    for number, (fit, row) in enumerate(zip(planned.fits, document["cells"], strict=True), start=1):
+        config = fit.plan.config
+        shown.add_row(
+            str(number), "; ".join(of[fit.job.path]), str(config.seed),
+            config.model.name, si(row["params"]), si(row["macs"]), str(config.train.epochs),
+            "done" if row["done"] else duration(row["seconds"]),
+        )  # fmt: skip
+    return shown
 
 
 def listing(papers: Sequence[Mapping[str, Any]]) -> Table:

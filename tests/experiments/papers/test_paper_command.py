@@ -277,3 +277,14 @@ def test_a_page_names_no_folder_of_this_machine():
     assert named("csv:a/b.csv,folder=c") == "csv:b.csv,folder=c"
     assert named("synthetic:classes=10,size=32") == "synthetic:classes=10,size=32"
     assert named("digits") == "digits"
+
+
+def test_a_dry_run_says_which_rows_a_fit_is_of_and_what_it_costs(monkeypatch, capsys):
+    words = ("paper", "lectures", "--table", "ensembles", SOURCE, "--dry-run")
+    assert inside(monkeypatch, *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [one] = [line for line in lines if "one network" in line]
+    assert "five seeds; three learning rates; one network" in one
+    assert one.split()[-7] == "36.7"  # k parameters, of the network at a quarter of its width
+    [announced] = [line for line in lines if "--dry-run" in line]
+    assert announced.startswith("8 fits, about ")
