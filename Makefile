@@ -9,7 +9,7 @@ WORKERS ?= 2 # of the tests; each takes up to 3 GB of memory
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup quickstart test test-full torch check audit cards papers bench soak ui screenshots clean
+.PHONY: help setup quickstart test test-full torch check audit cards papers tables bench soak ui screenshots clean
 
 help:
 	@echo "make quickstart   set up .venv, train 4 architectures x 3 seeds on drawn shapes, compare them"
@@ -22,6 +22,7 @@ help:
 	@echo "make screenshots  the README's pictures of the quickstart, in .pictures/ (needs Chromium)"
 	@echo "make cards        rewrite counts and deviations in models/cards.json from the networks"
 	@echo "make papers       rewrite the papers' configs in experiments/configs/papers from the cards"
+	@echo "make tables       train papers' tables in small on SOURCE=folder:DIR, write experiments/papers/RESULTS.md"
 	@echo "make bench        start-up, sweep and memory figures of this machine"
 	@echo "make soak         200 runs with workers that die, losses that burst, files that rot, a server that goes"
 
@@ -72,6 +73,21 @@ cards: $(VENV)/.ready
 
 papers: $(VENV)/.ready
 	@$(BIN)/python -m experiments.inspection.paper_configs
+
+# What ends goes on where it stopped; more SEEDS add to those that are done.
+SOURCE ?= cifar
+SEEDS ?= 1
+TABLE = @$(QUIET) $(BIN)/ilsvrc paper $(1) data.source=$(SOURCE) --seeds $(SEEDS)
+
+tables: $(VENV)/.ready
+	$(call TABLE,resnet --table table-6 --row '20 layers' --row '56 layers' --scale 1/64)
+	$(call TABLE,alexnet --table claims --scale 1/128 --row 'as published' \
+		--row 'pooling that does not overlap' --row 'without dropout')
+	$(call TABLE,vgg --table table-3 --row A --row B --row C --scale 1/256)
+	$(call TABLE,googlenet --table reduction --scale 1/512)
+	$(call TABLE,resnet --table table-3 --scale 1/256 \
+		--row 'ResNet-34 A' --row 'ResNet-34 B' --row 'ResNet-34 C')
+	@$(BIN)/ilsvrc paper --results experiments/papers/RESULTS.md
 
 bench: $(VENV)/.ready
 	@$(BIN)/ilsvrc bench suite --quickstart

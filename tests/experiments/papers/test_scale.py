@@ -22,6 +22,7 @@ BASE = {
     },
 }
 SIXTEENTH = Fraction(1, 16)
+NARROW = {"width": 0.5, "initializer": "he"}
 
 
 def small_train(optimizer=None, **train):
@@ -43,9 +44,9 @@ def test_a_sixteenth_by_hand():
     assert small["data"] == {"image_size": 112, "batch_size": 64}  # x 1/2, x 1/4
     assert small["train"]["epochs"] == 40  # x 1/4
     assert small["train"]["schedule"] == {"name": "step", "warmup_epochs": 2.0}
-    assert small["train"]["stages"] == [{"model": {"name": "vgg_a", "options": {"width": 0.5}},
+    assert small["train"]["stages"] == [{"model": {"name": "vgg_a", "options": NARROW},
                                          "epochs": 4}]  # fmt: skip
-    assert small["model"]["options"] == {"width": 0.5}
+    assert small["model"]["options"] == NARROW
     assert BASE["model"] == {"name": "vgg_a"}  # untouched
 
 
@@ -104,10 +105,16 @@ def test_a_plateau_falls_at_fixed_parts_of_the_run():
     assert two["milestones"] == [0.5, 0.75]
 
 
+def test_kernels_that_a_table_draws_stay_as_drawn():
+    raw = {**BASE, "model": {"name": "vgg_a", "options": {"initializer": "lecun"}}}
+    options = rule.scaled(raw, SIXTEENTH, ILSVRC2012)["model"]["options"]
+    assert options == NARROW | {"initializer": "lecun"}
+
+
 def test_heads_of_a_fixed_size_are_left_out():
     raw = {**BASE, "model": {"name": "googlenet", "options": {"auxiliary": True}}}
     options = rule.scaled(raw, SIXTEENTH, ILSVRC2012)["model"]["options"]
-    assert options == {"width": 0.5}
+    assert options == NARROW
 
 
 def test_one_is_the_papers_own():
