@@ -11,15 +11,15 @@
 | rates | x sqrt(images an update here / the paper's) | |
 | falls where the error stands still | after 1/2, 3/4 and 7/8 of the run, as many as there are | |
 | auxiliary heads | left out | |
-| first kernels | He et al. 2015 | |
+| pixels, first kernels | by mean and deviation, He et al. 2015 | |
 
 So an image costs S times as much, and S times as many are shown of as many classes, in about
 sqrt(S) times as many updates. What a paper counts in updates is counted in epochs of its images
 first. The rate goes by the root (Krizhevsky 2014, arXiv:1404.5997, section 5): there is no time to
 make up for a rate that is too low. A few hundred validation images do not tell when an error stands
 still. Sides of crops follow the image's; heads have poolings of a fixed size. Kernels drawn with a
-deviation that was found for the paper's widths let the signal of narrow layers die out: AlexNet's
-0.01 at a third of the width learns nothing.
+deviation that was found for wide layers and pixels up to 255 let the signal of narrow ones die out:
+AlexNet's 0.01 at a third of its width learns nothing.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def scaled(raw: Mapping[str, Any], scale: Fraction, images: Images) -> dict[str,
     train["optimizer"]["learning_rate_scaling"] = "sqrt"
     train["optimizer"].setdefault("learning_rate_for_batch", data["batch_size"])
     data["image_size"] = side(data["image_size"], scale)
+    data["normalise"] = "mean_std"
     data["batch_size"] = shrunk(data["batch_size"], math.sqrt(scale), SMALLEST_BATCH)
     updates = train.pop("updates", None)
     epochs = updates / an_epoch if updates else train["epochs"]
@@ -103,6 +104,7 @@ def scaled(raw: Mapping[str, Any], scale: Fraction, images: Images) -> dict[str,
     shorter = train["epochs"] / epochs
     if schedule := train.get("schedule"):
         train["schedule"] = _schedule(schedule, shorter, an_epoch, train["optimizer"])
+    small.setdefault("validation", {"validation_fraction": 0.0})  # nothing waits for it any more
     networks = [small["model"], *(stage["model"] for stage in train.get("stages", ()))]
     for stage in train.get("stages", ()):
         stage["epochs"] = max(1, round(stage["epochs"] * shorter))

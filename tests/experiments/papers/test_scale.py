@@ -41,7 +41,11 @@ def small_schedule(optimizer=None, **schedule):
 
 def test_a_sixteenth_by_hand():
     small = rule.scaled(BASE, SIXTEENTH, ILSVRC2012)
-    assert small["data"] == {"image_size": 112, "batch_size": 64}  # x 1/2, x 1/4
+    assert small["data"] == {
+        "image_size": 112,
+        "batch_size": 64,
+        "normalise": "mean_std",
+    }  # x 1/2, x 1/4
     assert small["train"]["epochs"] == 40  # x 1/4
     assert small["train"]["schedule"] == {"name": "step", "warmup_epochs": 2.0}
     assert small["train"]["stages"] == [{"model": {"name": "vgg_a", "options": NARROW},
@@ -111,6 +115,13 @@ def test_kernels_that_a_table_draws_stay_as_drawn():
     assert options == NARROW | {"initializer": "lecun"}
 
 
+def test_no_images_are_held_out_where_nothing_waits_for_their_error():
+    small = rule.scaled(BASE, SIXTEENTH, ILSVRC2012)
+    assert small["validation"] == {"validation_fraction": 0.0}
+    tenth = {"validation_fraction": 0.1}
+    assert rule.scaled({**BASE, "validation": tenth}, SIXTEENTH, ILSVRC2012)["validation"] == tenth
+
+
 def test_heads_of_a_fixed_size_are_left_out():
     raw = {**BASE, "model": {"name": "googlenet", "options": {"auxiliary": True}}}
     options = rule.scaled(raw, SIXTEENTH, ILSVRC2012)["model"]["options"]
@@ -123,7 +134,7 @@ def test_one_is_the_papers_own():
 
 def test_nothing_falls_below_its_least_nor_rises():
     tiny = rule.scaled(BASE, Fraction(1, 10**6), ILSVRC2012)
-    assert tiny["data"] == {"image_size": 32, "batch_size": 32}
+    assert tiny["data"] == {"image_size": 32, "batch_size": 32, "normalise": "mean_std"}
     assert tiny["train"]["epochs"] == 5
     few = {**BASE, "train": {**BASE["train"], "epochs": 3, "stages": []}}
     assert rule.scaled(few, Fraction(1, 4), ILSVRC2012)["train"]["epochs"] == 3
