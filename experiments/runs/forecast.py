@@ -49,7 +49,7 @@ def forecast(cells: Sequence[Cell]) -> dict[str, Any]:
     seen = paces(config.name)
     origin = "earlier runs" if seen else "a probe"
     seen = seen or [probe()]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cell in cells:
         profile = profile_of(cell.plan)
         outcome = Journal(Path(cell.job.directory)).outcome(cell.plan.source.fingerprint)
