@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # How many views of an image a prediction is made of, from the plainest protocol on.
 VIEWS = (
     "1 crop", "1 view", "10 crops", "12 crops", "144 crops", "dense", "multi-scale dense",
-    "multi-crop and dense",
+    "multi-crop", "multi-crop and dense",
 )  # fmt: skip
 PROTOCOL = re.compile(rf"(?P<networks>\d+) networks?, (?P<views>{'|'.join(VIEWS)})(; .+)?")
 SINGLE_CROP_SET = "ILSVRC-2012 val"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from typing import TYPE_CHECKING
 
 from experiments.errors import BadInput
@@ -19,18 +21,24 @@ def profile_of(plan: Plan) -> Profile:
     Raises:
         BadInput: the options do not suit it, or its weights do not fit into memory.
     """
+    model = plan.config.model
+    options = json.dumps(model.options, sort_keys=True)
+    profile = _profile(model.name, options, plan.input_shape, plan.classes)
+    if plan.config.launch.executor != "ray":  # whose nodes may be larger
+        check_weights(profile.params)
+    return profile
+
+
+@functools.lru_cache(maxsize=1024)  # networks of one sweep, asked for again by each of its fits
+def _profile(name: str, options: str, input_shape: tuple[int, int, int], classes: int) -> Profile:
     load_tensorflow()
     import models
     from models.registry import deployable
 
-    model = plan.config.model
     try:
         network = models.outline(
-            model.name, input_shape=plan.input_shape, classes=plan.classes, **model.options
+            name, input_shape=input_shape, classes=classes, **json.loads(options)
         )
     except ValueError as error:
         raise BadInput(f"model: {error}") from None
-    profile = models.profile(deployable(network))
-    if plan.config.launch.executor != "ray":  # whose nodes may be larger
-        check_weights(profile.params)
-    return profile
+    return models.profile(deployable(network))

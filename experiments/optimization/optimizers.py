@@ -133,7 +133,7 @@ class RMSprop(keras.optimizers.RMSprop):
         super().build(variables)
         if begins and self.initial_square:
             for square in self._velocities:
-                square.assign(keras.ops.full_like(square, self.initial_square))
+                square.assign(keras.ops.full(square.shape, self.initial_square, square.dtype))
 
 
 RULES: dict[str, type] = {

@@ -51,6 +51,8 @@ class Cell:
     """Was the figure read again in the paper, or in a full text of it?"""
     protocol: str = "centre"
     """`evaluate.protocol` of the figure; at a scale below 1 only where the table varies it."""
+    sides: tuple[int, ...] = ()
+    """`evaluate.sides` under this protocol; empty: as the protocol's own paper."""
     members: tuple[Mapping[str, Any], ...] = ({},)
     """Networks whose probabilities are averaged, by what each changes further."""
     checkpoints: int = 1

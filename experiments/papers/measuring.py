@@ -63,14 +63,15 @@ def ranks_of(members: Sequence[Outcome], epochs: Sequence[int] = ()) -> np.ndarr
     return ranks(mean, labels)
 
 
-def ranks_under(protocol: str, run_ids: Sequence[str], uri: str | None, part: str) -> np.ndarray:
-    """As `ranks_of`, of crops of the same images under an `evaluate.protocol`, by the runs'
-    stored networks.
+def ranks_under(cell: Cell, run_ids: Sequence[str], uri: str | None, part: str) -> np.ndarray:
+    """As `ranks_of`, of crops of the same images under the cell's `evaluate.protocol`, by the
+    runs' stored networks.
 
     Raises:
         BadInput: a run kept no network, or it cannot be scored so.
     """
-    words = [f"evaluate.protocol={protocol}", f"evaluate.part={PARTS[part]}"]
+    words = [f"evaluate.protocol={cell.protocol}", f"evaluate.part={PARTS[part]}"]
+    words += [f"evaluate.sides={list(cell.sides)}"] if cell.sides else []
     words += [f"tracking.uri={uri}"] if uri else []
     given = settings.parse(settings.override({}, words))
     networks = load(run_ids, given)

@@ -184,8 +184,8 @@ def _ranks(
     run_ids = [fits[key][1] for key in keys]
     return measuring.remembered(
         book,
-        [cell.protocol, *keys],
-        lambda: measuring.ranks_under(cell.protocol, run_ids, uri, part),
+        [cell.protocol, *map(str, cell.sides), *keys],
+        lambda: measuring.ranks_under(cell, run_ids, uri, part),
     )
 
 

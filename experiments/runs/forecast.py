@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from experiments.jobs.pace import (
     together,
     work_of,
 )
-from experiments.jobs.plan import Plan
 from experiments.jobs.profile import profile_of
 from experiments.launch import executors
 from experiments.presentation.formatting import in_words, si
@@ -51,13 +49,9 @@ def forecast(cells: Sequence[Cell]) -> dict[str, Any]:
     seen = paces(config.name)
     origin = "earlier runs" if seen else "a probe"
     seen = seen or [probe()]
-    profiles: dict[str, Any] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cell in cells:
-        key = _network(cell.plan)
-        if key not in profiles:
-            profiles[key] = profile_of(cell.plan)
-        profile = profiles[key]
+        profile = profile_of(cell.plan)
         outcome = Journal(Path(cell.job.directory)).outcome(cell.plan.source.fingerprint)
         rows.append(
             {
@@ -108,11 +102,6 @@ def training_in_words(document: Mapping[str, Any], network: str) -> str:
         f"updates, {si(document['images'])} images and {document['macs']:.3g} MACs in all "
         f"({PASSES} forward passes each); {hours}"
     )
-
-
-def _network(plan: Plan) -> str:
-    model = plan.config.model
-    return json.dumps([model.name, model.options, plan.input_shape, plan.classes])
 
 
 def _work(cell: Cell, macs: float) -> Work:

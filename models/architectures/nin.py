@@ -12,7 +12,6 @@ Deviations (nin):
 
 Deviations:
 - No ReLU on the class maps before they are averaged; `final_relu=True` puts the paper's back.
-- One learning rate and weight decay for all layers; the released solver tunes each layer.
 """
 
 from __future__ import annotations

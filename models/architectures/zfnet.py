@@ -1,7 +1,7 @@
 """ZFNet: AlexNet with smaller windows and strides in its first layers.
 
 Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014 (arXiv:1311.2901),
-Figure 3 and section 3; `wide` is the second network of Table 2.
+Figure 3 and section 3; `wide` is the second network of Table 2; both options make those of Table 3.
 
 Deviations (zfnet):
 - One pixel of padding in conv1 and pooling rounded up: Figure 3's 110, 55 and 13 need them.
@@ -11,6 +11,7 @@ Deviations (zfnet):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import layers
@@ -22,13 +23,22 @@ from models.layers.initializers import normal
 
 FILTERS = {False: (384, 384, 256), True: (512, 1024, 512)}
 """Of conv3, conv4 and conv5."""
-UNITS = 4096
+HIDDEN = (4096, 4096)
+"""Units of fc6 and fc7."""
 
 
-def zfnet(images: Any, classes: int, *, choices: Choices = PAPER, wide: bool = False) -> Any:
+def zfnet(
+    images: Any,
+    classes: int,
+    *,
+    choices: Choices = PAPER,
+    wide: bool = False,
+    hidden: Sequence[int] = HIDDEN,
+) -> Any:
     """images (batch, h, w, c) -> logits (batch, classes); dropout after fc6 and fc7.
 
-    `wide` has 512, 1024, 512 maps in conv3 to conv5: 107,627,624 parameters.
+    `wide` has 512, 1024, 512 maps in conv3 to conv5: 107,627,624 parameters. `hidden`: units of the
+    dense layers before the last.
     """
     net = Blocks(choices, initializer=normal(0.01), dropout=0.5)
     x = net.conv(images, 96, 7, strides=2, padding=1, name="conv1")  # 110 x 110 x 96
@@ -41,7 +51,7 @@ def zfnet(images: Any, classes: int, *, choices: Choices = PAPER, wide: bool = F
         x = net.conv(x, filters, 3, name=f"conv{number}")  # 13 x 13 x 384, 384, 256
     x = net.pool(x, 3, 2, name="pool5")  # 6 x 6 x 256
     x = layers.Flatten(name="flatten")(x)  # 9216
-    for number in (6, 7):
-        x = net.dense(x, UNITS, name=f"fc{number}")  # 4096
+    for number, units in enumerate(options.widths("hidden", hidden), start=6):
+        x = net.dense(x, units, name=f"fc{number}")  # 4096
         x = net.drop(x, name=f"drop{number}")
     return net.logits(x, classes, name="fc8")

@@ -29,6 +29,16 @@ from models.registry import LOGITS
 
 SIZE, CLASSES, PARTS = 7, 3, 3
 CASES = [(False, "float32"), (True, "mixed_float16")]
+RULES = {
+    "sgd": Optimizer(
+        learning_rate=0.1, weight_decay=0.01, clip={"global_norm": 0.4}, ema={"momentum": 0.5}
+    ),
+    "rmsprop": Optimizer(
+        name="rmsprop", learning_rate=0.1, weight_decay=0.01, epsilon=1.0, initial_square=1.0,
+        factors={"*bias": {"rate": 2}, "hidden/*": {"rate": 0.5, "weight_decay": 3}},
+        clip={"global_norm": 0.4}, ema={"momentum": 0.5},
+    ),
+}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable("test")
@@ -46,7 +56,7 @@ class Watch(keras.layers.Layer):
         return inputs
 
 
-def network(accumulate: int, precision: str = "float32") -> tuple[Objective, Watch]:
+def network(accumulate: int, precision: str, rule: str) -> tuple[Objective, Watch]:
     """Two heads, a penalty, and a layer that the loss does not reach; same weights everywhere."""
     keras.config.set_dtype_policy(precision)
     images = keras.Input((1, 2, 2))
@@ -64,11 +74,8 @@ def network(accumulate: int, precision: str = "float32") -> tuple[Objective, Wat
     keras.config.set_dtype_policy("float32")
     weights = {LOGITS: 1.0, "aux": 0.3}
     model.set_up(build(Loss(), CLASSES), weights, reconstructs=False, accumulate=accumulate)
-    rule = Optimizer(
-        learning_rate=0.1, weight_decay=0.01, clip={"global_norm": 0.4}, ema={"momentum": 0.5}
-    )
     model.compile(
-        optimizer=optimizers.build(rule, model),
+        optimizer=optimizers.build(RULES[rule], model),
         auto_scale_loss=True,
         jit_compile=keras.backend.backend() == "jax",
     )
@@ -91,14 +98,14 @@ def drawn(size: int, *, soft: bool) -> tuple[Any, ...]:
     )
 
 
-def updates(parts: int, soft: bool, precision: str) -> dict[str, Any]:
+def updates(parts: int, soft: bool, precision: str, rule: str = "sgd") -> dict[str, Any]:
     """Weights, their averages and the losses of three updates, from batches of 7, 2 and 7."""
-    model, watch = network(parts, precision)
+    model, watch = network(parts, precision, rule)
     losses = [model.train_on_batch(*drawn(size, soft=soft)) for size in (SIZE, 2, SIZE)]
-    rule = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return {
         "losses": [float(loss) for loss in losses],
-        "weights": _lists([*model.trainable_variables, *rule.averages]),
+        "weights": _lists([*model.trainable_variables, *optimizer.averages]),
         "updates": int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         "calls": float(keras.ops.convert_to_numpy(watch.calls)),
         "most": float(keras.ops.convert_to_numpy(watch.most)),
@@ -147,6 +154,7 @@ def everything() -> dict[str, Any]:
         for soft, precision in CASES
         for parts in (1, PARTS)
     }
+    found |= {f"rmsprop {n}": updates(n, False, "float32", "rmsprop") for n in (1, PARTS)}
     found |= {f"fit {parts}": fitted(f"train.accumulate={parts}") for parts in (1, 5)}
     if keras.backend.backend() == "jax":
         found["fit 5 on two devices"] = fitted("train.accumulate=5", "train.devices=all")

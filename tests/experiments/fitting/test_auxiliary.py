@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 
 import keras
 import numpy as np
 import pytest
+from blank_store import blank_store
+from command import inside
 from keras import layers
 
 import models
@@ -151,16 +154,54 @@ def test_a_head_without_a_weight_on_the_card_is_refused(monkeypatch):
         trainer_of(plan())
 
 
-def test_googlenet_trains_with_the_weights_of_its_card():
-    planned = plan(
-        "model.name=googlenet", "data.image_size=80", "model.options.width=0.05",
-        "data.source=synthetic:classes=3,size=80,examples=30,channels=3", "data.train_fraction=1",
-        "data.batch_size=8", "train.epochs=1",
-    )  # fmt: skip
-    trainer = trainer_of(planned)
-    assert dict(trainer.model.head_weights) == {
-        "logits": 1.0, "auxiliary_1": 0.3, "auxiliary_2": 0.3,
-    }  # fmt: skip
-    images = np.zeros((2, 80, 80, 3), "float32")
-    trainer.model.train_on_batch(images, np.array([0, 1]))
-    assert np.asarray(trainer.infer(images)).shape == (2, 3)
+HEADS = {
+    "googlenet": {"auxiliary_1": 0.3, "auxiliary_2": 0.3},  # section 5
+    "inception_v3": {"auxiliary_1": 0.4},  # tf-slim's
+}
+SMALL = (
+    "model.options={auxiliary: true, width: 0.05, dropout: 0}",
+    "data.source=synthetic:classes=3,size=80,examples=30,channels=3", "data.image_size=80",
+    "data.train_fraction=1", "data.batch_size=8", "augment.preset=none", "train.epochs=1",
+    "train.optimizer={name: sgd, momentum: 0, learning_rate: 1.0e-12}",
+)  # fmt: skip
+"""The rate is so low that the weights stay as they were drawn."""
+
+
+def by_hand(network, outputs, labels):
+    """[images]: of the logits, and of each head by its weight."""
+    assert set(outputs) == {"logits", *HEADS[network]}
+    return cross_entropies(outputs["logits"], labels) + sum(
+        weight * cross_entropies(outputs[head], labels) for head, weight in HEADS[network].items()
+    )
+
+
+@pytest.mark.parametrize(("network", "side"), [("googlenet", 80), ("inception_v3", 299)])
+def test_a_published_network_weighs_its_heads(network, side):
+    trainer = trainer_of(plan(*SMALL, f"model.name={network}", f"data.image_size={side}"))
+    images = np.random.default_rng(0).uniform(0, 255, (4, side, side, 3)).astype("float32")
+    labels = np.array([0, 1, 2, 0])
+    outputs = trainer.model(images, training=False)
+    loss = trainer.model.compute_loss(images, labels, outputs)
+    assert float(loss) == pytest.approx(by_hand(network, outputs, labels).mean(), rel=1e-5)
+    assert np.asarray(trainer.infer(images)).shape == (4, 3)
+
+
+def test_the_command_trains_googlenet_by_that_loss(monkeypatch, capsys, tmp_path):
+    """The loss of the epoch, over all training images, is that of the network as it is after it."""
+    settings_file = tmp_path / "heads.yaml"
+    settings_file.write_text(json.dumps(BASE | {"name": "heads"}))
+    words = [
+        *SMALL, "model.name=googlenet", "launch.executor=inline", "tracking.save_model=none",
+    ]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    store = f"tracking.uri={blank_store(tmp_path)}"
+    assert inside(monkeypatch, "train", settings_file, *words, store, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    planned = plan(*words)
+    indices = planned.split.train
+    images = np.stack([np.asarray(planned.source.images(at), "float32") for at in indices])
+    labels = planned.source.labels[indices]
+    model = fit.WORKER.trainers[0].model
+    losses = by_hand("googlenet", model(images, training=True), labels)
+    assert told["train_loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    assert losses.mean() > 1.3 * cross_entropies(model(images)["logits"], labels).mean()

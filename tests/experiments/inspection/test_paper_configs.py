@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from blank_store import blank_store
 from command import inside, refused
 from sets.ilsvrc_set import write_folders, write_names
 
@@ -79,6 +80,9 @@ def test_without_images_it_is_refused_in_one_line(monkeypatch, capsys, name):
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_dry_run_plans_it(monkeypatch, capsys, ilsvrc, name):
+    built = []
+    outline = models.outline
+    monkeypatch.setattr(models, "outline", lambda *a, **k: built.append(k) or outline(*a, **k))
     words = f"train papers/{name} data.source=ilsvrc:{ilsvrc} --dry-run --json"
     if models.card(PAPERS[name][0]).input_shape[2] == 1:
         words += " data.channels=1"
@@ -90,6 +94,8 @@ def test_a_dry_run_plans_it(monkeypatch, capsys, ilsvrc, name):
     assert training["macs"] == pytest.approx(3 * training["images"] * told["cost"]["macs"])
     assert training["updates"] > 0
     assert train["optimizer"]["learning_rate"] > 0
+    # its cost is counted once; its options may have been checked at its own size
+    assert sum("input_shape" in each for each in built) <= 1
 
 
 def test_the_plan_is_said(monkeypatch, capsys, ilsvrc):
@@ -103,7 +109,10 @@ def test_the_plan_is_said(monkeypatch, capsys, ilsvrc):
     assert "; 3 hours at 0.05 images a second" in capsys.readouterr().out
 
 
-SMALL = "model.options.width=0.05 data.batch_size=3 tracking.save_model=none"
+SMALL = (
+    "model.options.width=0.05 data.batch_size=3 tracking.save_model=none launch.executor=inline "
+    "bench.latency_calls=3 bench.throughput_batches=1"
+)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +121,15 @@ SMALL = "model.options.width=0.05 data.batch_size=3 tracking.save_model=none"
         ("alexnet", 67, ["train.epochs=2"]),
         ("resnet_imagenet", 32, ["train.updates=3", "model.name=resnet18"]),
         # the recipe of a network that takes long to trace, on another
-        ("inception_v3", 32, ["train.epochs=2", "model.name=nin_cifar", "model.options={}"]),
+        (
+            "inception_v3",
+            32,
+            ["train.epochs=2", "model.name=nin_cifar", "model.options={width: 0.05}"],
+        ),
     ],
 )
-def test_it_trains_as_it_is_written(monkeypatch, capsys, ilsvrc, name, size, words):
+def test_it_trains_as_it_is_written(monkeypatch, capsys, tmp_path, ilsvrc, name, size, words):
     command = f"train papers/{name} data.source=ilsvrc:{ilsvrc} {SMALL} data.image_size={size}"
+    words = [*words, f"tracking.uri={blank_store(tmp_path)}"]
     assert inside(monkeypatch, *command.split(), *words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "finished"

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import models
 from experiments.inspection import zoo
+from models import cards
 from models.published import VIEWS, figures, headline
 
 FAKE = {"source": "paper, Table 1", "verified": True, "dataset": "ILSVRC-2012 val"}
@@ -115,8 +116,17 @@ def test_the_table_fits_80_columns_and_says_the_protocol():
     assert " ".join(rows["alexnet"]) == "alexnet 2012 61.0 M 724 M 227x227x3 42.9 19.8 1 crop *"
     assert rows["zfnet"][-2:] == ["10", "crops"]
     assert rows["resnet20_cifar"][-2:] == ["8.75", "CIFAR-10"]
-    assert rows["lenet5_1998"][-2:] == ["MNIST", "?"]
+    assert rows["lenet5_1998"][-2:] == ["0.95", "MNIST"]
     assert rows["mlp"][-1] == "28x28x1"
+
+
+def test_an_error_that_was_not_read_again_is_marked(monkeypatch):
+    [first, *_] = cards.entries()["lenet5_1998"]["published"]
+    monkeypatch.setitem(first, "verified", False)
+    out = io.StringIO()
+    Console(file=out, width=80).print(zoo.table(zoo.rows()))
+    [row] = [line.split() for line in out.getvalue().splitlines() if "lenet5_1998" in line]
+    assert row[-2:] == ["MNIST", "?"]
 
 
 def test_a_word_narrows_the_list(monkeypatch, capsys):

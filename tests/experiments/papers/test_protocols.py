@@ -25,6 +25,8 @@ CROPS = Table(
         Cell("1", "ten crops", 30.0, {}, members=PAIR[:1], protocol="ten_crop"),
         Cell("2", "centre", 20.0, {}, members=PAIR),
         Cell("2", "ten crops", 10.0, {}, members=PAIR, protocol="ten_crop"),
+        Cell("1", "two scales", 25.0, {}, members=PAIR[:1], protocol="multi_scale",
+             sides=(256, 512)),
     ),
     varies_protocol=True,
 )  # fmt: skip
@@ -50,21 +52,24 @@ def test_crops_of_stored_networks_and_their_ensemble(command, monkeypatch):
     asked = []
     scored = measuring.ranks_under
 
-    def counted(protocol, run_ids, *rest):
-        asked.append((protocol, len(run_ids)))
-        return scored(protocol, run_ids, *rest)
+    def counted(cell, run_ids, *rest):
+        asked.append((cell.protocol, cell.sides, len(run_ids)))
+        return scored(cell, run_ids, *rest)
 
     monkeypatch.setattr(measuring, "ranks_under", counted)
     first = command("--scale", "1")
-    assert asked == [("ten_crop", 1), ("ten_crop", 2)]  # the centre is as the fits were scored
+    # the centre is as the fits were scored
+    scales = ("multi_scale", (256, 512), 1)
+    assert sorted(asked) == [scales, ("ten_crop", (), 1), ("ten_crop", (), 2)]
     cells = {(cell["row"], cell["column"]): cell for cell in first["tables"][0]["cells"]}
     assert cells["1", "ten crops"]["ours"] != cells["1", "centre"]["ours"]
     assert cells["2", "centre"]["ours"] != cells["1", "centre"]["ours"]
+    assert cells["1", "two scales"]["ours"] != cells["1", "ten crops"]["ours"]
     assert all(cell["ours"] < 80 for cell in cells.values())
-    assert first["tables"][0]["pairs"] == 6
+    assert first["tables"][0]["pairs"] == 10
     assert first["tables"][0]["networks"] == 2
     again = command("--scale", "1")
-    assert len(asked) == 2  # remembered
+    assert len(asked) == 3  # remembered
     assert again["tables"] == first["tables"]
 
 
@@ -84,6 +89,7 @@ def test_reproduced_is_the_papers_figure_in_our_interval_on_its_images_at_scale_
     same = replace(CROPS, images=Images("digits", 10, 1438, 359), cells=cells)
     monkeypatch.setitem(catalogue.PAPERS, "crops", Paper("crops", "Crops", (same,)))
     [table] = command("--scale", "1")["tables"]
-    assert [cell["verdict"] == "reproduced" for cell in table["cells"]] == [False, True, True, True]
+    reproduced = [cell["verdict"] == "reproduced" for cell in table["cells"]]
+    assert reproduced == [False, True, True, True, True]
     [table] = command("--scale", "1/2")["tables"]
     assert "reproduced" not in {cell["verdict"] for cell in table["cells"]}

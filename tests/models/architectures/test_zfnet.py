@@ -54,6 +54,17 @@ def test_wide_is_the_second_network_of_table_2() -> None:
     assert (cost.params, cost.macs) == (107_627_624, 2_476_704_896)
 
 
+# conv1 to conv5 have 3,726,464; then 9,216 h + h, h h + h and 1,000 h + 1,000 of h units.
+@pytest.mark.parametrize(("units", "params"), [(2048, 28_848_232), (8192, 154_542_184)])
+def test_dense_layers_of_table_3(units: int, params: int) -> None:
+    assert params == 3_726_464 + (9_216 + 1 + units + 1 + 1_000) * units + 1_000
+
+    model = models.outline("zfnet", hidden=[units, units])
+
+    assert models.profile(model).params == params
+    assert model.get_layer("fc7").output.shape == (None, units)
+
+
 @pytest.mark.parametrize("value", [1, "true", None])
 def test_wide_must_be_a_flag(value: Any) -> None:
     with pytest.raises(models.InvalidOption, match="wide must be true or false"):
