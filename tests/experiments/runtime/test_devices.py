@@ -51,6 +51,11 @@ NETWORKS = [
     # one program; the same, in pieces between the exchanges of batch normalisation
     ["train.jit=true", "train.optimizer.clip.norm=0.1"],
     ["model.options.normalization=batch", "train.jit=true"],
+    # the Inceptions' rule, with rates and decays of layers, whose squares begin at 1
+    [
+        "train.optimizer={name: rmsprop, learning_rate: 0.02, epsilon: 1.0, initial_square: 1.0,"
+        " weight_decay: 0.001, factors: {'*bias': {rate: 2}, 'fc1/*': {weight_decay: 3}}}",
+    ],
 ]
 FLOAT16 = ["train.precision=mixed_float16"]
 
@@ -89,11 +94,11 @@ def agree(
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):
     file = tmp_path_factory.mktemp("mirrored") / "found.json"
-    counts = [[1, 3], [1, 3], [1, 3], [1, 2], [1, 2], [1, 2]]
+    counts = [[1, 3], [1, 3], [1, 3], [1, 2], [1, 2], [1, 2], [1, 2]]
     return ended([start("tensorflow", "all", counts, [*NETWORKS, FLOAT16], file)], [file])[0]
 
 
-@pytest.mark.parametrize(("network", "replicas"), [(0, 3), (1, 3), (2, 3), (3, 2), (4, 2)])
+@pytest.mark.parametrize(("network", "replicas"), [(0, 3), (1, 3), (2, 3), (3, 2), (4, 2), (5, 2)])
 def test_a_strategy_trains_what_one_device_trains(mirrored, network, replicas):
     """And the same bits once more, by the network that is reset."""
     agree(mirrored[f"1/{network}"], mirrored[f"{replicas}/{network}"], replicas)
