@@ -42,7 +42,8 @@ def document(drive: Drive) -> dict[str, Any]:
     if not measured:
         return _none(reasons[0])
     shares, p = over_folds(measured) if drive.study.nested else (measured[0].shares, measured[0].p)
-    notes = list(_notes(measured, section.declaration))
+    failed = sum(one.status == "failed" for search in searches for one in search.trials)
+    notes = list(_notes(measured, section.declaration, failed))
     if drive.study.nested:
         notes.insert(0, _of_folds(len(measured), len(searches)))
     return {"importance": shares, "importance_p": p, "importance_notes": notes}
@@ -99,7 +100,7 @@ def _of_folds(measured: int, folds: int) -> str:
     return f"mean over {of} outer folds, each by the trials of its own search"
 
 
-def _notes(measured: Sequence[Importance], strategy: Strategy) -> Iterator[str]:
+def _notes(measured: Sequence[Importance], strategy: Strategy, failed: int) -> Iterator[str]:
     trials = min(one.trials for one in measured)
     yield (
         f"what sets the best third of {trials} trials apart from all, each key by itself "
@@ -120,5 +121,7 @@ def _notes(measured: Sequence[Importance], strategy: Strategy) -> Iterator[str]:
             f"{strategy.name} draws mostly where scores were good, which hides what it settled "
             "early and makes p a rough one"
         )
+    if failed:
+        yield f"without the {failed} that failed, whatever made them fail"
     if left_out := list(dict.fromkeys(key for one in measured for key in one.left_out)):
         yield f"left out, in fewer than {LEAST} trials: {', '.join(left_out)}"

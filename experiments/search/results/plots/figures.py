@@ -129,6 +129,7 @@ def importance(view: View, result: Mapping[str, Any], path: str | Path) -> None:
     panel.set_xlim(0, 100)
     panel.set_yticks(range(len(shares)), [labels[key] for key in shares])
     panel.tick_params(axis="y", length=0)
+    panel.grid(False, axis="y")
     panel.set_xlabel("share of the importance (%)", fontsize=8, color=INK)
     frame(figure, replace(view, notes=notes), FILLED, 0.015)
     save_picture(figure, Path(path))

@@ -18,6 +18,7 @@ from experiments.reporting import report as report_command
 from experiments.search.results import importance, report, text
 from experiments.search.results.plots import pictures
 from experiments.search.run import run
+from tuning.statistics import importance as statistics
 from tuning.statistics.importance import FEW, LEAST
 from tuning.trial import Trial
 
@@ -74,6 +75,15 @@ def test_every_strategy_that_has_a_space_says_what_mattered(strategy: str) -> No
     guided = STRATEGIES[strategy].learns and not brackets
     assert (f"{strategy} draws mostly where scores were good" in notes) == guided
     assert ("a candidate counts once" in notes) == brackets
+
+
+def test_what_failed_is_not_in_it_and_the_notes_say_so() -> None:
+    made = trials(FEW)
+    for one in made[:3]:
+        one.status = "failed"
+    notes = of("random", made)["importance_notes"]
+    assert notes[-1] == "without the 3 that failed, whatever made them fail"
+    assert "of 37 trials" in notes[0]
 
 
 def test_too_few_trials_give_none_and_the_reason_and_no_line() -> None:
@@ -156,6 +166,7 @@ def test_a_search_keeps_it_in_files_and_store_and_the_report_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finished search of before it was there gets it by the command, without a fit."""
+    monkeypatch.setattr(statistics, "LEAST", 4)  # trials take seconds
     blank_store(tmp_path)
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -168,13 +179,12 @@ def test_a_search_keeps_it_in_files_and_store_and_the_report_has_it(
             "train": {"epochs": 1, "optimizer": {"name": "sgd", "momentum": 0.0}},
             "launch": {"executor": "inline"},
             "bench": {"latency_calls": 1, "throughput_batches": 1},
-            "search": {"strategy": "random", "trials": LEAST, "space": SPACE},
+            "search": {"strategy": "random", "trials": 4, "space": SPACE},
         }
     )
-    monkeypatch.setattr(importance, "document", lambda drive: importance._none("before"))
-    first = run("search", config, "s.yaml")
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as before:
+        before.setattr(importance, "document", lambda drive: {"importance": None})
+        first = run("search", config, "s.yaml")
     drawn = Path(first["state"]) / "plots" / "importance.png"
     assert not drawn.exists()
     again = run("search", config, "s.yaml")
@@ -192,4 +202,4 @@ def test_a_search_keeps_it_in_files_and_store_and_the_report_has_it(
     assert "plots/importance.png" in {file.path for file in files}
     page = report_command.run(uri, ["s"], tmp_path / "page.html", level="trial").read_text()
     assert "What mattered" in page
-    assert "the best third of 10 trials" in page
+    assert "the best third of 4 trials" in page
