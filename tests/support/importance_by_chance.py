@@ -95,6 +95,26 @@ def by_chance(draws, trials, noise, draw_trials=drawn, shuffles=SHUFFLES, **weig
     return np.array([first, false, seen]) / draws
 
 
+def covered(draws, trials, noise=1.0, resamples=60):
+    """Of the strong and of an idle parameter: how often a 95 % interval by resampling the trials
+    has the share that endless trials have."""
+    endless = importance(SPACE, *drawn(np.random.default_rng(7), 5000, noise), shuffles=0).shares
+    draw, inside = np.random.default_rng(trials), np.zeros(2)
+    for _ in range(draws):
+        settings, scores = drawn(draw, trials, noise)
+        again = [draw.integers(trials, size=trials) for _ in range(resamples)]
+        shares = [
+            importance(
+                SPACE, [settings[at] for at in order], [scores[at] for at in order], shuffles=0
+            ).shares
+            for order in again
+        ]
+        for at, key in enumerate(("strong", "idle")):
+            low, high = np.percentile([one[key] for one in shares], (2.5, 97.5))
+            inside[at] += low <= endless[key] <= high
+    return inside / draws
+
+
 def main(draws=200):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print("| drawn | trials | noise | idle first, best tenth | idle first | idle p | strong p |")
@@ -113,6 +133,10 @@ def main(draws=200):
             by_chance(draws, trials, 1.0, draw_trials, strong=0.0, weak=0.0)[1] for trials in TRIALS
         ]
         print(f"{name}: " + ", ".join(f"{100 * one:.0f}" for one in shares), flush=True)
+    print("an interval by resampling covers the share of the strong one, of an idle one")
+    for trials in TRIALS:
+        shares = covered(draws // 2, trials)
+        print(f"{trials}: " + ", ".join(f"{100 * one:.0f}" for one in shares), flush=True)
 
 
 if __name__ == "__main__":
