@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 LEAST = 10
-"""Trials under which nothing is said. Of ten a parameter without effect leads in a fifth of searches
-where noise is as large as the effect, and the best third is four trials."""
+"""Trials under which nothing is said. Of ten, the best third is four, and a parameter without
+effect leads in a fifth of searches where noise is as large as the effect."""
 FEW = 40
 """Trials under which the order of the parameters is often chance."""
 BEST = 1 / 3
@@ -67,10 +67,10 @@ def importance(
     another has little. It is about the trials as they were drawn, so that a guided search, which
     draws mostly what is good, hides what it has settled; and it is no cause.
 
-    Shares have no interval: one of 95 % by resampling the trials has the share of endless trials
-    in it in 12 % of draws at most, as repeated trials make any parameter look peaked. Instead, p
-    compares with shuffled scores. Where trials were drawn without looking at scores, parameters without
-    effect have some p of 0.05 or less in at most 5 % of searches, however many there are.
+    Shares have no interval: one of 95 % by resampling the trials has the share of endless trials in
+    it in 12 % of draws at most, as repeated trials make any parameter look peaked. Instead, p
+    compares with shuffled scores. Where trials were drawn without looking at scores, parameters
+    without effect have some p of 0.05 or less in at most 5 % of searches, however many there are.
 
     Args:
         space: of the settings, for the scale of each parameter.
