@@ -119,7 +119,7 @@ def _notes(measured: Sequence[Importance], strategy: Strategy, failed: int) -> I
     elif strategy.learns:
         yield (
             f"{strategy.name} draws mostly where scores were good, which hides what it settled "
-            "early and makes p a rough one"
+            "early: its trials hardly differ in that"
         )
     if failed:
         yield f"without the {failed} that failed, whatever made them fail"
