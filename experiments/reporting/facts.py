@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from experiments.comparison.compare import find_experiment
 from experiments.comparison.grouping import NOT_A_SETTING, Comparison, tag_values, value_of
 from experiments.jobs.composition import DATA
-from experiments.tracking.tracked_run import FINAL, SUPERSEDED, TrackedRun, find_run
+from experiments.tracking.tracked_run import (
+    FINAL,
+    IMPORTANCE,
+    SUPERSEDED,
+    TrackedRun,
+    find_run,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,6 +61,8 @@ class Facts:
     commands: list[Command] = field(default_factory=list)
     finals: list[TrackedRun] = field(default_factory=list)
     """Networks that the experiments' searches ended with, which are no rows, newest first."""
+    searches: list[TrackedRun] = field(default_factory=list)
+    """The experiments' searches that say which of their keys mattered, newest first."""
 
 
 def gather(client: MlflowClient, comparison: Comparison) -> Facts:
@@ -83,14 +91,24 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         stopped_early=sum(one.tags.get("stopped_early") == "true" for one in runs),
         commands=_commands(client, runs, comparison),
         finals=_finals(client, comparison),
+        searches=_searches(client, comparison),
     )
 
 
 def _finals(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
-    ids = [find_experiment(client, name) for name in comparison.experiments]
-    query = f"tags.level = '{FINAL}' and attributes.status = 'FINISHED'"
-    runs = [TrackedRun.of(client, run) for run in client.search_runs(ids, query)]
+    runs = _of_level(client, comparison, FINAL)
     return [run for run in runs if run.card and SUPERSEDED not in run.tags]
+
+
+def _searches(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
+    runs = [run for kind in ("search", "nested") for run in _of_level(client, comparison, kind)]
+    return [run for run in runs if IMPORTANCE in run.tags]
+
+
+def _of_level(client: MlflowClient, comparison: Comparison, level: str) -> list[TrackedRun]:
+    ids = [find_experiment(client, name) for name in comparison.experiments]
+    query = f"tags.level = '{level}' and attributes.status = 'FINISHED'"
+    return [TrackedRun.of(client, run) for run in client.search_runs(ids, query)]
 
 
 def _shared(runs: Sequence[TrackedRun]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from experiments.presentation.formatting import in_words, percent
 from experiments.presentation.html_page import DETAILS, document, inline_svg, paragraphs
 from experiments.reporting.caveats import caveats, chosen_by_validation
 from experiments.reporting.protocol import sentences
+from experiments.tracking.tracked_run import IMPORTANCE
 
 if TYPE_CHECKING:
     from experiments.presentation.columns import CostAxis
@@ -35,6 +36,7 @@ def report_page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curve
         paragraphs(_summary(comparison, facts)),
         _section("Results", _table(comparison) + _single_runs(comparison)),
         *([_section("Final networks", _finals(facts))] if facts.finals else []),
+        *([_section("What mattered", _importance(facts))] if facts.searches else []),
         _section("Accuracy against cost", _pareto(comparison)),
         *(
             _section(drawn.heading, f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
@@ -150,6 +152,14 @@ def _single_runs(comparison: Comparison) -> str:
 def _finals(facts: Facts) -> str:
     """What to expect of networks that are no rows, because nothing is left to test them."""
     return _list(f"{run.name} (run {run.id}): {run.card}" for run in facts.finals)
+
+
+def _importance(facts: Facts) -> str:
+    """Of each search, which of its keys set the best trials apart."""
+    return "\n".join(
+        f"{paragraphs([f'{run.name} (run {run.id}):'])}{_list(run.tags[IMPORTANCE].splitlines())}"
+        for run in facts.searches
+    )
 
 
 def _pareto(comparison: Comparison) -> str:

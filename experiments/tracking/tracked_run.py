@@ -35,6 +35,9 @@ FINAL = "final"
 CARD = "card"
 """Its tag that says what to expect of it, and by what that was estimated."""
 
+IMPORTANCE = "importance"
+"""Tag of a search: which of its keys mattered, in lines."""
+
 SUPERSEDED = "superseded"
 """Tag of the refit of a winner that a longer search has overtaken, and of such a final network."""
 NOTE = "mlflow.note.content"

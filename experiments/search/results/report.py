@@ -13,8 +13,9 @@ from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
 from experiments.search.bounds import COSTS
-from experiments.search.results import final, intervals
+from experiments.search.results import final, importance, intervals
 from experiments.search.space import SIGN, space_of
+from experiments.tracking.tracked_run import IMPORTANCE
 from pipelines.files.shards import write_whole
 from tuning.nested import Task, summary
 from tuning.search import Search
@@ -54,6 +55,7 @@ def result(drive: Drive) -> dict[str, Any]:
         **drive.study.to_beat,
     }
     document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
+    document |= importance.document(drive)
     if drive.study.final:
         document["final"] = final.document(drive)
     error = _error(drive, document)
@@ -117,6 +119,7 @@ def metrics(document: Mapping[str, Any]) -> dict[str, float]:
     compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
     compared |= {k: v for k, v in document.items() if k.startswith(names) and v is not None}
+    compared |= importance.metrics(document)
     if interval := document.get("interval"):
         [mean] = (key for key in document if key.startswith("mean_test_"))
         compared |= {f"{mean}_low": interval["low"], f"{mean}_high": interval["high"]}
@@ -124,9 +127,13 @@ def metrics(document: Mapping[str, Any]) -> dict[str, float]:
 
 
 def tags(document: Mapping[str, Any]) -> dict[str, str]:
-    """What the metrics of the parent run do not say: what kind of interval theirs is."""
-    told = intervals.of_outer_in_words(document)
-    return {"interval": told[0]} if told else {}
+    """What the metrics of the parent run do not say: what kind of interval theirs is, and what
+    their importance is of."""
+    told = {
+        "interval": intervals.of_outer_in_words(document)[:1],
+        IMPORTANCE: list(importance.in_words(document)) if document["importance"] else [],
+    }
+    return {tag: "\n".join(lines) for tag, lines in told.items() if lines}
 
 
 def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Path]:
@@ -143,7 +150,8 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
     for name, content in texts.items():
         write_whole(directory / name, content)
     files = [directory / name for name in texts]
-    if drive.seconds or not (directory / "plots").exists():
+    newest = "importance.png" if document["importance"] else ""  # older searches lack it
+    if drive.seconds or not (directory / "plots" / newest).exists():
         from experiments.search.results.plots import pictures
 
         about = f"{drive.config.data.source}, {document['strategy']}, {document['folds']} folds"

@@ -10,7 +10,7 @@ from experiments.config.settings import changed_yaml
 from experiments.jobs.baseline import in_words as to_beat
 from experiments.jobs.baseline import remark
 from experiments.presentation.formatting import in_percent, in_words, score, si
-from experiments.search.results import final, leads
+from experiments.search.results import final, importance, leads
 from experiments.search.results.intervals import of_best_in_words, of_outer_in_words, tested_by
 from experiments.search.results.report import top
 
@@ -20,6 +20,7 @@ SHOWN = 10  # trials
 def of_result(document: Mapping[str, Any]) -> str:
     """The best trials, or the outer folds, as people read them."""
     lines = list(_outer_lines(document) if "outer" in document else _search_lines(document))
+    lines += importance.in_words(document)
     lines += _final_lines(document)
     fits, stopped = document["fits"], document["budget"]["stopped_by"]
     for key in ("racing", "race"):

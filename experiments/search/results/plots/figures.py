@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from experiments.presentation.figure_style import (
     new_figure,
     save_picture,
 )
+from experiments.search.results.importance import FILLED, is_beyond_chance, share_in_words
 from experiments.search.results.plots.view import (
     NOWHERE,
     SHADES,
@@ -105,6 +107,31 @@ def effects(view: View, path: str | Path) -> None:
         else:
             panel.tick_params(labelleft=False)
     frame(figure, view, _effects_caption(view), 0.085)
+    save_picture(figure, Path(path))
+
+
+def importance(view: View, result: Mapping[str, Any], path: str | Path) -> None:
+    """A bar a key, as long as its share; what is more than chance is filled."""
+    shares, p = result["importance"], result["importance_p"]
+    labels = {axis.key: axis.label for axis in view.axes}
+    notes = tuple(result["importance_notes"])
+    below = 0.7 + 0.15 * sum(-(-len(note) // 135) for note in notes)
+    height = 0.55 + 0.3 * len(shares) + below
+    figure = new_figure(8.0, height)
+    panel = figure.add_axes((0.3, below / height, 0.6, 0.3 * len(shares) / height))
+    plain(panel)
+    for row, (key, share) in enumerate(shares.items()):
+        filled = BLUE if is_beyond_chance(p, key) else "white"
+        panel.barh(row, 100 * share, 0.6, color=filled, edgecolor=BLUE, linewidth=1)
+        words = f"  {share_in_words(share, p[key])}"
+        panel.text(100 * share, row, words, fontsize=7.5, color=INK, va="center")
+    panel.set_ylim(len(shares) - 0.4, -0.6)
+    panel.set_xlim(0, 100)
+    panel.set_yticks(range(len(shares)), [labels[key] for key in shares])
+    panel.tick_params(axis="y", length=0)
+    panel.grid(False, axis="y")
+    panel.set_xlabel("share of the importance (%)", fontsize=8, color=INK)
+    frame(figure, replace(view, notes=notes), FILLED, 0.015)
     save_picture(figure, Path(path))
 
 

@@ -14,7 +14,7 @@ from experiments.errors import visible
 from experiments.search.results import leads
 from experiments.search.results.intervals import of_best_in_words
 from experiments.search.results.plots import figures, winners
-from experiments.search.results.plots.svg import effects, folds, parallel
+from experiments.search.results.plots.svg import effects, folds, importance, parallel
 from experiments.search.results.plots.view import View, name, view, whole, why
 from experiments.search.results.plots.winners import Table
 from tuning.space import Space
@@ -32,8 +32,9 @@ def write(
         about: a line under the pictures, such as the data and the strategy.
 
     Returns:
-        The files: parallel.png, effects.png, folds.png where trials have several, winners.png of a
-        nested search, and search.html with all of it; none where no trial has started.
+        The files: parallel.png, effects.png, importance.png where there is one, folds.png where
+        trials have several, winners.png of a nested search, and search.html with all of it; none
+        where no trial has started.
     """
     if not result["trials"]:
         return []
@@ -59,6 +60,9 @@ def write(
     files = [folder / "parallel.png", folder / "effects.png"]
     figures.parallel_coordinates(shown, files[0])
     figures.effects(shown, files[1])
+    if result.get("importance"):
+        files.append(folder / "importance.png")
+        figures.importance(shown, result, files[-1])
     if nested:
         files.append(folder / "winners.png")
         winners.draw(result, files[-1])
@@ -68,7 +72,7 @@ def write(
     files.append(folder / "search.html")
     if card := (result.get("final") or {}).get("card"):  # too long for the pictures
         shown = replace(shown, notes=(*shown.notes, f"Final network, on all images: {card}."))
-    page = page_of(shown, winners.table(result) if nested else None)
+    page = page_of(shown, winners.table(result) if nested else None, result)
     files[-1].write_text(page, encoding="utf-8")
     return files
 
@@ -142,13 +146,18 @@ for (const mark of marks) {
 """)
 
 
-def page_of(view: View, winners: Table | None = None) -> str:
-    """A self-contained page: winners of a nested search, lines, effects, folds, all trials."""
+def page_of(
+    view: View, winners: Table | None = None, result: Mapping[str, Any] | None = None
+) -> str:
+    """A self-contained page: winners of a nested search, lines, effects, folds, all trials; from
+    the command's JSON the importance of each key."""
+    measured = [result] if result and result.get("importance") else []
     several = any(whole(trial) for trial in view.trials)
     parts = [
         *([("Winners of the outer folds", _winners(winners))] if winners else []),
         ("Trials", parallel(view)),
         ("Score against each parameter", effects(view)),
+        *(("Importance of each parameter", importance(view, one)) for one in measured),
         *([("Folds of the best trials", folds(view))] if several and not winners else []),
         ("All trials", _table(view)),
     ]

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from experiments.presentation.figure_style import OKABE_ITO
+from experiments.search.results.importance import FILLED, is_beyond_chance, share_in_words
 from experiments.search.results.plots.view import (
     NOWHERE,
     SHADES,
@@ -205,6 +206,28 @@ def _panel(view: View, axis: Axis, score: Axis, left: float, top: float, first: 
     for start, end, mean in means:
         drawn.append(f'<path class="mean" d="M{x(start) - 2:.1f} {y(mean):.1f}H{x(end) + 2:.1f}"/>')
     return drawn
+
+
+def importance(view: View, result: Mapping[str, Any]) -> str:
+    """A bar a key, as long as its share; what is more than chance is filled."""
+    shares, p = result["importance"], result["importance_p"]
+    labels = {axis.key: axis.label for axis in view.axes}
+    left, pitch, drawn = 300.0, 24.0, []
+    for row, (key, share) in enumerate(shares.items()):
+        y, length = 16 + pitch * row, share * (WIDTH - left - 130)
+        filled = BLUE if is_beyond_chance(p, key) else "#fff"
+        drawn += [
+            f'<text x="{left - 10:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(labels[key])}'
+            "</text>",
+            f'<rect x="{left:.1f}" y="{y - 8:.1f}" width="{length:.1f}" height="16" '
+            f'fill="{filled}" stroke="{BLUE}"/>',
+            f'<text x="{left + length + 8:.1f}" y="{y + 4:.1f}">'
+            f"{escape(share_in_words(share, p[key]))}</text>",
+        ]
+    notes = "".join(
+        f'<p class="note">{escape(note)}</p>' for note in (FILLED, *result["importance_notes"])
+    )
+    return _svg("Importance of each key", 12 + pitch * len(shares), drawn) + notes
 
 
 def folds(view: View, top: int = 10) -> str:
