@@ -94,7 +94,7 @@ def _panel(
     if plane.across["log"]:
         axes.set_xscale("log")
     if across in PREFIXED:
-        axes.xaxis.set_major_formatter(lambda value, _: si(value).replace(".00 ", " "))
+        axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
     members = {(member.get("outer", 0), member["trial"]) for member in result["front"]}
     knees = {(row["fold"], row["knee"]) for row in result.get("outer", ())}
     knees = knees or {(0, result.get("knee"))}
@@ -117,6 +117,12 @@ def _panel(
         _mark(axes, gid, plane, member, "D" if knee else "o", colour, 4, test)
     if not nested and len(result["objectives"]) == 2:
         _steps(axes, plane, [member["values"] for member in result["front"]])
+
+
+def _tick(value: float) -> str:
+    """20 k, 1.5 M."""
+    number, _, prefix = si(value, 5).partition(" ")
+    return f"{float(number):g} {prefix}".rstrip()
 
 
 def _mark(
