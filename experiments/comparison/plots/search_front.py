@@ -63,12 +63,15 @@ def draw(result: Mapping[str, Any], slug: str = "front") -> Drawn | None:
     heading(figure, title, 0.75 / width)
     bottom = caption_below(figure, list(_caption(result, trials)), 0.75 / width) + 0.5 / height
     hovers: dict[str, str] = {}
+    seen = None if "outer" in result else limits(up["name"], result["front"], trials)
     for at in range(panels):
         left = (0.75 + at * (PANEL[0] + 0.1)) / width
         axes = figure.add_axes((left, bottom, 4.3 / width, 1 - 0.45 / height - bottom))
         plain_axes(axes)
         if at < len(others):
             _panel(axes, f"{slug}-{at}", Plane(up, others[at]), result, trials, hovers)
+            if seen:
+                axes.set_ylim(*seen)
         else:
             _growth(axes, volumes or [])
     return Drawn(slug, HEADING, title, figure, hovers)
@@ -134,6 +137,25 @@ def _panel(
         _mark(axes, gid, plane, member, "D" if knee else "o", colour, 4, test)
     if not nested and len(result["objectives"]) == 2:
         _steps(axes, plane, [member["values"] for member in result["front"]])
+
+
+def limits(
+    name: str, front: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]]
+) -> tuple[float, float] | None:
+    """Limits of the score around the front, where others are so far from it that its members would
+    be a line; None where all of them can be drawn."""
+    ends = [
+        (one["values"][name] + side * (one["spread"][name] or 0.0)) * scale(name)
+        for one in front
+        for side in (-1, 1)
+    ]
+    reach = max(ends) - min(ends)
+    values = [trial["values"][name] * scale(name) for trial in trials]
+    low, high = min(ends) - reach, max(ends) + reach
+    if not reach or low <= min(values) <= max(values) <= high:
+        return None
+    margin = 0.1 * reach
+    return max(low, min(values) - margin), min(high, max(*values, *ends) + margin)
 
 
 def _tick(value: float) -> str:
@@ -221,5 +243,10 @@ def _caption(result: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> 
         f"{len(trials)} finished trials. Blue: the front, of which none is beaten in all "
         f"objectives. Orange diamond: its knee, trial {knee}. Grey: the others."
     )
+    name = _score_first(result["objectives"])[0]["name"]
+    if seen := limits(name, result["front"], trials):
+        values = [trial["values"][name] * scale(name) for trial in trials]
+        beyond = sum(not seen[0] <= value <= seen[1] for value in values)
+        yield f"Trials beyond the picture, which front.csv has: {beyond}."
     if any(spread for trial in trials for spread in trial["spread"].values()):
         yield "Bars: ± 1 sample standard deviation over the folds."

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from simulated_cluster import RATE, Clock, Cluster, Store, config, run, run_cut
 
+from experiments.comparison.plots import search_front
 from experiments.config import settings
 from experiments.config.schema import Config
 from experiments.config.strategies import STRATEGIES, Strategy
@@ -258,6 +259,11 @@ def test_pictures_and_a_page_of_the_front(tmp_path: Path) -> None:
     page = (tmp_path / "front.html").read_text()
     assert f"trial 1\n{RATE}=0.05\n{HIDDEN}=[16]\nval_top1 71.00% ± 1.00%\nmacs 4.26 k" in page
     assert page.count('class="hover"') == 8
+    far = result["trials"][4] | {"values": {"val_top1": 0.0, "macs": 2128}}
+    assert search_front.limits("val_top1", result["front"], result["trials"]) is None
+    # members reach from 50 to 82 %: the far one is out, down to 32 points below them
+    limits = search_front.limits("val_top1", result["front"], [*result["trials"], far])
+    assert limits == pytest.approx((18.0, 85.2))
     whole = (tmp_path / "search.html").read_text()
     assert "<h2>Front</h2>" in whole
     nested = searched(
