@@ -59,6 +59,12 @@ class Strategy:
         """Do proposals depend on outcomes, and so on how many are asked for at once?"""
         return not self.oracle.independent
 
+    @property
+    def several(self) -> bool:
+        """Can a search with it have several objectives? The oracle learns from all of them, or
+        needs none."""
+        return self.oracle.independent or getattr(self.oracle, "several", False)
+
     def drawn_by(self, sampler: str) -> Strategy:
         """The same with the oracle of that sampler, if it has one of its own for it."""
         oracle = self.samplers.get(sampler)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS = ("sweep", "search", "nested", "ensemble")
 """Made a parent run, which bears the command's name as its level."""
+SEARCHES = ("search", "nested")
 SINGLE_COMMANDS = 12
 """Runs without a parent whose config is shown."""
 
@@ -63,6 +64,8 @@ class Facts:
     """Networks that the experiments' searches ended with, which are no rows, newest first."""
     searches: list[TrackedRun] = field(default_factory=list)
     """The experiments' searches that say which of their keys mattered, newest first."""
+    fronts: list[dict[str, Any]] = field(default_factory=list)
+    """Results of the experiments' searches for several objectives, newest first."""
 
 
 def gather(client: MlflowClient, comparison: Comparison) -> Facts:
@@ -92,6 +95,7 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         commands=_commands(client, runs, comparison),
         finals=_finals(client, comparison),
         searches=_searches(client, comparison),
+        fronts=_fronts(client, comparison),
     )
 
 
@@ -101,8 +105,17 @@ def _finals(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
 
 
 def _searches(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
-    runs = [run for kind in ("search", "nested") for run in _of_level(client, comparison, kind)]
-    return [run for run in runs if IMPORTANCE in run.tags]
+    return [run for run in _of_searches(client, comparison) if IMPORTANCE in run.tags]
+
+
+def _fronts(client: MlflowClient, comparison: Comparison) -> list[dict[str, Any]]:
+    several = [run for run in _of_searches(client, comparison) if "search.objectives" in run.params]
+    texts = [run.text_if_any("result.json") for run in several]
+    return [json.loads(text) for text in texts if text]
+
+
+def _of_searches(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
+    return [run for kind in SEARCHES for run in _of_level(client, comparison, kind)]
 
 
 def _of_level(client: MlflowClient, comparison: Comparison, level: str) -> list[TrackedRun]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from experiments.config.objectives import PLANNED
 from experiments.errors import kind_and_first_line
 from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
-from experiments.search.bounds import COSTS
-from experiments.search.results import final, importance, intervals
+from experiments.search.results import final, front, importance, intervals
 from experiments.search.space import SIGN, space_of
 from experiments.tracking.tracked_run import IMPORTANCE
 from pipelines.files.shards import write_whole
@@ -55,7 +55,7 @@ def result(drive: Drive) -> dict[str, Any]:
         **drive.study.to_beat,
     }
     document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
-    document |= importance.document(drive)
+    document |= front.document(drive) | importance.document(drive)
     if drive.study.final:
         document["final"] = final.document(drive)
     error = _error(drive, document)
@@ -115,6 +115,8 @@ def metrics(document: Mapping[str, Any]) -> dict[str, float]:
         compared |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
         if best["std"] is not None:
             compared[f"{document['score_name']}_std"] = best["std"]
+    if covered := document.get("hypervolume"):
+        compared |= {"hypervolume": covered[-1], "front_members": len(document["front"])}
     refit = document.get("refit") or {}
     compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
@@ -147,6 +149,8 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
         "trials.csv": table(_trial_rows(document["trials"], keys)),
         "result.json": json.dumps(document, indent=1),
     }
+    if "front" in document:
+        texts["front.csv"] = table(_front_rows(document, keys))
     for name, content in texts.items():
         write_whole(directory / name, content)
     files = [directory / name for name in texts]
@@ -216,6 +220,7 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
         "gave_up": trial.gave_up and vars(trial.gave_up),
         "budget": trial.epochs,
         "refused": trial.refused and dict(trial.refused),
+        **front.values(drive.work.searches[outer], trial),
     }
 
 
@@ -225,15 +230,16 @@ def choice(search: Search) -> dict[str, Any] | None:
     best, ranked, lead = search.best, search.ranked(), search.lead()
     if best is None:
         return None
+    rule = "knee" if search.objectives else search.choice.rule
     document = {
-        "rule": search.choice.rule,
+        "rule": rule,
         "trial": best.number,
         "highest": ranked[0].number,
         "lead": lead
         and vars(lead)
         | {"over": ranked[1].number, "alike": [ranked[at].number for at in lead.alike]},
     }
-    if search.choice.rule != "best":
+    if rule != "best":
         for name, trial in (("cost", best), ("cost_of_highest", ranked[0])):
             document[name] = dict(zip(("macs", "params"), search.cost(trial), strict=False))
     return document
@@ -268,7 +274,7 @@ def _outer(drive: Drive) -> dict[str, Any]:
             }
         if refit is not None:
             row |= _refit(*refit)
-        rows.append(row)
+        rows.append(row | front.of_outer(drive, outer))
     document: dict[str, Any] = {"outer": rows, "winners_differ": drive.work.winners_differ}
     names = (f"mean_{test}", f"std_{test}", "best_inner_score", "optimism")
     if all(test in row and "inner_score" in row for row in rows):
@@ -316,6 +322,9 @@ def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
         if search.best is None:
             reason = "ended with its budget before any trial" if search.stopped else "failed in all"
             return f"{fold}the search {reason}; no trial has finished"
+    for (outer, number), (outcome, _) in drive.members.items():
+        if outcome.status != "finished" and drive.work.is_member(outer, number):
+            return f"refit of trial {number} of outer fold {outer}: {outcome.error}"
     for outer in range(len(drive.work.outer)) if drive.work.refit else ():
         refit = drive.refits.get(outer)
         if refit is None or refit[0].status != "finished":
@@ -345,9 +354,18 @@ def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[di
             **{f"interval_{end}": (trial["interval"] or {}).get(end) for end in ENDS},
             **{name: trial[name] for name in ("seconds", "error")},
             "epochs": trial["budget"] or max(trial["epochs"], default=None),
-            **({name: (trial["refused"] or {}).get(name) for name in COSTS} if bounded else {}),
+            **({name: (trial["refused"] or {}).get(name) for name in PLANNED} if bounded else {}),
         }
         for trial in trials
+    ]
+
+
+def _front_rows(document: Mapping[str, Any], keys: list[str]) -> list[dict[str, Any]]:
+    return [
+        {k: row[k] for k in ("outer", "trial")}
+        | {key: _cell(row["settings"], key) for key in keys}
+        | {k: v for k, v in row.items() if k not in ("outer", "trial", "settings")}
+        for row in front.rows(document["trials"], document["front"], front.knees(document))
     ]
 
 
