@@ -35,7 +35,8 @@ from tuning.trial import Fit, Trial
 class Task:
     """A fit of the search in one outer fold, or with `fit` None the refit of its winner.
 
-    `outer` is `Nested.final` of the final fit, and of the search that chooses for it.
+    `outer` is `Nested.final` of the final fit, and of the search that chooses for it. Of several
+    objectives every member of the front is refitted.
     """
 
     outer: int
@@ -45,6 +46,8 @@ class Task:
     `fit` is what the search of `outer` calls it."""
     repeat: int = 0
     """Of a shared fit: which one of this pair of folds."""
+    member: int | None = None
+    """Of a refit, the trial of the front that it repeats; None: the winner."""
 
     @property
     def outers(self) -> tuple[int, ...]:
@@ -61,6 +64,8 @@ Score = float | Mapping[int, float | None] | None
 """Of a task; of a shared fit by the outer fold whose search hears it."""
 Right = np.ndarray | Mapping[int, np.ndarray | None] | None
 """Which validation images were right, bool [images]; of a shared fit as `Score`."""
+Figures = Mapping[int, Mapping[str, float | None]] | None
+"""Of a fit by the outer fold whose search hears them, as `Search.tell` takes them."""
 
 
 @dataclass
@@ -70,7 +75,7 @@ class _Pair:
     task: Task
     takers: list[tuple[int, Fit]] = field(default_factory=list)
     """Searches that have asked for it, and what each calls it."""
-    heard: tuple[str, Score, str | None, int | None, Right] | None = None
+    heard: tuple[str, Score, str | None, int | None, Right, Figures] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class Nested:
         final: end with a fit on all images, once every refit was tested. True: of the candidate
             that is best over all searches (`pooled`), which all propose the same ones. A search:
             of its winner; it is over all images and goes on beside the others.
+        fronts: refit and test every member of each search's front, not its knee alone.
 
     Raises:
         ValueError: a final fit without refits, whose tests say what to expect of it; or searches
@@ -120,6 +126,7 @@ class Nested:
         refit: bool = True,
         shared: bool = False,
         final: Search | bool = False,
+        fronts: bool = False,
     ):
         if final and not refit:
             raise ValueError("final: expected refit, too; without it there is no test")
@@ -128,7 +135,7 @@ class Nested:
         self.searches = [*self.outer, final] if isinstance(final, Search) else self.outer
         self.final = len(self.outer) if final else None
         """Number that the final fit has among outer folds; None without."""
-        self.refit, self.shared = refit, shared
+        self.refit, self.shared, self.fronts = refit, shared, fronts
         others = len(self.searches) - 1
         if shared and (others < 2 or any(search.folds % others for search in self.searches)):
             raise ValueError(
@@ -136,6 +143,9 @@ class Nested:
                 f"{len(self.searches)} of {[search.folds for search in self.searches]}"
             )
         self.refits: dict[int, Refit] = {}
+        """Of the winners."""
+        self.members: dict[tuple[int, int], Refit] = {}
+        """Of the fronts, winners among them, by outer fold and trial."""
         self._handed: set[int] = set()
         self._pairs: dict[tuple[int | None, ...], _Pair] = {}
 
@@ -145,8 +155,20 @@ class Nested:
         for outer in range(len(self.outer) + (self.final is not None)):
             if self.refit and outer not in self._handed and self._is_due(outer):
                 self._handed.add(outer)
-                tasks.append(Task(outer))
+                tasks += self.refits_of(outer)
         return tasks
+
+    def refits_of(self, outer: int) -> list[Task]:
+        """What is refitted when the search of an outer fold has ended, or is fitted in the end."""
+        if not self.fronts or outer == self.final:
+            return [Task(outer)]
+        return [Task(outer, member=trial.number) for trial in self.searches[outer].front()]
+
+    def repeated(self, task: Task) -> Trial | None:
+        """What a refit repeats."""
+        if task.member is None:
+            return self.winner(task.outer)
+        return self.searches[task.outer].trials[task.member]
 
     def task(self, outer: int, fit: Fit) -> Task:
         """The task that a fit of one search is; in both searches the same one if it is shared."""
@@ -202,10 +224,20 @@ class Nested:
         searches = self._chosen_from(outer)
         if any(search.failed_in_a_row or not search.done for search in searches):
             return False
-        tested = [self.refits.get(other) for other in range(len(self.outer))]
-        if outer == self.final and not all(one and one.status == "finished" for one in tested):
+        refits = (task for other in range(len(self.outer)) for task in self.refits_of(other))
+        if outer == self.final and not all(self.is_tested(task) for task in refits):
             return False
         return self.winner(outer) is not None
+
+    def is_tested(self, task: Task) -> bool:
+        """Has a refit finished?"""
+        told = self._told(task)
+        return told is not None and told.status == "finished"
+
+    def _told(self, task: Task) -> Refit | None:
+        if task.member is None:
+            return self.refits.get(task.outer)
+        return self.members.get((task.outer, task.member))
 
     def _chosen_from(self, outer: int) -> list[Search]:
         """The search that chooses, or all of them for a final fit that has none of its own."""
@@ -219,6 +251,7 @@ class Nested:
         error: str | None = None,
         epochs: int | None = None,
         hits: Right = None,
+        figures: Figures = None,
     ) -> None:
         """Hear how a task ended: the validation score of a fit, the test score of a refit.
 
@@ -228,18 +261,25 @@ class Nested:
             ValueError: it was not handed out, or was told before.
         """
         if task.fit is None:
-            if task.outer not in self._handed or task.outer in self.refits:
+            if task.outer not in self._handed or self._told(task):
                 raise ValueError(f"outer fold {task.outer}: no refit is under way")
             assert not isinstance(score, Mapping)
-            self.refits[task.outer] = Refit(status, score, error)
+            self._tell_refit(task, Refit(status, score, error))
             return
-        takers, told = [(task.outer, task.fit)], (status, score, error, epochs, hits)
+        takers, told = [(task.outer, task.fit)], (status, score, error, epochs, hits, figures)
         if self.shared:
             pair = self._pairs.get(task.key)
             if pair is None or pair.heard:
                 raise ValueError(f"{task}: no such fit is under way")
             takers, pair.heard = pair.takers, told
         self._pass_on(takers, *told)
+
+    def _tell_refit(self, task: Task, refit: Refit) -> None:
+        winner = self.winner(task.outer)
+        if task.member is not None:
+            self.members[task.outer, task.member] = refit
+        if task.member is None or (winner and task.member == winner.number):
+            self.refits[task.outer] = refit
 
     def _pass_on(
         self,
@@ -249,11 +289,13 @@ class Nested:
         error: str | None,
         epochs: int | None,
         hits: Right,
+        figures: Figures,
     ) -> None:
         for outer, fit in takers:
             value = score.get(outer) if isinstance(score, Mapping) else score
             right = hits.get(outer) if isinstance(hits, Mapping) else hits
-            self.searches[outer].tell(fit, status, value, error, epochs, right)
+            numbers = (figures or {}).get(outer)
+            self.searches[outer].tell(fit, status, value, error, epochs, right, numbers)
         # the search that chooses for the final fit costs no estimate
         if any(search.failed_in_a_row for search in self.outer):
             self.stop("failures")
@@ -334,6 +376,7 @@ def pooled(searches: Sequence[Search]) -> list[Trial]:
         trial.hits = {
             at: part.hits[fold] for at, (part, fold) in enumerate(folds) if fold in part.hits
         }
+        trial.figures = {at: part.figures[fold] for at, (part, fold) in enumerate(folds)}
         trials.append(trial)
     return trials
 

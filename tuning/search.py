@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from tuning.choice import Choice, Lead
 from tuning.fold_race import Racing
+from tuning.objectives import Objective, front, knee, signed
 from tuning.oracles.oracle import Oracle, Promoting, Proposal, Waiting
 from tuning.race import Race
 from tuning.trial import Fit, GaveUp, Trial, hits_of
@@ -44,6 +45,9 @@ class Search:
         cost: of a candidate, for a choice that asks for it: cheaper is less.
         refuses: candidates that are not fitted: they count for nothing, and others take their
             place.
+        objectives: several that candidates are compared by; the score is the first of those that
+            are scores. The best is then the knee of their front, whatever `choice` says.
+        known: of a candidate, the objectives that are known before it is fitted.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Search:
         choice: Choice | None = None,
         cost: Callable[[Trial], tuple[float, ...]] = lambda trial: (),
         refuses: Refuse = lambda settings: None,
+        objectives: Sequence[Objective] = (),
+        known: Callable[[Trial], Mapping[str, float]] = lambda trial: {},
     ):
         if folds < 1 or max_failures < 1 or parallel < 1:
             raise ValueError(
@@ -68,6 +74,7 @@ class Search:
         self.max_failures, self.parallel, self.refuses = max_failures, parallel, refuses
         self.racing = racing if racing and racing.can_save(folds) else None
         self.choice, self.cost = choice or Choice(), cost
+        self.objectives, self.known = tuple(objectives), known
         self.trials: list[Trial] = []
         self.settled: list[Trial] = []
         """Trials whose end is certain, in the order in which it became so."""
@@ -100,17 +107,19 @@ class Search:
         error: str | None = None,
         epochs: int | None = None,
         hits: np.ndarray | None = None,
+        figures: Mapping[str, float | None] | None = None,
     ) -> None:
         """Hear how a fit ended.
 
         Args:
             fit: one that `ready` gave.
-            status: "finished"; anything else counts as failed, and so does a score that is no
-                finite number.
+            status: "finished"; anything else counts as failed, and so does a score or figure that
+                is no finite number.
             score: of this fold.
             error: why it failed.
             epochs: that gave the score.
             hits: bool [images], whether each was right, where that is known.
+            figures: by name, those of the objectives that are not known before.
 
         Raises:
             ValueError: the fit was not handed out, or was told before.
@@ -119,15 +128,19 @@ class Search:
         if trial is None or fit.fold in trial.told or fit.fold >= max(self._level, 1):
             raise ValueError(f"trial {fit.trial}, fold {fit.fold}: not a fit that is under way")
         self._open.discard((fit.trial, fit.fold))
-        if status == "finished" and score is not None and math.isfinite(score):
-            trial.told[fit.fold] = float(score)
+        numbers = {"the score": score, **(figures or {})}
+        sound = {k: float(v) for k, v in numbers.items() if v is not None and math.isfinite(v)}
+        if status == "finished" and len(sound) == len(numbers):
+            trial.told[fit.fold] = sound.pop("the score")
+            trial.figures[fit.fold] = sound
             trial.lengths[fit.fold] = epochs or 0
             if hits is not None:
                 trial.hits[fit.fold] = hits
         else:
             trial.told[fit.fold] = None
             if status == "finished":
-                error = f"the score is not a number: {score}"
+                name = next(name for name in numbers if name not in sound)
+                error = f"{name} is not a number: {numbers[name]}"
             trial.errors[fit.fold] = error or "failed"
             # Folds before the failed one still run, so that which fold failed first, and the
             # scores before it, are the same whatever order the workers took them in.
@@ -164,7 +177,11 @@ class Search:
         return self.chosen(self.ranked(), self.choice)
 
     def chosen(self, ranked: list[Trial], choice: Choice) -> Trial | None:
-        """Of trials with the best first, by the rule of the choice; None without any."""
+        """Of trials with the best first, by the rule of the choice, or of several objectives the
+        knee; None without any."""
+        if self.objectives and ranked:
+            trials = sorted(ranked, key=lambda trial: trial.number)
+            return trials[knee(self.signed_values(trials))]
         ranked = _comparable(ranked)
         if not ranked or choice.rule == "best":
             return next(iter(ranked), None)
@@ -187,6 +204,25 @@ class Search:
         return sorted(
             trials, key=lambda trial: (-(trial.epochs or 0), -self._sign * (trial.score or 0.0))
         )
+
+    def front(self) -> list[Trial]:
+        """Finished trials that no other one beats in all objectives, by their numbers."""
+        finished = [trial for trial in self.trials if trial.status == "finished"]
+        kept = front(self.signed_values(finished))
+        return [trial for trial, stays in zip(finished, kept, strict=True) if stays]
+
+    def values(self, trial: Trial) -> tuple[float, ...]:
+        """Of each objective, as it is measured: known before, or the mean over the folds there
+        are."""
+        known, folds = self.known(trial), range(len(trial.scores))
+        return tuple(
+            known[name] if name in known else fmean(trial.figures[fold][name] for fold in folds)
+            for name in (objective.name for objective in self.objectives)
+        )
+
+    def signed_values(self, trials: Sequence[Trial]) -> np.ndarray:
+        """float [trials, objectives], higher is better."""
+        return signed([self.values(trial) for trial in trials], self.objectives)
 
     @property
     def saved(self) -> int:
@@ -273,7 +309,9 @@ class Search:
     def _end_round(self) -> None:
         for trial in self._round:
             # The mean so far of one that gave up is what is known of it, and it is not good.
-            score = None if trial.status == "failed" else self._sign * fmean(trial.scores)
+            score: Any = None if trial.status == "failed" else self._sign * fmean(trial.scores)
+            if score is not None and self.objectives and getattr(self.oracle, "several", False):
+                score = self.values(trial)
             self.oracle.tell(trial.number, score)
         self._round = []
 

@@ -54,6 +54,8 @@ class Trial:
     """Epochs that gave the score, by fold."""
     hits: dict[int, np.ndarray] = field(default_factory=dict)
     """bool [images], by fold, whether each was right; of fits that told."""
+    figures: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    """By fold, what a search of several objectives compares beside what it knows before."""
     gave_up: GaveUp | None = None
     refused: Mapping[str, float] | None = None
     """The cost for which it was not fitted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from experiments.config import objectives
+from experiments.config.objectives import Constraints, Objectives, Score
 from experiments.config.section import AtLeastTwo, Count, Limit, Section
 from experiments.config.strategies import STRATEGIES, Strategy
 from tuning import space
@@ -154,22 +156,6 @@ class Racing(Section):
     )
 
 
-class Constraints(Section):
-    """What a candidate may cost, known before it is trained; one that costs more is refused."""
-
-    macs: PositiveFloat | None = Field(
-        None, description="multiply-accumulates of one image, at most"
-    )
-    params: PositiveFloat | None = Field(None, description="parameters that training moves")
-    activation_bytes: PositiveFloat | None = Field(
-        None, description="of one image's activations in float32, as a backward pass needs them"
-    )
-
-    def exceeded(self, cost: Mapping[str, float]) -> list[str]:
-        """Which of them a cost is above."""
-        return [name for name, most in self if most is not None and cost[name] > most]
-
-
 def _strategy(name: Any) -> Any:
     """Looked up when a config is read, so that one without a section may be declared later."""
     if not isinstance(name, str) or name not in STRATEGIES:
@@ -179,7 +165,7 @@ def _strategy(name: Any) -> Any:
     return name
 
 
-LATER = {"start", "constraints", "sampler"}  # keys that older searches do not have
+LATER = {"start", "constraints", "sampler", "objectives"}  # keys that older searches do not have
 
 
 def _names(picked: Callable[[Strategy], bool], between: str = ", ") -> str:
@@ -212,12 +198,15 @@ class Common(Section):
         description="candidates proposed at once; what "
         f"{_names(lambda one: one.learns, ' and ')} find depends on it",
     )
-    objective: (
-        Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss", "val_mse"] | None
-    ) = Field(
+    objective: Score | None = Field(
         None,
         description="of the last epoch; null: val_top1, val_mse for a reconstruction; "
         "val_balanced_top1 and val_macro_f1 count every class alike, however many images it has",
+    )
+    objectives: Objectives | None = Field(
+        None,
+        description="several instead of one, such as [val_top1, macs]: the result is the front of "
+        "what nothing beats in all of them",
     )
     max_failures: Limit = Field(3, description="failed trials in a row that end the search")
     budget: Budget = Field(default_factory=Budget)
@@ -380,6 +369,18 @@ class Search(WithSections):
     def _one_race(self) -> Self:
         if self.race and self.racing:
             raise ValueError("racing: race takes its place; leave one of the two out")
+        return self
+
+    @model_validator(mode="after")
+    def _the_objectives_can_be(self) -> Self:
+        if self.objectives is None:
+            return self
+        objectives.check(self.objectives, self.objective, self.choose)
+        if not self.declaration.several:
+            raise ValueError(
+                f"objectives: strategy {self.strategy} proposes by one score; take "
+                f"{_names(lambda one: one.several)}, or one search.objective"
+            )
         return self
 
     @model_validator(mode="after")

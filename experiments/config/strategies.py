@@ -42,6 +42,8 @@ class Strategy:
     """Does it train many for few epochs and stop most of them early, on one score each? Then there
     are no folds, its section's `max_epochs` takes the place of `train.epochs`, and how long a trial
     was trained is drawn as one of its settings."""
+    several: bool = False
+    """Can it do `search.objectives`? Its oracle asks for no scores, or is told all of them."""
     on_keras_tuner: bool = False
     """Is TensorFlow loaded with its oracle?"""
     samplers: Mapping[str, type[Oracle]] = field(default_factory=dict)
@@ -119,6 +121,7 @@ STRATEGIES: dict[str, Strategy] = {
             Manual,
             lambda search, space, epochs: (search.settings, search.start),
             listed=True,
+            several=True,
             ends="settings says how many candidates there are",
         ),
         Strategy(
@@ -126,6 +129,7 @@ STRATEGIES: dict[str, Strategy] = {
             Grid,
             lambda search, space, epochs: (space, search.start),
             complete=True,
+            several=True,
             ends="a grid is complete",
             check=lambda search, space: space.check_listed(),
         ),
@@ -133,6 +137,7 @@ STRATEGIES: dict[str, Strategy] = {
             "random",
             keras_oracles.Random,
             lambda search, space, epochs: (space, search.seed, search.trials, search.start),
+            several=True,
             on_keras_tuner=True,
             samplers={"sobol": draws.Sobol},
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.config.search import Constraints
+from experiments.config.objectives import Constraints
 from experiments.errors import BadInput
 from experiments.presentation.formatting import si
 from experiments.runtime.startup import load_tensorflow
