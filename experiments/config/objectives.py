@@ -22,7 +22,8 @@ Score = Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss", "va
 SCORES: tuple[Score, ...] = get_args(Score)
 PLANNED = ("macs", "params", "activation_bytes")
 """Costs that are known before a candidate is trained."""
-MEASURED = ("latency_ms_p50", "train_seconds")
+LATENCIES = ("latency_ms_p50",)
+MEASURED = (*LATENCIES, "train_seconds")
 """Costs that each fit measures."""
 LESS_IS_BETTER = ("val_loss", "val_mse", *PLANNED, *MEASURED)
 NAMES = (*SCORES, *PLANNED, *MEASURED)

@@ -151,6 +151,8 @@ def _fitted(
     if job.measured:
         cost |= {"replicas": chosen.replicas, "global_batch_size": config.data.batch_size}
         cost |= _network_cost(job, trainer, memory)
+    elif job.timed:
+        cost |= _inference(job, trainer)
     directory = Path(job.directory)
     directory.mkdir(parents=True, exist_ok=True)
     files = observations.write(directory)
@@ -211,7 +213,7 @@ def _prepared(
 
 
 def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, float]:
-    profile, bench = models.profile(trainer.network), job.config.bench
+    profile = models.profile(trainer.network)
     cost: dict[str, float] = {
         "params": profile.params,
         "macs": profile.macs,
@@ -219,7 +221,12 @@ def _network_cost(job: Job, trainer: Trainer, memory: PeakMemory) -> dict[str, f
     }
     if (peak := memory.bytes()) is not None:
         cost["peak_memory_bytes"] = peak
-    return cost | measure.inference(
+    return cost | _inference(job, trainer)
+
+
+def _inference(job: Job, trainer: Trainer) -> dict[str, float]:
+    bench = job.config.bench
+    return measure.inference(
         trainer.infer,
         trainer.model.input_shape[1:],
         job.config.data.eval_batch_size,

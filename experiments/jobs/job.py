@@ -41,6 +41,8 @@ class Job:
     """What its sweep varies, by key."""
     measured: bool = True
     """Measure its cost and keep its model; False for the inner folds of a search."""
+    timed: bool = False
+    """Measure its latency also where its other costs are not: a search compares it."""
     prediction_epochs: tuple[int, ...] = ()
     """Epochs whose predictions are kept beside those of the last one."""
     fingerprint: str = ""

@@ -46,6 +46,7 @@ INSTEAD = {
     "nested": "run `ilsvrc nested` on its config.yaml",
     "reproduction": "give the run that it repeats, the tag `reproduces` names it",
     "outer_fold": "run `ilsvrc nested` on the config.yaml of the run above it",
+    "front": "run `ilsvrc nested` on the config.yaml of the run above it",
     "refit": "run `ilsvrc search` on the config.yaml of the run above it",
     "final": "run the command of the run above it, search or nested, on that one's config.yaml",
     "bench": "run `ilsvrc bench` again",

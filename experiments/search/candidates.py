@@ -11,6 +11,7 @@ import numpy as np
 
 import pipelines
 from experiments.config.identity import graph_key
+from experiments.config.objectives import LATENCIES, PLANNED
 from experiments.config.schedule import OVER_ITS_LENGTH
 from experiments.config.schema import Config
 from experiments.errors import BadInput
@@ -87,13 +88,24 @@ class Candidates:
             self._profiles[prepared.graph_key] = profile_of(prepared.plan)
         return self._profiles[prepared.graph_key]
 
-    def cost(self, trial: Trial) -> tuple[int, int]:
+    def priced(self, settings: Mapping[str, Any], epochs: int | None = None) -> dict[str, float]:
+        """The costs of a candidate's network that are known before it is trained; raises as
+        `profile`."""
+        profile = self.profile(settings, epochs)
+        return {name: getattr(profile, name) for name in PLANNED}
+
+    def known(self, trial: Trial) -> dict[str, float]:
+        """`priced` of a trial."""
+        return self.priced(trial.settings, trial.epochs)
+
+    def cost(self, trial: Trial) -> tuple[float, float]:
         """MACs and parameters of a trial's network."""
-        profile = self.profile(trial.settings, trial.epochs)
-        return profile.macs, profile.params
+        known = self.known(trial)
+        return known["macs"], known["params"]
 
     def path(self, task: Task) -> FitPath:
-        """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested; of a shared fit
+        """Of a task: ("trial", 7, "fold", 1), below ("outer", 2) if nested, where there is
+        ("refit",), and of the front's trial 7 ("refit", 7); of a shared fit
         ("trial", 7, "pair", "0-2"), and ("repeat", 1) behind it of another one of the pair."""
         below, part = self._part(task)
         return (*below, *(("trial", task.fit.trial) if task.fit else ()), *part)
@@ -103,7 +115,8 @@ class Candidates:
         if task.fit is None and self.study.is_final(task.outer):
             return (), ("final",)
         if task.fit is None:
-            return self.study.below(task.outer), ("refit",)
+            member = () if task.member is None else (task.member,)
+            return self.study.below(task.outer), ("refit", *member)
         if task.other is None:
             return self.study.below(task.outer), ("fold", task.fit.fold)
         again = ("repeat", task.repeat) if task.repeat else ()
@@ -111,7 +124,10 @@ class Candidates:
 
     def draws(self, task: Task) -> FitPath:
         """The words that a fit's seed is drawn by: its fold or pair, and its repeat; of a refit,
-        and where candidates are not paired, its path."""
+        and where candidates are not paired, its path. Members of a front are refitted under the
+        same draws."""
+        if task.member is not None and self.study.section.paired:
+            return self.path(replace(task, member=None))
         if task.fit is None or not self.study.section.paired:
             return self.path(task)
         below, part = self._part(task)
@@ -155,6 +171,7 @@ class Candidates:
             directory=str(self.folder(path)),
             axes=dict(settings),
             measured=task.fit is None,
+            timed=any(one.name in LATENCIES for one in self.study.section.objectives or ()),
             pair=pair,
             row=str(self.folder(first)) if row and not starts_anew(config) else "",
             row_goes_on=task.fit is not None and task.fit.goes_on,

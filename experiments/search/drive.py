@@ -10,14 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from experiments.config.schema import Config
+from experiments.config.objectives import PLANNED
 from experiments.errors import BadInput
-from experiments.jobs.folds import is_share
 from experiments.jobs.job import FitPath, Job, Outcome, path_text
 from experiments.jobs.pace import duration
-from experiments.jobs.predictions import HITS, unpacked_hits
 from experiments.launch.executors import Inline, at_a_time
 from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
@@ -26,15 +22,16 @@ from experiments.presentation.formatting import in_words, score
 from experiments.search import pairs
 from experiments.search.bounds import excess, scarcity
 from experiments.search.candidates import Candidates
+from experiments.search.heard import epochs_of, heard
 from experiments.search.promotion import Promotions
-from experiments.search.space import objective_of, tested_score
+from experiments.search.space import objective_of, objectives_of, tested_score
 from experiments.search.tracking import SearchRuns
 from experiments.search.trial_run import TrialRun
 from experiments.tracking.initial import drop_initial, fetch_initial
 from experiments.tracking.search_journal import State
-from experiments.tracking.tracked_run import FINAL
+from experiments.tracking.tracked_run import FINAL, MEMBER
 from experiments.training import snapshots
-from tuning.nested import Nested, Right, Score, Task
+from tuning.nested import Nested, Task
 from tuning.trial import Fit, Trial
 
 
@@ -66,13 +63,16 @@ class Drive:
         self.state, self.tracked, self.display = state, tracked, display
         self.planned, self.budget = planned, self.study.section.budget
         self.objective = objective_of(self.config)
+        self.measured = [one.name for one in objectives_of(self.config) if one.name not in PLANNED]
         self.best_by = tested_score(self.config)
         self.fits = 0
         """Fits that have ended, those of earlier starts included."""
         self.failed = 0
         self.images = 0
         self.refits: dict[int, tuple[Outcome, str]] = {}
-        """Outcome and run id of the refit of each outer fold, and of the final fit."""
+        """Outcome and run id of the refit of each outer fold's winner, and of the final fit."""
+        self.members: dict[tuple[int, int], tuple[Outcome, str]] = {}
+        """The same of each member of a front that is refitted, by outer fold and trial."""
         self._tasks: dict[FitPath, Task] = {}
         self._held: list[Task] = []  # refits whose winner is not certain
         self._backlog = Backlog(wanted=lambda job: self.work.wants(self._tasks[job.path]))
@@ -142,16 +142,24 @@ class Drive:
     def _due(self) -> list[Task]:
         """What may run now. Of the fits that a spent budget leaves under way one may yet win, so
         the refit waits for them."""
-        tasks = self._held + self.work.ready()
+        ready = self.work.ready()
+        members = [task.outer for task in ready if task.member is not None]
+        self._expect(len(members) - len(set(members)))  # one of each front was planned
+        tasks = self._held + ready
         if all(task.fit is not None for task in tasks):
             return tasks
         busy = {outer for path in self._began for outer in self._tasks[path].outers}
         self._held = [task for task in tasks if task.fit is None and task.outer in busy]
         return [task for task in tasks if task.fit is not None or task.outer not in busy]
 
+    def _expect(self, more: int) -> None:
+        if self.planned is not None:
+            self.planned += more
+            self.display.total += more
+
     def _outdated(self, task: Task, record: dict[str, Any]) -> bool:
         """Is this refit of another winner, found before the search was taken further, or failed?"""
-        winner = self.work.winner(task.outer)
+        winner = self.work.repeated(task)
         assert winner is not None
         return record["trial"] != winner.number or record["outcome"]["status"] != "finished"
 
@@ -161,7 +169,7 @@ class Drive:
 
     def _winner(self, task: Task) -> Trial | None:
         """What a refit repeats; None of a fit, as ranking every trial for each takes its time."""
-        return self.work.winner(task.outer) if task.fit is None else None
+        return self.work.repeated(task) if task.fit is None else None
 
     def _is_sound(self, task: Task, path: FitPath) -> bool:
         """False, and told so, for settings that do not go with data or network."""
@@ -243,28 +251,13 @@ class Drive:
             self._tell_refit(task, outcome, fresh)
             return
         self.images += record["images"]
-        value, error, epochs = outcome.scores.get(self.objective), outcome.error, None
+        told = heard(outcome, self.work.sides(task), self.objective, self.measured)
+        error, epochs = outcome.error, None
         if outcome.status == "finished":
             prepared = self.candidates.prepared(task.fit.settings, task.fit.epochs)
             epochs = epochs_of(outcome, prepared.config)
-            error = None if value is not None else f"there is no {self.objective}"
-        score: Score = value
-        right: Right = self._right(outcome, "val")
-        if task.other is not None:
-            heard = [(outer, scored) for outer, _, scored in self.work.sides(task)]
-            score = {
-                outer: pairs.on_fold(outcome.scores, scored).get(self.objective)
-                for outer, scored in heard
-                if scored is not None
-            }
-            right = {outer: self._right(outcome, f"val_{scored}") for outer, scored in heard}
-        self.work.tell(task, outcome.status, score, error, epochs, right)
-
-    def _right(self, outcome: Outcome, part: str) -> np.ndarray | None:
-        """Which images of a part it had right; None where the journal holds no answers, or the
-        objective is no share of right images, which they would tell nothing of."""
-        packed = outcome.artifacts.get(HITS, {}).get(part)
-        return unpacked_hits(packed) if packed and is_share(self.objective) else None
+            error = None if told.score is not None else f"there is no {self.objective}"
+        self.work.tell(task, outcome.status, told.score, error, epochs, told.right, told.figures)
 
     def _tell_refit(self, task: Task, outcome: Outcome, fresh: bool) -> None:
         value = outcome.scores.get(self.best_by.replace("val_", "test_"))
@@ -276,7 +269,10 @@ class Drive:
             scores = outcome.scores | self._inner(task, winner)
             told = replace(outcome, scores=scores)
             run_id = self.tracked.refit(job, told, self._level(task), fresh=fresh)
-        self.refits[task.outer] = outcome, run_id
+        if task.member is not None:
+            self.members[task.outer, task.member] = outcome, run_id
+        if self._is_winner(task):
+            self.refits[task.outer] = outcome, run_id
         if fresh and self.study.is_final(task.outer):
             self.display.say(f"final fit: {outcome.error or 'trained on all images, not tested'}")
         elif fresh:
@@ -284,11 +280,16 @@ class Drive:
                 f"{k} {score(k, v)}" for k, v in outcome.scores.items() if k.startswith("test_")
             ]
             came_to = outcome.error or ", ".join(words) or "no test"
-            self.display.say(f"{self.study.in_words(task.outer)}refit: {came_to}")
+            of_trial = "" if task.member is None else f" of trial {task.member}"
+            self.display.say(f"{self.study.in_words(task.outer)}refit{of_trial}: {came_to}")
 
     def _inner(self, task: Task, winner: Trial | None) -> dict[str, float]:
         """The winner's score in the search, for the run of its outer fold."""
-        if self._level(task) != "outer_fold" or winner is None or winner.score is None:
+        if (
+            self._level(task) not in ("outer_fold", MEMBER)
+            or winner is None
+            or winner.score is None
+        ):
             return {}
         score: dict[str, float] = {self.objective: winner.score}
         return {f"inner_{name}": value for name, value in (score | rounded(score)).items()}
@@ -297,7 +298,14 @@ class Drive:
         """Of the run of a refit."""
         if self.study.is_final(task.outer):
             return FINAL
+        if not self._is_winner(task):
+            return MEMBER
         return "outer_fold" if self.study.nested else "refit"
+
+    def _is_winner(self, task: Task) -> bool:
+        """Is a refit that of the winner, and not of another member of the front?"""
+        winner = self.work.winner(task.outer) if task.member is not None else None
+        return winner is None or winner.number == task.member
 
     def _spend(self) -> None:
         """Stop handing out fits once the budget is spent; refits of what was found still run."""
@@ -374,17 +382,3 @@ class Drive:
             each, left = median(self.seconds), (self.planned or 0) - self.fits
             whole = duration(left * each / at_a_time(self.config.launch))
             self.display.say(f"about {whole} to go: {left} fits of {each:.2g} s")
-
-
-def epochs_of(outcome: Outcome, config: Config) -> int:
-    """Epochs that gave the score: with early stopping the best one's number."""
-    stopping = config.train.early_stopping
-    if stopping is None or not outcome.history:
-        return len(outcome.history)
-    sign = -1 if stopping.monitor == "val_loss" else 1
-    best, at = float("-inf"), len(outcome.history)
-    for epoch, values in enumerate(outcome.history, start=1):
-        score = sign * values[stopping.monitor]
-        if score > best + stopping.min_delta:
-            best, at = score, epoch
-    return at

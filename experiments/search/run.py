@@ -57,11 +57,14 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
         candidates = Candidates(study, directory)
         refused = bounds.refusals(candidates)
         count = bounds.count_refused(study, refused)
+        bounds.check_costs_differ(candidates)
         with held(directory):
             state = State(directory)
             versions = surroundings()[1]
             state.begin(matters, versions)
-            work = new_work(study, refused, candidates.cost, former=state.former)
+            work = new_work(
+                study, refused, candidates.cost, known=candidates.known, former=state.former
+            )
             fits = planned_fits(study, work, count)
             planned = fits.planned
             with Display(planned or 0, workers=executors.at_a_time(config.launch)) as display:
@@ -130,8 +133,10 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
     """What a search would do: its settings, its folds, its candidates where they are known."""
     check(kind, config, where)
     study = open_study(kind, config)
-    refused = bounds.refusals(Candidates(study, Path()))
+    candidates = Candidates(study, Path())
+    refused = bounds.refusals(candidates)
     count = bounds.count_refused(study, refused)
+    bounds.check_costs_differ(candidates)
     work = new_work(study, refused)
     fits = planned_fits(study, work, count)
     said = [announcement(study, work, fits, count), promotion.announcement(study, work)]

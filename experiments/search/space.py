@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import models
 from experiments.config import settings
 from experiments.config.evaluate import AFTER_TRAINING
+from experiments.config.objectives import LESS_IS_BETTER, MEASURED, SCORES, Score
 from experiments.config.schema import Config
 from experiments.config.search import Search
 from experiments.config.strategies import Strategy
 from experiments.errors import BadInput
 from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
+from tuning.objectives import Objective
 from tuning.oracles.oracle import Oracle
 from tuning.space import Parameter, Space, SpaceError
 
-Objective = Literal["val_top1", "val_balanced_top1", "val_macro_f1", "val_loss", "val_mse"]
-SIGN: dict[Objective, int] = {
-    "val_top1": 1,
-    "val_balanced_top1": 1,
-    "val_macro_f1": 1,
-    "val_loss": -1,
-    "val_mse": -1,
-}
+SIGN: dict[Score, int] = {score: -1 if score in LESS_IS_BETTER else 1 for score in SCORES}
 """Times the objective's value: the score that an oracle is told, of which higher is better."""
-OF_CLASSES: tuple[Objective, ...] = ("val_top1", "val_balanced_top1", "val_macro_f1")
+OF_CLASSES: tuple[Score, ...] = ("val_top1", "val_balanced_top1", "val_macro_f1")
 """Scores of a network that tells classes apart, the usual one first."""
 
 NO_RESULT = ("name", "tracking", "launch", "bench", "sweep", "search")
@@ -35,6 +30,8 @@ OTHER_IMAGES = (
     "source", "on_corrupt", "max_corrupt_fraction", "max_pixels", "verify",
     "group_duplicates", "train_fraction",
 )  # fmt: skip
+OF_DEVICE = ("train.devices", "train.threads")
+"""What a network is timed on."""
 ALL_OF_THEM = 1_000  # candidates up to which every single one is checked
 
 
@@ -76,8 +73,9 @@ def candidate(
     return settings.parse(raw, where=where)
 
 
-def objective_of(config: Config) -> Objective:
-    """What is compared: as set, else top-1 on validation images, for a reconstruction its error.
+def objective_of(config: Config) -> Score:
+    """What is compared: as set, else top-1 on validation images, for a reconstruction its error. Of
+    several objectives the first score.
 
     Raises:
         BadInput: an objective that the network's task has not, or no such network.
@@ -87,16 +85,26 @@ def objective_of(config: Config) -> Objective:
     except ValueError as error:
         raise BadInput(f"model.name: {error}") from None
     scores = ("val_mse",) if task == "reconstruction" else OF_CLASSES
-    objective = _search(config).objective or scores[0]
-    if objective not in (*scores, "val_loss"):
-        raise BadInput(
-            f"search.objective: {config.model.name} is a {task} and has no {objective}; set "
-            f"{', '.join(scores)} or val_loss"
-        )
-    return objective
+    search = _search(config)
+    key = "objectives" if search.objectives else "objective"
+    given: list[Score] = [one for one in SCORES if one == search.objective]
+    if search.objectives:
+        given = [score for one in search.objectives for score in SCORES if score == one.name]
+    for objective in given:
+        if objective not in (*scores, "val_loss"):
+            raise BadInput(
+                f"search.{key}: {config.model.name} is a {task} and has no {objective}; set "
+                f"{', '.join(scores)} or val_loss"
+            )
+    return given[0] if given else scores[0]
 
 
-def tested_score(config: Config) -> Objective:
+def objectives_of(config: Config) -> tuple[Objective, ...]:
+    """Those of a search for several; none of one for a single score."""
+    return tuple(one.resolved for one in _search(config).objectives or ())
+
+
+def tested_score(config: Config) -> Score:
     """The score by which winners are tested: the objective, or of val_loss the task's own.
 
     Raises:
@@ -105,7 +113,7 @@ def tested_score(config: Config) -> Objective:
     objective = objective_of(config)
     if objective != "val_loss":
         return objective
-    search = _search(config).model_copy(update={"objective": None})
+    search = _search(config).model_copy(update={"objective": None, "objectives": None})
     return objective_of(config.model_copy(update={"search": search}))
 
 
@@ -131,6 +139,7 @@ def check(config: Config, where: str, folds: int | None = None) -> None:
     keys = list(search.space) or list(dict.fromkeys(key for one in listed for key in one))
     for key in keys:
         _check_key(key, keys, search, where)
+    _check_objectives(config, search, keys, where)
     for part, chosen in samples(search):
         checked = candidate(config, chosen, where=f"{where}: search.{part}")
         _check_task(config, checked, chosen, f"{where}: search.{part}")
@@ -191,6 +200,28 @@ def _check_folds(config: Config, search: Search, where: str, folds: int) -> None
         )
 
 
+def _check_objectives(config: Config, search: Search, keys: list[str], where: str) -> None:
+    """Times of several objectives are of one device, and no race looks at fold means of one."""
+    if not search.objectives:
+        return
+    if search.racing:
+        raise BadInput(
+            f"{where}: search.racing: looks at one score, and would drop cheap members of "
+            "the front; leave it out"
+        )
+    timed = next((one.name for one in search.objectives if one.name in MEASURED), None)
+    if timed and config.launch.address:
+        raise BadInput(
+            f"{where}: search.objectives: {timed} is measured where a fit runs, and launch.address "
+            "sends fits to machines that may differ; leave the address out, or take macs"
+        )
+    if timed and (key := next((key for key in keys if key in OF_DEVICE), None)):
+        raise BadInput(
+            f"{where}: search.objectives: {timed} is of one device, and {key} varies; leave that "
+            "key out of the space, or take macs"
+        )
+
+
 def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
     first, _, rest = key.partition(".")
     where = f"{where}: search.{'space' if search.space else 'settings'}: {key}"
@@ -208,23 +239,23 @@ def _check_key(key: str, keys: list[str], search: Search, where: str) -> None:
         raise BadInput(f"{where}: {above} holds it already; vary one of the two")
 
 
-def samples(search: Search) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Candidates with every value that a key may take, or both ends of its range, and the key of
-    the section that names them."""
+def samples(search: Search, most: int = ALL_OF_THEM) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Candidates with every value that a key may take, or both ends of its range where they are
+    more than `most`, and the key of the section that names them."""
     yield from (("start", one) for one in search.start)
     space = space_of(search)
     if space is None:
         yield from (("settings", one) for one in search.settings)
         return
     for parameter in space.ordered:
-        for value in _values(parameter):
+        for value in _values(parameter, most):
             yield "space", _leading_to(space, parameter.key) | {parameter.key: value}
 
 
-def _values(parameter: Parameter) -> list[Any]:
+def _values(parameter: Parameter, most: int) -> list[Any]:
     options = parameter.options
-    if options is not None and len(options) <= ALL_OF_THEM:
-        return list(options)
+    if options is not None and (len(options) <= most or not hasattr(parameter, "low")):
+        return list(options[:most])
     return [getattr(parameter, "low", None), getattr(parameter, "high", None)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -21,7 +21,7 @@ from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, final_folds, nested_folds, search_folds
 from experiments.search.sharing import fits_apart, fits_shared, settled, why_not
-from experiments.search.space import SIGN, objective_of, oracle_of, space_of
+from experiments.search.space import SIGN, objective_of, objectives_of, oracle_of, space_of
 from tuning.choice import Choice
 from tuning.fold_race import FEWEST_FOLDS, Racing
 from tuning.nested import Nested
@@ -163,6 +163,7 @@ def new_work(
     refuses: Refuse = lambda settings: None,
     cost: Callable[[Trial], tuple[float, ...]] = lambda _: (),
     *,
+    known: Callable[[Trial], Mapping[str, float]] = lambda _: {},
     former: bool = False,
 ) -> Nested:
     """The searches, at their beginning.
@@ -171,11 +172,12 @@ def new_work(
         study: what is searched.
         refuses: candidates that are not fitted.
         cost: of a candidate, where a choice asks for it: cheaper is less.
+        known: of a candidate, the costs that are known before it is fitted.
         former: propose as searches did that began before there were other oracles.
     """
     section = study.section
     declaration = section.declaration.as_it_began() if former else section.declaration
-    objective = objective_of(study.config)
+    objective, objectives = objective_of(study.config), objectives_of(study.config)
     if declaration.on_keras_tuner:
         load_tensorflow()  # quietly, before KerasTuner does it
     searches = []
@@ -202,11 +204,19 @@ def new_work(
                 choice=Choice(section.choose, images, ratio, noise),
                 cost=cost,
                 refuses=refuses,
+                objectives=objectives,
+                known=known,
             )
         )
     outer, last = searches[: len(study.folds)], searches[len(study.folds) :]
     final = last[0] if last else study.final is not None
-    return Nested(outer, refit=study.nested or section.refit, shared=study.shared, final=final)
+    return Nested(
+        outer,
+        refit=study.nested or section.refit,
+        shared=study.shared,
+        final=final,
+        fronts=study.nested and bool(objectives),
+    )
 
 
 @dataclass(frozen=True)
@@ -221,7 +231,8 @@ class Fits:
 
 
 def planned_fits(study: Study, work: Nested, refused: int = 0) -> Fits:
-    """How many fits there will be, and of a nested search how many the other way.
+    """How many fits there will be, and of a nested search how many the other way. Of a front that
+    is refitted one member, as nobody knows yet how many it has.
 
     Args:
         study, work: what is searched, at its beginning.
@@ -255,7 +266,7 @@ def announcement(study: Study, work: Nested, fits: Fits, refused: int = 0) -> st
         words = f"({words} - {refused} over search.constraints)"
     text = f"{config.name}: {section.strategy}, {words} x {_folds_in_words(study)}"
     if study.nested:
-        text += f" + {len(folds)} refits"
+        text += f" + {len(folds)} refits" + " or more, of each front" * work.fronts
     elif work.refit:
         text += " + 1 refit"
     if study.final:

@@ -32,6 +32,8 @@ PARENTS = ("sweep", "search", "nested", "ensemble")
 
 FINAL = "final"
 """Level of a network that a search trained on all images in the end: nothing has tested it."""
+MEMBER = "front"
+"""Level of a member of an outer fold's front that is refitted beside the winner."""
 CARD = "card"
 """Its tag that says what to expect of it, and by what that was estimated."""
 

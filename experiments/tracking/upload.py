@@ -20,9 +20,9 @@ from experiments.tracking.lock import held, holder, process
 from experiments.tracking.outbox import PERMANENT
 from experiments.tracking.run_log import RunLog, complete_parent
 from experiments.tracking.search_journal import State
-from experiments.tracking.tracked_run import FINAL, SUPERSEDED, TrackedRun, find_by_journal
+from experiments.tracking.tracked_run import FINAL, MEMBER, SUPERSEDED, TrackedRun, find_by_journal
 
-AFTER_SEARCH = ("refit", "outer_fold", FINAL)
+AFTER_SEARCH = ("refit", "outer_fold", MEMBER, FINAL)
 """Levels of the fits of what searches have chosen."""
 ENDED = {"FINISHED", "FAILED", "KILLED"}
 OLD = "written by an earlier version: run its command again, which sends it"

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from experiments.config.objectives import PLANNED
 from experiments.errors import kind_and_first_line
 from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
-from experiments.search.bounds import COSTS
 from experiments.search.results import final, intervals
 from experiments.search.space import SIGN, space_of
 from pipelines.files.shards import write_whole
@@ -337,7 +337,7 @@ def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[di
             **{f"interval_{end}": (trial["interval"] or {}).get(end) for end in ENDS},
             **{name: trial[name] for name in ("seconds", "error")},
             "epochs": trial["budget"] or max(trial["epochs"], default=None),
-            **({name: (trial["refused"] or {}).get(name) for name in COSTS} if bounded else {}),
+            **({name: (trial["refused"] or {}).get(name) for name in PLANNED} if bounded else {}),
         }
         for trial in trials
     ]
