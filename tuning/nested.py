@@ -164,6 +164,10 @@ class Nested:
             return [Task(outer)]
         return [Task(outer, member=trial.number) for trial in self.searches[outer].front()]
 
+    def is_member(self, outer: int, number: int) -> bool:
+        """Is a trial refitted as a member of the front?"""
+        return Task(outer, member=number) in self.refits_of(outer)
+
     def repeated(self, task: Task) -> Trial | None:
         """What a refit repeats."""
         if task.member is None:

@@ -84,16 +84,25 @@ def hypervolumes(values: np.ndarray, reference: Sequence[float] | np.ndarray) ->
     return volumes
 
 
-def share(values: np.ndarray) -> list[float]:
+def share(values: np.ndarray, seen: np.ndarray | None = None) -> list[float]:
     """How much of the box from the worst to the best that was seen of each objective the first
     candidate dominates, the first two, and so on: `hypervolumes` on the scales of `logarithmic`,
-    0 to 1. An objective of which all candidates have the same does not count."""
-    on_scale = scaled(values, logarithmic(values))
-    worst, best = on_scale.min(0), on_scale.max(0)
+    0 to 1. An objective of which all that was seen is the same does not count.
+
+    Args:
+        values: higher is better.
+        seen: float [others, objectives], these among them, that say where the box is; None: these.
+    """
+    seen = values if seen is None else seen
+    if not len(values):
+        return []
+    log = logarithmic(seen)
+    of_seen = scaled(seen, log)
+    worst, best = of_seen.min(0), of_seen.max(0)
     varied = best > worst
     if not varied.any():
         return [0.0] * len(values)
-    box = (on_scale - worst)[:, varied] / (best - worst)[varied]
+    box = (scaled(values, log) - worst)[:, varied] / (best - worst)[varied]
     return hypervolumes(box, np.zeros(varied.sum()))
 
 

@@ -77,6 +77,8 @@ def test_the_share_is_of_the_box_of_what_was_seen() -> None:
     values = signed([(0.5, 1.0), (0.7, 10.0), (0.9, 100.0)], [ACCURACY, MACS])
     assert share(values) == pytest.approx([0.0, 0.25, 0.25])
     assert share(values[:1]) == [0.0]
+    assert share(values[1:], values) == pytest.approx([0.25, 0.25])
+    assert share(values[:0]) == []
     same_cost = signed([(0.5, 4.0), (0.9, 4.0), (0.7, 4.0)], [ACCURACY, MACS])
     assert share(same_cost) == [0.0, 1.0, 1.0]
 

@@ -10,6 +10,7 @@ from experiments.presentation.formatting import in_percent, si
 RULES = {
     "one_standard_error": "the simplest within one standard error of",
     "cheapest": "the simplest that cannot be told from",
+    "knee": "the knee of the front, not",
 }
 
 
@@ -41,7 +42,8 @@ def of_outer(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if within:
         folds = f"{within} of {len(choices)} outer folds"
         yield f"in {folds} the lead of the highest score is within noise"
-    if simpler := [choice for choice in choices if is_simpler(choice)]:
+    simpler = [choice for choice in choices if is_simpler(choice) and choice["rule"] != "knee"]
+    if simpler:
         rule = RULES[simpler[0]["rule"]]
         yield f"in {len(simpler)} of {len(choices)} the winner is not it, but {rule} it"
 

@@ -14,7 +14,7 @@ from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
 from experiments.search.race import why_gave_up
-from experiments.search.results import final, intervals
+from experiments.search.results import final, front, intervals
 from experiments.search.space import SIGN, space_of
 from pipelines.files.shards import write_whole
 from tuning.nested import Task, summary
@@ -55,6 +55,7 @@ def result(drive: Drive) -> dict[str, Any]:
         **drive.study.to_beat,
     }
     document |= ({"shared": drive.study.shared} | _outer(drive)) if nested else _single(drive)
+    document |= front.document(drive)
     if drive.study.final:
         document["final"] = final.document(drive)
     error = _error(drive, document)
@@ -114,6 +115,8 @@ def metrics(document: Mapping[str, Any]) -> dict[str, float]:
         compared |= {k: v for k, v in best.items() if k.startswith("val_") and v is not None}
         if best["std"] is not None:
             compared[f"{document['score_name']}_std"] = best["std"]
+    if covered := document.get("hypervolume"):
+        compared |= {"hypervolume": covered[-1], "front_members": len(document["front"])}
     refit = document.get("refit") or {}
     compared |= {k: v for k, v in refit.items() if k.startswith("test_")}
     names = ("mean_test_", "std_test_", "best_inner_score", "optimism")
@@ -141,6 +144,8 @@ def write(document: Mapping[str, Any], drive: Drive, directory: Path) -> list[Pa
         "trials.csv": table(_trial_rows(document["trials"], keys)),
         "result.json": json.dumps(document, indent=1),
     }
+    if "front" in document:
+        texts["front.csv"] = table(_front_rows(document, keys))
     for name, content in texts.items():
         write_whole(directory / name, content)
     files = [directory / name for name in texts]
@@ -209,6 +214,7 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
         "gave_up": why_gave_up(drive.work.searches[outer], trial),
         "budget": trial.epochs,
         "refused": trial.refused and dict(trial.refused),
+        **front.values(drive.work.searches[outer], trial),
     }
 
 
@@ -218,15 +224,16 @@ def choice(search: Search) -> dict[str, Any] | None:
     best, ranked, lead = search.best, search.ranked(), search.lead()
     if best is None:
         return None
+    rule = "knee" if search.objectives else search.choice.rule
     document = {
-        "rule": search.choice.rule,
+        "rule": rule,
         "trial": best.number,
         "highest": ranked[0].number,
         "lead": lead
         and vars(lead)
         | {"over": ranked[1].number, "alike": [ranked[at].number for at in lead.alike]},
     }
-    if search.choice.rule != "best":
+    if rule != "best":
         for name, trial in (("cost", best), ("cost_of_highest", ranked[0])):
             document[name] = dict(zip(("macs", "params"), search.cost(trial), strict=False))
     return document
@@ -261,7 +268,7 @@ def _outer(drive: Drive) -> dict[str, Any]:
             }
         if refit is not None:
             row |= _refit(*refit)
-        rows.append(row)
+        rows.append(row | front.of_outer(drive, outer))
     document: dict[str, Any] = {"outer": rows, "winners_differ": drive.work.winners_differ}
     names = (f"mean_{test}", f"std_{test}", "best_inner_score", "optimism")
     if all(test in row and "inner_score" in row for row in rows):
@@ -309,6 +316,9 @@ def _error(drive: Drive, document: Mapping[str, Any]) -> str | None:
         if search.best is None:
             reason = "ended with its budget before any trial" if search.stopped else "failed in all"
             return f"{fold}the search {reason}; no trial has finished"
+    for (outer, number), (outcome, _) in drive.members.items():
+        if outcome.status != "finished" and drive.work.is_member(outer, number):
+            return f"refit of trial {number} of outer fold {outer}: {outcome.error}"
     for outer in range(len(drive.work.outer)) if drive.work.refit else ():
         refit = drive.refits.get(outer)
         if refit is None or refit[0].status != "finished":
@@ -341,6 +351,15 @@ def _trial_rows(trials: Iterable[Mapping[str, Any]], keys: list[str]) -> list[di
             **({name: (trial["refused"] or {}).get(name) for name in PLANNED} if bounded else {}),
         }
         for trial in trials
+    ]
+
+
+def _front_rows(document: Mapping[str, Any], keys: list[str]) -> list[dict[str, Any]]:
+    return [
+        {k: row[k] for k in ("outer", "trial")}
+        | {key: _cell(row["settings"], key) for key in keys}
+        | {k: v for k, v in row.items() if k not in ("outer", "trial", "settings")}
+        for row in front.rows(document["trials"], document["front"], front.knees(document))
     ]
 
 

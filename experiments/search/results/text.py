@@ -10,7 +10,7 @@ from experiments.config.settings import changed_yaml
 from experiments.jobs.baseline import in_words as to_beat
 from experiments.jobs.baseline import remark
 from experiments.presentation.formatting import in_percent, in_words, score, si
-from experiments.search.results import final, leads
+from experiments.search.results import final, front, leads
 from experiments.search.results.intervals import of_best_in_words, of_outer_in_words, tested_by
 from experiments.search.results.report import top
 
@@ -54,8 +54,12 @@ def _search_lines(document: Mapping[str, Any]) -> Iterable[str]:
         length = f"  {epochs:>6}" if brackets else ""
         return f"{number:>5}{length}  {shown:>9}  {std:>7}  {words}"
 
-    yield row("trial", name, "std", "epochs", "settings")
-    best = top(dict(document), SHOWN)
+    several = "objectives" in document
+    if several:
+        yield from front.lines(document)
+    else:
+        yield row("trial", name, "std", "epochs", "settings")
+    best = [] if several else top(dict(document), SHOWN)
     for trial in best:
         std = "" if trial["std"] is None else score(name, trial["std"])
         settings = _shown(trial["hyperparameters"])
@@ -119,6 +123,8 @@ def _outer_lines(document: Mapping[str, Any]) -> Iterable[str]:
     else:
         yield "every outer fold chose the same settings"
     yield from leads.of_outer(document["outer"])
+    if "objectives" in document:
+        yield from front.lines(document)
 
 
 def _final_lines(document: Mapping[str, Any]) -> Iterable[str]:

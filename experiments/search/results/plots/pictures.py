@@ -9,8 +9,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from experiments.comparison.plots import search_front
 from experiments.config.strategies import STRATEGIES
 from experiments.errors import visible
+from experiments.presentation import html_page
+from experiments.presentation.figure_style import save_picture
+from experiments.presentation.html_page import Drawn
 from experiments.search.results import leads
 from experiments.search.results.intervals import of_best_in_words
 from experiments.search.results.plots import figures, winners
@@ -33,7 +37,8 @@ def write(
 
     Returns:
         The files: parallel.png, effects.png, folds.png where trials have several, winners.png of a
-        nested search, and search.html with all of it; none where no trial has started.
+        nested search, front.png and front.html of several objectives, and search.html with all of
+        it; none where no trial has started.
     """
     if not result["trials"]:
         return []
@@ -54,7 +59,8 @@ def write(
         score_name=score_name,
         minimise=bool(result.get("minimise")),
         notes=[*notes, *filter(None, [about]), *of_best_in_words(result)],
-        chosen={(row["fold"], row["trial"]) for row in result["outer"]} if nested else None,
+        chosen=_chosen(result),
+        picked="on the front" if "objectives" in result else View.picked,
     )
     files = [folder / "parallel.png", folder / "effects.png"]
     figures.parallel_coordinates(shown, files[0])
@@ -65,12 +71,26 @@ def write(
     elif any(whole(trial) for trial in shown.trials):
         files.append(folder / "folds.png")
         figures.folds(shown, files[-1])
+    fronts = search_front.draw(result)
+    if fronts:
+        files += [folder / "front.png", folder / "front.html"]
+        save_picture(fronts.figure, files[-2])
+        files[-1].write_text(html_page.page(fronts), encoding="utf-8")
     files.append(folder / "search.html")
     if card := (result.get("final") or {}).get("card"):  # too long for the pictures
         shown = replace(shown, notes=(*shown.notes, f"Final network, on all images: {card}."))
-    page = page_of(shown, winners.table(result) if nested else None)
+    page = page_of(shown, winners.table(result) if nested else None, fronts)
     files[-1].write_text(page, encoding="utf-8")
     return files
+
+
+def _chosen(result: Mapping[str, Any]) -> set[tuple[int | str, int]] | None:
+    """The members of the front, the winners of the outer folds, or None: the best."""
+    if "front" in result:
+        return {(member.get("outer", 0), member["trial"]) for member in result["front"]}
+    if "outer" in result:
+        return {(row["fold"], row["trial"]) for row in result["outer"]}
+    return None
 
 
 def _with_epochs(trial: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,11 +162,13 @@ for (const mark of marks) {
 """)
 
 
-def page_of(view: View, winners: Table | None = None) -> str:
-    """A self-contained page: winners of a nested search, lines, effects, folds, all trials."""
+def page_of(view: View, winners: Table | None = None, front: Drawn | None = None) -> str:
+    """A self-contained page: winners of a nested search, the front of several objectives, lines,
+    effects, folds, all trials."""
     several = any(whole(trial) for trial in view.trials)
     parts = [
         *([("Winners of the outer folds", _winners(winners))] if winners else []),
+        *([(front.heading, html_page.inline_svg(front))] if front else []),
         ("Trials", parallel(view)),
         ("Score against each parameter", effects(view)),
         *([("Folds of the best trials", folds(view))] if several and not winners else []),

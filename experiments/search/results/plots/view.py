@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from experiments.presentation.formatting import in_percent, in_words, round_values, shortened
+from experiments.presentation.quantities import SCORES
 from tuning.space import Float, Int, Parameter, Space, identity
 
 FEW = 8  # values up to which an axis names each, in equal steps
@@ -20,13 +21,6 @@ SHADES = (
 )  # fmt: skip
 """Viridis, dark for the best, without its palest end, which white paper swallows."""
 LETTERS = 16  # of a value on an axis
-SCORES = {
-    "val_top1": "validation top-1 (%)",
-    "val_balanced_top1": "validation balanced top-1 (%)",
-    "val_macro_f1": "validation macro F1 (%)",
-    "val_loss": "validation loss",
-    "val_mse": "validation squared error",
-}
 
 
 @dataclass(frozen=True)
@@ -82,6 +76,8 @@ class View:
     score_name: str = "val_top1"
     minimise: bool = False
     notes: tuple[str, ...] = field(default=())
+    picked: str = "chosen in their outer folds"
+    """What several trials that stand out were chosen for."""
 
     @property
     def scored(self) -> list[Mapping[str, Any]]:
@@ -135,6 +131,7 @@ def view(
     minimise: bool = False,
     notes: Sequence[str] = (),
     chosen: Collection[tuple[int | str, int]] | None = None,
+    picked: str = View.picked,
 ) -> View:
     """Trials with a scale for each parameter.
 
@@ -147,6 +144,7 @@ def view(
         minimise: is a lower score the better one?
         notes: lines under the picture.
         chosen: (outer, number) of the trials that were picked; None: the best.
+        picked: what several of them were chosen for.
     """
     rows = [_row(at, trial, chosen) for at, trial in enumerate(trials)]
     keys = list(space.by_key) if space else []
@@ -167,7 +165,7 @@ def view(
     rows.sort(key=rank)
     if chosen is None and rows and rows[-1]["score"] is not None:
         rows[-1]["chosen"] = True
-    return View(title, tuple(axes), tuple(rows), score_name, minimise, tuple(notes))
+    return View(title, tuple(axes), tuple(rows), score_name, minimise, tuple(notes), picked)
 
 
 def axis(
@@ -304,10 +302,10 @@ def whole(trial: Mapping[str, Any]) -> bool:
 
 def chosen_in_words(view: View) -> str:
     """Which trials are drawn in orange."""
-    if len(view.chosen) == 1:
+    if len(view.chosen) == 1 and view.chosen[0] is view.scored[-1]:
         best = view.chosen[0]
         return f"best: {best['label']}, {view.text(best['score'])}"
-    return f"chosen in their outer folds: {len(view.chosen)}"
+    return f"{view.picked}: {len(view.chosen)}"
 
 
 def crowded(axis: Axis, letters: int) -> bool:

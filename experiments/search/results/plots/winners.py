@@ -11,8 +11,9 @@ from typing import Any
 
 from experiments.presentation.figure_style import INK, LINE, new_figure, save_picture
 from experiments.presentation.formatting import in_percent
+from experiments.presentation.quantities import SCORES
 from experiments.search.results.intervals import of_outer_in_words, tested_by
-from experiments.search.results.plots.view import SCORES, name, short
+from experiments.search.results.plots.view import name, short
 from tuning.space import identity
 
 TESTS = {
