@@ -45,7 +45,7 @@ class CostRace(Race):
         levels = super().levels(done, folds, numbers)
         later = np.maximum.outer(numbers, numbers) + 1.0
         if self.candidates is not None:
-            members = max(1, self.candidates) / 2
+            members = np.full(later.shape, max(1, self.candidates) / 2)
         else:  # 45 pairs of the first ten spend 0.6 of the level, later ones 0.37 at most
             members = np.where(later <= 10, 5.0, np.maximum(later - 1, 1))
         no_dearer = self._no_dearer(numbers)
@@ -54,4 +54,4 @@ class CostRace(Race):
     def _no_dearer(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """bool [candidates, candidates]: does the second cost no more than the first?"""
         costs = np.array([self.cost(int(number)) for number in numbers], np.float64)
-        return (costs[None, :] <= costs[:, None]).all(-1)
+        return np.asarray((costs[None, :] <= costs[:, None]).all(-1))

@@ -93,8 +93,10 @@ def cost_of(searches: Sequence[Search], at: int, number: int) -> list[float]:
 def why_gave_up(search: Search, trial: Trial) -> dict[str, Any] | None:
     """Why a trial left the race, for the JSON: folds, leader, p; of several objectives also what it
     costs and what the leader does, by name."""
-    if trial.gave_up is None or not search.objectives:
-        return trial.gave_up and vars(trial.gave_up)
+    if trial.gave_up is None:
+        return None
+    if not search.objectives:
+        return vars(trial.gave_up)
     names = [one.name for one in search.objectives if one.name in PLANNED]
     costs = {}
     for key, priced in (("cost", trial), ("leader_cost", search.trials[trial.gave_up.leader])):

@@ -28,9 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from experiments.config import settings
+from experiments.config import settings, yaml_text
 from experiments.config.objectives import PLANNED
 from experiments.config.schema import Config
 from experiments.config.strategies import STRATEGIES
@@ -133,8 +132,8 @@ class Grid:
                 raise SystemExit(f"{one.name}: only {objective} and {', '.join(PLANNED)} here")
             sign = -1 if one.minimise else 1
             names = (identity(candidate) for candidate in self.candidates)
-            values = (score[n] if one.name == objective else self.costs[n][one.name] for n in names)
-            columns.append([sign * value for value in values])
+            column = (score[n] if one.name == objective else self.costs[n][one.name] for n in names)
+            columns.append([sign * value for value in column])
         values = np.array(columns, float).T
         on_scale = scaled(values, logarithmic(values))
         return np.asarray((on_scale - on_scale.min(0)) / np.ptp(on_scale, axis=0))
@@ -170,7 +169,7 @@ def replayed(
             if not search.wants(fit):
                 continue
             ended, settled = table[identity(fit.settings), fit.fold], len(search.settled)
-            figures = {objective_of(config): ended.score}
+            figures = {str(objective_of(config)): ended.score}
             search.tell(fit, "finished", ended.score, None, 1, ended.hits, figures)
             images += ended.images
             if len(search.settled) > settled:
@@ -266,7 +265,8 @@ def draw(told: Mapping[str, tuple[np.ndarray, float]], budget: int, path: Path) 
 
 
 def main(config: str, folder: str, seeds: str = "5", *words: str) -> None:
-    document = settings.override(yaml.safe_load(Path(config).read_text()), (*ALONE, *words))
+    raw = yaml_text.read(Path(config).read_text(), config)
+    document = settings.override(raw, (*ALONE, *words))
     document.setdefault("name", Path(config).stem)
     os.makedirs(folder, exist_ok=True)
     os.chdir(folder)

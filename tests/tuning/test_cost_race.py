@@ -42,6 +42,13 @@ def test_a_noise_that_is_known_keeps_the_promise_too(noise):
     assert lost(raced(drawn, race_of(truth, noise=noise)), truth)[1] <= ALPHA
 
 
+def test_a_search_that_may_go_on_keeps_the_promise_too():
+    truth = FRONTS["nearly flat"](30)
+    drawn = draw(np.random.default_rng(2), 500, truth, 2_000, 0.01)
+    race = CostRace((), 0.25, None, ALPHA, cost=truth.costs.__getitem__)
+    assert lost(raced(drawn, race), truth)[1] <= ALPHA
+
+
 @pytest.mark.parametrize("front", ["rising", "rising, half below", "saturated", "two costs"])
 @pytest.mark.parametrize("noise", NOISES)
 def test_fronts_of_other_shapes_are_kept_too(noise, front):
