@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS = ("sweep", "search", "nested", "ensemble")
 """Made a parent run, which bears the command's name as its level."""
+SEARCHES = ("search", "nested")
 SINGLE_COMMANDS = 12
 """Runs without a parent whose config is shown."""
 
@@ -55,6 +56,8 @@ class Facts:
     commands: list[Command] = field(default_factory=list)
     finals: list[TrackedRun] = field(default_factory=list)
     """Networks that the experiments' searches ended with, which are no rows, newest first."""
+    fronts: list[dict[str, Any]] = field(default_factory=list)
+    """Results of the experiments' searches for several objectives, newest first."""
 
 
 def gather(client: MlflowClient, comparison: Comparison) -> Facts:
@@ -83,6 +86,7 @@ def gather(client: MlflowClient, comparison: Comparison) -> Facts:
         stopped_early=sum(one.tags.get("stopped_early") == "true" for one in runs),
         commands=_commands(client, runs, comparison),
         finals=_finals(client, comparison),
+        fronts=_fronts(client, comparison),
     )
 
 
@@ -91,6 +95,14 @@ def _finals(client: MlflowClient, comparison: Comparison) -> list[TrackedRun]:
     query = f"tags.level = '{FINAL}' and attributes.status = 'FINISHED'"
     runs = [TrackedRun.of(client, run) for run in client.search_runs(ids, query)]
     return [run for run in runs if run.card and SUPERSEDED not in run.tags]
+
+
+def _fronts(client: MlflowClient, comparison: Comparison) -> list[dict[str, Any]]:
+    ids = [find_experiment(client, name) for name in comparison.experiments]
+    queries = [f"tags.level = '{kind}' and attributes.status = 'FINISHED'" for kind in SEARCHES]
+    runs = [TrackedRun.of(client, run) for one in queries for run in client.search_runs(ids, one)]
+    texts = [run.text_if_any("result.json") for run in runs if "search.objectives" in run.params]
+    return [json.loads(text) for text in texts if text]
 
 
 def _shared(runs: Sequence[TrackedRun]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.comparison.caption import marked, part, repeated, title, top5
 from experiments.comparison.grouping import Comparison, seeds_in_words
 from experiments.comparison.pareto_front import drawable, optimal
-from experiments.comparison.plots import pareto_html, pictures
+from experiments.comparison.plots import pareto_html, pictures, search_front
 from experiments.comparison.plots.learning_curves import Curves
 from experiments.comparison.table import LEFT, columns_of, legend
 from experiments.jobs.composition import in_detail, some_of, unused_in_words
@@ -36,6 +36,14 @@ def report_page(comparison: Comparison, facts: Facts, curves: Mapping[str, Curve
         _section("Results", _table(comparison) + _single_runs(comparison)),
         *([_section("Final networks", _finals(facts))] if facts.finals else []),
         _section("Accuracy against cost", _pareto(comparison)),
+        *(
+            _section(
+                f"Front of the {'nested ' * ('outer' in result)}search {result['name']}",
+                _front(result, at),
+            )
+            for at, result in enumerate(facts.fronts)
+            if result["front"]
+        ),
         *(
             _section(drawn.heading, f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>")
             for drawn in pictures.figures(comparison, curves)
@@ -176,6 +184,13 @@ def _pareto(comparison: Comparison) -> str:
         f'<figure class="stage">{drawings[first.slug]}\n{DETAILS}</figure>\n{kept}\n'
         f"{paragraphs(lines)}"
     )
+
+
+def _front(result: Mapping[str, Any], at: int) -> str:
+    """Of a search for several objectives: the figure, and its members cheapest first."""
+    drawn = search_front.draw(result, f"search-{at}")
+    figure = f"<figure>{inline_svg(drawn)}\n{DETAILS}</figure>" if drawn else ""
+    return figure + _list(search_front.members_in_words(result))
 
 
 def _choice(axes: Sequence[CostAxis], shown: CostAxis) -> str:

@@ -83,6 +83,8 @@ class SearchRuns:
         began = time.perf_counter()
         self.experiment = Experiment(config.name, config.tracking)
         self._children: dict[str, str] = {}
+        self._levels: dict[str, str] = {}
+        """Of the runs among them that the store held when this start began."""
         self._live: dict[str, _Live] = {}
         self._tags = self.experiment.origin | {
             "search_id": state_id,
@@ -177,8 +179,14 @@ class SearchRuns:
             self._children[path] = live.run_id
             self._live.pop(path, None)
 
+        def call_it() -> None:
+            self.experiment.client.set_tag(self._children[path], "level", level)
+            self._levels[path] = level
+
         if fresh or not self.holds(path):
             self._send(write)
+        elif self._levels.get(path, level) != level:  # a longer search has another knee
+            self._send(call_it)
         return self.holds(path) or ""
 
     def card(self, final: Mapping[str, Any]) -> None:
@@ -245,6 +253,7 @@ class SearchRuns:
                 continue
             elif info.status == "FINISHED" or (info.status, tags["level"]) == ("FAILED", "trial"):
                 self._children[tags["path"]] = info.run_id
+                self._levels[tags["path"]] = tags["level"]
             elif info.status in ("RUNNING", "KILLED"):
                 client.delete_run(info.run_id)  # a kill came between its first and last call
         if earlier:

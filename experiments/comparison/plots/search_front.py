@@ -48,9 +48,9 @@ class Plane:
         return values[names[0]] * scale(names[0]), value * scale(names[1])
 
 
-def draw(result: Mapping[str, Any]) -> Drawn | None:
+def draw(result: Mapping[str, Any], slug: str = "front") -> Drawn | None:
     """The figure of a result of `ilsvrc search` or `nested`; None without several objectives or a
-    trial that finished."""
+    trial that finished. No other figure of a page has its `slug`."""
     trials = [trial for trial in result["trials"] if "values" in trial]
     if not result.get("objectives") or not trials:
         return None
@@ -68,10 +68,28 @@ def draw(result: Mapping[str, Any]) -> Drawn | None:
         axes = figure.add_axes((left, bottom, 4.3 / width, 1 - 0.45 / height - bottom))
         plain_axes(axes)
         if at < len(others):
-            _panel(axes, f"front-{at}", Plane(up, others[at]), result, trials, hovers)
+            _panel(axes, f"{slug}-{at}", Plane(up, others[at]), result, trials, hovers)
         else:
             _growth(axes, volumes or [])
-    return Drawn("front", HEADING, title, figure, hovers)
+    return Drawn(slug, HEADING, title, figure, hovers)
+
+
+def members_in_words(result: Mapping[str, Any]) -> Iterator[str]:
+    """Each member in a line, of each outer fold the cheapest first."""
+    cost = _score_first(result["objectives"])[1]["name"]
+    knees = _knees(result)
+    order = sorted(result["front"], key=lambda m: (m.get("outer", 0), m["values"][cost]))
+    for member in order:
+        first, *others = _details(member["trial"], member["settings"], member).split("\n")
+        is_knee = (member.get("outer", 0), member["trial"]) in knees
+        yield f"{first}{' (knee)' * is_knee}: {', '.join(others)}"
+
+
+def _knees(result: Mapping[str, Any]) -> set[tuple[int, int | None]]:
+    """(outer, trial); 0 of a plain search."""
+    return {(row["fold"], row["knee"]) for row in result.get("outer", ())} or {
+        (0, result.get("knee"))
+    }
 
 
 def _score_first(objectives: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -94,10 +112,9 @@ def _panel(
     if plane.across["log"]:
         axes.set_xscale("log")
     if across in PREFIXED:
-        axes.xaxis.set_major_formatter(lambda value, _: si(value).replace(".00 ", " "))
+        axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
     members = {(member.get("outer", 0), member["trial"]) for member in result["front"]}
-    knees = {(row["fold"], row["knee"]) for row in result.get("outer", ())}
-    knees = knees or {(0, result.get("knee"))}
+    knees = _knees(result)
     for number, trial in enumerate(() if nested else trials):
         if (0, trial["number"]) not in members:
             gid = f"{slug}-dominated-{number}"
@@ -117,6 +134,12 @@ def _panel(
         _mark(axes, gid, plane, member, "D" if knee else "o", colour, 4, test)
     if not nested and len(result["objectives"]) == 2:
         _steps(axes, plane, [member["values"] for member in result["front"]])
+
+
+def _tick(value: float) -> str:
+    """20 k, 1.5 M."""
+    number, _, prefix = si(value, 5).partition(" ")
+    return f"{float(number):g} {prefix}".rstrip()
 
 
 def _mark(

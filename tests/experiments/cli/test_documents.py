@@ -73,7 +73,9 @@ CUTS = {
 }  # fmt: skip
 """Settings behind those of a command, so that it takes a second."""
 
-SHIPPED = re.compile(r"search-random|search-bayesian")
+SHIPPED = re.compile(r"search-random|search-bayesian|search-pareto")
+WIDTHS = "search.space={model.options.hidden: [[8], [16]]}"
+"""Of a search for cost, too: candidates that cost the same are refused."""
 LINES = documents.commands()
 
 
@@ -167,6 +169,8 @@ def ready(words: list[str], ids: list[str]) -> list[str]:
     cuts = list(CUTS.get(name, ()))
     if name == "search" and SHIPPED.search(words[1]):
         cuts.append("search.trials=2")
+    if name in ("search", "nested") and "pareto" in words[1]:
+        cuts += [WIDTHS, "search.trials=2"]
     if name == "init":  # which writes nothing over
         for left in ("flowers.yaml", "schema.json"):
             Path(left).unlink(missing_ok=True)

@@ -210,9 +210,11 @@ def test_every_shipped_search_can_start(path: Path) -> None:
         "search-grid": "2 x 3 candidates",
         "search-hyperband": "22 trials",
         "nested": "8 cand",
+        "search-pareto": "Sixteen candidates",
     }
     assert stated.get(path.stem, "Twelve candidates") in path.read_text()
-    assert announced == {"search-grid": 6, "search-hyperband": 22, "nested": 8}.get(path.stem, 12)
+    counts = {"search-grid": 6, "search-hyperband": 22, "nested": 8, "search-pareto": 16}
+    assert announced == counts.get(path.stem, 12)
     for _ in range(5):
         proposal = oracle.ask()
         assert isinstance(proposal, Proposal)

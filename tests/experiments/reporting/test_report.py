@@ -62,6 +62,31 @@ def found(store):
     return comparison, facts, report_page(comparison, facts, curves)
 
 
+def test_fronts_of_searches_have_a_section_each(found):
+    comparison, facts, _ = found
+    trials = [
+        {"number": at, "hyperparameters": {"model.name": name}, "values": values,
+         "spread": {"val_top1": 0.01, "macs": None}}
+        for at, (name, values) in enumerate([
+            (EVIL, {"val_top1": 0.9, "macs": 4e6}), ("nin", {"val_top1": 0.8, "macs": 1e6}),
+            ("lenet5", {"val_top1": 0.7, "macs": 2e6}),
+        ])
+    ]  # fmt: skip
+    front = [{**one, "trial": one["number"], "settings": one["hyperparameters"]} for one in trials]
+    result = {
+        "name": "s", "trials": trials, "front": front[:2], "knee": 1,
+        "hypervolume": [0.1, 0.2, 0.2],
+        "objectives": [{"name": "val_top1", "direction": "max", "log": False},
+                       {"name": "macs", "direction": "min", "log": False}],
+    }  # fmt: skip
+    page = report_page(comparison, replace(facts, fronts=[result, result]), {})
+    assert page.count("<h2>Front of the search s</h2>") == 2
+    assert "<li>trial 1 (knee): model.name=nin, val_top1 80.00% ± 1.00%, macs 1.00 M.</li>" in page
+    assert EVIL not in page
+    ids = re.findall(r' id="(search-[^"]*)"', page)
+    assert len(ids) == len(set(ids)) == 6
+
+
 def test_facts_are_those_of_the_runs(found):
     _, facts, _ = found
     assert facts.runs == 6
