@@ -165,7 +165,8 @@ def rows(searches: int) -> Iterator[str]:
     for name, count, size, noises in cases:
         truth = FRONTS[name](count)
         told = cells(searches, truth, size, noises)
-        line = (name, f"{count}, {truth.members.sum()}", size, *told)
+        label = name if noises is NOISES else f"{name}, unequal noise"
+        line = (label, f"{count}, {truth.members.sum()}", size, *told)
         yield f"| {' | '.join(map(str, line))} |"
 
 
