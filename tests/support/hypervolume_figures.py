@@ -150,10 +150,27 @@ def grid_of(document: Mapping[str, Any]) -> Grid:
     return Grid(listed, {identity(one): candidates.priced(one) for one in listed}, config)
 
 
-def replayed(
-    config: Config, grid: Grid, table: Table, budget: int
-) -> Iterator[tuple[int, list[str]]]:
-    """Images trained so far and the identities of the front, whenever a trial has ended.
+@dataclass(frozen=True)
+class Replay:
+    """What a search came to."""
+
+    steps: list[tuple[int, list[str]]]
+    """Images trained so far and the identities of the front, whenever a trial has finished."""
+    gave_up: int
+
+    def curve(self, grid: Grid, box: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Hypervolume in percent of what the whole grid has, after so many images each."""
+        place = {identity(candidate): row for row, candidate in enumerate(grid.candidates)}
+        origin = np.zeros(box.shape[1])
+        whole = hypervolume(box, origin)
+        fronts = (box[[place[one] for one in front]] for _, front in self.steps)
+        values = [100 * hypervolume(front, origin) / whole for front in fronts]
+        reached = np.searchsorted([images for images, _ in self.steps], at, side="right")
+        return np.concatenate([[0.0], values])[reached]
+
+
+def replayed(config: Config, grid: Grid, table: Table, budget: int) -> Replay:
+    """A search whose fits have ended before it begins.
 
     Args:
         config: with the strategy and the race that are replayed.
@@ -163,7 +180,7 @@ def replayed(
     assert study.section.strategy
     known: Callable[[Any], Any] = lambda trial: grid.costs[identity(trial.settings)]  # noqa: E731
     [search] = new_work(study, known=known).searches
-    images = 0
+    steps, images = [], 0
     while fits := search.ready():
         for fit in fits:
             if not search.wants(fit):
@@ -173,21 +190,10 @@ def replayed(
             search.tell(fit, "finished", ended.score, None, 1, ended.hits, figures)
             images += ended.images
             if len(search.settled) > settled:
-                yield images, [identity(trial.settings) for trial in search.front()]
+                steps.append((images, [identity(trial.settings) for trial in search.front()]))
             if images >= budget:
                 search.stop("images")
-
-
-def curve(
-    steps: Sequence[tuple[int, list[str]]], grid: Grid, box: np.ndarray, at: np.ndarray
-) -> np.ndarray:
-    """Hypervolume in percent of what the whole grid has, after so many images each."""
-    place = {identity(candidate): row for row, candidate in enumerate(grid.candidates)}
-    origin = np.zeros(box.shape[1])
-    whole = hypervolume(box, origin)
-    values = [100 * hypervolume(box[[place[one] for one in of]], origin) / whole for _, of in steps]
-    reached = np.searchsorted([images for images, _ in steps], at, side="right")
-    return np.concatenate([[0.0], values])[reached]
+    return Replay(steps, sum(trial.gave_up is not None for trial in search.trials))
 
 
 def strategies(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -210,39 +216,41 @@ def compared(
     tables: Mapping[int, Table],
     budget: int,
     boxes: Sequence[np.ndarray],
-) -> dict[str, tuple[np.ndarray, float]]:
-    """Of each strategy float [boxes, root seeds, POINTS] hypervolume, and trials ended, a mean."""
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Of each strategy float [boxes, root seeds, POINTS] hypervolume, and in words the trials that
+    finished and that gave up, means."""
     at = np.linspace(0, budget, POINTS + 1)[1:]
     told = {}
     for row, keys in strategies(grid.config):
-        curves, ended = [], []
+        curves, counts = [], []
         for seed, table in tables.items():
             more = {"trials": len(grid.candidates), "refit": None, "budget": None}
             config = parsed(with_search(document, seed, "replay", **keys, **more))
-            steps = list(replayed(config, grid, table, budget))
-            ended.append(len(steps))
-            curves.append([curve(steps, grid, box, at) for box in boxes])
-        told[row] = np.array(curves).swapaxes(0, 1), float(np.mean(ended))
+            replay = replayed(config, grid, table, budget)
+            counts.append((len(replay.steps), replay.gave_up))
+            curves.append([replay.curve(grid, box, at) for box in boxes])
+        finished, gave_up = np.mean(counts, axis=0)
+        told[row] = np.array(curves).swapaxes(0, 1), f"{finished:.0f}, {gave_up:.0f}"
     return told
 
 
-def rows(told: Mapping[str, tuple[np.ndarray, float]]) -> Iterator[str]:
+def rows(told: Mapping[str, tuple[np.ndarray, str]]) -> Iterator[str]:
     """The table, in Markdown: median over root seeds, in brackets the least and the most."""
     heads = [f"{100 * share:g} % of the budget" for share in SHARES]
-    yield f"| strategy | trials | {' | '.join(heads)} | tested, {heads[-1]} |"
+    yield f"| strategy | finished, gave up | {' | '.join(heads)} | tested, {heads[-1]} |"
     yield f"|---|--:|{'--:|' * (len(heads) + 1)}"
     columns = [round(share * POINTS) - 1 for share in SHARES]
-    for name, (curves, ended) in told.items():
+    for name, (curves, counts) in told.items():
         validated, tested = curves
         cells = [_spread(values) for values in (*validated[:, columns].T, tested[:, -1])]
-        yield f"| {name} | {ended:.0f} | {' | '.join(cells)} |"
+        yield f"| {name} | {counts} | {' | '.join(cells)} |"
 
 
 def _spread(values: np.ndarray) -> str:
     return f"{np.median(values):.1f} ({values.min():.1f} to {values.max():.1f})"
 
 
-def draw(told: Mapping[str, tuple[np.ndarray, float]], budget: int, path: Path) -> None:
+def draw(told: Mapping[str, tuple[np.ndarray, str]], budget: int, path: Path) -> None:
     """Median curves, and the band from the least to the most."""
     import matplotlib
 

@@ -59,29 +59,29 @@ def table(grid, truth):
 
 def replay(grid, table, budget, **keys):
     config = figures.parsed(figures.with_search(DOCUMENT, 1, "h", **keys))
-    return list(figures.replayed(config, grid, table, budget))
+    return figures.replayed(config, grid, table, budget)
 
 
 def test_a_search_of_the_whole_grid_covers_all_and_of_half_the_images_half_of_the_trials(
     grid, truth, table
 ):
     whole = len(grid.candidates) * FOLDS * IMAGES
-    steps = replay(grid, table, whole, race=None)
-    assert [images for images, _ in steps] == [n * FOLDS * IMAGES for n in range(1, 9)]
-    box = grid.box(truth)
-    values = figures.curve(steps, grid, box, np.array([0, whole // 2, whole]))
+    unraced = replay(grid, table, whole, race=None)
+    assert [images for images, _ in unraced.steps] == [n * FOLDS * IMAGES for n in range(1, 9)]
+    values = unraced.curve(grid, grid.box(truth), np.array([0, whole // 2, whole]))
     assert values[0] == 0.0
     assert 0 < values[1] <= values[2] == pytest.approx(100)
-    assert len(replay(grid, table, whole // 2, race=None)) == 4
+    assert len(replay(grid, table, whole // 2, race=None).steps) == 4
 
 
 def test_the_race_ends_with_the_same_front_for_fewer_images(grid, truth, table):
     whole = len(grid.candidates) * FOLDS * IMAGES
-    steps = replay(grid, table, whole)
-    images, front = steps[-1]
-    assert images == whole - 4 * 2 * IMAGES  # four of tanh give up after two of four folds
+    raced = replay(grid, table, whole)
+    images, front = raced.steps[-1]
+    assert raced.gave_up == 4  # all of tanh, after two of four folds
+    assert images == whole - 4 * 2 * IMAGES
     assert set(front) == {one for one in truth if '"relu"' in one}
-    assert figures.curve(steps, grid, grid.box(truth), np.array([whole]))[0] == pytest.approx(100)
+    assert raced.curve(grid, grid.box(truth), np.array([whole]))[0] == pytest.approx(100)
 
 
 def test_a_box_goes_from_the_worst_to_the_best_with_cost_turned_round(grid, truth):
