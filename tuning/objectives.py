@@ -37,9 +37,12 @@ def signed(values: Sequence[Sequence[float]], objectives: Sequence[Objective]) -
 def front(values: np.ndarray) -> np.ndarray:
     """Which candidates nothing dominates, bool [candidates]. Equal ones do not dominate each other:
     either all of them are on the front or none."""
-    as_good = (values[:, None] >= values[None]).all(-1)
-    better = (values[:, None] > values[None]).any(-1)
-    return np.asarray(~(as_good & better).any(0))
+    mask, kept = np.zeros(len(values), bool), values[:0]
+    for at in np.lexsort(-values.T[::-1]):  # none is dominated by one that comes later
+        one = values[at]
+        if not ((kept >= one).all(1) & (kept > one).any(1)).any():
+            mask[at], kept = True, np.vstack([kept, one])
+    return mask
 
 
 def logarithmic(values: np.ndarray) -> np.ndarray:

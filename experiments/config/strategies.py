@@ -42,8 +42,6 @@ class Strategy:
     """Does it train many for few epochs and stop most of them early, on one score each? Then there
     are no folds, its section's `max_epochs` takes the place of `train.epochs`, and how long a trial
     was trained is drawn as one of its settings."""
-    several: bool = False
-    """Can it do `search.objectives`? Its oracle asks for no scores, or is told all of them."""
     on_keras_tuner: bool = False
     """Is TensorFlow loaded with its oracle?"""
     samplers: Mapping[str, type[Oracle]] = field(default_factory=dict)
@@ -60,6 +58,12 @@ class Strategy:
     def learns(self) -> bool:
         """Do proposals depend on outcomes, and so on how many are asked for at once?"""
         return not self.oracle.independent
+
+    @property
+    def several(self) -> bool:
+        """Can a search with it have several objectives? The oracle learns from all of them, or
+        needs none."""
+        return self.oracle.independent or getattr(self.oracle, "several", False)
 
     def drawn_by(self, sampler: str) -> Strategy:
         """The same with the oracle of that sampler, if it has one of its own for it."""
@@ -121,7 +125,6 @@ STRATEGIES: dict[str, Strategy] = {
             Manual,
             lambda search, space, epochs: (search.settings, search.start),
             listed=True,
-            several=True,
             ends="settings says how many candidates there are",
         ),
         Strategy(
@@ -129,7 +132,6 @@ STRATEGIES: dict[str, Strategy] = {
             Grid,
             lambda search, space, epochs: (space, search.start),
             complete=True,
-            several=True,
             ends="a grid is complete",
             check=lambda search, space: space.check_listed(),
         ),
@@ -137,7 +139,6 @@ STRATEGIES: dict[str, Strategy] = {
             "random",
             keras_oracles.Random,
             lambda search, space, epochs: (space, search.seed, search.trials, search.start),
-            several=True,
             on_keras_tuner=True,
             samplers={"sobol": draws.Sobol},
         ),

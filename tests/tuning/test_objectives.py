@@ -34,6 +34,15 @@ def test_what_nothing_dominates_is_the_front_and_equals_are_both_on_it() -> None
     assert front(np.array([(1, 1, 1), (2, 0, 0), (0, 0, 1)], float)).tolist() == [True, True, False]
 
 
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_the_front_is_what_comparing_all_pairs_says(objectives: int) -> None:
+    values = np.random.default_rng(objectives).integers(0, 6, (60, objectives)).astype(float)
+    beaten = [
+        any((other >= one).all() and (other > one).any() for other in values) for one in values
+    ]
+    assert front(values).tolist() == [not lost for lost in beaten]
+
+
 def test_the_hypervolume_of_steps_is_the_area_below_them() -> None:
     # 3 x 1, then 2 x 1 on top of it, then 1 x 1
     values = np.array([(3, 1), (2, 2), (1, 3)], float)

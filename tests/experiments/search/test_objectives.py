@@ -145,7 +145,7 @@ def test_an_oracle_that_can_is_told_all_and_another_one_the_score(
     for name, oracle in (("one", One), ("all", All)):
         made = Strategy(
             name, oracle, lambda search, space, epochs: (space.grid(), search.start),
-            ends="all", several=True,
+            ends="all",
         )  # fmt: skip
         monkeypatch.setitem(STRATEGIES, name, made)
         searched(asked(strategy=name).model_copy(update={"name": name}))

@@ -17,9 +17,9 @@ def test_each_outer_fold_hears_of_its_own_images_and_may_drop_what_another_keeps
 ):
     told, tell = {}, Search.tell
 
-    def spy(self, fit, status, score=None, error=None, epochs=None, hits=None):
+    def spy(self, fit, status, score=None, error=None, epochs=None, hits=None, *figures):
         told.setdefault(id(self), []).append((score, hits))
-        tell(self, fit, status, score, error, epochs, hits)
+        tell(self, fit, status, score, error, epochs, hits, *figures)
 
     monkeypatch.setattr(pictures, "write", lambda *_: [])
     monkeypatch.setattr(Search, "tell", spy)
