@@ -14,8 +14,12 @@ from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.fitting import fit
 from experiments.search import space
+from experiments.search.race import cost_of
 from experiments.search.results.plots import pictures
 from experiments.search.run import run
+from tuning.objectives import Objective
+from tuning.oracles.oracle import Manual
+from tuning.search import Search
 
 RATE, HIDDEN = "train.optimizer.learning_rate", "model.options.hidden"
 BASE = {
@@ -130,3 +134,11 @@ def test_a_race_whose_objectives_are_known_too_late_is_refused_in_one_line(objec
         space.check(config(f"search.objectives={objectives}"), "r.yaml", 5)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_cost_of_which_more_is_better_counts_the_other_way():
+    objectives = [Objective("val_top1", False), Objective("params", False), Objective("macs", True)]
+    priced = {"params": 7, "macs": 5, "activation_bytes": 3}
+    search = Search(Manual([{}]), 3, objectives=objectives, known=lambda trial: priced)
+    assert search.ready()
+    assert cost_of([search], 0, 0) == [-7, 5]
