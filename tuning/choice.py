@@ -104,7 +104,10 @@ class Choice:
         answers = paired.of_hits(hits, self.images) if hits else paired.of_scores(scores)
         level, noise = 0.05 / (count - 1), 0.0 if lone else self.noise
         race = Race(self.images, self.ratio, count, noise=noise)
-        _, p, told = race.look(answers, np.ones(count, bool), np.full((count, count), level))
+        rivals = race.rivals(range(count))
+        _, p, told = race.look(
+            answers, np.ones(count, bool), np.full((count, count), level), rivals
+        )
         alike = [at for at in range(1, count) if not told[at]]
         known: Any = "images" if lone else "images and training" if hits else "folds"
         within = True if alike else None if lone else False

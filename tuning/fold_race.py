@@ -32,8 +32,8 @@ class Racing:
     def can_save(self, folds: int) -> bool:
         return folds > max(self.after_folds, FEWEST_FOLDS)
 
-    def losers(self, scores: np.ndarray, *_: Any) -> tuple[int, dict[int, float]]:
-        """Leader, and p of each candidate that loses, as positions.
+    def losers(self, scores: np.ndarray, *_: Any) -> dict[int, tuple[int, float]]:
+        """Of each that loses, by position, the leader that it loses to and p.
 
         Args:
             scores: float [candidates, folds done], higher is better.
@@ -44,7 +44,7 @@ class Racing:
             at: self.loses([best - score for best, score in zip(table[leader], row, strict=True)])
             for at, row in enumerate(table)
         }
-        return leader, {at: p for at, p in lost.items() if p is not None}
+        return {at: (leader, p) for at, p in lost.items() if p is not None}
 
     def loses(self, differences: Sequence[float]) -> float | None:
         """p of the leader's lead, if a candidate so far behind gives up; else None."""

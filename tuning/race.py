@@ -72,8 +72,8 @@ class Race:
         hits: Sequence[Sequence[np.ndarray]] | None,
         numbers: Sequence[int],
         folds: int,
-    ) -> tuple[int, dict[int, float]]:
-        """Leader, and p of each candidate that loses, as positions.
+    ) -> dict[int, tuple[int, float]]:
+        """Of each that loses, by position, the leader that it loses to and p.
 
         Args:
             scores: float [candidates, folds done].
@@ -82,16 +82,20 @@ class Race:
             folds: of the whole search.
         """
         if hits is None:
-            return 0, {}
+            return {}
         answers = paired.of_hits(hits, self.images)
-        levels = self.levels(scores.shape[1], folds, numbers)
-        leader, p, loses = self.look(answers, np.ones(len(hits), bool), levels)
-        return int(leader), {int(at): float(p[at]) for at in np.flatnonzero(loses)}
+        levels, rivals = self.levels(scores.shape[1], folds, numbers), self.rivals(numbers)
+        leader, p, loses = self.look(answers, np.ones(len(hits), bool), levels, rivals)
+        return {int(at): (int(leader[at]), float(p[at])) for at in np.flatnonzero(loses)}
+
+    def rivals(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Whom each candidate is held against, bool [candidates, candidates]: all others."""
+        return ~np.eye(len(numbers), dtype=bool)
 
     def look(
-        self, answers: Answers, left: np.ndarray, levels: np.ndarray
+        self, answers: Answers, left: np.ndarray, levels: np.ndarray, rivals: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Leader [...], p and who loses [..., candidates], of one search or several.
+        """Leader (the best rival), p and who loses [..., candidates], of one search or several.
 
         The worst is tested first. One that loses no longer counts where the noise of training is
         estimated: what diverges would hide the differences of the others.
@@ -99,24 +103,27 @@ class Race:
         Args:
             left: bool [..., candidates], those that have not given up.
             levels: as from `levels`.
+            rivals: as from `rivals`.
         """
         means = np.where(left, answers.scores.mean(-1), -np.inf)
-        order, leader = np.argsort(means, axis=-1, kind="stable"), means.argmax(-1)
+        order, leader = np.argsort(means, axis=-1, kind="stable"), np.zeros(left.shape, int)
         p, loses = np.ones(left.shape), np.zeros(left.shape, bool)
-        levels = np.broadcast_to(levels, (*left.shape, left.shape[-1]))
-        best = _at(means, leader)
-        for rank in range(left.shape[-1] - 1):
+        levels, rivals = (np.broadcast_to(of, answers.of_mean.shape) for of in (levels, rivals))
+        for rank in range(left.shape[-1]):
             tested = order[..., rank]
-            counts = _at(left, tested) & (tested != leader)
+            of_rivals = np.where(_at(rivals, tested), means, -np.inf)
+            best, lead = of_rivals.argmax(-1), of_rivals.max(-1)
+            counts = _at(left, tested) & (lead > -np.inf)
             if not counts.any():
                 continue
-            lead = np.where(counts, best - np.where(counts, _at(means, tested), 0.0), 0.0)
-            by_images = _at(_at(answers.of_mean, tested), leader)
+            lead = np.where(counts, lead, 0.0) - np.where(counts, _at(means, tested), 0.0)
+            by_images = _at(_at(answers.of_mean, tested), best)
             noise = paired.residual(answers, left & ~loses)
             value = paired.p_no_better(
                 lead, by_images, noise, answers.folds, ratio=self.ratio, noise=self.noise
             )
-            beaten = counts & (value < _at(_at(levels, tested), leader))
+            beaten = counts & (value < _at(_at(levels, tested), best))
+            np.put_along_axis(leader, tested[..., None], best[..., None], -1)
             np.put_along_axis(p, tested[..., None], np.where(counts, value, 1.0)[..., None], -1)
             np.put_along_axis(loses, tested[..., None], beaten[..., None], -1)
         return leader, p, loses

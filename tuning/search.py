@@ -335,8 +335,7 @@ class Search:
         scores = self._scores(rivals, self._level)
         hits = hits_of(rivals, self._level)
         numbers = [t.number for t in rivals]
-        leader, lost = racing.losers(scores, hits, numbers, self.folds)
-        for at, p in lost.items():
+        for at, (leader, p) in racing.losers(scores, hits, numbers, self.folds).items():
             trial = rivals[at]
             if trial.status == "running":
                 trial.gave_up = GaveUp(self._level, numbers[leader], p)

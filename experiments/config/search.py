@@ -128,13 +128,13 @@ class Budget(Section):
 
 
 class Race(Section):
-    """A candidate whose answers to the validation images say that it is worse than the leader gives
-    up its remaining folds."""
+    """A candidate whose answers to the validation images say that it is worse than the leader, of
+    several objectives than one that costs no more, gives up its remaining folds."""
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.05,
-        description="the best candidate is lost in at most this share of searches, all looks and "
-        "candidates together",
+        description="the best candidate, of several objectives any that is truly on the front, is "
+        "lost in at most this share of searches, all looks and candidates together",
     )
     noise: Annotated[float, Field(ge=0, lt=0.5)] | None = Field(
         None,

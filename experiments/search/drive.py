@@ -19,7 +19,7 @@ from experiments.launch.pool import Backlog, Pool
 from experiments.launch.progress import Display
 from experiments.presentation.columns import rounded
 from experiments.presentation.formatting import in_words, score
-from experiments.search import pairs
+from experiments.search import pairs, race
 from experiments.search.bounds import excess, scarcity
 from experiments.search.candidates import Candidates
 from experiments.search.heard import epochs_of, heard
@@ -368,8 +368,7 @@ class Drive:
             spread = "" if trial.std is None else f" ± {score(self.objective, trial.std)}"
             words = f"{self.objective} {score(self.objective, trial.score)}{spread}"
         elif trial.gave_up:
-            at = trial.gave_up.folds
-            words = f"gave up after {at} fold{'s' * (at > 1)} (p {trial.gave_up.p:.2g})"
+            words = race.in_words(self.work.searches[outer], trial)
         count = f"{self.fits}/{self.planned or '?'} fits"
         shown = ", ".join(
             f"{key.rpartition('.')[2]}={in_words(value)}" for key, value in trial.settings.items()

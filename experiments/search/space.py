@@ -16,6 +16,7 @@ from experiments.config.strategies import Strategy
 from experiments.errors import BadInput
 from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
+from experiments.search import race
 from tuning.objectives import Objective
 from tuning.oracles.oracle import Oracle
 from tuning.space import Parameter, Space, SpaceError
@@ -165,7 +166,6 @@ def _arguments(config: Config, declaration: Strategy) -> tuple[Any, ...]:
 
 
 def _check_folds(config: Config, search: Search, where: str, folds: int) -> None:
-    several = f"{folds} fold{'s' * (folds > 1)}"
     if search.declaration.brackets and folds > 1:
         raise BadInput(
             f"{where}: search.strategy: {search.strategy} stops candidates early on one score "
@@ -182,17 +182,7 @@ def _check_folds(config: Config, search: Search, where: str, folds: int) -> None
             "and set train.epochs"
         )
     objective = objective_of(config)
-    if search.race and objective != "val_top1":
-        raise BadInput(
-            f"{where}: search.race: is decided on which images are right, and {objective} tells of "
-            "none; set search.objective=val_top1, or leave race out"
-        )
-    if search.race and folds <= (first := 2 if search.race.noise is None else 1):
-        raise BadInput(
-            f"{where}: search.race: first looks after {first} fold{'s' * (first > 1)}, and "
-            f"{several} leave{'s' * (folds == 1)} none to give up; set validation.folds=5 (of "
-            "nested: inner), or leave race out"
-        )
+    race.check(search, objective, folds, where)
     if search.choose != "best" and folds == 1 and objective != "val_top1":
         raise BadInput(
             f"{where}: search.choose: {search.choose} asks how far a score scatters, and one fold "

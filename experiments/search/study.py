@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from statistics import fmean
 from typing import Any, Literal
@@ -20,12 +20,12 @@ from experiments.jobs.dataset import open_source, with_test_fraction
 from experiments.jobs.job import FitPath
 from experiments.runtime.startup import load_tensorflow
 from experiments.search.folds import Folds, final_folds, nested_folds, search_folds
+from experiments.search.race import cost_of, race_of
 from experiments.search.sharing import fits_apart, fits_shared, settled, why_not
 from experiments.search.space import SIGN, objective_of, objectives_of, oracle_of, space_of
 from tuning.choice import Choice
-from tuning.fold_race import FEWEST_FOLDS, Racing
+from tuning.fold_race import FEWEST_FOLDS
 from tuning.nested import Nested
-from tuning.race import Race
 from tuning.search import Refuse, Search
 from tuning.trial import Trial
 
@@ -180,26 +180,22 @@ def new_work(
     objective, objectives = objective_of(study.config), objectives_of(study.config)
     if declaration.on_keras_tuner:
         load_tensorflow()  # quietly, before KerasTuner does it
-    searches = []
+    searches: list[Search] = []
     chosen_from = [fold for fold in study.all_folds if fold.pairs]
     for fold in chosen_from:
         oracle = oracle_of(study.config, declaration)
-        racing: Race | Racing | None = None
         ratio = fold.ratio(study.config.data.train_fraction)
         images = [held for _, held in fold.pairs]
         noise = section.race.noise if section.race else None
-        if section.racing:
-            racing = Racing(**section.racing.model_dump(), ratio=ratio)
-        elif section.race:
-            candidates = oracle.announced() if declaration.ends else None
-            racing = Race(images, ratio, candidates, **section.race.model_dump())
+        candidates = oracle.announced() if declaration.ends else None
+        cost_of_number = partial(cost_of, searches, len(searches))
         searches.append(
             Search(
                 oracle,
                 len(fold.pairs),
                 max_failures=section.max_failures,
                 parallel=section.parallel,
-                racing=racing,
+                racing=race_of(section, images, ratio, candidates, cost_of_number),
                 minimise=SIGN[objective] < 0,
                 choice=Choice(section.choose, images, ratio, noise),
                 cost=cost,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
@@ -55,16 +56,28 @@ def draw(
 ) -> Drawn:
     """Searches whose candidates stand in a random order.
 
+    See `drawn_of`.
+    """
+    levels = rng.permuted(np.broadcast_to(BEST + spread, (searches, CANDIDATES)), axis=1)
+    return drawn_of(rng, levels, size, noise)
+
+
+def drawn_of(rng: np.random.Generator, levels: np.ndarray, size: int, noise: Any) -> Drawn:
+    """Searches of candidates of these accuracies, float [searches, candidates].
+
     A network's accuracy is that of its setting and a normal draw, which correlates over the folds
     of a candidate by 1/5, as trainings on overlapping parts may. An image has a difficulty, one of
     16, that all candidates share; given it, they are right or wrong on their own.
+
+    Args:
+        noise: standard deviation of training, one for all or float [candidates].
     """
-    levels = rng.permuted(np.broadcast_to(BEST + spread, (searches, CANDIDATES)), axis=1)
+    searches, candidates = levels.shape
     correlation = RATIO / (1 + RATIO)
-    shape = (searches, CANDIDATES, FOLDS)
+    shape = (searches, candidates, FOLDS)
     training = np.sqrt(1 - correlation) * rng.standard_normal(shape)
     training += np.sqrt(correlation) * rng.standard_normal((*shape[:2], 1))
-    accuracy = np.clip(levels[..., None] + noise * training, 0.02, 0.999)
+    accuracy = np.clip(levels[..., None] + np.reshape(noise, (-1, 1)) * training, 0.02, 0.999)
     margin = special.ndtri(accuracy)[..., None] - np.sqrt(COMMON) * DIFFICULTIES
     chance = special.ndtr(margin / np.sqrt(1 - COMMON))
     if size > FEW:  # so many that the share on which two differ is what is expected
@@ -73,12 +86,12 @@ def draw(
         wrong = (images[:, None] - hits) / np.maximum(images[:, None], 1)
         only = np.einsum("scfd,stfd->sctf", hits, wrong, optimize=True) / size
         differ = only + only.transpose(0, 2, 1, 3)
-        differ[:, range(CANDIDATES), range(CANDIDATES)] = 0.0
+        differ[:, range(candidates), range(candidates)] = 0.0
         return Drawn(hits.sum(-1) / size, differ, levels.argmax(1), size)
-    scores, differ = np.empty(shape), np.empty((*shape[:2], CANDIDATES, FOLDS))
+    scores, differ = np.empty(shape), np.empty((*shape[:2], candidates, FOLDS))
     for search in range(searches):
         of = rng.integers(0, 16, (FOLDS, size))
-        each = np.take_along_axis(chance[search], np.broadcast_to(of, (CANDIDATES, *of.shape)), 2)
+        each = np.take_along_axis(chance[search], np.broadcast_to(of, (candidates, *of.shape)), 2)
         right = (rng.random(each.shape, np.float32) < each).astype(np.float32).transpose(1, 0, 2)
         both, count = right @ right.transpose(0, 2, 1), right.sum(-1)
         apart = count[:, :, None] + count[:, None] - 2 * both
@@ -88,11 +101,16 @@ def draw(
 
 def race(drawn: Drawn, noise: float | None = None) -> np.ndarray:
     """Folds that each candidate gets, int [searches, candidates]."""
-    racing = Race((), RATIO, CANDIDATES, ALPHA, noise)
+    return raced(drawn, Race((), RATIO, CANDIDATES, ALPHA, noise))
+
+
+def raced(drawn: Drawn, racing: Race) -> np.ndarray:
+    """The same of any race."""
     done = np.full(drawn.scores.shape[:2], FOLDS)
     for folds in range(racing.after_folds, FOLDS):
-        levels = racing.levels(folds, FOLDS, np.arange(CANDIDATES))
-        loses = racing.look(drawn.answers(folds), done == FOLDS, levels)[2]
+        numbers = np.arange(drawn.scores.shape[1])
+        levels, rivals = racing.levels(folds, FOLDS, numbers), racing.rivals(numbers)
+        loses = racing.look(drawn.answers(folds), done == FOLDS, levels, rivals)[2]
         done[loses] = folds
     return done
 

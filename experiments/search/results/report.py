@@ -13,6 +13,7 @@ from experiments.errors import kind_and_first_line
 from experiments.jobs.baseline import CHANCE, MAJORITY
 from experiments.jobs.job import Outcome
 from experiments.presentation.csv_text import csv_text
+from experiments.search.race import why_gave_up
 from experiments.search.results import final, front, importance, intervals
 from experiments.search.space import SIGN, space_of
 from experiments.tracking.tracked_run import IMPORTANCE
@@ -217,7 +218,7 @@ def _trial(drive: Drive, outer: int, trial: Trial) -> dict[str, Any]:
         "epochs": [trial.lengths[fold] for fold in range(len(trial.scores))],
         "seconds": sum(record["seconds"] for record in records),
         "error": trial.error,
-        "gave_up": trial.gave_up and vars(trial.gave_up),
+        "gave_up": why_gave_up(drive.work.searches[outer], trial),
         "budget": trial.epochs,
         "refused": trial.refused and dict(trial.refused),
         **front.values(drive.work.searches[outer], trial),
