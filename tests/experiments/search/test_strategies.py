@@ -91,7 +91,7 @@ def test_a_declaration_is_what_its_settings_are_checked_by(halton: None) -> None
         settings.parse({"search": {"strategy": "halton", "trials": 3}})
     with pytest.raises(BadInput, match=r"settings: for strategy manual\. Received: halton"):
         settings.parse({"search": {"strategy": "halton", "settings": [{"seed": 1}], "trials": 1}})
-    with pytest.raises(BadInput, match="'hyperband' or 'halton'"):
+    with pytest.raises(BadInput, match="'cmaes' or 'halton'"):
         settings.parse({"search": {"strategy": "holton"}})
 
 
@@ -146,12 +146,14 @@ def test_a_section_of_its_own_is_a_key_that_is_checked() -> None:
 
 def test_only_of_strategies_that_learn_it_matters_how_many_are_asked_at_once() -> None:
     wide = {"space": {RATE: UNIT}}
+    sizes = {RATE: UNIT, BATCH: {"type": "int", "low": 16, "high": 64}}
     asked: dict[str, dict[str, Any]] = {
         "manual": {"settings": [{"seed": 1}]},
         "grid": {"space": {"seed": [1, 2]}},
         "random": {**wide, "trials": 9},
         "bayesian": {**wide, "trials": 9},
         "hyperband": wide,
+        **{name: {"space": sizes, "trials": 12} for name in ("tpe", "nsga2", "qmc", "cmaes")},
     }
     matters = {
         name: "search.parallel"
@@ -160,5 +162,11 @@ def test_only_of_strategies_that_learn_it_matters_how_many_are_asked_at_once() -
     }
     assert matters == {
         "manual": False, "grid": False, "random": False, "bayesian": True, "hyperband": True,
+        "tpe": True, "nsga2": True, "qmc": False, "cmaes": True,
     }  # fmt: skip
     assert matters.keys() == STRATEGIES.keys()
+
+
+def test_several_objectives_are_for_those_that_learn_from_all_or_from_none() -> None:
+    several = {name for name, strategy in STRATEGIES.items() if strategy.several}
+    assert several == {"manual", "grid", "random", "tpe", "nsga2", "qmc"}
