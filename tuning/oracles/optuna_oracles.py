@@ -117,7 +117,7 @@ class Sampled:
         Raises:
             ValueError: no such trial is open, or these are not as many scores as objectives.
         """
-        scores = score if isinstance(score, Sequence) else [score]
+        scores = [score] if score is None or isinstance(score, int | float) else list(score)
         if score is not None and len(scores) != len(self._minimise):
             raise ValueError(
                 f"trial {number}: {len(scores)} scores of {len(self._minimise)} objectives"
