@@ -126,6 +126,16 @@ def test_a_trial_without_one_of_its_scores_has_failed(kind) -> None:
     assert nearly(math.nan) == nearly(math.inf) == whole
 
 
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_of_several_objectives_the_same_history_gives_the_same_proposals(kind) -> None:
+    def outcome(proposal: Proposal) -> tuple[float, float] | None:
+        rate, decay = proposal.settings.values()
+        return None if proposal.number % 7 == 3 else (score(proposal.settings), -rate * decay)
+
+    first, again = (run(SEVERAL[kind]((False, True)), outcome, at_once=3) for _ in range(2))
+    assert first == again
+
+
 def test_tpe_keeps_away_from_where_trials_fail() -> None:
     """All with a rate above 0.01 fail, and nothing else matters."""
     proposed = run(Tpe(RATES, 3, 60), lambda p: None if p.settings["rate"] > 0.01 else 0.5)
