@@ -170,6 +170,9 @@ class Constraints(Section):
         return [name for name, most in self if most is not None and cost[name] > most]
 
 
+ALWAYS = {"bayesian", "hyperband"}  # sections that older searches have, null or not
+
+
 def _strategy(name: Any) -> Any:
     """Looked up when a config is read, so that one without a section may be declared later."""
     if not isinstance(name, str) or name not in STRATEGIES:
@@ -180,7 +183,6 @@ def _strategy(name: Any) -> Any:
 
 
 LATER = {"start", "constraints", "sampler"}  # keys that older searches do not have
-ALWAYS = {"bayesian", "hyperband"}  # sections that they do have, null or not
 
 
 def _names(picked: Callable[[Strategy], bool]) -> str:
