@@ -170,9 +170,6 @@ class Constraints(Section):
         return [name for name, most in self if most is not None and cost[name] > most]
 
 
-ALWAYS = {"bayesian", "hyperband"}  # sections that older searches have, null or not
-
-
 def _strategy(name: Any) -> Any:
     """Looked up when a config is read, so that one without a section may be declared later."""
     if not isinstance(name, str) or name not in STRATEGIES:
@@ -187,6 +184,9 @@ LATER = {"start", "constraints", "sampler"}  # keys that older searches do not h
 
 def _names(picked: Callable[[Strategy], bool]) -> str:
     return ", ".join(name for name, strategy in STRATEGIES.items() if picked(strategy))
+
+
+ALWAYS = {"bayesian", "hyperband"}  # sections that older searches have, null or not
 
 
 class Common(Section):
