@@ -13,6 +13,9 @@ Settings = dict[str, Any]
 """One candidate: config key to value. Keys whose condition does not hold are absent."""
 
 
+DIGITS = 6  # of a continuous value: readable, and equal on machines that differ in the last bit
+
+
 class SpaceError(ValueError):
     """A search space that cannot be; one line that names the key and the fix."""
 
@@ -142,6 +145,10 @@ class Float(Parameter):
         if self.options is None:
             return self.low <= value <= self.high
         return any(math.isclose(value, option, rel_tol=1e-9) for option in self.options)
+
+    def nearest(self, value: float) -> float:
+        """The number of the range that this is but for its digits beyond DIGITS."""
+        return max(self.low, min(tidy(value, DIGITS), self.high))
 
     def __str__(self) -> str:
         return _range_in_words(self, "a number")
@@ -314,6 +321,16 @@ def same(one: Any, other: Any) -> bool:
 def identity(value: Any) -> str:
     """A text that is equal for equal values, also of settings, whatever their order."""
     return json.dumps(value, sort_keys=True)
+
+
+def position(parameter: Parameter, value: Any) -> int:
+    """Where a value stands in the list of its parameter's, which it has."""
+    options = parameter.options or ()
+    if isinstance(parameter, Float):
+        return min(range(len(options)), key=lambda i: abs(options[i] - value))
+    if isinstance(parameter, Int):
+        return options.index(value)
+    return next(i for i, option in enumerate(options) if same(option, value))
 
 
 def tidy(value: float, digits: int = 12) -> float:

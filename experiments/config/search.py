@@ -168,8 +168,11 @@ def _strategy(name: Any) -> Any:
 LATER = {"start", "constraints", "sampler", "objectives"}  # keys that older searches do not have
 
 
-def _names(picked: Callable[[Strategy], bool], between: str = ", ") -> str:
-    return between.join(name for name, strategy in STRATEGIES.items() if picked(strategy))
+def _names(picked: Callable[[Strategy], bool]) -> str:
+    return ", ".join(name for name, strategy in STRATEGIES.items() if picked(strategy))
+
+
+ALWAYS = {"bayesian", "hyperband"}  # sections that older searches have, null or not
 
 
 class Common(Section):
@@ -195,8 +198,8 @@ class Common(Section):
     seed: NonNegativeInt = Field(1, description="of the proposals, apart from the run's seed")
     parallel: Count = Field(
         1,
-        description="candidates proposed at once; what "
-        f"{_names(lambda one: one.learns, ' and ')} find depends on it",
+        description="candidates proposed at once; it decides what is found by "
+        f"{_names(lambda one: one.learns)}",
     )
     objective: Score | None = Field(
         None,
@@ -239,7 +242,7 @@ class Common(Section):
     def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Keys that came later: without them, a search and its hash are what they were before."""
         document: dict[str, Any] = serialise(self)
-        for key in LATER & document.keys():
+        for key in (LATER | STRATEGIES.keys() - ALWAYS) & document.keys():
             default = type(self).model_fields[key].get_default(call_default_factory=True)
             if getattr(self, key) == default:
                 del document[key]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from experiments.config.section import AtLeastTwo, Count, Section
-from tuning.oracles import draws, hyperband, keras_oracles
+from tuning.oracles import draws, hyperband, keras_oracles, optuna_oracles
 from tuning.oracles.oracle import Grid, Manual, Oracle
 from tuning.space import Space
 
@@ -102,18 +102,78 @@ class Bayesian(Section):
     )
 
 
+class Tpe(Section):
+    """Tree-structured Parzen estimators over the outcomes so far."""
+
+    startup_trials: Count = Field(10, description="random trials before the first guided one")
+
+
+class Nsga2(Section):
+    """Generations of candidates, each bred from the best so far."""
+
+    population: AtLeastTwo = Field(
+        10, description="candidates of a generation; those of the first are drawn at random"
+    )
+
+
+class Qmc(Section):
+    """A quasi-random sequence."""
+
+    sequence: Literal["sobol", "halton"] = "sobol"
+
+
+class Cmaes(Section):
+    """A normal distribution that moves towards the best; it moves numbers, and choices are drawn at
+    random."""
+
+    population: AtLeastTwo | None = Field(
+        None, description="candidates of a generation; null: 4 + 3 ln(numbers), rounded down"
+    )
+
+
 def _hyperband(search: Search, space: Space | None, epochs: int) -> tuple[Any, ...]:
     section: Hyperband = search.section
     longest = section.max_epochs or epochs
     return space, search.seed, longest, section.factor, section.iterations, search.start
 
 
-def _more_than_the_first(search: Search, space: Space) -> None:
+def _with(key: str) -> Callable[[Search, Space | None, int], tuple[Any, ...]]:
+    """Space, seed and trials, then this key of the section."""
+    return lambda search, space, epochs: (
+        space, search.seed, search.trials, getattr(search.section, key), search.start,
+    )  # fmt: skip
+
+
+def _check_bayesian(search: Search, space: Space) -> None:
     first = search.section.initial_points or keras_oracles.initial_points(space)
+    _check_some_are_guided(search, first, "initial_points")
+
+
+def _check_tpe(search: Search, space: Space) -> None:
+    optuna_oracles.check_installed()
+    _check_some_are_guided(search, search.section.startup_trials, "startup_trials")
+
+
+def _check_nsga2(search: Search, space: Space) -> None:
+    optuna_oracles.check_installed()
+    _check_some_are_guided(search, search.section.population, "population")
+
+
+def _check_qmc(search: Search, space: Space) -> None:
+    optuna_oracles.check_installed()
+
+
+def _check_cmaes(search: Search, space: Space) -> None:
+    optuna_oracles.check_installed()
+    optuna_oracles.check_numbers(space)
+
+
+def _check_some_are_guided(search: Search, first: int, key: str) -> None:
+    """Refuse fewer trials than are drawn at random first, which that key of the section says."""
     if search.trials is not None and search.trials <= first:
         raise ValueError(
             f"trials: {search.trials} and the first {first} are drawn at random; set more, or "
-            "search.bayesian.initial_points lower, or strategy random"
+            f"search.{search.strategy}.{key} lower, or strategy random"
         )
 
 
@@ -145,12 +205,10 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             "bayesian",
             keras_oracles.Bayesian,
-            lambda search, space, epochs: (
-                space, search.seed, search.trials, search.section.initial_points, search.start,
-            ),
+            _with("initial_points"),
             Bayesian,
             on_keras_tuner=True,
-            check=_more_than_the_first,
+            check=_check_bayesian,
         ),
         Strategy(
             "hyperband",
@@ -162,5 +220,9 @@ STRATEGIES: dict[str, Strategy] = {
             former=keras_oracles.FormerHyperband,
             check_size=lambda space, seed, *rungs: hyperband.check_draws(space, *rungs[:-1]),
         ),
+        Strategy("tpe", optuna_oracles.Tpe, _with("startup_trials"), Tpe, check=_check_tpe),
+        Strategy("nsga2", optuna_oracles.Nsga2, _with("population"), Nsga2, check=_check_nsga2),
+        Strategy("qmc", optuna_oracles.Qmc, _with("sequence"), Qmc, check=_check_qmc),
+        Strategy("cmaes", optuna_oracles.Cmaes, _with("population"), Cmaes, check=_check_cmaes),
     )
-}  # fmt: skip
+}

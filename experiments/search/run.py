@@ -72,8 +72,8 @@ def run(kind: Kind, config: Config, where: str, *, fresh: bool = False) -> dict[
                 said += [*lines(study.source, study.parts), in_words(study.to_beat)]
                 for line in filter(None, said):
                     display.say(line)
-                if state.versions != versions:
-                    display.say(_changed(state.versions, versions))
+                if changed := _changed(state.versions, versions):
+                    display.say(changed)
                 tracked = SearchRuns(study, state.id, display.say)
                 state.journal.append(
                     "planned", fits=planned, workers=config.launch.workers, run_id=tracked.id
@@ -167,10 +167,13 @@ def dry_run(kind: Kind, config: Config, where: str) -> dict[str, Any]:
     }
 
 
-def _changed(before: dict[str, str], now: dict[str, str]) -> str:
+def _changed(before: dict[str, str], now: dict[str, str]) -> str | None:
+    """Packages of other versions than the search began with, of those that were recorded then."""
     parts = [
-        f"{name} {before.get(name, 'absent')} -> {now.get(name, 'absent')}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        f"{name} {version} -> {now.get(name, 'absent')}"
+        for name, version in sorted(before.items())
+        if now.get(name) != version
     ]
+    if not parts:
+        return None
     return f"packages changed since the search began ({', '.join(parts)}): scores may differ a bit"

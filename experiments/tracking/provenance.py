@@ -40,7 +40,7 @@ def surroundings() -> tuple[dict[str, str], dict[str, str]]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
     }
-    wanted = ("tensorflow", "keras", "numpy", "mlflow", "keras-tuner", "ilsvrc-suite")
+    wanted = ("tensorflow", "keras", "numpy", "mlflow", "keras-tuner", "optuna", "ilsvrc-suite")
     versions = {}
     for package in wanted:
         with contextlib.suppress(metadata.PackageNotFoundError):

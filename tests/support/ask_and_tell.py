@@ -15,7 +15,7 @@ def score(settings: dict[str, Any]) -> float:
 
 def run(
     oracle: Any,
-    outcome: Callable[[Proposal], float | None] = lambda proposal: score(proposal.settings),
+    outcome: Callable[[Proposal], Any] = lambda proposal: score(proposal.settings),
     at_once: int = 1,
     limit: int = 10_000,
 ) -> list[Proposal]:

@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tuning.oracles.oracle import Open, Proposal
-from tuning.space import Float, Int, Parameter, Settings, Space, identity, tidy
+from tuning.space import Float, Int, Parameter, Settings, Space, identity
 
-DIGITS = 6  # of a continuous value: readable, and equal on machines that differ in the last bit
 TRIES = 10_000  # points in a row that were all drawn before, until a space counts as exhausted
 
 
@@ -39,7 +38,7 @@ def _value(parameter: Parameter, share: float) -> Any:
     if isinstance(parameter, Int):
         return min(math.floor(low * ((high + 1) / low) ** share), high)
     value = low * (high / low) ** share if parameter.log else low + share * (high - low)
-    return max(low, min(tidy(value, DIGITS), high))
+    return parameter.nearest(value)
 
 
 def random_points(space: Space, seed: int) -> Iterator[Sequence[float]]:
@@ -95,26 +94,37 @@ class Draws:
             settings = self._start.pop() if self._start else None
             if settings is None:
                 settings = settings_at(self._space, next(self._points))
-            if (text := identity(settings)) not in self._drawn:
-                self._drawn.add(text)
+            if self.take(settings):
                 return settings
         return None
 
+    def take(self, settings: Settings) -> bool:
+        """Count a candidate as drawn; False where it was before."""
+        before = len(self._drawn)
+        self._drawn.add(identity(settings))
+        return len(self._drawn) > before
 
-class Sobol:
-    """Random search on a scrambled Sobol' sequence: no candidate twice, fewer gaps and clusters.
+
+class Drawn:
+    """Random search on a sequence of points: no candidate twice.
 
     Args:
         space: what varies.
-        seed: of the scrambling.
+        points: of its unit cube, without end.
         trials: how many; None: until the space is exhausted, or the caller stops.
         start: candidates that are tried first.
     """
 
     independent: ClassVar[bool] = True
 
-    def __init__(self, space: Space, seed: int, trials: int | None, start: Sequence[Settings] = ()):
-        self._draws = Draws(space, sobol_points(space, seed), start)
+    def __init__(
+        self,
+        space: Space,
+        points: Iterator[Sequence[float]],
+        trials: int | None,
+        start: Sequence[Settings] = (),
+    ):
+        self._draws = Draws(space, points, start)
         self._trials, self._size = trials, space.size()
         self._open = Open()
 
@@ -133,3 +143,10 @@ class Sobol:
 
     def announced(self) -> int | None:
         return self._open.at_most(self._trials, self._size)
+
+
+class Sobol(Drawn):
+    """On a Sobol' sequence, scrambled with the seed: fewer gaps and clusters than random draws."""
+
+    def __init__(self, space: Space, seed: int, trials: int | None, start: Sequence[Settings] = ()):
+        super().__init__(space, sobol_points(space, seed), trials, start)

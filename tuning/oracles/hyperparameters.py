@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.space import Boolean, Choice, Float, Int, Parameter, Settings, Space, same, tidy
-
-DIGITS = 6  # of a continuous value: readable, and equal on machines that differ in the last bit
+from tuning.space import Boolean, Choice, Float, Int, Parameter, Settings, Space, position, same
 
 
 def to_keras_tuner(space: Space) -> Any:
@@ -92,10 +90,7 @@ def _conditions(space: Space, parameter: Parameter) -> list[dict[str, Any]]:
 
 def _encode(parameter: Parameter, value: Any) -> Any:
     if _by_position(parameter):
-        options = parameter.options or ()
-        if isinstance(parameter, Float):
-            return min(range(len(options)), key=lambda i: abs(options[i] - value))
-        return next(i for i, option in enumerate(options) if same(option, value))
+        return position(parameter, value)
     if isinstance(parameter, Choice):
         return next(option for option in parameter.values if same(option, value))
     return value
@@ -107,5 +102,5 @@ def _decode(parameter: Parameter, value: Any) -> Any:
     if isinstance(parameter, Int):  # KerasTuner's log range reaches high + 1 at its very end
         return max(parameter.low, min(int(value), parameter.high))
     if isinstance(parameter, Float):
-        return max(parameter.low, min(tidy(value, DIGITS), parameter.high))
+        return parameter.nearest(value)
     return value

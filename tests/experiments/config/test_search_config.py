@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from experiments.search import space
 from experiments.tracking import experiment
 from tuning.oracles.hyperband import Hyperband
 from tuning.oracles.keras_oracles import Random
+from tuning.oracles.optuna_oracles import Cmaes, Nsga2, Qmc, Tpe
 from tuning.oracles.oracle import Grid, Manual, Proposal
 from tuning.space import Choice, Float, Space
 
 FOLDER = Path(experiments.configs.__file__).parent
 SEARCHES = sorted([*FOLDER.glob("search-*.yaml"), FOLDER / "nested.yaml"])
-RATE = "train.optimizer.learning_rate"
+RATE, MOMENTUM = "train.optimizer.learning_rate", "train.optimizer.momentum"
 
 
 def config_of(text: str, *words: str) -> Config:
@@ -58,6 +60,21 @@ def refusal(text: str, *words: str, folds: int | None = None) -> str:
             "{strategy: bayesian, trials: 3, space: {seed: [1, 2]}}",
             ["trials: 3 and the first 3 are drawn at random"],
         ),
+        (
+            "{strategy: tpe, trials: 10, space: {seed: [1, 2]}}",
+            ["trials: 10 and the first 10 are drawn", "search.tpe.startup_trials lower"],
+        ),
+        (
+            "{strategy: nsga2, trials: 4, nsga2: {population: 4}, space: {seed: [1, 2]}}",
+            ["trials: 4 and the first 4 are drawn", "search.nsga2.population lower"],
+        ),
+        ("{strategy: nsga2, trials: 9, nsga2: {population: 1}, space: {seed: [1]}}", ["than or"]),
+        ("{strategy: qmc, trials: 9, qmc: {sequence: hilbert}, space: {seed: [1]}}", ["'halton'"]),
+        (
+            f"{{strategy: cmaes, trials: 9, space: {{seed: [1, 2], {RATE}: [0.1, 0.2]}}}}",
+            ["cmaes moves numbers (type: int or float), two at least, and the space has 0"],
+        ),
+        ("{strategy: tpe, space: {seed: [1]}}", ["trials: strategy tpe goes on for ever"]),
         (
             "{strategy: grid, space: {train.epochs: {type: itn, low: 1, high: 2}}}",
             ["search.space.train.epochs: expected a list of values, or type one of choice, int"],
@@ -152,6 +169,47 @@ def test_each_strategy_has_its_oracle() -> None:
     assert hyperband.announced() == 3 + 1 + 2
     bayesian = oracle(strategy="bayesian", space=wide, trials=9, bayesian={"initial_points": 4})
     assert bayesian.initial == 4
+    wide |= {"data.batch_size": {"type": "int", "low": 16, "high": 64}}
+    sampled = {
+        Tpe: {"startup_trials": 4}, Nsga2: {"population": 4}, Qmc: {"sequence": "halton"},
+        Cmaes: {"population": 4},
+    }  # fmt: skip
+    for kind, section in sampled.items():
+        name = kind.__name__.lower()
+        made = oracle(strategy=name, space=wide, trials=9, **{name: section})
+        assert type(made) is kind
+        assert made.announced() == 9
+        other = {"startup_trials": 8, "population": 5, "sequence": "sobol"}
+        changed = {name: {key: other[key] for key in section}}
+        assert drawn(made) != drawn(oracle(strategy=name, space=wide, trials=9, **changed))
+
+
+def drawn(oracle: Any) -> list[dict[str, Any]]:
+    proposed = []
+    while proposal := oracle.ask():
+        proposed.append(proposal.settings)
+        oracle.tell(proposal.number, proposal.settings[RATE])
+    return proposed
+
+
+@pytest.mark.parametrize(("version", "received"), [(None, "none"), ("4.9.0", "4.9.0")])
+@pytest.mark.parametrize("strategy", ["tpe", "nsga2", "qmc", "cmaes"])
+def test_optuna_that_is_missing_or_too_old_is_said_before_anything(
+    strategy: str, version: str | None, received: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def installed(name: str) -> str:
+        if version is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(importlib.metadata, "version", installed)
+    ranges = ", ".join(f"{key}: {{type: float, low: 0.1, high: 0.5}}" for key in (RATE, MOMENTUM))
+    said = refusal(f"{{strategy: {strategy}, trials: 20, space: {{{ranges}}}}}")
+    assert said == (
+        "config: search: tpe, nsga2, qmc and cmaes need optuna 5 or later. "
+        f"Received: {received}; pip install 'optuna>=5'"
+    )
+    config_of("{strategy: grid, space: {seed: [1]}}")
 
 
 def test_a_candidate_is_the_config_with_its_settings_and_no_search() -> None:

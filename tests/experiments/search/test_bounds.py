@@ -22,6 +22,7 @@ from experiments.tracking.search_journal import what_matters
 HIDDEN = "model.options.hidden"
 WIDTHS = [[8], [16], [64], [256]]
 UNIT = {"type": "float", "low": 0.02, "high": 0.1}
+NUMBERS = {RATE: UNIT, HIDDEN: WIDTHS, "data.batch_size": {"type": "int", "low": 16, "high": 64}}
 
 
 def macs(hidden: list[int]) -> int:
@@ -84,11 +85,16 @@ def test_a_grid_is_fitted_where_it_is_within_its_constraints() -> None:
         {"strategy": "random", "sampler": "sobol"},
         {"strategy": "bayesian", "bayesian": {"initial_points": 3}, "parallel": 2},
         {"strategy": "hyperband", "hyperband": {"max_epochs": 9}},
+        {"strategy": "tpe", "tpe": {"startup_trials": 3}, "parallel": 2},
+        {"strategy": "nsga2", "nsga2": {"population": 3}, "parallel": 2},
+        {"strategy": "qmc"},
+        {"strategy": "cmaes", "space": NUMBERS, "parallel": 2},
     ],
 )
 def test_what_is_refused_costs_no_trial_and_a_cut_search_refuses_the_same(more) -> None:
     space = {RATE: UNIT, HIDDEN: WIDTHS}
-    asked = config(6, 2, space=space, constraints={"macs": 20_000, "params": 5000}, **more)
+    bounds = {"macs": 20_000, "params": 5000}
+    asked = config(6, 2, constraints=bounds, **{"space": space, **more})
     whole = searched(asked)
     tried = [trial for trial in whole["trials"] if trial["status"] != "refused"]
     assert len(tried) == (22 if "hyperband" in more else 6)
@@ -171,6 +177,9 @@ def test_known_settings_come_first_and_are_tracked_as_trials() -> None:
     for more in (
         {"strategy": "random"},
         {"strategy": "bayesian", "bayesian": {"initial_points": 2}},
+        {"strategy": "tpe", "tpe": {"startup_trials": 2}},
+        {"strategy": "nsga2", "nsga2": {"population": 2}},
+        {"strategy": "qmc"},
     ):
         space = {RATE: UNIT, HIDDEN: WIDTHS}
         result = searched(config(4, 2, space=space, start=[known], **more))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import simulated_cluster
 from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
@@ -612,3 +613,17 @@ def test_a_refit_after_early_stopping_has_the_rates_of_the_folds_first_epochs(
     longest = max(folds, key=len)
     assert refit == longest[: len(refit)]
     assert len(set(longest)) > 1  # it is no constant
+
+
+def test_only_packages_that_were_recorded_are_said_to_have_changed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    store, versions, said = simulated_cluster.Store(), {"numpy": "1"}, []
+    monkeypatch.setattr("experiments.search.run.surroundings", lambda: ({}, dict(versions)))
+    for now in ({}, {"optuna": "5"}, {"numpy": "2"}):
+        versions |= now
+        cluster = simulated_cluster.Cluster(1, 1, simulated_cluster.Clock())
+        with simulated_cluster.simulated(cluster, store):
+            run("search", simulated_cluster.config(2, 1), "p.yaml")
+        said.append([line for line in capsys.readouterr().err.splitlines() if "packages" in line])
+    assert said[:2] == [[], []]
+    assert "packages changed since the search began (numpy 1 -> 2): scores may" in said[2][0]

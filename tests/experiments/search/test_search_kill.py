@@ -64,6 +64,34 @@ CONFIG = {
         "final": True,
     },
 }
+SAMPLED = {
+    **CONFIG,
+    "train": {"epochs": 1},
+    "validation": {"test_fraction": 0.2},
+    "search": {
+        "trials": 7,
+        "parallel": 2,
+        "space": {
+            "train.optimizer.name": ["sgd", "adam"],
+            "train.optimizer.learning_rate": {
+                "type": "float", "low": 0.001, "high": 0.3, "log": True,
+            },
+            "train.optimizer.momentum": {
+                "type": "float", "low": 0, "high": 0.9, "when": {"train.optimizer.name": "sgd"},
+            },
+            "data.batch_size": {"type": "int", "low": 16, "high": 64},
+        },
+    },
+}  # fmt: skip
+STRATEGIES = {
+    "random": {},
+    "bayesian": {"bayesian": {"initial_points": 3}},
+    "hyperband": {"trials": None, "hyperband": {"max_epochs": 3}},
+    "tpe": {"tpe": {"startup_trials": 2}},
+    "nsga2": {"nsga2": {"population": 2}},
+    "qmc": {},
+    "cmaes": {"cmaes": {"population": 2}},
+}
 
 
 class Starts:
@@ -87,7 +115,7 @@ class Starts:
         return int(self.parent.stdout.readline())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def starts():
     made = Starts()
     yield made
@@ -99,35 +127,13 @@ def starts():
     ("command", "fits", "kills"), [("search", 6 * 3 + 2, KILLS), ("nested", 6 * 3 + 4, 3)]
 )
 def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, kills):
-    results = {}
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "k.yaml").write_text(yaml.safe_dump(CONFIG))
+    whole, cut, seen = whole_and_cut(tmp_path, starts, command, CONFIG, kills)
     folder = tmp_path / "cut"
-    rng = random.Random(5)
-    seen = [ended(folder)]
-    # each kill comes some fits, and a part of a fit, after the one before
-    for _ in range(kills):
-        pid, target = starts.start(command, folder), len(seen[-1]) + rng.randint(1, 2)
-        wait_until(lambda target=target: len(ended(folder)) >= target)
-        time.sleep(rng.uniform(0, 0.05))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        assert starts.wait() == signal.SIGKILL
-        seen.append(ended(folder))
-    for name in ("cut", "whole"):
-        starts.start(command, tmp_path / name)
-        assert starts.wait() == 0
-        results[name] = json.loads((tmp_path / name / "out.json").read_text())
-
     final = ended(folder)
     assert len(final) == len(set(final)) == fits  # none twice, none missing
     for earlier, later in itertools.pairwise([*seen, final]):
         assert later[: len(earlier)] == earlier
     assert len({len(paths) for paths in seen}) == kills + 1
-    for one in results.values():
-        assert one["status"] == "finished"
-    whole, cut = results["whole"], results["cut"]
     found = ("trials", "best", "refit") if command == "search" else ("trials", "outer", "optimism")
     for key in (*found, "final"):
         assert strip(cut[key]) == strip(whole[key])  # bit-identical scores
@@ -145,18 +151,60 @@ def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, 
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def ended(folder):
-    """The fits that the journal holds, in order, as the program reads it."""
-    paths = []
+@pytest.mark.parametrize("strategy", [
+    pytest.param(strategy, marks=[] if strategy == "tpe" else pytest.mark.full)
+    for strategy in STRATEGIES
+])  # fmt: skip
+def test_a_killed_search_proposes_what_a_whole_one_does(tmp_path, starts, strategy):
+    search = {**SAMPLED["search"], "strategy": strategy, **STRATEGIES[strategy]}
+    whole, cut, _ = whole_and_cut(tmp_path, starts, "search", {**SAMPLED, "search": search}, 2)
+    proposed = [
+        [trial for event in events(tmp_path / name, "proposed") for trial in event["trials"]]
+        for name in ("whole", "cut")
+    ]
+    assert proposed[0] == proposed[1]  # bit-identical settings
+    assert len(proposed[0]) == (6 if strategy == "hyperband" else 7)
+    assert strip(cut["trials"]) == strip(whole["trials"])
+
+
+def whole_and_cut(folder, starts, command, config, kills):
+    """Results of a search that ran in one go and of one that was killed and went on, and the fits
+    that had ended at each kill."""
+    for name in ("whole", "cut"):
+        (folder / name).mkdir()
+        (folder / name / "k.yaml").write_text(yaml.safe_dump(config))
+    results, rng, seen = {}, random.Random(5), [[]]
+    # each kill comes some fits, and a part of a fit, after the one before
+    for _ in range(kills):
+        pid, target = starts.start(command, folder / "cut"), len(seen[-1]) + rng.randint(1, 2)
+        wait_until(lambda target=target: len(ended(folder / "cut")) >= target)
+        time.sleep(rng.uniform(0, 0.05))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        assert starts.wait() == signal.SIGKILL
+        seen.append(ended(folder / "cut"))
+    for name in ("cut", "whole"):
+        starts.start(command, folder / name)
+        assert starts.wait() == 0
+        results[name] = json.loads((folder / name / "out.json").read_text())
+        assert results[name]["status"] == "finished"
+    return results["whole"], results["cut"], seen
+
+
+def events(folder, kind):
+    """Those of a kind that the journal holds, in order, as the program reads it."""
+    kept = []
     for journal in folder.glob(".ilsvrc/k/*-*/journal.jsonl"):
         for line in journal.read_bytes().split(b"\n"):
-            try:
+            with contextlib.suppress(ValueError):  # torn
                 event = json.loads(line)
-            except ValueError:
-                continue  # torn
-            if event["event"] == "ended":
-                paths.append("/".join(map(str, event["path"])))
-    return paths
+                kept += [event] if event["event"] == kind else []
+    return kept
+
+
+def ended(folder):
+    """The fits that the journal holds, in order."""
+    return ["/".join(map(str, event["path"])) for event in events(folder, "ended")]
 
 
 def strip(value):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_cluster import BATCH, RATE, Clock, Cluster, Store, config, run
+from simulated_cluster import BATCH, RATE, Clock, Cluster, Store, config, run, run_cut
 
 from experiments.config import settings
 from experiments.config.strategies import STRATEGIES, Strategy
@@ -16,6 +16,7 @@ from experiments.errors import BadInput
 from experiments.search import space
 from experiments.search.results import text
 from experiments.search.results.plots import pictures
+from experiments.search.study import Kind
 from experiments.tracking.search_journal import State, what_matters
 from tuning.oracles.oracle import Listed
 from tuning.space import Choice, Float, Space, tidy
@@ -91,7 +92,7 @@ def test_a_declaration_is_what_its_settings_are_checked_by(halton: None) -> None
         settings.parse({"search": {"strategy": "halton", "trials": 3}})
     with pytest.raises(BadInput, match=r"settings: for strategy manual\. Received: halton"):
         settings.parse({"search": {"strategy": "halton", "settings": [{"seed": 1}], "trials": 1}})
-    with pytest.raises(BadInput, match="'hyperband' or 'halton'"):
+    with pytest.raises(BadInput, match="'cmaes' or 'halton'"):
         settings.parse({"search": {"strategy": "holton"}})
 
 
@@ -146,12 +147,14 @@ def test_a_section_of_its_own_is_a_key_that_is_checked() -> None:
 
 def test_only_of_strategies_that_learn_it_matters_how_many_are_asked_at_once() -> None:
     wide = {"space": {RATE: UNIT}}
+    sizes = {RATE: UNIT, BATCH: {"type": "int", "low": 16, "high": 64}}
     asked: dict[str, dict[str, Any]] = {
         "manual": {"settings": [{"seed": 1}]},
         "grid": {"space": {"seed": [1, 2]}},
         "random": {**wide, "trials": 9},
         "bayesian": {**wide, "trials": 9},
         "hyperband": wide,
+        **{name: {"space": sizes, "trials": 12} for name in ("tpe", "nsga2", "qmc", "cmaes")},
     }
     matters = {
         name: "search.parallel"
@@ -160,5 +163,49 @@ def test_only_of_strategies_that_learn_it_matters_how_many_are_asked_at_once() -
     }
     assert matters == {
         "manual": False, "grid": False, "random": False, "bayesian": True, "hyperband": True,
+        "tpe": True, "nsga2": True, "qmc": False, "cmaes": True,
     }  # fmt: skip
     assert matters.keys() == STRATEGIES.keys()
+
+
+def test_several_objectives_are_for_those_that_learn_from_all_or_from_none() -> None:
+    several = {name for name, strategy in STRATEGIES.items() if strategy.several}
+    assert several == {"manual", "grid", "random", "tpe", "nsga2", "qmc"}
+
+
+SAMPLED = {
+    "tpe": {"startup_trials": 3}, "nsga2": {"population": 3}, "qmc": {"sequence": "halton"},
+    "cmaes": {"population": 3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["search", "nested"])
+@pytest.mark.parametrize("strategy", SAMPLED)
+def test_samplers_take_part_in_folds_races_rounds_and_nested_searches(
+    strategy: str, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On workers that die; cut twice, all of it ends as if it had not been."""
+    document = config(7, 2).model_dump(mode="json")
+    document["search"] |= {
+        "strategy": strategy, strategy: SAMPLED[strategy], "parallel": 2,
+        "racing": {"after_folds": 2}, "refit": kind == "search",
+        "start": [{RATE: 0.05, "train.optimizer.momentum": 0.9, BATCH: 32}],
+    }  # fmt: skip
+    document["validation"] |= {"folds": 3, "outer": 4, "inner": None if strategy == "qmc" else 3}
+    asked, results = settings.parse(document), []
+    for name, cuts in (("whole", []), ("cut", [5, 6])):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        result, _ = run_cut(asked, 2, cuts, Store(), kind=kind)
+        results.append([
+            {key: trial[key] for key in ("number", "status", "hyperparameters", "score")}
+            for trial in result["trials"]
+        ])  # fmt: skip
+        assert result["status"] == "finished"
+    whole, cut = results
+    assert cut == whole
+    searches = 4 if kind == "nested" else 1
+    assert len(whole) == 7 * searches
+    assert [trial["hyperparameters"][RATE] for trial in whole].count(0.05) == searches
+    if kind == "nested":  # outer folds share what no score decides
+        assert result["shared"] == (strategy == "qmc")

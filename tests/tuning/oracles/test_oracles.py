@@ -14,6 +14,7 @@ from ask_and_tell import run, score
 from tuning.oracles.draws import Sobol
 from tuning.oracles.hyperband import Hyperband
 from tuning.oracles.keras_oracles import Bayesian, FormerHyperband, Random, former_brackets
+from tuning.oracles.optuna_oracles import Cmaes, Nsga2, Qmc, Tpe
 from tuning.oracles.oracle import MOST_REFUSED, Grid, Manual, Proposal, grid
 from tuning.space import Boolean, Choice, Float, Int, Space, identity
 
@@ -37,6 +38,10 @@ def all_kinds() -> list[Any]:
         FormerHyperband(WIDE, seed=1, max_epochs=9),
         Hyperband(WIDE, seed=1, max_epochs=9),
         Sobol(WIDE, seed=1, trials=8),
+        Tpe(WIDE, seed=1, trials=8, startup=4),
+        Nsga2(WIDE, seed=1, trials=8, population=3),
+        Cmaes(WIDE, seed=1, trials=8),
+        Qmc(WIDE, seed=1, trials=8),
     ]
 
 
@@ -67,7 +72,7 @@ def test_each_says_how_many_trials_it_will_have_at_most() -> None:
 
 def test_only_those_that_do_not_learn_are_independent() -> None:
     assert [oracle.independent for oracle in all_kinds()] == [
-        True, True, True, False, False, False, True,
+        True, True, True, False, False, False, True, False, False, False, True,
     ]  # fmt: skip
 
 
@@ -78,16 +83,17 @@ def test_nothing_is_written_printed_or_kept(
 
     capfd.readouterr()  # what TensorFlow says when it is loaded
     gone = []
-    for oracle in all_kinds()[2:5]:
+    for oracle in (*all_kinds()[2:5], *all_kinds()[7:10]):
         run(oracle, lambda proposal: None if proposal.number % 3 == 1 else 0.5)
-        gone.append(weakref.ref(oracle._oracle))
+        gone.append(weakref.ref(oracle._oracle if hasattr(oracle, "_oracle") else oracle._study))
+    run(all_kinds()[10])
     del oracle
     gc.collect()
-    assert [one() for one in gone] == [None, None, None]
+    assert [one() for one in gone] == [None] * 6
     assert not module.LOCKS
     assert not module.THREADS
     assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr().out == ""
+    assert capfd.readouterr() == ("", "")
 
 
 def test_asked_and_told_the_same_a_fresh_one_proposes_the_same() -> None:
@@ -119,7 +125,14 @@ def test_every_seed_draws_differently_also_zero() -> None:
     assert not shared  # KerasTuner's own seeds 1 and 2 share 19 of 20 draws
 
 
-@pytest.mark.parametrize("make", [Random, Sobol, lambda *args: Bayesian(*args, initial=2)])
+FEW_RANDOM = [
+    lambda *args: Bayesian(*args, initial=2),
+    lambda *args: Tpe(*args, startup=2),
+    lambda *args: Nsga2(*args, population=2),
+]
+
+
+@pytest.mark.parametrize("make", [Random, Sobol, Qmc, *FEW_RANDOM])
 def test_a_finite_space_is_proposed_completely_and_once(make) -> None:
     space = Space((Choice("a", ("x", "y", "z")), Boolean("b")))
     proposed = run(make(space, 3, 100), lambda proposal: 0.5)
@@ -159,6 +172,24 @@ PROPOSED = {  # for seed 7, since the first version: a search that was begun goe
         ("adam", 0.0547796, 19), ("sgd", 0.00068667, 0.933473, 46),
         ("sgd", 0.105995, 0.284045, 33), ("adam", 0.00267398, 57), ("adam", 0.983146, 63),
     ],
+    "tpe": [
+        ("adam", 0.00139693, 59), ("adam", 0.0144937, 19), ("adam", 0.0731753, 49),
+        ("adam", 0.00186929, 25), ("sgd", 0.708815, 0.263069, 26),
+        ("sgd", 0.00145466, 0.980566, 43),
+    ],
+    "nsga2": [
+        ("adam", 0.00139693, 21), ("sgd", 0.000183499, 0.13668, 59),
+        ("sgd", 0.110145, 0.710574, 57), ("adam", 0.110145, 57),
+        ("sgd", 0.0770956, 0.13668, 59), ("sgd", 0.110145, 0.870062, 39),
+    ],
+    "qmc": [
+        ("adam", 0.0770035, 38), ("sgd", 0.00014626, 0.876409, 40),
+        ("sgd", 0.113267, 0.445368, 17), ("adam", 0.00590492, 63), ("adam", 0.379202, 56),
+    ],
+    "cmaes": [
+        ("adam", 0.00139693, 21), ("sgd", 0.000708212, 0.313532, 42), ("adam", 0.00196393, 44),
+        ("sgd", 0.00509321, 0.588863, 50), ("adam", 0.038398, 36), ("adam", 0.00734913, 26),
+    ],
 }  # fmt: skip
 
 
@@ -170,6 +201,10 @@ def test_a_seed_proposes_what_it_always_did() -> None:
         "former hyperband": FormerHyperband(space, 7, 3),
         "hyperband": Hyperband(space, 7, 3),
         "sobol": Sobol(space, 7, 5),
+        "tpe": Tpe(space, 7, 6, startup=3),
+        "nsga2": Nsga2(space, 7, 6, population=3),
+        "qmc": Qmc(space, 7, 5),
+        "cmaes": Cmaes(space, 7, 6),
     }
     proposed = {name: run(oracle, limit=6) for name, oracle in made.items()}
     for name, expected in PROPOSED.items():
@@ -214,6 +249,7 @@ def test_a_trial_is_told_of_once() -> None:
             oracle.tell(7, 0.5)
 
 
+OPTUNA = ["tpe", "nsga2", "qmc", "cmaes"]
 START = [
     {"optimizer": "adam", "rate": 0.02},
     {"optimizer": "sgd", "rate": 0.3, "momentum": 0.5},
@@ -229,11 +265,15 @@ def started(kind: str, start: list[dict[str, Any]]) -> Any:
         "bayesian": lambda: Bayesian(WIDE, 1, 6, 4, start),
         "hyperband": lambda: Hyperband(WIDE, 1, 9, start=start),
         "sobol": lambda: Sobol(WIDE, 1, 6, start),
+        "tpe": lambda: Tpe(WIDE, 1, 6, 4, start),
+        "nsga2": lambda: Nsga2(WIDE, 1, 6, 3, start),
+        "qmc": lambda: Qmc(WIDE, 1, 6, "halton", start),
+        "cmaes": lambda: Cmaes(WIDE, 1, 6, None, start),
     }
     return made[kind]()
 
 
-@pytest.mark.parametrize("kind", ["manual", "random", "bayesian", "hyperband", "sobol"])
+@pytest.mark.parametrize("kind", ["manual", "random", "bayesian", "hyperband", "sobol", *OPTUNA])
 def test_known_settings_come_first_and_count_as_trials(kind: str) -> None:
     def outcome(proposal: Proposal) -> float:
         return score(proposal.settings)
@@ -244,7 +284,7 @@ def test_known_settings_come_first_and_count_as_trials(kind: str) -> None:
     assert len(once) == sum(p.resume_from is None for p in proposed)
     plain = run(started(kind, []), outcome)
     assert len(proposed) == len(plain) + (kind == "manual")  # one of the two was in its list
-    if kind in ("random", "sobol"):  # and what follows is what came without
+    if kind in ("random", "sobol", "qmc"):  # and what follows is what came without
         assert [p.settings for p in proposed[2:]] == [p.settings for p in plain[:4]]
 
 
@@ -256,7 +296,7 @@ def test_known_settings_of_a_grid_move_to_its_front() -> None:
     assert len(plain) == 6
 
 
-@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol"])
+@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol", *OPTUNA])
 def test_a_refused_proposal_counts_for_nothing_and_does_not_come_back(kind: str) -> None:
     """Those with sgd are refused; the search has as many others as it would have had trials."""
 
@@ -294,7 +334,7 @@ def test_refused_cells_of_a_grid_are_not_announced() -> None:
     assert every.announced() == 0
 
 
-@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol"])
+@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "sobol", *OPTUNA])
 def test_draws_that_are_all_refused_come_to_an_end(kind: str) -> None:
     oracle = started(kind, [])
     for number in range(MOST_REFUSED + 1):
