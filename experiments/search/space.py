@@ -49,8 +49,11 @@ def oracle_of(config: Config, declaration: Strategy | None = None) -> Oracle:
     """
     search = _search(config)
     declaration = declaration or search.declaration
+    directions = [one.minimise for one in objectives_of(config)]
+    learns_all = directions and getattr(declaration.oracle, "several", False)
+    given: dict[str, Any] = {"minimise": directions} if learns_all else {}
     try:
-        return declaration.oracle(*_arguments(config, declaration))
+        return declaration.oracle(*_arguments(config, declaration), **given)
     except SpaceError as error:
         raise BadInput(f"search.{search.strategy}: {error}") from None
 

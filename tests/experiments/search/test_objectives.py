@@ -23,7 +23,7 @@ from experiments.jobs.job import Job, Outcome
 from experiments.search import run as search_run
 from experiments.search.results import text
 from experiments.search.results.plots import pictures
-from experiments.search.space import space_of
+from experiments.search.space import oracle_of, space_of
 from experiments.tracking.journal import Journal
 from tuning.objectives import signed
 from tuning.oracles.oracle import Manual
@@ -138,6 +138,10 @@ def test_an_oracle_that_can_is_told_all_and_another_one_the_score(
 
     class All(Manual):
         several = True
+
+        def __init__(self, settings: Any, start: Any, minimise: Any):
+            assert list(minimise) == [False, True]
+            super().__init__(settings, start)
 
         def tell(self, number: int, score: Any) -> None:
             told["all"].append(score)
@@ -345,3 +349,18 @@ def test_a_real_search_times_its_networks(tmp_path: Path, monkeypatch: pytest.Mo
     numbers = signed(table, [one.resolved for one in made.search.objectives])
     assert numbers.shape == (2, 3)
     assert result["knee"] in [member["trial"] for member in result["front"]]
+
+
+@pytest.mark.parametrize(
+    "section", [{"strategy": "tpe", "tpe": {"startup_trials": 3}},
+                {"strategy": "nsga2", "nsga2": {"population": 3}}]
+)  # fmt: skip
+def test_what_learns_hears_every_objective_in_its_direction(section: dict[str, Any]) -> None:
+    made = asked(trials=8, **section)
+    oracle: Any = oracle_of(made)
+    first = oracle.ask()
+    with pytest.raises(ValueError, match="1 scores of 2 objectives"):
+        oracle.tell(first.number, 0.5)
+    assert [one.name for one in oracle._study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    result = searched(made)  # all eight candidates of the space
+    assert sorted(one["settings"][HIDDEN] for one in result["front"]) == FRONT

@@ -49,6 +49,8 @@ def of(strategy: str, *searches: list[Trial], nested: bool = False) -> dict[str,
         section["space"] = SPACE | {RATE: SPACE[RATE] | {"step": 1.5}}
     elif STRATEGIES[strategy].ends is None:
         section["trials"] = 30
+    if strategy == "cmaes":  # moves numbers alone
+        section["space"] = SPACE | {MOMENTUM: {"type": "float", "low": 0.0, "high": 0.9}}
     config = settings.parse({"name": "s", "data": {"source": "digits"}, "search": section})
     outer = [SimpleNamespace(trials=one, minimise=False) for one in searches]
     study = SimpleNamespace(section=config.search, nested=nested)
