@@ -10,7 +10,8 @@ What is proposed differs from Optuna's own:
   a choice are categories.
 
 Keys whose condition does not hold are not sampled by `Tpe`, which looks at each key only where it
-exists. `Nsga2` and `Cmaes` work on a fixed box: there these keys have values that nobody sees.
+exists. `Nsga2` and `Cmaes` work on a fixed box: there these keys have values that nobody sees. `Qmc`
+reads points of the unit cube as `draws` does.
 """
 
 from __future__ import annotations
