@@ -2,8 +2,8 @@
 
 An oracle is asked and told, and keeps no state on disk: asked and told the same again in the same
 order, a fresh one proposes the same. That is how a search resumes. Behind the same calls stand
-KerasTuner's oracles in `keras_oracles` and Optuna's in `optuna_oracles`, of which those with `several`
-are told scores of several objectives, too.
+KerasTuner's oracles in `keras_oracles`, and Optuna's in `optuna_oracles`; those with `several` are
+told the scores of several objectives, too.
 """
 
 from __future__ import annotations
