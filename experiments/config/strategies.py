@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from experiments.config.section import AtLeastTwo, Count, Section
-from tuning.oracles import draws, hyperband, keras_oracles, optuna_oracles
+from tuning.oracles import draws, hyperband, keras_oracles, optuna_oracles, optuna_study
 from tuning.oracles.oracle import Grid, Manual, Oracle
 from tuning.space import Space
 
@@ -150,21 +150,21 @@ def _check_bayesian(search: Search, space: Space) -> None:
 
 
 def _check_tpe(search: Search, space: Space) -> None:
-    optuna_oracles.check_installed()
+    optuna_study.check_installed()
     _check_some_are_guided(search, search.section.startup_trials, "startup_trials")
 
 
 def _check_nsga2(search: Search, space: Space) -> None:
-    optuna_oracles.check_installed()
+    optuna_study.check_installed()
     _check_some_are_guided(search, search.section.population, "population")
 
 
 def _check_qmc(search: Search, space: Space) -> None:
-    optuna_oracles.check_installed()
+    optuna_study.check_installed()
 
 
 def _check_cmaes(search: Search, space: Space) -> None:
-    optuna_oracles.check_installed()
+    optuna_study.check_installed()
     optuna_oracles.check_numbers(space)
 
 

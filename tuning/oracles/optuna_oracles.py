@@ -11,52 +11,21 @@ What is proposed differs from Optuna's own:
 
 Keys whose condition does not hold are not sampled by `Tpe`, which looks at each key only where it
 exists. `Nsga2` and `Cmaes` work on a fixed box: there these keys have values that nobody sees.
+`Qmc` reads points of the unit cube as `draws` does.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from tuning.oracles.draws import Drawn, Draws, random_points
+from tuning.oracles.optuna_study import encoded, quiet, study, suggested
 from tuning.oracles.oracle import Open, Proposal, usable
-from tuning.space import (
-    Boolean,
-    Choice,
-    Float,
-    Int,
-    Parameter,
-    Settings,
-    Space,
-    SpaceError,
-    position,
-)
-
-LEAST = 5  # the major version of Optuna
+from tuning.space import Float, Int, Settings, Space, SpaceError
 
 REDRAWN = 16  # samples in a row that were all tried before, until one is drawn at random
-
-
-def check_installed() -> None:
-    """Refuse to work without Optuna, which is not imported for that.
-
-    Raises:
-        ValueError: it is missing or too old.
-    """
-    try:
-        version = importlib.metadata.version("optuna")
-    except importlib.metadata.PackageNotFoundError:
-        version = "none"
-    if version == "none" or int(version.partition(".")[0]) < LEAST:
-        raise ValueError(
-            f"tpe, nsga2, qmc and cmaes need optuna {LEAST} or later. Received: {version}; "
-            f"pip install 'optuna>={LEAST}'"
-        )
 
 
 class Sampled:
@@ -284,39 +253,6 @@ def qmc_points(space: Space, seed: int, sequence: str) -> Iterator[Sequence[floa
         yield [min(params[axis], math.nextafter(1, 0)) for axis in axes]
 
 
-def study(sampler: str, seed: int, minimise: Sequence[bool], **options: Any) -> Any:
-    """A study in memory, with Optuna's sampler of that name.
-
-    Raises:
-        ValueError: Optuna is missing or too old.
-    """
-    check_installed()
-    import optuna
-
-    digest = hashlib.sha256(f"optuna {seed}".encode()).digest()
-    options["seed"] = int.from_bytes(digest[:4])
-    with quiet():
-        return optuna.create_study(
-            sampler=getattr(optuna.samplers, sampler)(**options),
-            directions=["minimize" if less else "maximize" for less in minimise],
-        )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without what Optuna logs, and what it warns of as experimental."""
-    from optuna import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
 def check_numbers(space: Space) -> None:
     """Refuse a space in which CMA-ES has nothing to move.
 
@@ -329,26 +265,3 @@ def check_numbers(space: Space) -> None:
             f"cmaes moves numbers (type: int or float), two at least, and the space has "
             f"{len(numbers)}; give more keys a range, or use strategy tpe"
         )
-
-
-def suggested(trial: Any, parameter: Parameter) -> Any:
-    """The value that Optuna's trial has for it."""
-    options, key = parameter.options, parameter.key
-    if isinstance(parameter, Choice | Boolean):
-        assert options is not None
-        return options[trial.suggest_categorical(key, range(len(options)))]
-    if options is not None:
-        return options[trial.suggest_int(key, 0, len(options) - 1)]
-    if isinstance(parameter, Int):
-        return trial.suggest_int(key, parameter.low, parameter.high, log=True)
-    assert isinstance(parameter, Float)
-    value = trial.suggest_float(key, parameter.low, parameter.high, log=parameter.log)
-    return parameter.nearest(value)
-
-
-def encoded(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as the values that `suggested` has read them from."""
-    return {
-        key: value if (one := space.by_key[key]).options is None else position(one, value)
-        for key, value in settings.items()
-    }

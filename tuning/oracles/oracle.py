@@ -1,8 +1,9 @@
 """Who proposes the next settings. An oracle knows names and values, nothing else.
 
 An oracle is asked and told, and keeps no state on disk: asked and told the same again in the same
-order, a fresh one proposes the same. That is how a search resumes. KerasTuner's oracles, behind the
-same two calls, are in `tuning.oracles.keras_oracles`.
+order, a fresh one proposes the same. That is how a search resumes. Behind the same calls stand
+KerasTuner's oracles in `keras_oracles`, and Optuna's in `optuna_oracles`; those with `several` are
+told the scores of several objectives, too.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from statistics import fmean
 import pytest
 from ask_and_tell import run, score
 
-from tuning.oracles import optuna_oracles
 from tuning.oracles.optuna_oracles import Cmaes, Nsga2, Qmc, Sampled, Tpe
+from tuning.oracles.optuna_study import LEAST
 from tuning.oracles.oracle import Proposal
 from tuning.space import Boolean, Choice, Float, Int, Space, SpaceError, identity
 
@@ -179,4 +179,4 @@ def test_its_logging_is_left_as_it_was() -> None:
     run(Cmaes(RATES, 1, 6))
     assert logging.get_verbosity() == before
     assert issubclass(Tpe, Sampled)
-    assert optuna_oracles.LEAST == 5
+    assert LEAST == 5
