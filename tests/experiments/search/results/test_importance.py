@@ -70,7 +70,7 @@ def test_every_strategy_that_has_a_space_says_what_mattered(strategy: str) -> No
     assert list(said["importance"]) == [RATE, MOMENTUM]
     assert sum(said["importance"].values()) == pytest.approx(1)
     assert said["importance"][RATE] > 0.8
-    assert said["importance_p"][RATE] == 0.01
+    assert said["importance_p"][RATE] < 0.05
     assert said["importance_p"][MOMENTUM] > 0.05
     assert "the best third of 30 trials" in notes
     assert f"under {FEW} trials the order is often chance" in notes
