@@ -364,3 +364,15 @@ def test_what_learns_hears_every_objective_in_its_direction(section: dict[str, A
     assert [one.name for one in oracle._study.directions] == ["MAXIMIZE", "MINIMIZE"]
     result = searched(made)  # all eight candidates of the space
     assert sorted(one["settings"][HIDDEN] for one in result["front"]) == FRONT
+
+
+@pytest.mark.parametrize("strategy", ["tpe", "nsga2", "qmc"])
+def test_a_search_for_several_goes_on_after_a_cut(strategy: str) -> None:
+    space = {RATE: {"type": "float", "low": 0.02, "high": 0.3, "log": True},
+             HIDDEN: [[width] for width in ACCURACY]}  # fmt: skip
+    section = {"tpe": {"tpe": {"startup_trials": 4}}, "nsga2": {"nsga2": {"population": 4}}}
+    search = {"strategy": strategy, "trials": 12, "space": space, **section.get(strategy, {})}
+    whole = searched(asked(**search))
+    assert (whole["status"], len(settled(whole))) == ("finished", 12)
+    cut, _ = run_cut(asked(**search).model_copy(update={"name": "cut"}), 2, [7, 11], Store())
+    assert settled(cut) == settled(whole)
