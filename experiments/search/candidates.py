@@ -53,7 +53,6 @@ class Candidates:
         config, source = study.config, study.source
         self._sources = {source_key(config.data): source}
         self._prepared: dict[str, Prepared | BadInput] = {}
-        self._profiles: dict[str, Profile] = {}
         self._pairs = [
             [(thinned(config, source, train), held) for train, held in fold.pairs]
             for fold in study.all_folds
@@ -77,16 +76,13 @@ class Candidates:
         return prepared
 
     def profile(self, settings: Mapping[str, Any], epochs: int | None = None) -> Profile:
-        """What a candidate's network costs, counted when it is first asked for; equal for all that
-        differ in how they are trained.
+        """What a candidate's network costs, counted once for all that differ in how they
+        are trained.
 
         Raises:
             BadInput: as `prepared`, or of `profile_of`.
         """
-        prepared = self.prepared(settings, epochs)
-        if prepared.graph_key not in self._profiles:
-            self._profiles[prepared.graph_key] = profile_of(prepared.plan)
-        return self._profiles[prepared.graph_key]
+        return profile_of(self.prepared(settings, epochs).plan)
 
     def priced(self, settings: Mapping[str, Any], epochs: int | None = None) -> dict[str, float]:
         """The costs of a candidate's network that are known before it is trained; raises as
