@@ -79,7 +79,7 @@ SAMPLED = {
             "train.optimizer.momentum": {
                 "type": "float", "low": 0, "high": 0.9, "when": {"train.optimizer.name": "sgd"},
             },
-            "data.batch_size": {"type": "int", "low": 16, "high": 64},
+            "seed": {"type": "int", "low": 1, "high": 64},
         },
     },
 }  # fmt: skip
@@ -157,7 +157,7 @@ def test_kills_at_random_points_change_nothing(tmp_path, starts, command, fits, 
 ])  # fmt: skip
 def test_a_killed_search_proposes_what_a_whole_one_does(tmp_path, starts, strategy):
     search = {**SAMPLED["search"], "strategy": strategy, **STRATEGIES[strategy]}
-    whole, cut, _ = whole_and_cut(tmp_path, starts, "search", {**SAMPLED, "search": search}, 2)
+    whole, cut, _ = whole_and_cut(tmp_path, starts, "search", {**SAMPLED, "search": search}, 1)
     proposed = [
         [trial for event in events(tmp_path / name, "proposed") for trial in event["trials"]]
         for name in ("whole", "cut")
