@@ -170,7 +170,7 @@ def ready(words: list[str], ids: list[str]) -> list[str]:
     if name == "search" and SHIPPED.search(words[1]):
         cuts.append("search.trials=2")
     if name in ("search", "nested") and "pareto" in words[1]:
-        cuts += [WIDTHS, "search.trials=2"]
+        cuts += [WIDTHS, "search.trials=3", "search.nsga2.population=2"]
     if name == "init":  # which writes nothing over
         for left in ("flowers.yaml", "schema.json"):
             Path(left).unlink(missing_ok=True)

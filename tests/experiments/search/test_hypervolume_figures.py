@@ -22,6 +22,8 @@ DOCUMENT = {
             "model.options.activation": ["relu", "tanh"],
         },
         "trials": 8,
+        "tpe": {"startup_trials": 3},
+        "nsga2": {"population": 3},
         "race": {},
     },
 }
