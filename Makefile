@@ -82,8 +82,10 @@ TABLE = @$(QUIET) $(BIN)/ilsvrc paper $(1) data.source=$(SOURCE) --seeds $(SEEDS
 tables: $(VENV)/.ready
 	$(call TABLE,resnet --table table-6 --row '20 layers' --row '56 layers' --scale 1/64)
 	$(call TABLE,alexnet --table claims --scale 1/128 --row 'as published' \
-		--row 'pooling that does not overlap' --row 'without dropout')
+		--row 'pooling that does not overlap' --row 'without dropout' \
+		train.optimizer.learning_rate=0.002)
 	$(call TABLE,vgg --table table-3 --row A --row B --row C --scale 1/256)
+	$(call TABLE,vgg --table table-3 --row A --row B --row C --scale 1/256 train.epochs=20)
 	$(call TABLE,googlenet --table reduction --scale 1/512)
 	$(call TABLE,resnet --table table-3 --scale 1/256 \
 		--row 'ResNet-34 A' --row 'ResNet-34 B' --row 'ResNet-34 C')

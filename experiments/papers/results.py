@@ -26,26 +26,37 @@ ways.
 
 
 def found(root: Path = ROOT) -> list[dict[str, Any]]:
-    """What each command came to at its latest, by paper, scale and data, in the order of names."""
-    latest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    """What each command came to, by paper, scale, data and settings, in the order of names; not of
+    cells that are in a later one of as many seeds, or in one of more."""
+    entries = []
     for directory in sorted(root.glob("paper-*/sweep-*")):
         event = Journal(directory).last(TABLES)
-        if event is None:
-            continue
-        document = event["document"]
-        for table in document["tables"]:
-            key = (
-                document["paper"], table["name"], document["scale"], document["source"],
-                *document["settings"], *(cell["row"] + cell["column"] for cell in table["cells"]),
-            )  # fmt: skip
-            entry = document | {"tables": [table], "time": event["time"]}
-            if key not in latest or _more(entry, latest[key]):
-                latest[key] = entry
-    return [latest[key] for key in sorted(latest)]
+        if event is not None:
+            document = event["document"]
+            entries += [
+                document | {"tables": [table], "time": event["time"]}
+                for table in document["tables"]
+            ]
+    kept = [
+        one for one in entries
+        if not any(_replaces(other, one) for other in entries if other is not one)
+    ]  # fmt: skip
+    return sorted(kept, key=lambda entry: (*_of(entry), sorted(_cells(entry))))
 
 
-def _more(entry: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (entry["seeds"], entry["time"]) > (other["seeds"], other["time"])
+def _of(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    [table] = entry["tables"]
+    return entry["paper"], table["name"], entry["scale"], entry["source"], list(entry["settings"])
+
+
+def _cells(entry: Mapping[str, Any]) -> set[tuple[str, str]]:
+    [table] = entry["tables"]
+    return {(cell["row"], cell["column"]) for cell in table["cells"]}
+
+
+def _replaces(entry: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    newer = (entry["seeds"], entry["time"]) > (other["seeds"], other["time"])
+    return newer and _of(entry) == _of(other) and _cells(entry) >= _cells(other)
 
 
 def write(path: Path, root: Path = ROOT) -> int:
@@ -81,15 +92,14 @@ def overview(entries: list[dict[str, Any]]) -> str:
         (
             entry["paper"], table["name"], entry["scale"], named(entry["source"]),
             str(entry["seeds"]), _tau(table), f"{table['undecided']} of {table['pairs']}",
-            str(table["networks"]),
-            duration(table["train_seconds"]),
+            str(table["networks"]), duration(table["train_seconds"]), ", ".join(entry["settings"]),
         )
         for entry in entries
         for table in entry["tables"]
     ]  # fmt: skip
     heads = (
         "paper", "table", "scale", "images", "seeds", "tau", "undecided pairs", "networks",
-        "training",
+        "training", "settings",
     )  # fmt: skip
     return markdown(heads, rows)
 

@@ -17,8 +17,9 @@ from experiments.jobs.job import Outcome
 from experiments.jobs.predictions import Evaluation, write_predictions
 from experiments.metrics import accuracies
 from experiments.papers.planning import plan
-from experiments.papers.results import named
-from experiments.papers.run import requested
+from experiments.papers.results import found, named
+from experiments.papers.run import TABLES, requested
+from experiments.tracking.journal import Journal
 
 IMAGES = 400
 SOURCE = f"data.source=synthetic:classes=10,size=32,examples={5 * IMAGES}"
@@ -288,3 +289,24 @@ def test_a_dry_run_says_which_rows_a_fit_is_of_and_what_it_costs(monkeypatch, ca
     assert one.split()[-7] == "36.7"  # k parameters, of the network at a quarter of its width
     [announced] = [line for line in lines if "--dry-run" in line]
     assert announced.startswith("8 fits, about ")
+
+
+def test_the_page_leaves_out_what_a_later_table_holds(tmp_path):
+    def ran(number, minute, seeds, *rows, settings=()):
+        cells = [{"row": row, "column": "top-1"} for row in rows]
+        document = {
+            "paper": "vgg", "scale": "1/64", "source": "digits", "settings": list(settings),
+            "seeds": seeds, "tables": [{"name": "table-3", "cells": cells}],
+        }  # fmt: skip
+        book = Journal(tmp_path / "paper-vgg" / f"sweep-{number}").open()
+        book.append(TABLES, document=document, time=f"2026-01-01T00:0{minute}:00")
+
+    ran(1, 1, 1, "A", "B")
+    ran(2, 2, 1, "A", "B", "C")  # has all of the first
+    ran(3, 3, 2, "A")
+    ran(4, 4, 1, "A", "B", "C", settings=["train.epochs=9"])
+    kept = [
+        (entry["seeds"], entry["settings"], len(entry["tables"][0]["cells"]))
+        for entry in found(tmp_path)
+    ]
+    assert kept == [(2, [], 1), (1, [], 3), (1, ["train.epochs=9"], 3)]
