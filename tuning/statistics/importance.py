@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuning.oracles.optuna_study import quiet
 from tuning.space import Float, Int, Parameter, Settings, Space, identity, same
 from tuning.trial import Trial
 
@@ -91,7 +90,7 @@ def importance(
     keys = [key for key, count in counts.items() if count >= LEAST]
     draw = np.random.default_rng(0)
     orders = [np.arange(len(losses)), *(draw.permutation(len(losses)) for _ in range(shuffles))]
-    with _quiet():
+    with quiet():
         study = _study(space, keys, settings)
         divergences = np.array([_divergences(study, keys, losses[order]) for order in orders])
     measured = divergences[0]
@@ -211,18 +210,3 @@ def _divergences(study: optuna.Study, keys: Sequence[str], losses: np.ndarray) -
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
     measured = evaluator.evaluate(study, list(keys), target=lambda one: float(losses[one.number]))
     return [measured[key] for key in keys]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's lines on each study, and on conditions that hold for few trials."""
-    from optuna import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
