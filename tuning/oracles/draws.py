@@ -129,8 +129,7 @@ class Drawn:
         self._open = Open()
 
     def ask(self) -> Proposal | None:
-        enough = self._trials is not None and self._open.counted >= self._trials
-        if enough or self._open.barren:
+        if self._open.enough(self._trials):
             return None
         settings = self._draws.next()
         return None if settings is None else Proposal(self._open.start(), settings)

@@ -51,8 +51,7 @@ class Wrapped:
         self._oracle.start = [to_values(space, one) for one in start]
 
     def ask(self) -> Proposal | Literal[Waiting.OUTCOMES] | None:
-        enough = self._trials is not None and self._open.counted >= self._trials
-        if enough or self._open.barren:
+        if self._open.enough(self._trials):
             return None
         size = self._space.size()
         if size is not None and len(self._tried) >= size:

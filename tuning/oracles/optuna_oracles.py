@@ -67,8 +67,7 @@ class Sampled:
         self._study = study(self.sampler, seed, minimise, **options)
 
     def ask(self) -> Proposal | None:
-        enough = self._trials is not None and self._open.counted >= self._trials
-        if enough or self._open.barren:
+        if self._open.enough(self._trials):
             return None
         with quiet():
             sampled = self._sample() or self._draw()

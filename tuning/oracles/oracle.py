@@ -176,6 +176,10 @@ class Open:
         """Proposals that were not refused."""
         return self.proposed - self.refused
 
+    def enough(self, trials: int | None) -> bool:
+        """Is there no further trial of so many, or do draws go on in vain?"""
+        return self.barren or (trials is not None and self.counted >= trials)
+
     def at_most(self, trials: int | None, size: int | None) -> int | None:
         """How many proposals will count, of a space of that size; None where nothing says."""
         left = None if size is None else size - self.refused

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuning.oracles.optuna_study import quiet
-from tuning.space import Float, Int, Parameter, Settings, Space, identity, same
+from tuning.oracles.optuna_study import encoded, quiet
+from tuning.space import Float, Int, Parameter, Settings, Space, identity
 from tuning.trial import Trial
 
 if TYPE_CHECKING:
@@ -177,16 +177,6 @@ def _scale(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
 
 
-def _position(parameter: Parameter, value: Any) -> Any:
-    """Where a value stands on that scale."""
-    options = parameter.options
-    if options is None:
-        return value
-    if isinstance(parameter, Int | Float):
-        return int(np.abs(np.asarray(options) - value).argmin())
-    return next(at for at, option in enumerate(options) if same(option, value))
-
-
 def _study(
     space: Space, keys: Sequence[str], settings: Sequence[Mapping[str, Any]]
 ) -> optuna.Study:
@@ -196,7 +186,7 @@ def _study(
     scales = {key: _scale(space.by_key[key]) for key in keys}
     study = optuna.create_study()
     for one in settings:
-        params = {key: _position(space.by_key[key], one[key]) for key in keys if key in one}
+        params = encoded(space, {key: one[key] for key in keys if key in one})
         kinds = {key: scales[key] for key in params}
         trial = optuna.trial.create_trial(value=0.0, params=params, distributions=kinds)
         study.add_trial(trial)
