@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from experiments.presentation.columns import axes
 from experiments.presentation.formatting import in_percent, score, si, significant
 
@@ -27,6 +30,12 @@ def label(name: str) -> str:
 def scale(name: str) -> float:
     """Times a value: what stands on the axis."""
     return 100.0 if in_percent(name) else 1.0
+
+
+def with_spread(name: str, one: Mapping[str, Any]) -> str:
+    """Of a trial's `values` and `spread` those of one objective: 95.10 % ± 0.40 %."""
+    value, spread = one["values"][name], one["spread"][name]
+    return written(name, value) + ("" if spread is None else f" ± {written(name, spread)}")
 
 
 def written(name: str, value: float) -> str:

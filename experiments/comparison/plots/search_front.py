@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from experiments.config.objectives import PLANNED
 from experiments.presentation.figure_style import (
     FRONT,
     INK,
@@ -23,7 +24,7 @@ from experiments.presentation.figure_style import (
 )
 from experiments.presentation.formatting import in_words, si
 from experiments.presentation.html_page import Drawn
-from experiments.presentation.quantities import label, scale, written
+from experiments.presentation.quantities import label, scale, with_spread, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 HEADING = "Front"
 DOMINATED, MEMBER, KNEE = PALE, OKABE_ITO[0], OKABE_ITO[1]
 PANEL = (5.2, 3.6)  # inches
-PREFIXED = ("macs", "params", "activation_bytes")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _panel(
     )
     if plane.across["log"]:
         axes.set_xscale("log")
-    if across in PREFIXED:
+    if across in PLANNED:
         axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
     members = {(member.get("outer", 0), member["trial"]) for member in result["front"]}
     knees = _knees(result)
@@ -222,10 +222,7 @@ def _growth(axes: Axes, volumes: Sequence[float]) -> None:
 def _details(number: int, settings: Mapping[str, Any], one: Mapping[str, Any]) -> str:
     outer = f"outer fold {one['outer']}, " if "outer" in one else ""
     words = [f"{outer}trial {number}", *(f"{k}={in_words(v)}" for k, v in settings.items())]
-    for name, value in one["values"].items():
-        spread = one["spread"][name]
-        around = "" if spread is None else f" ± {written(name, spread)}"
-        words.append(f"{name} {written(name, value)}{around}")
+    words += [f"{name} {with_spread(name, one)}" for name in one["values"]]
     words += [f"{k} {written(k, v)}" for k, v in one.items() if k.startswith("test_") and v]
     return "\n".join(words)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.presentation.formatting import in_percent, in_words
-from experiments.presentation.quantities import written
+from experiments.presentation.quantities import with_spread, written
 from experiments.search.space import SIGN
 from tuning.objectives import logarithmic, share
 from tuning.search import Search
@@ -126,7 +126,7 @@ def _table(words: str, one: Mapping[str, Any], result: Mapping[str, Any]) -> Ite
     table = [["trial", *names, *tests, "settings"]]
     cost = next((name for name in names if not name.startswith("val_")), names[-1])
     for member in sorted(front, key=lambda m: (m["values"][cost], m["trial"])):
-        shown = [_with_spread(name, member) for name in names]
+        shown = [with_spread(name, member) for name in names]
         shown += ["failed" if member[n] is None else written(n, member[n]) for n in tests]
         settings = ", ".join(f"{k}={in_words(v)}" for k, v in member["settings"].items())
         knee = "  <- knee" if member["trial"] == one["knee"] else ""
@@ -135,12 +135,6 @@ def _table(words: str, one: Mapping[str, Any], result: Mapping[str, Any]) -> Ite
     for row in table:
         cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=False))
         yield f"{'  '.join(cells)}  {row[-1]}"
-
-
-def _with_spread(name: str, member: Mapping[str, Any]) -> str:
-    spread = member["spread"][name]
-    around = "" if spread is None else f" ± {written(name, spread)}"
-    return f"{written(name, member['values'][name])}{around}"
 
 
 def _tests(front: Sequence[Mapping[str, Any]]) -> list[str]:

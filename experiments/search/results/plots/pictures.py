@@ -173,14 +173,14 @@ def page_of(
 ) -> str:
     """A self-contained page: winners of a nested search, the front of several objectives, lines,
     effects, folds, all trials; from the command's JSON the importance of each key."""
-    measured = [result] if result and result.get("importance") else []
+    mattered = result if result and result.get("importance") else None
     several = any(whole(trial) for trial in view.trials)
     parts = [
         *([("Winners of the outer folds", _winners(winners))] if winners else []),
         *([(front.heading, html_page.inline_svg(front))] if front else []),
         ("Trials", parallel(view)),
         ("Score against each parameter", effects(view)),
-        *(("Importance of each parameter", importance(view, one)) for one in measured),
+        *([("Importance of each parameter", importance(view, mattered))] if mattered else []),
         *([("Folds of the best trials", folds(view))] if several and not winners else []),
         ("All trials", _table(view)),
     ]
