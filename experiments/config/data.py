@@ -14,6 +14,7 @@ from experiments.config.section import (
     Pixels,
     Section,
     Threads,
+    without_defaults,
 )
 
 Size = Pixels | tuple[Pixels, Pixels]
@@ -75,7 +76,4 @@ class Data(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """`classes` came later: without it, a config and its hashes are what they were before."""
-        document: dict[str, Any] = serialise(self)
-        if self.classes is None:
-            document.pop("classes", None)
-        return document
+        return without_defaults(self, serialise(self), ("classes",))
