@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from experiments.cli.next_step import REPEAT, say_next
 from experiments.errors import BadInput
 from experiments.presentation.console import answer, print_json, say, show, tell
 from experiments.presentation.formatting import short_id
+
+if TYPE_CHECKING:
+    from experiments.papers.planning import Request
 
 Words = Annotated[
     list[str] | None,
@@ -78,18 +81,14 @@ def paper(
     if len(names) > 1:
         raise BadInput(f"one paper at a time. Received: {' and '.join(names)}; tables are --table")
     from experiments.papers import run as command
+    from experiments.papers.text import lines
 
     request = command.requested(names[0], table or [], row or [], scale, seeds, changes)
     if dry_run:
         _dry_run(request, as_json)
         return
     document = command.run(request)
-    if as_json:
-        print_json(document)
-    else:
-        from experiments.papers.text import lines
-
-        answer(document, lines(document), False)
+    answer(document, lines(document), as_json)
     for each in document["failed"]:
         say(f"failed: run {short_id(each['run_id'])}, {each['label']}: {each['error']}")
     fine = document["status"] == "finished"
@@ -101,13 +100,12 @@ def paper(
     fail_unless(fine)
 
 
-def _dry_run(request: object, as_json: bool) -> None:
-    from experiments.papers.planning import Request, plan
+def _dry_run(request: Request, as_json: bool) -> None:
+    from experiments.papers.planning import plan
     from experiments.papers.run import announcement
     from experiments.papers.text import fits
     from experiments.runs import forecast
 
-    assert isinstance(request, Request)
     planned = plan(request)
     document = {"paper": request.paper.name, "scale": str(request.scale)} | forecast.forecast(
         planned.fits

@@ -199,12 +199,15 @@ def _add_updates(
         if name == table.name and table.cells[position].measure == "updates to target"
         and keys[0] in fits
     }  # fmt: skip
+    of_target = {
+        seed: key
+        for (position, seed), key in keys_of.items()
+        if table.cells[position].row == table.target
+    }
     for (position, seed), key in keys_of.items():
-        sets = [keys_of.get((at, seed)) for at, cell in enumerate(table.cells)
-                if cell.row == table.target and (at, seed) in keys_of]  # fmt: skip
-        if not sets or sets[0] is None:
+        if seed not in of_target:
             continue
-        target = max(row.get("val_top1", 0.0) for row in fits[sets[0]][0].history)
+        target = max(row.get("val_top1", 0.0) for row in fits[of_target[seed]][0].history)
         fit = planned.by_hash[key]
         each = -(-len(fit.job.train) // fit.plan.config.data.batch_size)
         figures[position].values[seed] = measuring.updates_to(target, fits[key][0], each)

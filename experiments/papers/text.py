@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.jobs.pace import duration
 from experiments.presentation.formatting import si
@@ -21,12 +21,13 @@ def table(document: Mapping[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD, title=f"{document['name']}: {document['title']}")
-    for heading, justify in (
+    headings: tuple[tuple[str, Literal["left", "right"]], ...] = (
         ("", "left"), ("", "left"), ("published", "right"), ("ours", "right"),
         ("95 % interval", "right"), ("verdict", "left"),
-    ):  # fmt: skip
-        shown.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    )  # fmt: skip
+    shown = Table(box=box.SIMPLE_HEAD, title=f"{document['name']}: {document['title']}")
+    for heading, justify in headings:
+        shown.add_column(heading, justify=justify, no_wrap=True)
     for cell in document["cells"]:
         shown.add_row(
             cell["row"], cell["column"], published(cell), ours(cell), interval(cell), verdict(cell)
@@ -95,12 +96,13 @@ def fits(tables: Sequence[PaperTable], planned: Planned, document: Mapping[str, 
     from rich import box
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD)
-    for heading, justify in (
+    headings: tuple[tuple[str, Literal["left", "right"]], ...] = (
         ("fit", "right"), ("of", "left"), ("seed", "right"), ("network", "left"),
         ("params", "right"), ("MACs", "right"), ("epochs", "right"), ("time", "right"),
-    ):  # fmt: skip
-        shown.add_column(heading, justify=justify, no_wrap=heading != "of")  # type: ignore[arg-type]
+    )  # fmt: skip
+    shown = Table(box=box.SIMPLE_HEAD)
+    for heading, justify in headings:
+        shown.add_column(heading, justify=justify, no_wrap=heading != "of")
     cells = {table.name: table.cells for table in tables}
     of: dict[Any, dict[str, None]] = defaultdict(dict)
     for (name, position, _), hashes in planned.members.items():

@@ -94,8 +94,8 @@ def training_in_words(document: Mapping[str, Any], network: str) -> str:
         hours = f"{document['hours']:,.3g} hours at {rate:g} images a second"
     else:
         hours = (
-            "hours: give --images-per-second, which `ilsvrc bench train bench.names=[NETWORK]` "
-            "measures".replace("NETWORK", network)
+            f"hours: give --images-per-second, which `ilsvrc bench train bench.names=[{network}]` "
+            "measures"
         )
     return (
         f"training: {document['images_an_epoch']:,} images an epoch, {document['updates']:,} "

@@ -22,7 +22,7 @@ import copy
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,10 @@ def replayed(config: Config, grid: Grid, table: Table, budget: int) -> Replay:
     """
     study = open_study("search", config)
     assert study.section.strategy
-    known: Callable[[Any], Any] = lambda trial: grid.costs[identity(trial.settings)]  # noqa: E731
+
+    def known(trial: Any) -> Any:
+        return grid.costs[identity(trial.settings)]
+
     [search] = new_work(study, known=known).searches
     steps, images = [], 0
     while fits := search.ready():

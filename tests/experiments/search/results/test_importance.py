@@ -54,7 +54,7 @@ def of(strategy: str, *searches: list[Trial], nested: bool = False) -> dict[str,
     config = settings.parse({"name": "s", "data": {"source": "digits"}, "search": section})
     outer = [SimpleNamespace(trials=one, minimise=False) for one in searches]
     study = SimpleNamespace(section=config.search, nested=nested)
-    return importance.document(SimpleNamespace(study=study, work=SimpleNamespace(outer=outer)))  # type: ignore[arg-type]
+    return importance.document(SimpleNamespace(study=study, work=SimpleNamespace(outer=outer)))
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -122,7 +122,7 @@ def test_a_nested_search_has_the_mean_over_its_outer_folds() -> None:
 def test_a_key_that_a_fold_has_not_has_none_of_its_share() -> None:
     has = SimpleNamespace(shares={"a": 0.6, "b": 0.4}, p={"a": 0.01, "b": 0.02})
     lacks = SimpleNamespace(shares={"a": 1.0}, p={"a": 0.01})
-    shares, p = importance.over_folds([has, lacks])  # type: ignore[list-item]
+    shares, p = importance.over_folds([has, lacks])
     assert shares == {"a": 0.8, "b": 0.2}
     assert p == {"a": 0.02, "b": 1.0}
 
