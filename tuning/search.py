@@ -19,7 +19,7 @@ import numpy as np
 from tuning.choice import Choice, Lead
 from tuning.fold_race import Racing
 from tuning.objectives import Objective, front, knee, signed
-from tuning.oracles.oracle import Oracle, Promoting, Proposal, Waiting
+from tuning.oracles.oracle import Oracle, Promoting, Proposal, Waiting, hears_all
 from tuning.race import Race
 from tuning.trial import Fit, GaveUp, Trial, hits_of
 
@@ -310,7 +310,7 @@ class Search:
         for trial in self._round:
             # The mean so far of one that gave up is what is known of it, and it is not good.
             score: Any = None if trial.status == "failed" else self._sign * fmean(trial.scores)
-            if score is not None and self.objectives and getattr(self.oracle, "several", False):
+            if score is not None and self.objectives and hears_all(self.oracle):
                 score = self.values(trial)
             self.oracle.tell(trial.number, score)
         self._round = []

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from experiments.config.section import AtLeastTwo, Count, Section
 from tuning.oracles import draws, hyperband, keras_oracles, optuna_oracles, optuna_study
-from tuning.oracles.oracle import Grid, Manual, Oracle
+from tuning.oracles.oracle import Grid, Manual, Oracle, hears_all
 from tuning.space import Space
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Strategy:
     def several(self) -> bool:
         """Can a search with it have several objectives? The oracle learns from all of them, or
         needs none."""
-        return self.oracle.independent or getattr(self.oracle, "several", False)
+        return self.oracle.independent or hears_all(self.oracle)
 
     def drawn_by(self, sampler: str) -> Strategy:
         """The same with the oracle of that sampler, if it has one of its own for it."""

@@ -18,7 +18,7 @@ from experiments.jobs.plan import check_settings
 from experiments.presentation.formatting import in_words
 from experiments.search import race
 from tuning.objectives import Objective
-from tuning.oracles.oracle import Oracle
+from tuning.oracles.oracle import Oracle, hears_all
 from tuning.space import Parameter, Space, SpaceError
 
 SIGN: dict[Score, int] = {score: -1 if score in LESS_IS_BETTER else 1 for score in SCORES}
@@ -50,8 +50,8 @@ def oracle_of(config: Config, declaration: Strategy | None = None) -> Oracle:
     search = _search(config)
     declaration = declaration or search.declaration
     directions = [one.minimise for one in objectives_of(config)]
-    learns_all = directions and getattr(declaration.oracle, "several", False)
-    given: dict[str, Any] = {"minimise": directions} if learns_all else {}
+    hears = directions and hears_all(declaration.oracle)
+    given: dict[str, Any] = {"minimise": directions} if hears else {}
     try:
         return declaration.oracle(*_arguments(config, declaration), **given)
     except SpaceError as error:

@@ -44,6 +44,11 @@ class Proposal:
     """Hyperband: may a longer trial of the same settings follow?"""
 
 
+def hears_all(oracle: type[Oracle] | Oracle) -> bool:
+    """Is it told a score for each of several objectives, where others hear the first alone?"""
+    return bool(getattr(oracle, "several", False))
+
+
 class Oracle(Protocol):
     """Proposes trials, and learns from their scores: higher is better, None is a failed trial."""
 
