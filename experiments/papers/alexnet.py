@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.papers.declaration import (
+    ERRORS,
     ILSVRC2010,
     ILSVRC2012,
     Cell,
-    Measure,
     Paper,
     Table,
     as_published,
@@ -52,7 +52,6 @@ ALEXNET = Paper(
     (CLAIMS,),
 )
 
-MEASURES: tuple[Measure, Measure] = ("top-1 error", "top-5 error")
 WIDER = {"model.options.wide": True}
 UNITS_2048, UNITS_8192 = ({"model.options.hidden": [units, units]} for units in (2048, 8192))
 WIDTHS: tuple[tuple[str, tuple[float, float], dict[str, Any]], ...] = (
@@ -75,7 +74,7 @@ ZFNET = Paper(
             base=ZFNET_BASE,
             cells=tuple(
                 Cell(row, measure.removesuffix(" error"), figures[at], changes, measure, **TEN)
-                for at, measure in enumerate(MEASURES)
+                for at, measure in enumerate(ERRORS)
                 for row, figures, changes in WIDTHS
             ),
             notes=("filters are not scaled back where their RMS passes 0.1",),

@@ -19,6 +19,7 @@ Measure = Literal[
 ]
 """Errors are in per cent; updates, in millions, are counted until the target of the table is
 reached; multiply-adds of an image are in millions. Of all of them less is better."""
+ERRORS: tuple[Measure, Measure] = ("top-1 error", "top-5 error")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table, as_published
+from experiments.papers.declaration import (
+    ERRORS,
+    ILSVRC2012,
+    Cell,
+    Measure,
+    Paper,
+    Table,
+    as_published,
+)
 
 GOOGLENET_BASE = as_published("googlenet")
 SEEDS_7 = tuple({"seed": seed} for seed in range(1, 8))
@@ -100,7 +108,6 @@ ROWS: tuple[tuple[str, str, float, float], ...] = (
     ("Inception-v4", "inception_v4", 20.0, 5.0),
     ("Inception-ResNet-v2", "inception_resnet_v2", 19.9, 4.9),
 )
-MEASURES: tuple[Measure, Measure] = ("top-1 error", "top-5 error")
 PAIRS = Table(
     name="table-2",
     title="each Inception beside its residual counterpart of about its cost",
@@ -109,7 +116,7 @@ PAIRS = Table(
     base=as_published("inception_v4"),
     cells=tuple(
         Cell(row, measure, figures[at], {"model.name": name}, measure)
-        for at, measure in enumerate(MEASURES)
+        for at, measure in enumerate(ERRORS)
         for row, name, *figures in ROWS
     ),
     departs=("the paper leaves out the blacklisted images",),

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.papers.declaration import (
     CIFAR10,
+    ERRORS,
     ILSVRC2012,
     Cell,
     Paper,
@@ -71,28 +72,15 @@ TABLE_3 = Table(
     source="Table 3",
     images=ILSVRC2012,
     base=IMAGENET,
-    cells=(
-        *cells(
-            "top-1",
-            {
-                "plain-34": (28.54, network("plain34")),
-                "ResNet-34 A": (25.03, network("resnet34", shortcut="A")),
-                "ResNet-34 B": (24.52, network("resnet34", shortcut="B")),
-                "ResNet-34 C": (24.19, network("resnet34", shortcut="C")),
-            },
-            **TEN,
-        ),
-        *cells(
-            "top-5",
-            {
-                "plain-34": (10.02, network("plain34")),
-                "ResNet-34 A": (7.76, network("resnet34", shortcut="A")),
-                "ResNet-34 B": (7.46, network("resnet34", shortcut="B")),
-                "ResNet-34 C": (7.40, network("resnet34", shortcut="C")),
-            },
-            measure="top-5 error",
-            **TEN,
-        ),
+    cells=tuple(
+        Cell(row, measure.removesuffix(" error"), figures[at], changes, measure, **TEN)
+        for at, measure in enumerate(ERRORS)
+        for row, figures, changes in (
+            ("plain-34", (28.54, 10.02), network("plain34")),
+            ("ResNet-34 A", (25.03, 7.76), network("resnet34", shortcut="A")),
+            ("ResNet-34 B", (24.52, 7.46), network("resnet34", shortcut="B")),
+            ("ResNet-34 C", (24.19, 7.40), network("resnet34", shortcut="C")),
+        )
     ),
 )
 TABLE_2 = Table(

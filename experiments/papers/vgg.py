@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.papers.declaration import ILSVRC2012, Cell, Measure, Paper, Table, as_published
+from experiments.papers.declaration import ERRORS, ILSVRC2012, Cell, Paper, Table, as_published
 
 FLIP_AND_COLOUR = [
     {"op": "horizontal_flip", "probability": 0.5},
@@ -39,7 +39,6 @@ ROWS: tuple[tuple[str, str, tuple[tuple[float, float], ...]], ...] = (
     ("D", "vgg16", ((27.0, 8.8), (26.8, 8.7), (25.6, 8.1))),
     ("E", "vgg19", ((27.3, 9.0), (26.9, 8.7), (25.5, 8.0))),
 )
-MEASURES: tuple[Measure, Measure] = ("top-1 error", "top-5 error")
 
 TABLE_3 = Table(
     name="table-3",
@@ -50,7 +49,7 @@ TABLE_3 = Table(
     cells=tuple(
         Cell(row, f"{label}, {measure.removesuffix(' error')}", figures[at],
              {"model.name": name} | changes, measure, protocol="dense", sides=(tested,))
-        for at, measure in enumerate(MEASURES)
+        for at, measure in enumerate(ERRORS)
         for row, name, pairs in ROWS
         for figures, (label, changes, tested) in zip(pairs, TRAINED, strict=False)
     ),
