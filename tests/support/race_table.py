@@ -51,6 +51,14 @@ class Drawn:
         return Answers(scores, of_fold, differ.sum(-1) / self.size / folds**2)
 
 
+def answers(accuracy: float, trial: int, fold: int) -> np.ndarray:
+    """Of one trial to the 300 images of a fold: the same difficulty for all, and a little of each
+    one's own."""
+    common = np.random.default_rng([fold, 9]).random(300)
+    own = np.random.default_rng([fold, trial, 1]).random(300)
+    return 0.8 * common + 0.2 * own < accuracy
+
+
 def draw(
     rng: np.random.Generator, searches: int, spread: np.ndarray, size: int, noise: float
 ) -> Drawn:
