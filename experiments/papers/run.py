@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 from experiments.config.identity import IRRELEVANT
 from experiments.errors import BadInput
 from experiments.jobs.plan import Plan
-from experiments.papers import measuring
 from experiments.papers import scale as rule
 from experiments.papers.catalogue import paper_of, tables_of, with_rows
-from experiments.papers.declaration import Cell, Images, Table
+from experiments.papers.declaration import Images
+from experiments.papers.figures import Trained, figures_of, finished
 from experiments.papers.judging import judged
-from experiments.papers.measuring import Figure, Fit
 from experiments.papers.planning import Planned, Request, plan
 from experiments.reporting import parent_page
 from experiments.runs import cells as runs
@@ -75,7 +73,8 @@ def run(request: Request) -> dict[str, Any]:
             )
             failed = [o for o, _ in done.values() if o.status != "finished"]
             status = "failed" if failed or len(done) < len(planned.fits) else "finished"
-            document = document_of(request, planned, done, book, experiment.uri)
+            fits = finished(planned, done)
+            document = document_of(Trained(request, planned, fits, book, experiment.uri))
         finally:
             end_parent(parent, experiment, book, status)
         if not experiment.away:
@@ -99,27 +98,16 @@ def run(request: Request) -> dict[str, Any]:
     return document
 
 
-def document_of(
-    request: Request,
-    planned: Planned,
-    done: Mapping[Any, Fit],
-    book: Journal,
-    uri: str | None,
-) -> dict[str, Any]:
+def document_of(trained: Trained) -> dict[str, Any]:
     """Every table, from the fits that have finished."""
-    fits = {
-        key: done[fit.job.path]
-        for key, fit in planned.by_hash.items()
-        if fit.job.path in done and done[fit.job.path][0].status == "finished"
-    }
+    request, planned, fits = trained.request, trained.planned, trained.fits
     tables = []
     for table in request.tables:
-        figures = _figures(request, table, planned, fits, book, uri)
         of_table = (keys for (name, *_), keys in planned.members.items() if name == table.name)
         hashes = list(dict.fromkeys(key for keys in of_table for key in keys))
         plans = [planned.by_hash[key].plan for key in hashes]
         same = request.scale == 1 and all(is_of(table.images, plan) for plan in plans)
-        document = judged(table, figures, same)
+        document = judged(table, figures_of(trained, table), same)
         costs = [fits[key][0].cost for key in hashes if key in fits]
         document["train_seconds"] = sum(cost.get("train_seconds", 0.0) for cost in costs)
         document["networks"] = len(costs)
@@ -135,82 +123,6 @@ def document_of(
         "settings": [word for word in request.words if changes_results(word)],
         "tables": tables,
     }
-
-
-def _figures(
-    request: Request,
-    table: Table,
-    planned: Planned,
-    fits: Mapping[str, Fit],
-    book: Journal,
-    uri: str | None,
-) -> dict[int, Figure]:
-    """What the finished networks say of each cell, by its position."""
-    figures: dict[int, Figure] = defaultdict(Figure)
-    for (name, position, seed), keys in planned.members.items():
-        if name != table.name or any(key not in fits for key in keys):
-            continue
-        cell = table.cells[position]
-        if cell.measure == "updates to target":
-            continue
-        rank = None
-        if cell.measure in measuring.RANK:
-            epochs = planned.by_hash[keys[0]].job.prediction_epochs
-            rank = _ranks(request, table, cell, keys, fits, epochs, book, uri)
-        members = [fits[key][0] for key in keys]
-        if (value := measuring.value_of(cell, members, rank)) is not None:
-            figures[position].values[seed], right = value
-            if right is not None:
-                figures[position].hits[seed] = right
-    _add_updates(table, planned, fits, figures)
-    return figures
-
-
-def _ranks(
-    request: Request,
-    table: Table,
-    cell: Cell,
-    keys: Sequence[str],
-    fits: Mapping[str, Fit],
-    epochs: Sequence[int],
-    book: Journal,
-    uri: str | None,
-) -> np.ndarray:
-    """Under the cell's protocol where that counts, else as the fits were scored."""
-    members = [fits[key][0] for key in keys]
-    if not request.scores_again(table, cell):
-        return measuring.ranks_of(members, epochs)
-    part = measuring.part_of(members[0])
-    run_ids = [fits[key][1] for key in keys]
-    return measuring.remembered(
-        book,
-        [cell.protocol, *map(str, cell.sides), *keys],
-        lambda: measuring.ranks_under(cell, run_ids, uri, part),
-    )
-
-
-def _add_updates(
-    table: Table, planned: Planned, fits: Mapping[str, Fit], figures: dict[int, Figure]
-) -> None:
-    """The figures of `updates to target`: the target is what its row reached with the same seed."""
-    keys_of = {
-        (position, seed): keys[0]
-        for (name, position, seed), keys in planned.members.items()
-        if name == table.name and table.cells[position].measure == "updates to target"
-        and keys[0] in fits
-    }  # fmt: skip
-    of_target = {
-        seed: key
-        for (position, seed), key in keys_of.items()
-        if table.cells[position].row == table.target
-    }
-    for (position, seed), key in keys_of.items():
-        if seed not in of_target:
-            continue
-        target = max(row.get("val_top1", 0.0) for row in fits[of_target[seed]][0].history)
-        fit = planned.by_hash[key]
-        each = -(-len(fit.job.train) // fit.plan.config.data.batch_size)
-        figures[position].values[seed] = measuring.updates_to(target, fits[key][0], each)
 
 
 def changes_results(word: str) -> bool:
