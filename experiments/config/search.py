@@ -395,5 +395,5 @@ class Search(WithSections):
                     whole.check(known)
                 except space.SpaceError as error:
                     raise ValueError(f"start.{position}: {error}") from None
-            self.declaration.check(self, whole)
+            self.declaration.check_space(self, whole)
         return self

@@ -44,6 +44,8 @@ class Strategy:
     was trained is drawn as one of its settings."""
     on_keras_tuner: bool = False
     """Is TensorFlow loaded with its oracle?"""
+    on_optuna: bool = False
+    """Is Optuna needed?"""
     samplers: Mapping[str, type[Oracle]] = field(default_factory=dict)
     """Oracles that take the place of its own, by the `search.sampler` that asks for them."""
     former: type[Oracle] | None = None
@@ -53,6 +55,12 @@ class Strategy:
     """Raises ValueError for settings that it cannot work with."""
     check_size: Callable[..., None] = lambda *arguments: None
     """Called with `arguments` before the first fit: raises SpaceError for a space too small."""
+
+    def check_space(self, search: Search, space: Space) -> None:
+        """Raises ValueError: Optuna is missing or too old; what `check` refuses."""
+        if self.on_optuna:
+            optuna_study.check_installed()
+        self.check(search, space)
 
     @property
     def learns(self) -> bool:
@@ -144,37 +152,23 @@ def _with(key: str) -> Callable[[Search, Space | None, int], tuple[Any, ...]]:
     )  # fmt: skip
 
 
-def _check_bayesian(search: Search, space: Space) -> None:
-    first = search.section.initial_points or keras_oracles.initial_points(space)
-    _check_some_are_guided(search, first, "initial_points")
-
-
-def _check_tpe(search: Search, space: Space) -> None:
-    optuna_study.check_installed()
-    _check_some_are_guided(search, search.section.startup_trials, "startup_trials")
-
-
-def _check_nsga2(search: Search, space: Space) -> None:
-    optuna_study.check_installed()
-    _check_some_are_guided(search, search.section.population, "population")
-
-
-def _check_qmc(search: Search, space: Space) -> None:
-    optuna_study.check_installed()
-
-
-def _check_cmaes(search: Search, space: Space) -> None:
-    optuna_study.check_installed()
-    optuna_oracles.check_numbers(space)
-
-
-def _check_some_are_guided(search: Search, first: int, key: str) -> None:
+def _guided(search: Search, first: int, key: str) -> None:
     """Refuse fewer trials than are drawn at random first, which that key of the section says."""
     if search.trials is not None and search.trials <= first:
         raise ValueError(
             f"trials: {search.trials} and the first {first} are drawn at random; set more, or "
             f"search.{search.strategy}.{key} lower, or strategy random"
         )
+
+
+def _check_bayesian(search: Search, space: Space) -> None:
+    first = search.section.initial_points or keras_oracles.initial_points(space)
+    _guided(search, first, "initial_points")
+
+
+def _guided_after(key: str) -> Callable[[Search, Space], None]:
+    """A check that some trials come after those first ones."""
+    return lambda search, space: _guided(search, getattr(search.section, key), key)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -220,9 +214,30 @@ STRATEGIES: dict[str, Strategy] = {
             former=keras_oracles.FormerHyperband,
             check_size=lambda space, seed, *rungs: hyperband.check_draws(space, *rungs[:-1]),
         ),
-        Strategy("tpe", optuna_oracles.Tpe, _with("startup_trials"), Tpe, check=_check_tpe),
-        Strategy("nsga2", optuna_oracles.Nsga2, _with("population"), Nsga2, check=_check_nsga2),
-        Strategy("qmc", optuna_oracles.Qmc, _with("sequence"), Qmc, check=_check_qmc),
-        Strategy("cmaes", optuna_oracles.Cmaes, _with("population"), Cmaes, check=_check_cmaes),
+        Strategy(
+            "tpe",
+            optuna_oracles.Tpe,
+            _with("startup_trials"),
+            Tpe,
+            on_optuna=True,
+            check=_guided_after("startup_trials"),
+        ),
+        Strategy(
+            "nsga2",
+            optuna_oracles.Nsga2,
+            _with("population"),
+            Nsga2,
+            on_optuna=True,
+            check=_guided_after("population"),
+        ),
+        Strategy("qmc", optuna_oracles.Qmc, _with("sequence"), Qmc, on_optuna=True),
+        Strategy(
+            "cmaes",
+            optuna_oracles.Cmaes,
+            _with("population"),
+            Cmaes,
+            on_optuna=True,
+            check=lambda search, space: optuna_oracles.check_numbers(space),
+        ),
     )
 }
