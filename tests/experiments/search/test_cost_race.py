@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from blank_store import blank_store
+from search_fits import cut, watched
 
 from experiments.config import settings
 from experiments.errors import BadInput
-from experiments.fitting import fit
 from experiments.search import space
 from experiments.search.race import cost_of
 from experiments.search.results.plots import pictures
@@ -97,18 +97,38 @@ def test_it_says_who_is_better_at_which_cost(raced):
 def test_a_race_that_was_cut_goes_on_to_the_same_end(raced, own_folder, monkeypatch, kept):
     shutil.copytree(raced[0] / ".ilsvrc", own_folder / ".ilsvrc")
     journal = own_folder / raced[1]["state"] / "journal.jsonl"
-    lines, ended = [], 0
-    for line in journal.read_text().splitlines(keepends=True):
-        ended += '"event": "ended"' in line
-        if ended > kept:
-            break
-        lines.append(line)
-    journal.write_text("".join(lines))
-    trained, real = [], fit.attempt
-    monkeypatch.setattr(fit, "attempt", lambda job, emit: trained.append(job) or real(job, emit))
+    cut(journal, kept)
+    trained = watched(monkeypatch)
     again = run("search", config(), "r.yaml")
     assert len(trained) == 12 - kept
     assert outcome(again) == outcome(raced[1])
+
+
+@pytest.mark.parametrize("section", [{"tpe": {"startup_trials": 3}}, {"nsga2": {"population": 3}}])
+def test_what_learns_from_a_race_that_was_cut_goes_on_to_the_same_end(own_folder, monkeypatch, section):
+    """Who gave up is told to the strategy as it was, and the front has only who has every fold."""
+    [strategy] = section
+    space = {HIDDEN: [[16], [40], [64]], RATE: [0.1, 0.05, 1e-6, 2e-6]}
+    chosen = {"strategy": strategy, **section, "space": space, "trials": 7, "seed": 2}
+    shared = {key: BASE["search"][key] for key in ("objectives", "race")}
+    made = config(f"search={chosen | shared}", "train.epochs=2")
+    whole = run("search", made, "r.yaml")
+    trials = whole["trials"]
+    gone = {trial["number"] for trial in trials if trial["status"] == "gave_up"}
+    assert gone
+    assert {trials[n]["hyperparameters"][RATE] for n in gone} <= {1e-6, 2e-6}
+    for number in gone:
+        told = trials[number]["gave_up"]
+        assert told["leader_cost"]["macs"] <= told["cost"]["macs"]
+    assert not gone & {member["trial"] for member in whole["front"]}
+    cut(own_folder / whole["state"] / "journal.jsonl", 9)
+    trained = watched(monkeypatch)
+    again = run("search", made, "r.yaml")
+    assert len(trained) == whole["fits"]["done"] - 9
+    assert [trial["hyperparameters"] for trial in again["trials"]] == [
+        trial["hyperparameters"] for trial in trials
+    ]
+    assert outcome(again) == outcome(whole)
 
 
 def test_nested_each_outer_fold_has_a_race_with_its_own_trials(own_folder):

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from blank_store import blank_store
 from command import inside
+from search_fits import cut, watched
 
 from experiments.config import settings
 from experiments.errors import BadInput
-from experiments.fitting import fit
 from experiments.jobs.predictions import HITS, packed_hits, unpacked_hits
 from experiments.search import space
 from experiments.search.candidates import Candidates
@@ -74,15 +74,8 @@ def journal(raced, own_folder):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Paths of the fits that are run."""
-    paths, real = [], fit.attempt
-
-    def spy(job, emit):
-        paths.append(job.path)
-        return real(job, emit)
-
-    monkeypatch.setattr(fit, "attempt", spy)
-    return paths
+    """The fits that are run."""
+    return watched(monkeypatch)
 
 
 def told(result):
@@ -130,13 +123,7 @@ def test_hits_are_as_they_were_packed(images):
 
 @pytest.mark.parametrize("kept", [3, 12])
 def test_a_race_that_was_cut_goes_on_to_the_same_end(raced, journal, trained, kept):
-    lines, ended = [], 0
-    for line in journal.read_text().splitlines(keepends=True):
-        ended += '"event": "ended"' in line
-        if ended > kept:
-            break
-        lines.append(line)
-    journal.write_text("".join(lines))
+    cut(journal, kept)
     again = run("search", config(), "r.yaml")
     assert len(trained) == 17 - kept
     assert told(again) == told(raced[1])
@@ -162,7 +149,7 @@ def test_another_rule_chooses_anew_and_trains_the_refit_alone(journal, trained, 
     monkeypatch.setattr("tuning.choice.Choice.eligible", lambda *_: [0, 1, 2])
     result = run("search", config("search.choose=cheapest"), "r.yaml")
     assert result["best"]["number"] == result["refit"]["trial"] == 4
-    assert trained in ([("refit",)], [])  # none where it was the best already
+    assert [job.path for job in trained] in ([("refit",)], [])  # none where it was the best already
     if result["choice"]["highest"] != 4:
         assert "chosen is trial 4, the simplest that cannot be told from" in text.of_result(result)
 
@@ -182,7 +169,7 @@ def test_a_journal_without_answers_goes_on_and_folds_tell_the_lead(journal, trai
     journal.write_text("\n".join(lines) + "\n")
     journal.parent.rename(journal.parent.with_name(f"search-{digest(matters)}"))
     result = run("search", config("search.race=null", "search.choose=one_standard_error"), "r.yaml")
-    late = [path for path in trained if path != ("refit",)]
+    late = [job.path for job in trained if job.path != ("refit",)]
     assert sorted(late) == [("trial", n, "fold", f) for n in (1, 3) for f in (2, 3)]
     assert result["choice"]["lead"]["of"] == "folds"
 

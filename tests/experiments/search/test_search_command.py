@@ -17,6 +17,7 @@ from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
 from ruined_digits import ruined_digits
+from search_fits import cut, watched
 
 from experiments.config import settings
 from experiments.errors import BadInput, Stopped
@@ -210,21 +211,8 @@ def test_again_trains_nothing_and_doubles_nothing(here, monkeypatch):
 def test_a_cut_journal_continues_to_the_same_result(here, copy, tmp_path, monkeypatch, kept):
     """As after a kill: so many fits are journaled, half a line behind them, and no store."""
     monkeypatch.chdir(tmp_path)
-    lines, ended = [], 0
-    for line in copy.read_text().splitlines():
-        ended += '"event": "ended"' in line
-        if ended > kept:
-            break
-        lines.append(line)
-    copy.write_text("\n".join(lines) + '\n{"event": "ended", "pa')
-    trained = []
-    real = fit.attempt
-
-    def spy(job, emit):
-        trained.append(job.path)
-        return real(job, emit)
-
-    monkeypatch.setattr(fit, "attempt", spy)
+    cut(copy, kept, '{"event": "ended", "pa')
+    trained = watched(monkeypatch)
     again = go(config())
     assert len(trained) == 6 - kept
     assert without_times(again) == without_times(here)
@@ -509,16 +497,9 @@ NESTED = {
 
 def run_nested(monkeypatch, name, spoilt=None):
     """Its JSON and every job that was run."""
-    jobs = []
-    real = fit.attempt
-
-    def spy(job, emit):
-        jobs.append(job)
-        return real(job, emit)
-
     words = ["data.group_duplicates=false"]
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "attempt", spy)
+        jobs = watched(patch)
         if spoilt is not None:
             words.append("data.max_pixels=1000000")  # another source, for what is kept of them
             patch.setattr(study, "open_source", ruined_digits(spoilt))

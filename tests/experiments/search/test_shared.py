@@ -13,6 +13,7 @@ import pytest
 from command import inside
 from mlflow import MlflowClient
 from ruined_digits import ruined_digits
+from search_fits import watched
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -54,12 +55,7 @@ def without_pictures(monkeypatch):
 def go(monkeypatch, made, apart=False):
     """Its JSON and every job that ran. `apart`: each outer fold has fits of its own, of the same
     folds and seeds: for every two folds there are two."""
-    jobs = []
-    real, draws = fit.attempt, Candidates.draws
-
-    def spy(job, emit):
-        jobs.append(job)
-        return real(job, emit)
+    draws = Candidates.draws
 
     def drawn_by(candidates, task):
         if task.fit is None:
@@ -68,7 +64,7 @@ def go(monkeypatch, made, apart=False):
         return ("pair", "-".join(map(str, sorted((task.outer, other)))))
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "attempt", spy)
+        jobs = watched(patch)
         if apart:
             patch.setattr(Study, "shared", False)
             patch.setattr(Candidates, "draws", drawn_by)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from blank_store import blank_store
 from mlflow import MlflowClient
+from search_fits import watched
 
 import pipelines
 from experiments.cli import next_step
@@ -65,14 +66,8 @@ def config(name, *words):
 
 def go(kind, name, *words):
     """Its JSON and every job that was run."""
-    jobs, real = [], fit.attempt
-
-    def spy(job, emit):
-        jobs.append(job)
-        return real(job, emit)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "attempt", spy)
+        jobs = watched(patch)
         patch.setattr(pictures, "write", lambda *_: [])
         return run(kind, config(name, *words), "n.yaml"), jobs
 
