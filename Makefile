@@ -95,7 +95,7 @@ bench: $(VENV)/.ready
 	@$(BIN)/ilsvrc bench suite --quickstart
 
 soak: $(VENV)/.ready
-	@$(QUIET) $(BIN)/python tests/support/soak.py
+	@$(QUIET) PYTHONPATH=tests/support:tests/support/servers $(BIN)/python tests/support/by_hand/soak.py
 
 ui: $(VENV)/.ready
 	@$(BIN)/ilsvrc ui --open

@@ -105,7 +105,7 @@ def test_a_race_that_was_cut_goes_on_to_the_same_end(raced, own_folder, monkeypa
 
 
 @pytest.mark.parametrize("section", [{"tpe": {"startup_trials": 3}}, {"nsga2": {"population": 3}}])
-def test_what_learns_from_a_race_that_was_cut_goes_on_to_the_same_end(own_folder, monkeypatch, section):
+def test_what_learns_goes_on_from_a_race_that_was_cut(own_folder, monkeypatch, section):
     """Who gave up is told to the strategy as it was, and the front has only who has every fold."""
     [strategy] = section
     space = {HIDDEN: [[16], [40], [64]], RATE: [0.1, 0.05, 1e-6, 2e-6]}

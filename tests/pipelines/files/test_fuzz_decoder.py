@@ -1,4 +1,4 @@
-"""Mutated image files are read whole or refused by name; more in `support/fuzz_decoder.py`."""
+"""Mutated image files are read whole or refused by name; more in `by_hand/fuzz_decoder.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How often a parameter without effect looks important, by simulation.
 
-    python tests/support/importance_by_chance.py 200    # draws a cell, minutes
+    python tests/support/by_hand/importance_by_chance.py 200    # draws a cell, minutes
 
 prints the Markdown tables of tuning/statistics/README.md. The truth: a score of strong effect of
 `strong`, weak of `weak`, none of `idle` and `listed`, and noise.

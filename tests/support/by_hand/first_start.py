@@ -1,7 +1,7 @@
 """First starts of a command in an empty folder, killed or interrupted at a random moment: each must
 be continued by the same command.
 
-    python tests/support/first_start.py [kills] [seed] [1]
+    PYTHONPATH=tests/support python tests/support/by_hand/first_start.py [kills] [seed] [1]
 
 With the last word the moments are counted from the first sight of a store that is being made.
 Prints the moments and what was there; exits 1 if one was not continued.

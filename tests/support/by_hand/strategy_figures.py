@@ -1,6 +1,6 @@
 """How near to the best each strategy comes, on a function that costs nothing.
 
-    python tests/support/strategy_figures.py [trials] [root seeds]
+    PYTHONPATH=tests/support python tests/support/by_hand/strategy_figures.py [trials] [root seeds]
 
 Prints a Markdown table: of each strategy the median of the least value over the root seeds, and the
 quartiles. The strategies are as configured by default; `bayesian` takes a minute a seed.

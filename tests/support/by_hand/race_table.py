@@ -1,6 +1,6 @@
 """Races of searches that are drawn, not trained: how often the best is lost, how many fits saved.
 
-Prints the table of tuning/FIGURES.md:  python tests/support/race_table.py
+Prints the table of tuning/FIGURES.md:  python tests/support/by_hand/race_table.py
 """
 
 from __future__ import annotations

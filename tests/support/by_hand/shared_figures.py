@@ -1,8 +1,9 @@
 """What shared fits save, and what common draws are worth: the figures of the search's README.
 
-    python tests/support/shared_figures.py nested
-    python tests/support/shared_figures.py photographs FOLDER   (a folder for each class)
-    python tests/support/shared_figures.py paired [root seeds]
+    export PYTHONPATH=tests/support
+    python tests/support/by_hand/shared_figures.py nested
+    python tests/support/by_hand/shared_figures.py photographs FOLDER    a folder for each class
+    python tests/support/by_hand/shared_figures.py paired [root seeds]
 
 `nested` runs the shipped nested.yaml with shared fits and with inner folds of its own, one after
 the other in this process; `photographs` does so with LeNet-5 and three rates. `paired` searches

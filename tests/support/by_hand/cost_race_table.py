@@ -1,7 +1,7 @@
 """Races that know the cost, of searches that are drawn, not trained: how often members of the true
 front are lost, how many fits are saved.
 
-Prints the table of tuning/FIGURES.md:  python tests/support/cost_race_table.py
+Prints the table of tuning/FIGURES.md:  python tests/support/by_hand/cost_race_table.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mutated image files through the folder source: each is decoded whole or refused by name.
 
-    python tests/support/fuzz_decoder.py 20000             count of files; a ledger at the end
-    python tests/support/fuzz_decoder.py --write 123 x.bin one of them, to look at
+    python tests/support/by_hand/fuzz_decoder.py 20000         count of files; a ledger at the end
+    python tests/support/by_hand/fuzz_decoder.py --write 123 x.bin one of them, to look at
 
 File number n of a seed is always the same. The files are tried in processes of their own, so that
 one that ends its process, hangs or takes too much memory is counted and named.

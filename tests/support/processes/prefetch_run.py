@@ -1,6 +1,6 @@
 """Batches and a fit on a device that is not the first, of JAX: a script.
 
-    python ahead_run.py FILE
+    python prefetch_run.py FILE
 
 TensorFlow's batches are dealt out here too, and PyTorch's where it is installed. Writes FILE as
 JSON: what came {backend: [[device, number of each array of a batch], ...]}, and the weights of a

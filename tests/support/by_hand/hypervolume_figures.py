@@ -1,6 +1,6 @@
 """Hypervolume against images trained, by strategy, with the race that knows the cost and without.
 
-    python tests/support/hypervolume_figures.py CONFIG FOLDER [root seeds] [KEY=VALUE ...]
+    python tests/support/by_hand/hypervolume_figures.py CONFIG FOLDER [root seeds] [KEY=VALUE ...]
 
 Trains every candidate of the config's space on every fold once a root seed, by `search.strategy:
 grid`, and once more for its test score, by a sweep; both go on where they were stopped, below

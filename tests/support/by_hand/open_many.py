@@ -1,6 +1,6 @@
 """What it costs to open a folder of many photographs: the first time, and again.
 
-    python tests/support/open_many.py [FILES] [--photographs DIR] [--verify header|decode]
+    python tests/support/by_hand/open_many.py [FILES] [--photographs DIR] [--verify header|decode]
 
 FILES hard links (200,000) of a few photographs in 1,000 class folders, in a temporary folder that
 is removed again; the photographs are drawn, of about 110 kB each, or those of DIR. Everything is

@@ -1,7 +1,8 @@
 """A soak: one sweep of many small runs while workers die, losses burst, files rot, and the tracking
 server goes away. All of it must be accounted for, and memory and open files must stay flat.
 
-    python tests/support/soak.py [runs] [seed]
+    export PYTHONPATH=tests/support:tests/support/servers
+    python tests/support/by_hand/soak.py [runs] [seed]
 
 The sweep is run with faults, then once more without: what failed must be finished then, and nothing
 else be run again. Prints a ledger; exits 1 if anything is unaccounted for.

@@ -1,7 +1,7 @@
 """How often intervals over folds cover: real digits, networks that train in a millisecond.
 
-    python tests/support/interval_coverage.py            the table of tuning/FIGURES.md, minutes
-    python tests/support/interval_coverage.py 20         20 resamples in place of 200
+    python tests/support/by_hand/interval_coverage.py       the table of tuning/FIGURES.md, minutes
+    python tests/support/by_hand/interval_coverage.py 20    20 resamples in place of 200
 
 Each resample draws n of the 1,797 digits and cross-validates on them, with every fit that the
 intervals need: without a fold, without two, with all. The learner is ridge regression to one +1 and

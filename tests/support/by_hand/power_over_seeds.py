@@ -1,6 +1,6 @@
 """Power of the test over seeds and images, beside the paired t over seeds, by simulation.
 
-    python tests/support/power_over_seeds.py 0.01 100    # lead, as a fraction; draws a cell
+    python tests/support/by_hand/power_over_seeds.py 0.01 100    # lead, as a fraction; draws a cell
 
 prints a Markdown table for tuning/statistics/README.md: the share of draws in which two settings,
 one of which is truly better by the lead, are found different at 5 %.
