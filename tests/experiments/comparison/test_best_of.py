@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fake_store import FakeStore
+from terminal_text import shown
 from typer.testing import CliRunner
 
 from experiments.cli import commands
@@ -103,12 +103,8 @@ def test_a_row_a_network_with_the_rate_of_validation_and_its_test_figures(store)
 
 @pytest.mark.parametrize("width", [100, 160])
 def test_table_and_report_say_what_was_chosen_and_how(store, width):
-    from rich.console import Console
-
     found = compare.compare(store.client, ["history"], best_of_keys=[RATE])
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(table.render(found, width))
-    text = " ".join(console.export_text().split())
+    text = " ".join(shown(table.render(found, width), width=width).split())
     assert "history (best of learning_rate by validation)" in text
     assert "chosen" in text
     assert "nin 0.03 3" in text

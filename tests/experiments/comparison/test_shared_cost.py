@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 
 import pytest
 from fake_store import COSTS, FakeStore, row
-from rich.console import Console
+from terminal_text import shown
 
 from experiments.comparison import compare, grouping, pareto_front, table
 from experiments.comparison.pareto_front import optimal
@@ -16,18 +15,6 @@ from experiments.presentation.columns import TIMED_NOTE, axes
 
 RATE = "train__optimizer__learning_rate"
 MARK = "while the machine did other things"
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    return FakeStore(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture
-def store(empty_store, request):
-    empty_store.name = request.node.name.replace("[", "-").strip("]")
-    empty_store.experiment(empty_store.name)
-    return empty_store
 
 
 def timed(p50, disturbed=None, rate=1000.0, slow=None, top1=0.9, p95=None, **more):
@@ -130,9 +117,7 @@ def marked_comparison():
 
 
 def test_the_table_marks_a_disturbed_figure_and_says_what_the_mark_means(tmp_path):
-    console = Console(width=300, file=io.StringIO())
-    console.print(table.render(marked_comparison(), width=300))
-    text = console.file.getvalue()
+    text = shown(table.render(marked_comparison(), width=300), width=300)
     assert "7.60 †" in text
     assert text.count("†") == 3  # p50, p95, and the note
     assert f"† Measured {MARK}" in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import pytest
 from command import inside, write_config
 from matplotlib.image import imread
 from mlflow import MlflowClient
-from rich.console import Console
 from safetensors.numpy import save_file
+from terminal_text import shown
 
 import models
 from experiments.evaluation.output import parts
@@ -157,10 +156,8 @@ def test_other_parts_and_protocols(trained, ids, monkeypatch, capsys):
     assert "ten_crop, 10 views an image, 10 x the cost" in said
 
     for flag, marks in ((True, 2), (False, 0), (None, 0)):
-        console = Console(file=io.StringIO(), width=200)
-        for part in parts({**document, "rows": [{**row, "latency_disturbed": flag}]}):
-            console.print(part)
-        assert console.file.getvalue().count("†") == marks  # the figure, and what the mark means
+        text = shown(*parts({**document, "rows": [{**row, "latency_disturbed": flag}]}))
+        assert text.count("†") == marks  # the figure, and what the mark means
 
 
 def test_a_runs_own_images_by_name_are_its_test_images(trained, ids, monkeypatch, capsys):

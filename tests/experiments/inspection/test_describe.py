@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import pytest
 from command import finished, inside
-from rich.console import Console
+from terminal_text import shown
 
 import models
 from experiments.inspection.describe import describe, parts
@@ -57,11 +56,7 @@ GOOGLENET = {
 
 
 def _text(document, width=120):
-    out = io.StringIO()
-    console = Console(file=out, width=width, markup=False)
-    for part in parts(document):
-        console.print(part)
-    return out.getvalue()
+    return shown(*parts(document), width=width, markup=False)
 
 
 def test_vgg16_is_the_table_of_the_lecture():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 
 import pytest
 from command import inside
-from rich.console import Console
+from terminal_text import shown
 
 import models
 from experiments.inspection import zoo
@@ -107,9 +106,7 @@ def test_a_protocol_that_does_not_say_its_views_is_refused():
 
 
 def test_the_table_fits_80_columns_and_says_the_protocol():
-    out = io.StringIO()
-    Console(file=out, width=80).print(zoo.table(zoo.rows()))
-    lines = out.getvalue().splitlines()
+    lines = shown(zoo.table(zoo.rows()), width=80).splitlines()
     assert not any("…" in line for line in lines)
     rows = {line.split()[0]: line.split() for line in lines if line.strip()}
     assert set(models.list_models()) <= set(rows)  # no name is broken
@@ -123,9 +120,8 @@ def test_the_table_fits_80_columns_and_says_the_protocol():
 def test_an_error_that_was_not_read_again_is_marked(monkeypatch):
     [first, *_] = cards.entries()["lenet5_1998"]["published"]
     monkeypatch.setitem(first, "verified", False)
-    out = io.StringIO()
-    Console(file=out, width=80).print(zoo.table(zoo.rows()))
-    [row] = [line.split() for line in out.getvalue().splitlines() if "lenet5_1998" in line]
+    lines = shown(zoo.table(zoo.rows()), width=80).splitlines()
+    [row] = [line.split() for line in lines if "lenet5_1998" in line]
     assert row[-2:] == ["MNIST", "?"]
 
 

@@ -4,7 +4,6 @@ commands say of runs that have no test part."""
 from __future__ import annotations
 
 import csv
-import io
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from blank_store import blank_store
 from command import inside, write_config
 from ilsvrc_set import WNIDS, draw_kaggle
-from rich.console import Console
+from terminal_text import shown
 
 from experiments.config import settings
 from experiments.config.identity import config_hash
@@ -112,9 +111,7 @@ def test_an_ensemble_is_compared_on_the_part_of_the_published_results(kaggle: Pa
     document = judge(rows, {"val": (labels, [wrong, right])}) | {"kind": "seeds"}
     assert (document["best_member"]["name"], document["mean_member_val_top1"]) == ("b", 0.75)
     assert not any("test" in key for key in document | document["ensemble"])
-    console = Console(width=200, file=io.StringIO())
-    console.print(render(document))
-    said = console.file.getvalue()
+    said = shown(render(document))
     assert "points of validation top-1" in said
     assert "best on validation, and compared on it" in said
 

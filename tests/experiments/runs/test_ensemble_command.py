@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 from blank_store import blank_store
 from command import inside
-from rich.console import Console
+from terminal_text import shown
 
 import experiments.configs
 from experiments.config import settings
@@ -168,17 +167,15 @@ def test_it_costs_what_its_members_cost(there):
 
 
 def test_a_disturbed_latency_of_a_member_marks_the_sum(there):
-    def shown(flags):
+    def shown_with(flags):
         members = [
             {**member, "latency_disturbed": flag}
             for member, flag in zip(there["members"], flags, strict=True)
         ]
         team = there["ensemble"] | {"latency_disturbed": max(flags)}
-        console = Console(file=io.StringIO(), width=200)
-        console.print(render({**there, "members": members, "ensemble": team}), markup=False)
-        return console.file.getvalue()
+        return shown(render({**there, "members": members, "ensemble": team}), markup=False)
 
-    quiet, busy = shown([0.0, 0.0, 0.0]), shown([0.0, 1.0, 0.0])
+    quiet, busy = shown_with([0.0, 0.0, 0.0]), shown_with([0.0, 1.0, 0.0])
     assert "†" not in quiet
     assert busy.count("†") == 3  # the member, the ensemble, and the note
     measured = [member["latency_disturbed"] for member in there["members"]]
@@ -214,9 +211,7 @@ def test_a_second_start_trains_nothing_and_finds_the_same(there, monkeypatch):
 
 
 def test_the_table_names_the_best_member_and_the_verdict(there):
-    console = Console(width=140, record=True, file=io.StringIO())
-    console.print(render(there), markup=False)
-    text = console.export_text()
+    text = shown(render(there), width=140, markup=False)
     assert f"{there['best_member']['name']} ●" in text
     assert f"{100 * there['ensemble']['test_top1']:.2f}" in text
     assert "McNemar p =" in text
