@@ -4,6 +4,7 @@ and how much they say."""
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -98,6 +99,7 @@ def prepare_process(threads: int, deterministic: bool) -> None:
     load_tensorflow()
     import tensorflow as tf
 
+    tf.get_logger().addFilter(_is_no_tracing)
     if threads and tf.config.threading.get_intra_op_parallelism_threads() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -109,6 +111,12 @@ def prepare_process(threads: int, deterministic: bool) -> None:
             ) from None
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def _is_no_tracing(record: logging.LogRecord) -> bool:
+    """TensorFlow counts traces by code: functions that each network of a sweep has of its own, and
+    which are traced once, look to it like one that is traced again and again."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def load_tensorflow() -> None:

@@ -126,3 +126,22 @@ def test_a_misspelt_backend_leaves_nothing_behind(tmp_path, monkeypatch, command
         assert err.count("\n") == 1
         assert out == ""
     assert [file.name for file in Path(tmp_path).iterdir()] == [path.name]
+
+
+def test_networks_that_have_functions_of_their_own_are_no_reason_to_warn(caplog):
+    """TensorFlow warns of the fifth trace of a piece of code; of other things it still does."""
+    import tensorflow as tf
+
+    def trace(function_of):
+        for network in range(8):
+            tf.function(function_of(network), autograph=False)()
+
+    startup.prepare_process(0, False)
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        trace(lambda network: lambda: tf.constant(network))
+        tf.get_logger().warning("something else")
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
+    tf.get_logger().removeFilter(startup._is_no_tracing)
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        trace(lambda network: lambda: tf.constant(-network))  # code that it has not warned of yet
+    assert "triggered tf.function retracing" in caplog.text, "TensorFlow's words have changed"
