@@ -21,6 +21,8 @@ from tuning.objectives import Objective
 from tuning.oracles.oracle import Manual
 from tuning.search import Search
 
+pytestmark = pytest.mark.usefixtures("own_store")
+
 RATE, HIDDEN = "train.optimizer.learning_rate", "model.options.hidden"
 BASE = {
     "name": "r",
@@ -48,12 +50,6 @@ CHEAP, BEST, DEARER, AS_CHEAP = range(4)
 def config(*words):
     store = {"tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"}}
     return settings.parse(settings.override({**BASE, **store}, words))
-
-
-@pytest.fixture(autouse=True)
-def own_store(own_folder, monkeypatch):
-    monkeypatch.setattr(pictures, "write", lambda *_: [])
-    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import State
 from tuning.oracles.hyperband import brackets, epochs_in_all
 
+pytestmark = pytest.mark.usefixtures("own_store")
+
 RATE = "train.optimizer.learning_rate"
 PLAN = brackets(4, 2)  # 4, 2 and 1 candidates, 3 and 1, then 3
 FITS = sum(count for rungs in PLAN for count, _ in rungs)
@@ -72,12 +74,6 @@ def trained(result):
 
 def snapshots():
     return sorted(path.parent.parent.parent.name for path in Path().rglob("snapshots/*.npz"))
-
-
-@pytest.fixture(autouse=True)
-def own_store(own_folder, monkeypatch):
-    monkeypatch.setattr(pictures, "write", lambda *_: [])
-    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ from experiments.search.run import run
 from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import digest, what_matters
 
+pytestmark = pytest.mark.usefixtures("own_store")
+
 RATE = "train.optimizer.learning_rate"
 BASE = {
     "name": "r",
@@ -47,12 +49,6 @@ BASE = {
 def config(*words, **sections):
     store = {"tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"}}
     return settings.parse(settings.override({**BASE, **store, **sections}, words))
-
-
-@pytest.fixture(autouse=True)
-def own_store(own_folder, monkeypatch):
-    monkeypatch.setattr(pictures, "write", lambda *_: [])
-    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")

@@ -10,55 +10,26 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import simulated_cluster
 from blank_store import blank_store
 from command import inside
 from mlflow import MlflowClient
-from ruined_digits import ruined_digits
 from search_fits import cut, watched
+from small_search import ONE, RATES, config, go, uri
 
-from experiments.config import settings
 from experiments.errors import BadInput, Stopped
-from experiments.fitting import fit, worker_state
-from experiments.search import study
+from experiments.fitting import fit
 from experiments.search.results import text
 from experiments.search.results.plots import pictures
 from experiments.search.results.report import top
 from experiments.search.run import run
-from experiments.search.tracking import SearchRuns
 from experiments.tracking import lock
 from experiments.tracking.journal import Journal
 from experiments.tracking.status import status
 from tuning.statistics.intervals import of_folds
 
-BASE = {
-    "data": {"source": "digits", "image_size": 16, "train_fraction": 0.15},
-    "model": {"name": "mlp"},
-    "train": {"epochs": 1, "loss": {"name": "mean_squared_error"}},
-    "launch": {"executor": "inline"},
-    "bench": {"latency_calls": 2, "throughput_batches": 1},
-}
-RATES = [0.05, 1e30, 0.02]  # the second one fails
-SEARCH = {"strategy": "grid", "space": {"train.optimizer.learning_rate": RATES}, "refit": True}
-
-
-def uri():
-    """The store of this folder; MLflow keeps one connection for a relative path wherever it is."""
-    return f"sqlite:///{Path.cwd()}/mlflow.db"
-
-
-def config(name="s", *words, **sections):
-    document = {
-        "tracking": {"save_model": "none", "uri": uri()},
-        "name": name, "validation": {"folds": 2}, "search": SEARCH, **BASE, **sections,
-    }  # fmt: skip
-    return settings.parse(settings.override(document, words))
-
-
-def go(made, fresh=False):
-    return run("search", made, "s.yaml", fresh=fresh)
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def without_times(result):
@@ -70,12 +41,6 @@ def without_times(result):
     for row in (*copied.get("outer", ()), copied.get("refit") or {}):
         row.pop("run_id", None)
     return copied
-
-
-@pytest.fixture(autouse=True)
-def own_store(own_folder, monkeypatch):
-    monkeypatch.setattr(pictures, "write", lambda *_: [])  # seconds; `done` has them
-    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")
@@ -334,9 +299,6 @@ def test_a_spent_time_budget_starts_no_fit_and_says_so():
     assert whole["best"]["number"] in (0, 2)
 
 
-ONE = ("search.space={train.optimizer.learning_rate: [0.05, 0.1]}", "search.refit=false")
-
-
 def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
     real, began = fit.attempt, []
 
@@ -360,97 +322,6 @@ def test_a_stop_closes_the_parent_and_the_next_start_goes_on(monkeypatch):
     assert client.get_run(result["run_id"]).info.status == "FINISHED"
     assert result["fits"]["done"] == 4
     assert began[2:] == [("trial", 1, "fold", fold) for fold in (0, 0, 1)]
-
-
-@pytest.mark.parametrize("folds", [1, 2])
-def test_a_long_trial_has_curves_while_it_runs_and_no_point_twice(folds, monkeypatch):
-    """The second trial is stopped in its second epoch, and made anew by the next start."""
-    monkeypatch.setattr("experiments.search.tracking.LIVE_SECONDS", 0.0)
-    client, seen, stops = MlflowClient(uri()), [], [True]
-    real = SearchRuns.point
-
-    def point(runs, path, fold, epoch, values, of):
-        real(runs, path, fold, epoch, values, of)
-        found = client.get_run(runs._live[path].run_id)
-        seen.append((path, found.info.status, found.data.tags["trial_status"]))
-        name = "val_top1" if fold is None else f"fold_{fold}_val_top1"
-        assert [m.step for m in client.get_metric_history(found.info.run_id, name)] == [
-            *range(1, epoch + 1)
-        ]
-        assert found.data.metrics[name] == values["val_top1"]
-        if (path, epoch) == ("trial/1", 2) and stops:
-            stops.clear()
-            raise Stopped
-
-    monkeypatch.setattr(SearchRuns, "point", point)
-    words = (*ONE, f"validation.folds={folds if folds > 1 else 'null'}", "train.epochs=3")
-    with pytest.raises(Stopped):
-        go(config("l", *words))
-    result = go(config("l", *words))
-    assert set(seen) == {(f"trial/{n}", "RUNNING", "running") for n in range(2)}
-    [experiment] = [e for e in client.search_experiments() if e.name == "l"]
-    found = client.search_runs([experiment.experiment_id])
-    made = {run.data.tags["path"]: run for run in found}
-    assert sorted(made) == ["search", "trial/0", "trial/1"]
-    assert len(found) == 3
-    names = ["val_top1"] if folds == 1 else ["fold_0_val_top1", "fold_1_val_top1"]
-    for number, trial in enumerate(result["trials"]):
-        run = made[f"trial/{number}"]
-        assert (run.info.status, run.data.tags["trial_status"]) == ("FINISHED", "finished")
-        assert run.data.params["train.epochs"] == "3"
-        assert run.data.metrics["val_top1"] == trial["score"]
-        for name in names:
-            steps = [m.step for m in client.get_metric_history(run.info.run_id, name)]
-            assert set(steps) == {1, 2, 3}
-            assert len(steps) == len(set(steps)) + (folds == 1)  # its last point and its score
-
-
-def test_a_refit_has_curves_while_it_runs_and_no_point_twice(monkeypatch):
-    """It is stopped in its second epoch, and made anew by the next start."""
-    monkeypatch.setattr("experiments.search.tracking.LIVE_SECONDS", 0.0)
-    client, seen, stops = MlflowClient(uri()), [], [True]
-    real = SearchRuns.refit_point
-
-    def point(runs, job, level, epoch, values):
-        real(runs, job, level, epoch, values)
-        found = client.get_run(runs._live["refit"].run_id)
-        seen.append((found.info.run_id, found.info.status, found.data.tags["level"], epoch))
-        assert found.data.metrics["train_loss"] == values["train_loss"]
-        if epoch == 2 and stops:
-            stops.clear()
-            raise Stopped
-
-    monkeypatch.setattr(SearchRuns, "refit_point", point)
-    one = "search.space={train.optimizer.learning_rate: [0.05]}"
-    words = (one, "validation.folds=null", "train.epochs=3", "search.refit=true")
-    with pytest.raises(Stopped):
-        go(config("r", *words))
-    refit = go(config("r", *words))["refit"]
-    first, *_, last = [run_id for run_id, *_ in seen]
-    assert [row[1:] for row in seen if row[0] == first] == [("RUNNING", "refit", n) for n in (1, 2)]
-    assert client.get_run(first).info.lifecycle_stage == "deleted"
-    assert refit["run_id"] == last != first
-    assert client.get_run(last).info.status == "FINISHED"
-    steps = [m.step for m in client.get_metric_history(last, "train_loss")]
-    assert sorted(steps) == [1, 2, 3, 3]  # its last point and its score
-
-
-def test_a_store_that_fails_costs_a_line_and_gets_the_rest_later(monkeypatch, capsys):
-    real = SearchRuns._write
-
-    def refuse(self, trial):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(SearchRuns, "_write", refuse)
-    result = go(config("f", *ONE))
-    assert result["status"] == "finished"
-    assert "tracking failed (disk full)" in capsys.readouterr().err
-    monkeypatch.setattr(SearchRuns, "_write", real)
-    assert go(config("f", *ONE))["run_id"] == result["run_id"]
-    client = MlflowClient(uri())
-    [experiment] = [e for e in client.search_experiments() if e.name == "f"]
-    paths = [r.data.tags["path"] for r in client.search_runs([experiment.experiment_id])]
-    assert sorted(paths) == ["search", "trial/0", "trial/1"]
 
 
 def test_pictures_that_cannot_be_drawn_do_not_fail_the_search(monkeypatch, capsys):
@@ -487,86 +358,6 @@ def test_dry_run_tells_candidates_and_fits(tmp_path, monkeypatch, capsys):
         "= 35 fits (50 unshared)" in capsys.readouterr().out
     )
     assert not (tmp_path / ".ilsvrc").exists()
-
-
-NESTED = {
-    "validation": {"outer": 2, "inner": 2},
-    "search": {"strategy": "grid", "space": {"train.optimizer.learning_rate": [0.1, 0.3]}},
-}
-
-
-def run_nested(monkeypatch, name, spoilt=None):
-    """Its JSON and every job that was run."""
-    words = ["data.group_duplicates=false"]
-    with monkeypatch.context() as patch:
-        jobs = watched(patch)
-        if spoilt is not None:
-            words.append("data.max_pixels=1000000")  # another source, for what is kept of them
-            patch.setattr(study, "open_source", ruined_digits(spoilt))
-            patch.setattr(worker_state, "open_source", ruined_digits(spoilt))
-        result = run("nested", config(name, *words, **NESTED), "n.yaml")
-    return result, jobs
-
-
-def test_nested_tests_each_image_once_and_nothing_sees_it_before(monkeypatch, tmp_path):
-    result, jobs = run_nested(monkeypatch, "n")
-    assert result["status"] == "finished"
-    outer = result["outer"]
-    assert [row["fold"] for row in outer] == [0, 1]
-    tops = [row["test_top1"] for row in outer]
-    assert result["mean_test_top1"] == pytest.approx(np.mean(tops))
-    assert result["std_test_top1"] == pytest.approx(np.std(tops, ddof=1))
-    inner = [row["inner_score"] for row in outer]
-    assert result["best_inner_score"] == pytest.approx(np.mean(inner))
-    assert result["optimism"] == pytest.approx(np.mean(inner) - np.mean(tops))
-    for row in outer:
-        own = [t for t in result["trials"] if t["outer"] == row["fold"]]
-        assert row["inner_score"] == max(trial["score"] for trial in own)
-        assert "test_top5" in row
-    assert len(jobs) == result["fits"]["planned"] == 2 * (2 * 2 + 1)
-    told = of_folds(tops, held=[899, 898], trained=[0.15 * 898, 0.15 * 899], images=1797)
-    assert result["interval"] == asdict(told)
-    assert result["nested_interval"] is None  # of fits without two folds, that are not there
-    assert "of the whole procedure, search included" in text.of_result(result)
-    assert "outer folds; inner scores of the winners" in text.of_result(result)
-
-    refits = {job.path[1]: job for job in jobs if job.path[-1] == "refit"}
-    tested = np.concatenate([job.test for job in refits.values()])
-    assert np.array_equal(np.sort(tested), np.arange(1797))
-    for job in jobs:
-        test = set(refits[job.path[1]].test)
-        predictions = pd.read_parquet(Path(job.directory) / "predictions.parquet")
-        assert test.isdisjoint(job.train)
-        if job.path[-1] == "refit":
-            assert job.validation is None
-            assert set(predictions["part"]) == {"test"}
-            assert set(predictions["index"]) == test
-        else:
-            assert job.test is None
-            assert test.isdisjoint(job.validation)
-            assert set(job.train).isdisjoint(job.validation)
-            assert set(predictions["index"]) == set(job.validation)
-    # a seed for each inner fold, whatever the trial, and for each refit
-    assert len({job.config.seed for job in jobs}) == 2 * (2 + 1)
-
-    client = MlflowClient(uri())
-    [refit] = client.search_runs(["1"], "tags.path = 'outer/1/refit'")
-    assert refit.data.tags["level"] == "outer_fold"
-    assert refit.info.run_id == outer[1]["run_id"]
-    parent = client.get_run(result["run_id"])
-    assert parent.data.metrics["optimism"] == pytest.approx(result["optimism"])
-    assert parent.data.metrics["mean_test_top1_low"] == result["interval"]["low"]
-    assert parent.data.metrics["mean_test_top1_high"] == result["interval"]["high"]
-    assert "(corrected resampled t); of the whole procedure" in parent.data.tags["interval"]
-
-    # The marker: with the test images of outer fold 0 ruined, all that was fitted or chosen there
-    # comes out the same to the last bit, and only the test itself differs.
-    ruined, _ = run_nested(monkeypatch, "ruined", refits[0].test)
-    for old, new in zip(result["trials"], ruined["trials"], strict=True):
-        assert (old["scores"] == new["scores"]) is (old["outer"] == 0)
-    assert ruined["outer"][0]["hyperparameters"] == outer[0]["hyperparameters"]
-    assert ruined["outer"][0]["train_top1"] == outer[0]["train_top1"]
-    assert ruined["outer"][0]["test_top1"] < outer[0]["test_top1"]
 
 
 @pytest.mark.parametrize(
