@@ -1,10 +1,10 @@
 """Searches by a mean over classes: which trial wins, by which score it is tested, what is said."""
 
 import contextlib
-from pathlib import Path
 
 import pytest
 from blank_store import blank_store
+from small_search import uri
 
 from experiments.config import settings
 from experiments.search.results import text
@@ -26,7 +26,7 @@ def searched(kind, **search):
             "search": {"strategy": "grid", "space": {RATE: [1e-6, 0.05]}, **search},
             "launch": {"executor": "inline"},
             "bench": {"latency_calls": 2, "throughput_batches": 1},
-            "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
+            "tracking": {"save_model": "none", "uri": uri()},
         }
     )
     return run(kind, made, "b.yaml")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from pathlib import Path
 
 import pytest
 from blank_store import blank_store
 from search_fits import cut, watched
+from small_search import uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -48,7 +48,7 @@ CHEAP, BEST, DEARER, AS_CHEAP = range(4)
 
 
 def config(*words):
-    store = {"tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"}}
+    store = {"tracking": {"save_model": "none", "uri": uri()}}
     return settings.parse(settings.override({**BASE, **store}, words))
 
 

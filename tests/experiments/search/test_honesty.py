@@ -141,7 +141,7 @@ def test_on_noise_the_nested_accuracy_is_chance_and_the_naive_one_is_better(monk
                 },
                 "launch": {"executor": "inline"},
                 "bench": {"latency_calls": 2, "throughput_batches": 1},
-                "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
+                "tracking": {"save_model": "none", "uri": uri()},
             }
         )  # fmt: skip
         results.append(run("nested", made, "noise.yaml"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_search import uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -34,7 +35,7 @@ def config(*words, **sections):
         "search": GRID,
         "launch": {"executor": "inline"},
         "bench": {"latency_calls": 2, "throughput_batches": 1},
-        "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
+        "tracking": {"save_model": "none", "uri": uri()},
         **sections,
     }
     return settings.parse(settings.override(document, words))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from blank_store import blank_store
 from mlflow import MlflowClient
+from small_search import uri
 
 from experiments.config import settings
 from experiments.errors import Stopped
@@ -38,7 +39,7 @@ STEP = {"name": "step", "epochs": 4, "warmup_epochs": 0.5, "milestones": [0.3, 0
 def config(*words: str):
     document = {
         "name": "h",
-        "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
+        "tracking": {"save_model": "none", "uri": uri()},
         "data": {"source": "digits", "image_size": 16, "train_fraction": 0.1},
         "augment": {"steps": [{"op": "translate", "fraction": 0.1}]},
         "model": {"name": "mlp", "options": {"hidden": [16], "dropout": 0.5}},

@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,6 +13,7 @@ import pytest
 from blank_store import blank_store
 from command import inside
 from search_fits import cut, watched
+from small_search import uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -47,7 +47,7 @@ BASE = {
 
 
 def config(*words, **sections):
-    store = {"tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"}}
+    store = {"tracking": {"save_model": "none", "uri": uri()}}
     return settings.parse(settings.override({**BASE, **store, **sections}, words))
 
 

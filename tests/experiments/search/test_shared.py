@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from command import inside
 from mlflow import MlflowClient
 from ruined_digits import ruined_digits
 from search_fits import watched
+from small_search import uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -41,7 +41,7 @@ def config(name, *words, **sections):
         "search": {"strategy": "grid", "space": {RATE: [0.03, 0.1, 0.3]}},
         "launch": {"executor": "inline"},
         "bench": {"latency_calls": 2, "throughput_batches": 1},
-        "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
+        "tracking": {"save_model": "none", "uri": uri()},
         **sections,
     }
     return settings.parse(settings.override(document, words))

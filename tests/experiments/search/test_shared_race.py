@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from small_search import uri
 
 from experiments.config import settings
 from experiments.search.results.plots import pictures
@@ -38,7 +37,7 @@ def test_each_outer_fold_hears_of_its_own_images_and_may_drop_what_another_keeps
             },
             "launch": {"executor": "inline"},
             "bench": {"latency_calls": 2, "throughput_batches": 1},
-            "tracking": {"save_model": "none", "uri": f"sqlite:///{Path.cwd()}/mlflow.db"},
+            "tracking": {"save_model": "none", "uri": uri()},
         }
     )
     result = run("nested", made, "s.yaml")

@@ -16,6 +16,7 @@ import pytest
 from blank_store import blank_store
 from mlflow import MlflowClient
 from search_fits import watched
+from small_search import uri
 
 import pipelines
 from experiments.cli import next_step
@@ -53,10 +54,6 @@ BASE = {
     "bench": {"latency_calls": 2, "throughput_batches": 1},
     "search": {"strategy": "grid", "space": {RATE: [0.05, 0.1, 0.02]}, "final": True},
 }
-
-
-def uri():
-    return f"sqlite:///{Path.cwd()}/mlflow.db"
 
 
 def config(name, *words):
