@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
-import os
 import sys
 import types
 
@@ -15,89 +13,25 @@ import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
 from drawn import drawn, read_back
+from hub_set import (
+    CLASSES,
+    IMAGE,
+    LAYOUTS,
+    NAMES,
+    SHARDED,
+    as_arrow,
+    as_parquet,
+    expected,
+    features,
+    save_to_disk,
+    table,
+)
 from PIL import Image
 
 from pipelines.errors import SourceError
 from pipelines.sources.base import Unused
 from pipelines.sources.open import open_source
 from pipelines.sources.records import unpacked
-
-NAMES = ["cat", "dog", "emu"]
-IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-CLASSES = {"_type": "ClassLabel", "names": NAMES}
-
-
-def features(**columns):
-    """The metadata that `datasets` writes into a schema."""
-    kinds = {"image": {"_type": "Image"}, **columns}
-    return {b"huggingface": json.dumps({"info": {"features": kinds}}).encode()}
-
-
-def table(split, numbers, *, labels=None, metadata=None, image=IMAGE, kind=None, **more):
-    blobs = [drawn(split, i) for i in numbers]
-    if pa.types.is_struct(image):
-        blobs = [
-            {"bytes": blob, "path": f"{i}.png"} for i, blob in zip(numbers, blobs, strict=True)
-        ]
-    labels = [i % 3 for i in numbers] if labels is None else labels
-    columns = {"image": pa.array(blobs, image), "label": pa.array(labels, kind), **more}
-    whole = pa.table(columns)
-    known = features(label=CLASSES) if metadata is None else metadata
-    return whole.replace_schema_metadata(known)
-
-
-def expected(**counts):
-    return {(split, i): NAMES[i % 3] for split, count in counts.items() for i in range(count)}
-
-
-def as_parquet(path, rows, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(rows, path, **options)
-
-
-def as_arrow(path, rows, *, batch=4, options=None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        pa.OSFile(str(path), "wb") as file,
-        pa.ipc.new_stream(file, rows.schema, options=options) as writer,
-    ):
-        writer.write_table(rows, max_chunksize=batch)
-
-
-def save_to_disk(root, splits):
-    """A DatasetDict as `save_to_disk` leaves it, with a cache file of a map beside."""
-    root.mkdir(parents=True)
-    (root / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
-    for split, shards in splits.items():
-        names = [f"data-{k:05d}-of-{len(shards):05d}.arrow" for k in range(len(shards))]
-        for name, rows in zip(names, shards, strict=True):
-            as_arrow(root / split / name, rows)
-        as_arrow(root / split / "cache-0123456789abcdef.arrow", shards[0])
-        as_arrow(root / split / "data-00000-of-00009.arrow", shards[0])  # of an earlier save
-        state = {"_data_files": [{"filename": name} for name in names], "_split": split}
-        (root / split / "state.json").write_text(json.dumps(state))
-    return root
-
-
-SHARDED = {
-    "data/train-00000-of-00002.parquet": ("train", range(5)),
-    "data/train-00001-of-00002-0123456789abcdef.parquet": ("train", range(5, 9)),
-    "data/validation-00000-of-00001.parquet": ("validation", range(4)),
-}
-LAYOUTS = {
-    "data": SHARDED,
-    "flat": {name.partition("/")[2]: rows for name, rows in SHARDED.items()},
-    "config": {name.replace("data", "plain_text"): rows for name, rows in SHARDED.items()},
-    "snapshot": {f"snapshots/abc/{name}": rows for name, rows in SHARDED.items()},
-    "converted": {
-        "default/train/0000.parquet": ("train", range(9)),
-        "default/validation/0000.parquet": ("validation", range(4)),
-    },
-    "whole": {
-        "train.parquet": ("train", range(9)),
-        "set_valid.parquet": ("validation", range(4)),
-    },
-}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -344,57 +278,6 @@ def test_configurations_are_chosen_by_name(tmp_path):
     assert read_back(open_source(f"hf:{root},config=full")) == expected(train=6)
 
 
-def test_missing_shards_are_named_unless_part_of_a_set_is_meant(tmp_path):
-    root = tmp_path / "set"
-    as_parquet(root / "train-00001-of-00003.parquet", table("train", range(6)))
-    with pytest.raises(
-        SourceError,
-        match=r"2 of the 3 shards like train-00001-of-00003\.parquet are missing, number 0",
-    ):
-        open_source(f"hf:{root}")
-    assert read_back(open_source(f"hf:{root},partial=yes")) == expected(train=6)
-    as_parquet(root / "train-00000-of-00002.parquet", table("train", range(6)))
-    with pytest.raises(SourceError, match="two versions of a set"):
-        open_source(f"hf:{root}")
-
-
-def test_a_saved_file_that_is_missing_is_named(tmp_path):
-    root = save_to_disk(tmp_path / "set", {"train": [table("train", range(3))] * 2})
-    (root / "train" / "data-00001-of-00002.arrow").unlink()
-    with pytest.raises(SourceError, match=r"data-00001-of-00002\.arrow is missing"):
-        open_source(f"hf:{root}")
-
-
-def test_shards_that_number_their_classes_otherwise_are_refused(tmp_path):
-    as_parquet(tmp_path / "set/train.parquet", table("train", range(3)))
-    other = features(label={"_type": "ClassLabel", "names": ["dog", "cat", "emu"]})
-    as_parquet(tmp_path / "set/test.parquet", table("test", range(3), metadata=other))
-    with pytest.raises(SourceError, match=r"test\.parquet has other columns or classes than"):
-        open_source(f"hf:{tmp_path / 'set'}")
-
-
-def test_damaged_images_are_named_by_split_and_number(tmp_path):
-    root = tmp_path / "set"
-    rows = table("train", range(9)).to_pydict()
-    rows["image"][7]["bytes"] = b"no image at all"
-    as_parquet(root / "train.parquet", pa.Table.from_pydict(rows, table("train", [0]).schema))
-    with pytest.raises(SourceError, match=r"train\[7\] is not a JPEG"):
-        open_source(f"hf:{root}")
-    source = open_source(f"hf:{root}", on_corrupt="skip", max_corrupt_fraction=0.5)
-    assert [name for name, _ in source.corrupt] == ["train[7]"]
-    left = expected(train=9)
-    del left["train", 7]
-    assert read_back(source) == left
-    with pytest.raises(SourceError, match=r"train\[0\] has 6 x 8 pixels where data.max_pixels"):
-        open_source(f"hf:{root}", max_pixels=40)
-
-
-def test_a_label_out_of_range_is_named(tmp_path):
-    as_parquet(tmp_path / "set/train.parquet", table("train", range(3), labels=[0, 3, 1]))
-    with pytest.raises(SourceError, match=r"train\[1\]: label: expected from 0 to 2 .* received 3"):
-        open_source(f"hf:{tmp_path / 'set'}")
-
-
 def test_photographs_are_upright_as_datasets_gives_them(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -408,70 +291,6 @@ def test_photographs_are_upright_as_datasets_gives_them(tmp_path):
     source = open_source(f"hf:{tmp_path / 'set'}")
     assert source.shapes.tolist() == [[6, 8], [8, 6], [6, 8]]
     assert source.images(tf.constant(1, tf.int64)).shape == (8, 6, 3)
-
-
-@pytest.mark.parametrize("ending", ["parquet", "arrow"])
-def test_truncated_files_and_lfs_pointers_are_named(tmp_path, ending):
-    path = tmp_path / "set" / f"train.{ending}"
-    (as_parquet if ending == "parquet" else as_arrow)(path, table("train", range(9)))
-    os.truncate(path, path.stat().st_size - 700)
-    with pytest.raises(
-        SourceError, match=rf"train\.{ending} is damaged or truncated .*again"
-    ) as error:
-        open_source(f"hf:{path.parent}")
-    assert "\n" not in str(error.value)
-    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n")
-    with pytest.raises(SourceError, match=rf"train\.{ending} is a pointer of Git LFS"):
-        open_source(f"hf:{path.parent}")
-
-
-def test_an_arrow_file_that_ends_between_two_batches_is_truncated(tmp_path):
-    path = tmp_path / "set" / "train.arrow"
-    as_arrow(path, table("train", range(9)))
-    os.truncate(path, path.stat().st_size - 8)  # the mark of the end
-    with pytest.raises(SourceError, match=r"train\.arrow is damaged or truncated .*ends early"):
-        open_source(f"hf:{path.parent}")
-
-
-def test_a_kill_and_a_full_disk_keep_the_shards_that_are_written(tmp_path, monkeypatch):
-    root = tmp_path / "set"
-    for name, (split, numbers) in SHARDED.items():
-        as_parquet(root / name, table(split, numbers))
-    real, written = os.replace, []
-
-    def fails(error):
-        def replace(partial, path):
-            if str(path).endswith(".arrow"):
-                if len(written) == 1:
-                    raise error
-                written.append(str(path))
-            real(partial, path)
-
-        return replace
-
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    for error, seen in ((KeyboardInterrupt(), KeyboardInterrupt), (full, SourceError)):
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", fails(error))
-            with pytest.raises(seen) as caught:
-                open_source(f"hf:{root}")
-    assert "has no room for a copy of" in str(caught.value)
-    folder = os.path.dirname(written[0])
-    assert os.listdir(folder) == [os.path.basename(written[0])]  # nothing half written
-    stamp = os.stat(written[0]).st_mtime_ns
-    assert read_back(open_source(f"hf:{root}")) == expected(train=9, validation=4)
-    assert os.stat(written[0]).st_mtime_ns == stamp
-    assert len(os.listdir(folder)) == 3
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path):
-    root = tmp_path / "set"
-    as_parquet(root / "train.parquet", table("train", range(6)))
-    copy = open_source(f"hf:{root}", memory_limit_bytes=0).files.paths[0]
-    assert os.path.isabs(copy)
-    os.rename(copy, os.path.join(os.path.dirname(copy), ".train.parquet.arrow.123"))
-    assert read_back(open_source(f"hf:{root}")) == expected(train=6)
-    assert os.listdir(os.path.dirname(copy)) == ["train.parquet.arrow"]
 
 
 def test_a_set_by_name_needs_datasets(tmp_path, monkeypatch, capsys):
@@ -507,30 +326,3 @@ def test_a_set_by_name_needs_datasets(tmp_path, monkeypatch, capsys):
         SourceError, match="user/fish could not be loaded: ConnectionError: Couldn't"
     ):
         open_source("hf:user/fish")
-
-
-def test_a_folder_that_holds_something_else_is_told(tmp_path):
-    (tmp_path / "set" / "cat").mkdir(parents=True)
-    (tmp_path / "set" / "a.jpg").write_bytes(b"")
-    with pytest.raises(
-        SourceError, match=r"no Parquet shards .* but 1 folder \(cat\) and 1 .jpg file"
-    ):
-        open_source(f"hf:{tmp_path / 'set'}")
-    with pytest.raises(SourceError, match="expected a place, received none: write 'hf:DIR'"):
-        open_source("hf:")
-    as_parquet(tmp_path / "text/train.parquet", pa.table({"text": ["a"], "label": [0]}))
-    with pytest.raises(SourceError, match="has no image column that can be used, but text: string"):
-        open_source(f"hf:{tmp_path / 'text'}")
-
-
-def test_ranges_that_lie_outside_of_an_arrow_file_are_refused(tmp_path):
-    path = tmp_path / "set" / "train.arrow"
-    as_arrow(path, table("train", range(3)), batch=3)
-    size = len(drawn("train", 0))
-    whole = path.read_bytes()
-    ends = np.array([0, size, 2 * size, 3 * size], np.int32).tobytes()
-    assert ends in whole
-    for wrong in ([0, size, 10**9, 10**9], [0, size, 5, 3 * size], [-9, size, 2 * size, 3 * size]):
-        path.write_bytes(whole.replace(ends, np.array(wrong, np.int32).tobytes()))
-        with pytest.raises(SourceError, match=r"train\.arrow is damaged or truncated"):
-            open_source(f"hf:{path.parent}")
