@@ -9,22 +9,13 @@ import keras
 import numpy as np
 import pytest
 from drawn_tree import draw
+from in_batches import INDICES, numbered
 
 import pipelines
 from pipelines.augment.recipes import PRESETS, Recipe
 from pipelines.build import training_dataset
-from pipelines.sources.array_source import ArraySource
 
-INDICES = np.random.default_rng(0).permutation(60)[:37]
 BATCHES = 4
-
-
-def numbered(n: int = 60, size: int = 8) -> ArraySource:
-    """Image i is filled with i, so that a batch tells which images it holds."""
-    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones(
-        (1, size, size, 3), np.uint8
-    )
-    return ArraySource(pixels, np.arange(n) % 5, list("abcde"))
 
 
 def arrays(data: Any) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from in_batches import numbered
 
 from pipelines import build, statistics
 from pipelines.augment import mixing, ops
@@ -143,12 +144,6 @@ def test_in_tf_data_as_eagerly(make: Any) -> None:
         eager = op(tf.constant(IMAGES), tf.constant(LABELS), key(words))
         np.testing.assert_allclose(images, eager[0], atol=1e-4)
         np.testing.assert_allclose(labels, eager[1], atol=1e-6)
-
-
-def numbered(n: int = 60) -> ArraySource:
-    """Image i is filled with i, so that a batch tells what was mixed."""
-    pixels = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
-    return ArraySource(pixels, np.arange(n) % 5, list("abcde"))
 
 
 class Reading(Source):
