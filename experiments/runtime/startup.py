@@ -99,7 +99,6 @@ def prepare_process(threads: int, deterministic: bool) -> None:
     load_tensorflow()
     import tensorflow as tf
 
-    tf.get_logger().addFilter(_is_no_tracing)
     if threads and tf.config.threading.get_intra_op_parallelism_threads() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -113,23 +112,31 @@ def prepare_process(threads: int, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _is_no_tracing(record: logging.LogRecord) -> bool:
-    """TensorFlow counts traces by code: functions that each network of a sweep has of its own, and
-    which are traced once, look to it like one that is traced again and again."""
-    return "triggered tf.function retracing" not in record.getMessage()
-
-
 def load_tensorflow() -> None:
-    """Import TensorFlow and Keras with the C++ start-up lines kept off stderr.
-
-    Python errors still surface: only the file descriptor is redirected, and only for the import.
+    """Import TensorFlow and Keras, if need be with the C++ start-up lines kept off stderr, and
+    without a word on functions that are traced.
 
     Raises:
         BadInput: see `keras_backend`.
     """
     if "tensorflow" in sys.modules:
         load_keras()
-        return
+    else:
+        _load_quietly()
+    import tensorflow as tf
+
+    tf.get_logger().addFilter(_is_no_tracing)
+
+
+def _is_no_tracing(record: logging.LogRecord) -> bool:
+    """TensorFlow counts traces by code: functions that each of several networks has of its own, and
+    which are traced once, look to it like one that is traced again and again."""
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+def _load_quietly() -> None:
+    """Python errors still surface: only the file descriptor is redirected, and only for the
+    import."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Pieces of a program that XLA compiles it would first compute uncompiled, for each new shape,
     # and the same fit would differ by rounding the second time.

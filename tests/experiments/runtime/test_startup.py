@@ -136,7 +136,7 @@ def test_networks_that_have_functions_of_their_own_are_no_reason_to_warn(caplog)
         for network in range(8):
             tf.function(function_of(network), autograph=False)()
 
-    startup.prepare_process(0, False)
+    startup.load_tensorflow()
     with caplog.at_level("WARNING", logger="tensorflow"):
         trace(lambda network: lambda: tf.constant(network))
         tf.get_logger().warning("something else")
