@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from blank_store import blank_store
+
 from experiments.config import settings
+from experiments.search.results.plots import pictures
 from experiments.search.run import run
 
 BASE = {
@@ -17,6 +23,15 @@ BASE = {
 RATES = [0.05, 1e30, 0.02]  # the second one fails
 SEARCH = {"strategy": "grid", "space": {"train.optimizer.learning_rate": RATES}, "refit": True}
 ONE = ("search.space={train.optimizer.learning_rate: [0.05, 0.1]}", "search.refit=false")
+
+
+@contextlib.contextmanager
+def quiet_folder(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+    """Inside a folder whose store has no runs, and without pictures, which take seconds."""
+    blank_store(folder)
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "write", lambda *_: [])
+        yield patch
 
 
 def uri():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from blank_store import blank_store
-
-from experiments.search.results.plots import pictures
+from small_search import quiet_folder
 
 
 @pytest.fixture
-def own_store(own_folder, monkeypatch):
-    """A store without runs, and no pictures, which take seconds."""
-    monkeypatch.setattr(pictures, "write", lambda *_: [])
-    blank_store(own_folder)
+def own_store(own_folder):
+    """A store without runs, and no pictures."""
+    with quiet_folder(own_folder):
+        yield

@@ -1,14 +1,11 @@
 """Searches by a mean over classes: which trial wins, by which score it is tested, what is said."""
 
-import contextlib
-
 import pytest
-from blank_store import blank_store
-from small_search import uri
+from small_search import quiet_folder, uri
 
 from experiments.config import settings
 from experiments.search.results import text
-from experiments.search.results.plots import pictures, winners
+from experiments.search.results.plots import winners
 from experiments.search.results.plots.view import view
 from experiments.search.run import run
 
@@ -34,10 +31,7 @@ def searched(kind, **search):
 
 @pytest.fixture(scope="module")
 def nested(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("nested")
-    blank_store(folder)
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "write", lambda *_: [])
+    with quiet_folder(tmp_path_factory.mktemp("nested")):
         return searched("nested", objective="val_balanced_top1", final=True)
 
 
@@ -68,9 +62,7 @@ def test_what_is_said_of_it_names_the_score_in_per_cent(nested):
     assert f"not seen {100 * mean:.2f} %" in " ".join(shown.notes)
 
 
-def test_a_lead_is_judged_by_folds_and_not_by_right_images(own_folder, monkeypatch):
-    monkeypatch.setattr(pictures, "write", lambda *_: [])
-    blank_store(own_folder)
+def test_a_lead_is_judged_by_folds_and_not_by_right_images(own_store):
     result = searched("search", objective="val_macro_f1", refit=True, choose="one_standard_error")
     assert result["best"]["score"] == pytest.approx(result["best"]["val_macro_f1"])
     assert result["choice"]["lead"]["of"] == "folds"

@@ -7,15 +7,13 @@ import io
 import shutil
 
 import pytest
-from blank_store import blank_store
 from search_fits import cut, watched
-from small_search import uri
+from small_search import quiet_folder, uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.search import space
 from experiments.search.race import cost_of
-from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from tuning.objectives import Objective
 from tuning.oracles.oracle import Manual
@@ -56,11 +54,8 @@ def config(*words):
 def raced(tmp_path_factory):
     """A folder where a raced search has ended, its JSON, and what it said."""
     folder, said = tmp_path_factory.mktemp("raced"), io.StringIO()
-    blank_store(folder)
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "write", lambda *_: [])
-        with contextlib.redirect_stderr(said):
-            return folder, run("search", config(), "r.yaml"), said
+    with quiet_folder(folder), contextlib.redirect_stderr(said):
+        return folder, run("search", config(), "r.yaml"), said
 
 
 def outcome(result):

@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from blank_store import blank_store
 from mlflow import MlflowClient
-from small_search import uri
+from small_search import quiet_folder, uri
 
 from experiments.config import settings
 from experiments.errors import Stopped
@@ -22,7 +21,6 @@ from experiments.launch.ray_slot import Slot
 from experiments.search import run
 from experiments.search.candidates import starts_anew
 from experiments.search.results import text
-from experiments.search.results.plots import pictures
 from experiments.search.results.report import top
 from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import State
@@ -80,11 +78,8 @@ def snapshots():
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A search where candidates go on, and its JSON."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("done")
-        blank_store(folder)
-        patch.chdir(folder)
-        patch.setattr(pictures, "write", lambda *_: [])
+    folder = tmp_path_factory.mktemp("done")
+    with quiet_folder(folder) as patch:
         kept = []
         real = fit.attempt
 

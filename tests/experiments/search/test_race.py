@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from importlib.resources import files
@@ -10,10 +9,9 @@ from importlib.resources import files
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from blank_store import blank_store
 from command import inside
 from search_fits import cut, watched
-from small_search import uri
+from small_search import quiet_folder, uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
@@ -21,7 +19,6 @@ from experiments.jobs.predictions import HITS, packed_hits, unpacked_hits
 from experiments.search import space
 from experiments.search.candidates import Candidates
 from experiments.search.results import text
-from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from experiments.tracking.journal import Journal
 from experiments.tracking.search_journal import digest, what_matters
@@ -55,9 +52,7 @@ def config(*words, **sections):
 def raced(tmp_path_factory):
     """A folder where a raced search has ended, and its JSON."""
     folder = tmp_path_factory.mktemp("raced")
-    blank_store(folder)
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "write", lambda *_: [])
+    with quiet_folder(folder):
         return folder, run("search", config(), "r.yaml")
 
 

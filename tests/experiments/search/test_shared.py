@@ -3,7 +3,6 @@ outer fold tests is seen there before."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import numpy as np
@@ -13,17 +12,18 @@ from command import inside
 from mlflow import MlflowClient
 from ruined_digits import ruined_digits
 from search_fits import watched
-from small_search import uri
+from small_search import quiet_folder, uri
 
 from experiments.config import settings
 from experiments.errors import BadInput
 from experiments.fitting import fit, worker_state
 from experiments.search import pairs, study
 from experiments.search.candidates import Candidates
-from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from experiments.search.study import Study
 from experiments.tracking.journal import Journal
+
+pytestmark = pytest.mark.usefixtures("own_store")
 
 RATE = "train.optimizer.learning_rate"
 OUTER = 4
@@ -45,11 +45,6 @@ def config(name, *words, **sections):
         **sections,
     }
     return settings.parse(settings.override(document, words))
-
-
-@pytest.fixture(autouse=True)
-def without_pictures(monkeypatch):
-    monkeypatch.setattr(pictures, "write", lambda *_: [])  # seconds, and tested elsewhere
 
 
 def go(monkeypatch, made, apart=False):
@@ -84,12 +79,10 @@ def compared(result):
 def both(tmp_path_factory):
     """The same search both ways: (result, jobs, folder) of each."""
     done = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "write", lambda *_: [])
-        for name in ("together", "apart"):
-            folder = tmp_path_factory.mktemp(name)
-            with contextlib.chdir(folder):
-                done[name] = (*go(patch, config("n"), name == "apart"), folder)
+    for name in ("together", "apart"):
+        folder = tmp_path_factory.mktemp(name)
+        with quiet_folder(folder) as patch:
+            done[name] = (*go(patch, config("n"), name == "apart"), folder)
     return done
 
 

@@ -6,13 +6,12 @@ import pytest
 from small_search import uri
 
 from experiments.config import settings
-from experiments.search.results.plots import pictures
 from experiments.search.run import run
 from tuning.search import Search
 
 
 def test_each_outer_fold_hears_of_its_own_images_and_may_drop_what_another_keeps(
-    own_folder, monkeypatch
+    own_store, monkeypatch
 ):
     told, tell = {}, Search.tell
 
@@ -20,7 +19,6 @@ def test_each_outer_fold_hears_of_its_own_images_and_may_drop_what_another_keeps
         told.setdefault(id(self), []).append((score, hits))
         tell(self, fit, status, score, error, epochs, hits, *figures)
 
-    monkeypatch.setattr(pictures, "write", lambda *_: [])
     monkeypatch.setattr(Search, "tell", spy)
     made = settings.parse(
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections import defaultdict
@@ -13,10 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from blank_store import blank_store
 from mlflow import MlflowClient
 from search_fits import watched
-from small_search import uri
+from small_search import quiet_folder, uri
 
 import pipelines
 from experiments.cli import next_step
@@ -33,7 +31,6 @@ from experiments.reporting.ui import views
 from experiments.runs.reproduce import reproduce
 from experiments.search.folds import Folds, final_folds, nested_folds
 from experiments.search.results import final, text
-from experiments.search.results.plots import pictures
 from experiments.search.run import dry_run, run
 from experiments.storage.best import kept_as_best
 from experiments.tracking.initial import ALL_BUT_TEST, TRAINED_ON, training_images
@@ -42,6 +39,8 @@ from experiments.tracking.tracked_run import NETWORK, NOTE, find_run
 from experiments.tracking.upload import upload
 from tuning.statistics.intervals import of_folds
 from tuning.statistics.significance import accuracy_interval
+
+pytestmark = pytest.mark.usefixtures("own_store")
 
 RATE = "train.optimizer.learning_rate"
 IMAGES = 1797  # of the digits
@@ -65,21 +64,14 @@ def go(kind, name, *words):
     """Its JSON and every job that was run."""
     with pytest.MonkeyPatch.context() as patch:
         jobs = watched(patch)
-        patch.setattr(pictures, "write", lambda *_: [])
         return run(kind, config(name, *words), "n.yaml"), jobs
-
-
-@pytest.fixture(autouse=True)
-def own_store(own_folder):
-    blank_store(own_folder)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A folder where nested cross-validation has ended, its JSON, and its jobs."""
     folder = tmp_path_factory.mktemp("done")
-    blank_store(folder)
-    with contextlib.chdir(folder):
+    with quiet_folder(folder):
         return folder, *go("nested", "n")
 
 
@@ -314,7 +306,6 @@ def pretended(scores):
 def pretend(monkeypatch, name, scores, *words, kind="nested"):
     with monkeypatch.context() as patch:
         patch.setattr(fit, "attempt", pretended(scores))
-        patch.setattr(pictures, "write", lambda *_: [])
         return run(kind, config(name, *words), "n.yaml")
 
 
