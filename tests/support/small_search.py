@@ -25,12 +25,17 @@ SEARCH = {"strategy": "grid", "space": {"train.optimizer.learning_rate": RATES},
 ONE = ("search.space={train.optimizer.learning_rate: [0.05, 0.1]}", "search.refit=false")
 
 
+def quieten(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """A store without runs, and no pictures, which take seconds."""
+    blank_store(folder)
+    patch.setattr(pictures, "write", lambda *_: [])
+
+
 @contextlib.contextmanager
 def quiet_folder(folder: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Inside a folder whose store has no runs, and without pictures, which take seconds."""
-    blank_store(folder)
+    """Inside a folder that is made quiet, for what a file's tests share."""
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "write", lambda *_: [])
+        quieten(folder, patch)
         yield patch
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from small_search import quiet_folder
+from small_search import quieten
 
 
 @pytest.fixture
-def own_store(own_folder):
-    """A store without runs, and no pictures."""
-    with quiet_folder(own_folder):
-        yield
+def own_store(own_folder, monkeypatch):
+    """By the test's own patches, so that what it patches after them is undone before them."""
+    quieten(own_folder, monkeypatch)
